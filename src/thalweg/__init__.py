@@ -1,0 +1,25 @@
+"""Thalweg: optimizers written once as their papers' equations, fast, and compared honestly on your model."""
+
+from typing import TYPE_CHECKING, Any
+
+from thalweg import optim
+from thalweg.optimizer import optimizer
+from thalweg.rule import Rule, RuleError
+
+if TYPE_CHECKING:
+    from thalweg.lab.compare import Comparison, compare
+    from thalweg.lab.task import Task
+
+__version__ = "0.1.0"
+__all__ = ["Comparison", "Rule", "RuleError", "Task", "compare", "optim", "optimizer"]
+
+_LAZY = {"Comparison": "thalweg.lab.compare", "compare": "thalweg.lab.compare", "Task": "thalweg.lab.task"}
+
+
+def __getattr__(name: str) -> Any:
+    """The lab is imported when it is first asked for: `import thalweg.optim` needs torch, numpy and numba alone."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'thalweg' has no attribute {name!r}")

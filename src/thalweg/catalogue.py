@@ -1,0 +1,91 @@
+"""The catalogue: every rule with the class and the settings that run it, as the lab and the command line name it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from thalweg import optim
+from thalweg.optimizer import Optimizer
+from thalweg.rule import Rule
+
+# The classes in display order, simple before refined.
+CLASSES: tuple[type[Optimizer], ...] = (
+    optim.SGD,
+    optim.ClassicalMomentum,
+    optim.ClassicalNesterov,
+    optim.Adagrad,
+    optim.Adadelta,
+    optim.RMSprop,
+    optim.Adam,
+    optim.AdamW,
+    optim.Adamax,
+    optim.NAdam,
+    optim.RAdam,
+)
+FOREIGN_RATES = (1e-5, 1e-1)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One contender: an optimizer class, with the settings that make it this rule."""
+
+    name: str
+    optimizer: Callable[..., torch.optim.Optimizer]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rule: Rule | None = None
+
+    @classmethod
+    def of(cls, spec: str | Entry | type[torch.optim.Optimizer]) -> Entry:
+        """An entry by its catalogue name, or of any torch optimizer class; ValueError for anything else."""
+        if isinstance(spec, Entry):
+            return spec
+        if isinstance(spec, str) and spec in CATALOGUE:
+            return CATALOGUE[spec]
+        if inspect.isclass(spec) and issubclass(spec, torch.optim.Optimizer):
+            rule = spec.rules[0] if issubclass(spec, Optimizer) and spec.rules else None
+            known = [entry for entry in CATALOGUE.values() if entry.optimizer is spec and not entry.settings]
+            return known[0] if known else cls(f"{spec.__module__.split('.')[0]}.{spec.__name__}", spec, {}, rule)
+        raise ValueError(
+            f"optimizers: {spec!r} is neither a torch.optim.Optimizer class nor in the catalogue: {', '.join(CATALOGUE)}"
+        )
+
+    def build(self, params: Any, **settings: Any) -> torch.optim.Optimizer:
+        """The optimizer of these parameters, with settings on top of the entry's own."""
+        return self.optimizer(params, **{**self.settings, **settings})
+
+    def default(self, name: str) -> Any:
+        """What a setting is when nobody sets it."""
+        if name in self.settings:
+            return self.settings[name]
+        return inspect.signature(self.optimizer).parameters[name].default
+
+    def search(self, name: str) -> tuple[float, float] | None:
+        """The range to search for a setting, on a logarithmic scale; None where there is none."""
+        if self.rule is None:
+            return FOREIGN_RATES if name == "lr" else None
+        hyperparameter = self.rule.hyperparameters.get(name)
+        return hyperparameter.search if hyperparameter else None
+
+    def line(self, **settings: Any) -> str:
+        """The line to paste into a training script."""
+        module = str(self.optimizer.__module__)
+        name = self.optimizer.__name__ if isinstance(self.optimizer, type) else repr(self.optimizer)
+        chosen = "".join(f", {key}={value!r}" for key, value in {**self.settings, **settings}.items())
+        return f"{module}.{name}(model.parameters(){chosen})"
+
+
+def _entry(cls: type[Optimizer], rule: Rule) -> Entry:
+    settings = {
+        switch: rule.hyperparameters[switch].default if switch in rule.hyperparameters else True for switch in rule.when
+    }
+    if rule.check and "momentum" in rule.hyperparameters:
+        settings = {"momentum": rule.hyperparameters["momentum"].default} | settings
+    return Entry(rule.name, cls, settings, rule)
+
+
+CATALOGUE: dict[str, Entry] = {rule.name: _entry(cls, rule) for cls in CLASSES for rule in cls.rules}

@@ -1,0 +1,40 @@
+"""The engines, and which one steps a parameter. Each is imported when it is first needed.
+
+With `engine="auto"`, dense float32, float64 and complex parameters on the CPU go to `cpu`; all others (float16, bfloat16,
+parameters with gaps or overlaps in memory, other devices) go to `reference`. An engine asked for by name steps
+everything or raises: nothing falls back silently.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import torch
+
+from thalweg.engines.engine import Engine
+from thalweg.rule import Rule
+
+NAMES = ("auto", "reference", "cpu", "cuda")
+
+
+def load(name: str) -> Engine:
+    """The engine of that name; ImportError, with what to install, where its library is missing."""
+    if name not in NAMES[1:]:
+        raise ValueError(f"engine={name!r}: allowed are {', '.join(map(repr, NAMES))}")
+    engine: Engine = import_module(f"thalweg.engines.{name}").ENGINE
+    return engine
+
+
+def choose(name: str, param: torch.Tensor, rule: Rule) -> Engine:
+    """The engine that steps this parameter, by name or by the rules above."""
+    if name == "auto":
+        if param.device.type == "cpu":
+            fast = load("cpu")
+            if fast.refusal(param, rule) is None:
+                return fast
+        name = "reference"
+    engine = load(name)
+    reason = engine.refusal(param, rule)
+    if reason:
+        raise ValueError(f"engine={name!r} cannot step a parameter of shape {tuple(param.shape)}: {reason}")
+    return engine

@@ -1,0 +1,24 @@
+"""What an engine is: it says which parameters it refuses, and steps a plan."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+
+from thalweg.plan import Plan
+from thalweg.rule import Rule
+
+
+class Engine(ABC):
+    """Runs a rule over a plan."""
+
+    name: str
+
+    @abstractmethod
+    def refusal(self, param: torch.Tensor, rule: Rule) -> str | None:
+        """Why this engine cannot step this parameter; None where it can."""
+
+    @abstractmethod
+    def step(self, plan: Plan) -> None:
+        """One step of everything in the plan, which holds this step's gradients."""

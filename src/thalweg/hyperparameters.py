@@ -1,0 +1,120 @@
+"""A hyperparameter stands once: its default, its valid range (with torch's error message), the range the lab searches.
+
+In a rule it is one keyword of `per_step`: `lr: Rate = 1e-3`. The annotation carries the rest, and can be narrowed:
+`lr: Annotated[Rate, Search(2e-2, 5.0)] = 1e-2`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from numbers import Real
+from typing import Annotated, Any, get_args, get_type_hints
+
+import torch
+
+
+@dataclass(frozen=True)
+class Valid:
+    """The values that are allowed: `low <= value <= high`, without `high` itself where `open_above`."""
+
+    message: str
+    low: float = 0.0
+    high: float = math.inf
+    open_above: bool = False
+    pair: bool = False
+
+    def text(self, name: str) -> str:
+        if self.high == math.inf:
+            return f"{name} >= {self.low:g}"
+        return f"{self.low:g} <= {name} {'<' if self.open_above else '<='} {self.high:g}"
+
+    def check(self, name: str, value: Any) -> None:
+        """ValueError, in torch's words, for a value that is not allowed."""
+        if not self.pair:
+            self._check_number(self.message, name, value)
+            return
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise ValueError(f"Invalid {name}: {value!r} ({name} must be a pair of numbers, {self.text('each')})")
+        for index, number in enumerate(value):
+            self._check_number(f"{self.message} at index {index}", f"{name}[{index}]", number)
+
+    def _check_number(self, message: str, name: str, value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            if value.numel() != 1:
+                raise ValueError(f"Tensor {name} must be 1-element, got shape {tuple(value.shape)}")
+            value = value.item()
+        below = value < self.high if self.open_above and _is_number(value) else True
+        if not (_is_number(value) and self.low <= value <= self.high and below):
+            raise ValueError(f"{message}: {value!r} (must be a number, {self.text(name)})")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A setting that is on or off."""
+
+    def text(self, name: str) -> str:
+        return f"{name} is True or False"
+
+    def check(self, name: str, value: Any) -> None:
+        if not isinstance(value, bool):
+            raise ValueError(f"Invalid {name} value: {value!r} (must be True or False)")
+
+
+@dataclass(frozen=True)
+class Search:
+    """The range in which the lab looks for a good value, on a logarithmic scale."""
+
+    low: float
+    high: float
+
+
+Rate = Annotated[float, Valid("Invalid learning rate"), Search(1e-4, 1e-1)]
+Betas = Annotated[tuple[float, float], Valid("Invalid beta parameter", high=1.0, open_above=True, pair=True)]
+Epsilon = Annotated[float, Valid("Invalid epsilon value")]
+Decay = Annotated[float, Valid("Invalid weight_decay value"), Search(1e-5, 1.0)]
+Momentum = Annotated[float, Valid("Invalid momentum value")]
+Switch = Annotated[bool, OneOf()]
+AnyNumber = Annotated[float, Valid("Invalid value", low=-math.inf)]
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One setting of a rule, as its `per_step` declares it."""
+
+    name: str
+    default: Any
+    rule: Valid | OneOf
+    search: tuple[float, float] | None
+
+    @property
+    def valid(self) -> str:
+        """The allowed values in words, such as 'lr >= 0'."""
+        return self.rule.text(self.name)
+
+    def check(self, value: Any) -> None:
+        """ValueError for a value that is not allowed."""
+        self.rule.check(self.name, value)
+
+
+def declared(function: Callable[..., Any]) -> Iterator[Hyperparameter]:
+    """The hyperparameters in a function's signature: its keyword-only arguments, each with a default and an annotation."""
+    hints = get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            continue
+        details = get_args(hints.get(name))[1:]
+        valid = [detail for detail in details if isinstance(detail, (Valid, OneOf))]
+        search = [(detail.low, detail.high) for detail in details if isinstance(detail, Search)]
+        if not valid or parameter.default is parameter.empty:
+            raise ValueError(
+                f"hyperparameter {name!r} of {function.__qualname__} needs a default and an annotation "
+                f"with a valid range, as in '{name}: Rate = 1e-3' (see thalweg.hyperparameters)"
+            )
+        yield Hyperparameter(name, parameter.default, valid[-1], search[-1] if search else None)

@@ -1,0 +1,181 @@
+"""Where the numbers live: parameters, gradients and state as flat memory, cut into chunks, with one table of addresses.
+
+This is the only file that knows addresses. Storage stays the user's: nothing is moved or flattened, the tensors are
+held while their addresses are in the table, and what could have moved is compared before every step (`signature`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from thalweg.recipe import Group, Recipe
+
+Tensor = torch.Tensor
+Integers = npt.NDArray[np.int64]
+
+LINE = 64  # elements: cuts between threads fall on whole cache lines
+
+
+def signature(params: Sequence[Tensor], gradients: Sequence[Tensor | None], state: Mapping[Tensor, Any]) -> list[Any]:
+    """All that a plan takes for granted; it is good as long as this stays equal. Where the gradients are is not in it:
+    that changes with every `zero_grad()` and is read anew each step."""
+    return [
+        [(id(p), p.data_ptr(), p.dtype, p.stride(), p.numel(), p.device) for p in params],
+        [None if g is None else (g.dtype, g.stride(), g.layout, g.is_neg(), g.is_conj()) for g in gradients],
+        [[*map(id, state[p].values())] if p in state else None for p in params],
+    ]
+
+
+def is_flat(tensor: Tensor) -> bool:
+    """True where the tensor fills one stretch of memory, in whatever order of dimensions."""
+    if tensor.layout is not torch.strided:
+        return False
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
+def lies_like(tensor: Tensor, reference: Tensor) -> bool:
+    """True where element i in memory means the same for both."""
+    if tensor.layout is not torch.strided or tensor.dtype != reference.dtype or tensor.is_neg() or tensor.is_conj():
+        return False
+    both_plain = tensor.is_contiguous() and reference.is_contiguous()
+    return both_plain or (tensor.stride() == reference.stride() and is_flat(tensor))
+
+
+def laid_like(tensor: Tensor, reference: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A copy of `tensor` with the layout of `reference` in memory."""
+    return torch.empty_like(reference, dtype=dtype).copy_(tensor.to_dense().detach())
+
+
+def real(tensor: Tensor) -> Tensor:
+    """A complex tensor as its real and imaginary parts side by side: rules act on each, as in torch."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+class Ages:
+    """The step count, and the carried numbers, of every parameter: rows of one buffer.
+
+    A state holds 0-dim views of it under torch's names: one addition ages all parameters (1,000 separate ones take
+    a millisecond), and a checkpoint still looks like torch's.
+    """
+
+    def __init__(self, count: int, carried: Sequence[str]) -> None:
+        dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32  # as torch
+        self.names = ("step", *carried)
+        self.tensor = torch.zeros(len(self.names), count, dtype=dtype)
+        self.values: npt.NDArray[Any] = self.tensor.numpy()
+
+
+class Plan:
+    """The tensors that one kernel steps together, and which row of numbers each of them takes.
+
+    `positions` are the tensors' places among all parameters of the optimizer, and so their places in `ages`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        params: Sequence[Tensor],
+        states: Sequence[Sequence[Tensor]],
+        groups: Sequence[Group],
+        positions: Sequence[int],
+        ages: Ages,
+    ) -> None:
+        self.recipe = recipe
+        self.params = [p.detach() for p in params]
+        self.states = states
+        self.gradients: list[Tensor] = []
+        self.groups = groups
+        self.ages = ages
+        self.dtype = real(self.params[0]).dtype
+        self.numels = [real(p).numel() for p in self.params]
+        self.total = sum(self.numels)
+        self.positions = list(positions)
+        whole = list(range(self.positions[0], self.positions[-1] + 1)) == self.positions
+        self._index = slice(self.positions[0], self.positions[-1] + 1) if whole else np.array(self.positions)
+        self._direct: list[bool] = []
+        self._chunks: dict[tuple[int, int], tuple[Integers, Integers]] = {}
+        self._form_rows()
+        addresses = [[t.data_ptr() for t in (p, p, *own)] for p, own in zip(self.params, states, strict=True)]
+        self.table = np.array(addresses, dtype=np.int64)
+
+    def refresh(self, gradients: Sequence[Tensor | None]) -> None:
+        """Take this step's gradients out of those of all parameters; one that lies in memory in another way than its
+        parameter is copied."""
+        own = [gradients[place] for place in self.positions]
+        if not self._direct:  # the signature holds what this depends on
+            self._direct = [lies_like(g, p) for g, p in zip(own, self.params, strict=True)]  # type: ignore[arg-type]
+        if not all(self._direct):
+            rows = zip(own, self.params, self._direct, strict=True)
+            own = [g if direct else laid_like(g, p) for g, p, direct in rows]  # type: ignore[arg-type]
+        self.gradients = own  # type: ignore[assignment]
+        self.table[:, 1] = [g.data_ptr() for g in own]  # type: ignore[union-attr]
+
+    def advance(self) -> list[tuple[dict[str, float], ...]]:
+        """One step on: the numbers of each row, one dict for each piece of the recipe."""
+        values = self.ages.values
+        values[0, self._index] += 1
+        block = values[:, self._index]
+        if len(self.positions) > 1 and not (block == block[:, self._heads[self.row_of]]).all():
+            self._form_rows()  # somebody wrote into a step count
+        rows = []
+        for row, head in enumerate(self._heads.tolist()):
+            step, *carried = block[:, head].tolist()
+            numbers = self.recipe.numbers(step, dict(zip(self.ages.names[1:], carried, strict=True)), self.groups[head])
+            for index, name in enumerate(self.ages.names[1:], start=1):
+                members = [place for place, own in zip(self.positions, self.row_of, strict=True) if own == row]
+                values[index, members] = numbers[-1][name]
+            rows.append(numbers)
+        return rows
+
+    def chunks(self, parts: int, limit: int) -> tuple[Integers, Integers]:
+        """The work cut into `parts` equal shares: rows of (tensor, first element, length, row), none longer than `limit`,
+        and the bounds of the shares in them."""
+        key = (parts, limit)
+        if key not in self._chunks:
+            self._chunks[key] = cut(self.numels, parts, limit)
+        chunks, bounds = self._chunks[key]
+        if len(self._heads) > 1:
+            chunks[:, 3] = self.row_of[chunks[:, 0]]
+        return chunks, bounds
+
+    def _form_rows(self) -> None:
+        """A row for each group and age that occur."""
+        block = self.ages.values[:, self._index]
+        keys: dict[tuple[float, ...], int] = {}
+        heads, row_of = [], []
+        for index, (group, column) in enumerate(zip(self.groups, block.T.tolist(), strict=True)):
+            row = keys.setdefault((id(group), *column), len(keys))
+            if row == len(heads):
+                heads.append(index)
+            row_of.append(row)
+        self._heads, self.row_of = np.array(heads), np.array(row_of)
+
+
+def cut(numels: Sequence[int], parts: int, limit: int) -> tuple[Integers, Integers]:
+    """Cut tensors into chunks so that `parts` shares of them hold equally many elements."""
+    share = -(-sum(numels) // (parts * LINE)) * LINE or LINE
+    rows: list[tuple[int, int, int, int]] = []
+    bounds, room = [0], share
+    for tensor, numel in enumerate(numels):
+        start = 0
+        while start < numel:
+            length = min(numel - start, room, limit)
+            rows.append((tensor, start, length, 0))
+            start, room = start + length, room - length
+            if room == 0:
+                bounds.append(len(rows))
+                room = share
+    if bounds[-1] != len(rows):
+        bounds.append(len(rows))
+    return np.array(rows, dtype=np.int64).reshape(-1, 4), np.array(bounds, dtype=np.int64)

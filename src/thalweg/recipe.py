@@ -1,0 +1,56 @@
+"""A recipe: one rule and the stages around it. It is what one kernel computes, and what a launch is keyed by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from thalweg.equations import Program
+from thalweg.rule import Rule
+from thalweg.stages import STAGES, Stage
+
+Group = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The stages that a group uses, then its rule."""
+
+    rule: Rule
+    stages: tuple[Stage, ...]
+
+    @classmethod
+    def of(cls, rule: Rule, group: Group) -> Recipe:
+        return cls(rule, tuple(stage for stage in STAGES if stage.used(group)))
+
+    @property
+    def name(self) -> str:
+        return "+".join([*(stage.name for stage in self.stages), self.rule.name])
+
+    @cached_property
+    def program(self) -> Program:
+        return Program([*(stage.element for stage in self.stages), self.rule.element])
+
+    def numbers(self, step: float, carried: Mapping[str, float], group: Group) -> tuple[dict[str, float], ...]:
+        """What the stages and the rule take by keyword in this step; the rule's dict also holds the next carried numbers."""
+        names = {*self.rule.hyperparameters, "lr", "weight_decay", "gradient_scale"}
+        settings = {name: plain(group[name]) for name in names if name in group}
+        return (*(stage.per_step(settings) for stage in self.stages), self.rule.numbers(step, carried, settings))
+
+    def elements(self) -> Iterator[tuple[Any, tuple[str, ...]]]:
+        """The element functions in order, each with the numbers it takes."""
+        for piece in (*self.stages, self.rule):
+            yield piece.per_element, piece.element.numbers
+
+
+def plain(value: Any) -> Any:
+    """A setting as Python numbers: a learning rate may be a tensor."""
+    if isinstance(value, torch.Tensor):
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return tuple(map(plain, value))
+    return value

@@ -1,0 +1,118 @@
+"""What a rule is: a paper's equations, in two scopes, checked when it is defined.
+
+`per_step` works in Python floats, once a step: bias corrections, schedules. `per_element` is the fused equation.
+A rule knows nothing of devices, groups or dtypes. docs/add_a_rule.md shows one from the first line to the comparison.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from thalweg.equations import Equations, RuleError, read
+from thalweg.hyperparameters import Hyperparameter, declared
+
+__all__ = ["Rule", "RuleError"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """An optimizer's equations, written once.
+
+    `per_step(step, *carried, *, hyperparameters) -> dict` gives the numbers that `per_element` takes by keyword.
+    `step` is 1 in the first step. A positional argument after it is a number carried from step to step: its default
+    is its first value, and the dict holds its next one.
+    `per_element(p, g, *states, *, numbers) -> p, *states` is one line an equation, in the words of `thalweg.words`.
+    A state starts at 0, or at the hyperparameter that `initial` names for it.
+
+    `when`: the settings that must be on for a class with several rules to choose this one.
+    `decay`: 'coupled' (weight_decay * p joins the gradient) or 'decoupled' (p shrinks by lr * weight_decay).
+    `counts_steps`: False where checkpoints hold no step count; `per_step` may then only ask whether step is 1.
+    `sparse`: True where a zero gradient changes nothing, so that a sparse gradient may be made dense.
+
+    Raises RuleError, with the line and the reason, for equations that no engine could run.
+    """
+
+    name: str
+    title: str
+    source: str
+    per_step: Callable[..., dict[str, float]]
+    per_element: Callable[..., Any]
+    departures: str = ""
+    torch_names: Mapping[str, str] = field(default_factory=dict)
+    initial: Mapping[str, str] = field(default_factory=dict)
+    when: tuple[str, ...] = ()
+    decay: str = "coupled"
+    weight_decay: float = 0.0
+    counts_steps: bool = True
+    sparse: bool = False
+    check: Callable[[Mapping[str, Any]], None] | None = None
+
+    element: Equations = field(init=False, repr=False)
+    hyperparameters: Mapping[str, Hyperparameter] = field(init=False, repr=False)
+    carried: Mapping[str, float] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.decay not in ("coupled", "decoupled"):
+            raise RuleError(f"rule {self.name!r}: decay is {self.decay!r}; allowed are 'coupled' and 'decoupled'")
+        self._set("element", read(self.per_element))
+        try:
+            settings = {each.name: each for each in declared(self.per_step)}
+        except ValueError as error:
+            raise RuleError(f"rule {self.name!r}: {error}") from None
+        self._set("hyperparameters", MappingProxyType(settings))
+        self._set("carried", MappingProxyType(self._read_carried()))
+        self._set("torch_names", MappingProxyType({name: name for name in self.states} | dict(self.torch_names)))
+        self._check_names()
+        self._check_first_step()
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of the state tensors, as the equations write them."""
+        return self.element.states
+
+    @property
+    def equations(self) -> str:
+        """Both scopes as they are written."""
+        return f"{textwrap.dedent(inspect.getsource(self.per_step))}\n{self.element.source}"
+
+    def numbers(self, step: float, carried: Mapping[str, float], settings: Mapping[str, Any]) -> dict[str, float]:
+        """What `per_step` gives for one step."""
+        return self.per_step(step, *(carried[name] for name in self.carried), **{name: settings[name] for name in self.hyperparameters})
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _read_carried(self) -> dict[str, float]:
+        parameters = list(inspect.signature(self.per_step).parameters.values())
+        positional = [each for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+        if not positional or positional[0].name != "step":
+            raise RuleError(f"rule {self.name!r}: the first argument of per_step is 'step', hyperparameters follow a bare *")
+        for each in positional[1:]:
+            if not isinstance(each.default, (int, float)):
+                raise RuleError(f"rule {self.name!r}: the carried number {each.name!r} needs its first value as default")
+        return {each.name: float(each.default) for each in positional[1:]}
+
+    def _check_names(self) -> None:
+        for state in {*self.torch_names, *self.initial} - {*self.states}:
+            raise RuleError(f"rule {self.name!r}: {state!r} is no state; the states are {', '.join(self.states) or 'none'}")
+        for state, setting in self.initial.items():
+            if setting not in self.hyperparameters:
+                raise RuleError(f"rule {self.name!r}: state {state!r} starts at {setting!r}, which is no hyperparameter")
+
+    def _check_first_step(self) -> None:
+        """Run per_step once at its defaults: what it gives is what per_element takes."""
+        defaults = {name: each.default for name, each in self.hyperparameters.items()}
+        given = self.numbers(1.0, self.carried, defaults)
+        if not isinstance(given, dict):
+            raise RuleError(f"rule {self.name!r}: per_step returns {type(given).__name__}, not a dict of numbers")
+        for name in {*self.element.numbers, *self.carried} - given.keys():
+            raise RuleError(f"rule {self.name!r}: per_step does not return {name!r}; it returns {', '.join(given)}")
+        for name in given.keys() - {*self.element.numbers, *self.carried}:
+            raise RuleError(f"rule {self.name!r}: per_step returns {name!r}, which per_element does not take")
+        for hyperparameter in self.hyperparameters.values():
+            hyperparameter.check(hyperparameter.default)

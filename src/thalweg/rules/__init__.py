@@ -1,0 +1,1 @@
+"""The catalogue: one paper, one file."""

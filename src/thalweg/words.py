@@ -1,0 +1,71 @@
+"""The words an equation may use, with their meaning for torch. Each fast engine spells the same words its own way.
+
+Every word carries NaN through: a NaN that goes in comes out, on every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+__all__ = ["WORDS", "abs", "exp", "log", "maximum", "minimum", "sign", "sqrt", "tanh", "where"]
+
+Value = Any  # a tensor, or a number: one type checker cannot tell them apart inside a rule
+
+
+def sqrt(x: Value) -> Value:
+    """Square root."""
+    return torch.sqrt(x)
+
+
+def abs(x: Value) -> Value:
+    """Absolute value."""
+    return torch.abs(x)
+
+
+def exp(x: Value) -> Value:
+    """e to the power of x."""
+    return torch.exp(x)
+
+
+def log(x: Value) -> Value:
+    """Natural logarithm."""
+    return torch.log(x)
+
+
+def tanh(x: Value) -> Value:
+    """Hyperbolic tangent."""
+    return torch.tanh(x)
+
+
+def sign(x: Value) -> Value:
+    """-1, 0 or 1; NaN for NaN, where torch.sign gives 0."""
+    return torch.where(x != x, x, torch.sign(x))
+
+
+def where(condition: Value, then: Value, otherwise: Value) -> Value:
+    """`then` where the comparison holds, `otherwise` elsewhere. The comparison may be one of plain numbers."""
+    if isinstance(condition, bool):
+        return then if condition else otherwise
+    return torch.where(condition, then, otherwise)
+
+
+def maximum(a: Value, b: Value) -> Value:
+    """The larger of two; NaN where either is NaN."""
+    if isinstance(b, torch.Tensor):
+        return torch.maximum(a, b) if isinstance(a, torch.Tensor) else b.clamp(min=a)
+    return a.clamp(min=b)
+
+
+def minimum(a: Value, b: Value) -> Value:
+    """The smaller of two; NaN where either is NaN."""
+    if isinstance(b, torch.Tensor):
+        return torch.minimum(a, b) if isinstance(a, torch.Tensor) else b.clamp(max=a)
+    return a.clamp(max=b)
+
+
+WORDS: dict[str, Callable[..., Any]] = {
+    word.__name__: word for word in (sqrt, abs, exp, log, tanh, sign, where, maximum, minimum)
+}
