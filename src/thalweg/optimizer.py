@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from inspect import Parameter, Signature
+from inspect import Parameter
 from typing import Any, ClassVar
 
 import torch
@@ -13,14 +14,15 @@ from torch.autograd.graph import increment_version
 from torch.optim import optimizer as torch_optimizer
 
 from thalweg import engines
-from thalweg.plan import Ages, Plan, is_flat, laid_like, signature
+from thalweg.plan import Ages, Plan, Signature, is_flat, laid_like
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
-from thalweg.stages import SHARED
+from thalweg.stages import SHARED, STAGES
 
 # torch's switches between its own implementations. They are taken, and kept in checkpoints; there is one
 # implementation here, so they change nothing.
 FLAGS: dict[str, Any] = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
+_RECIPES: dict[Any, Recipe] = {}
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -33,19 +35,18 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     rules: ClassVar[tuple[Rule, ...]] = ()
-    _fixed: ClassVar[dict[str, Any]] = {}
-    _signature: ClassVar[Signature]
+    _arguments: ClassVar[inspect.Signature]
 
     _engine: str = "auto"
-    _seen: list[Any] | None = None
+    _signature: Signature | None = None
     _plans: list[tuple[engines.Engine, Plan]]
 
     def __init__(self, params: Iterable[Any], *args: Any, **settings: Any) -> None:
         name = type(self).__name__
         try:
-            bound = self._signature.bind(params, *args, **settings)
+            bound = self._arguments.bind(params, *args, **settings)
         except TypeError as error:
-            allowed = ", ".join(list(self._signature.parameters)[1:])
+            allowed = ", ".join(list(self._arguments.parameters)[1:])
             raise TypeError(f"{name}: {error}; the settings are {allowed}") from None
         bound.apply_defaults()
         defaults = dict(bound.arguments)
@@ -56,6 +57,10 @@ class Optimizer(torch.optim.Optimizer):
         self._check(defaults)
         self._plans = []
         super().__init__(params, defaults)
+        # Loaded here, so that the first step does not wait for Numba's import (0.6 s).
+        on_cpu = any(p.device.type == "cpu" for group in self.param_groups for p in group["params"])
+        if self._engine != "auto" or on_cpu:
+            engines.load("cpu" if self._engine == "auto" else self._engine)
         self._start_states()
 
     # -- settings -----------------------------------------------------------------------------------------------
@@ -79,6 +84,15 @@ class Optimizer(torch.optim.Optimizer):
     def _rule(self, settings: Mapping[str, Any]) -> Rule:
         """The last of the rules whose switches are all on."""
         return [rule for rule in self.rules if all(settings[name] for name in rule.when)][-1]
+
+    def _recipe(self, group: Mapping[str, Any]) -> Recipe:
+        """What steps a group now. Made once for each set of switches: this is asked for in every step."""
+        rules = type(self).rules
+        key = (rules, *(bool(group[name]) for rule in rules for name in rule.when), *(stage.used(group) for stage in STAGES))
+        recipe = _RECIPES.get(key)
+        if recipe is None:
+            recipe = _RECIPES[key] = Recipe(self._rule(group), tuple(stage for stage in STAGES if stage.used(group)))
+        return recipe
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters with settings of its own; ValueError for one that is not allowed or misspelt.
@@ -122,12 +136,12 @@ class Optimizer(torch.optim.Optimizer):
                 loss = closure()
         params = [p for group in self.param_groups for p in group["params"]]
         gradients = [p.grad for p in params]
-        recipes = [Recipe.of(self._rule(group), group) for group in self.param_groups]
-        seen = [recipes, [len(group["params"]) for group in self.param_groups], *signature(params, gradients, self.state)]
-        if seen != self._seen:
-            self._seen = None
-            self._plans = self._make_plans(params, gradients, recipes)
-            self._seen = [*seen[:2], *signature(params, gradients, self.state)]
+        recipes = [(self._recipe(group), len(group["params"])) for group in self.param_groups]
+        signature = Signature(params, gradients, self.state, recipes)
+        if self._signature is None or not signature.same(self._signature):
+            self._signature = None
+            self._plans = self._make_plans(params, gradients, [recipe for recipe, _ in recipes])
+            self._signature = Signature(params, gradients, self.state, recipes)  # with the states that were made
         for engine, plan in self._plans:
             plan.refresh(gradients)
             engine.step(plan)
@@ -222,14 +236,14 @@ class Optimizer(torch.optim.Optimizer):
                     self.state[p][name] = value.detach().to(p.device if value.dim() else "cpu", copy=True)
         for group, old, saved in zip(self.param_groups, before, state_dict["param_groups"], strict=True):
             group.update({name: old[name] for name in self.defaults if name not in saved})
-        self._seen = None
+        self._signature = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_engine": self._engine}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._seen, self._plans = None, []
+        self._signature, self._plans = None, []
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
@@ -274,12 +288,12 @@ def optimizer(
     parameters = [Parameter("params", Parameter.POSITIONAL_OR_KEYWORD)]
     parameters += [Parameter(each, Parameter.POSITIONAL_OR_KEYWORD, default=every.pop(each)) for each in order]
     parameters += [Parameter(each, Parameter.KEYWORD_ONLY, default=value) for each, value in every.items()]
-    signature = Signature(parameters)
+    signature = inspect.Signature(parameters)
     namespace = {
         "__doc__": _document(rules),
         "__module__": sys._getframe(1).f_globals.get("__name__", "__main__"),
         "__signature__": signature,
-        "_signature": signature,
+        "_arguments": signature,
         "rules": rules,
     }
     return type(name, (Optimizer,), namespace)

@@ -1,12 +1,13 @@
 """Where the numbers live: parameters, gradients and state as flat memory, cut into chunks, with one table of addresses.
 
 This is the only file that knows addresses. Storage stays the user's: nothing is moved or flattened, the tensors are
-held while their addresses are in the table, and what could have moved is compared before every step (`signature`).
+held while their addresses are in the table, and what could have moved is compared before every step (`Signature`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,32 @@ Integers = npt.NDArray[np.int64]
 LINE = 64  # elements: cuts between threads fall on whole cache lines
 
 
-def signature(params: Sequence[Tensor], gradients: Sequence[Tensor | None], state: Mapping[Tensor, Any]) -> list[Any]:
-    """All that a plan takes for granted; it is good as long as this stays equal. Where the gradients are is not in it:
-    that changes with every `zero_grad()` and is read anew each step."""
-    return [
-        [(id(p), p.data_ptr(), p.dtype, p.stride(), p.numel(), p.device) for p in params],
-        [None if g is None else (g.dtype, g.stride(), g.layout, g.is_neg(), g.is_conj()) for g in gradients],
-        [[*map(id, state[p].values())] if p in state else None for p in params],
-    ]
+class Signature:
+    """All that plans take for granted. They are good as long as it is unchanged.
+
+    Where the gradients are is not in it: that changes with every `zero_grad()` and is read anew each step. Tensors are
+    compared as objects, and held, so that none of their addresses can be given to another.
+    """
+
+    def __init__(
+        self, params: Sequence[Tensor], gradients: Sequence[Tensor | None], state: Mapping[Tensor, Any], recipes: list[Any]
+    ) -> None:
+        self.objects = [*params, *state, *(value for own in state.values() for value in own.values())]
+        self.recipes = recipes
+        self.where = [(p.data_ptr(), p.numel(), p.stride()) for p in params]
+        self.kinds = [
+            None if g is None else g.layout is torch.strided and (g.dtype, g.stride(), g.is_neg(), g.is_conj())
+            for g in gradients
+        ]
+
+    def same(self, other: Signature) -> bool:
+        return (
+            self.where == other.where
+            and self.kinds == other.kinds
+            and self.recipes == other.recipes
+            and len(self.objects) == len(other.objects)
+            and all(map(is_, self.objects, other.objects))
+        )
 
 
 def is_flat(tensor: Tensor) -> bool:

@@ -11,21 +11,18 @@ import torch
 
 from thalweg.equations import Program
 from thalweg.rule import Rule
-from thalweg.stages import STAGES, Stage
+from thalweg.stages import Stage
 
 Group = Mapping[str, Any]
+SHARED_NUMBERS = ("lr", "weight_decay", "gradient_scale")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe:
     """The stages that a group uses, then its rule."""
 
     rule: Rule
     stages: tuple[Stage, ...]
-
-    @classmethod
-    def of(cls, rule: Rule, group: Group) -> Recipe:
-        return cls(rule, tuple(stage for stage in STAGES if stage.used(group)))
 
     @property
     def name(self) -> str:
@@ -37,8 +34,7 @@ class Recipe:
 
     def numbers(self, step: float, carried: Mapping[str, float], group: Group) -> tuple[dict[str, float], ...]:
         """What the stages and the rule take by keyword in this step; the rule's dict also holds the next carried numbers."""
-        names = {*self.rule.hyperparameters, "lr", "weight_decay", "gradient_scale"}
-        settings = {name: plain(group[name]) for name in names if name in group}
+        settings = {name: plain(group[name]) for name in (*self.rule.hyperparameters, *SHARED_NUMBERS)}
         return (*(stage.per_step(settings) for stage in self.stages), self.rule.numbers(step, carried, settings))
 
     def elements(self) -> Iterator[tuple[Any, tuple[str, ...]]]:

@@ -1,0 +1,176 @@
+"""The CUDA engine: the same plan and the same rule text, as one Triton kernel and one launch.
+
+Each program steps one chunk of one tensor. Where the chunk is full and its memory aligned it moves 16 bytes an access;
+the odd tail of a tensor goes through masks.
+
+State of this engine: its kernels are checked in Triton's interpreter and by compiling them for sm_90, not yet on a GPU.
+So `engine="auto"` leaves CUDA parameters to `reference`; `engine="cuda"` asks for it by name.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from thalweg.engines import kernel
+from thalweg.engines.engine import Engine
+from thalweg.plan import Plan, is_flat
+from thalweg.recipe import Recipe
+from thalweg.rule import Rule
+
+try:
+    import triton  # noqa: F401
+except ImportError:
+    raise ImportError("engine='cuda' needs Triton: pip install 'thalweg[cuda]'") from None
+
+DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.complex64: "float32", torch.complex128: "float64"}
+BLOCK = 1024  # elements a program: with 4 warps two 16-byte accesses a thread and array
+WARPS = 4
+
+WORDS = {
+    "sqrt": "return tl.{sqrt}(x)",
+    "exp": "return tl.exp(x)",
+    "log": "return tl.log(x)",
+    "tanh": "return 1.0 - 2.0 / (tl.exp(2.0 * x) + 1.0)",
+    "abs": "return tl.abs(x)",
+    "sign": "return tl.where(x != x, x, tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, 0.0)).to(x.dtype))",
+    "where": "return tl.where(condition, then, otherwise)",
+    "maximum": "return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)",
+    "minimum": "return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)",
+}
+ARGUMENTS = {"where": "condition, then, otherwise", "maximum": "a, b", "minimum": "a, b"}
+
+TEMPLATE = '''"""{name}, {dtype}, for CUDA. Made by thalweg from the rule's text; safe to delete."""
+
+import triton
+import triton.language as tl
+
+{words}
+@triton.jit
+def update({arguments}):
+    """The equations, on one block of elements."""
+{body}
+    return {results}
+
+
+@triton.jit
+def chunk(_table, _chunks, _rows, BLOCK: tl.constexpr):
+    """One chunk: (tensor, first element, length, row). Table: the addresses of each tensor's {tensors}."""
+    _c = tl.program_id(0)
+    _t = tl.load(_chunks + _c * 4)
+    _skip = tl.load(_chunks + _c * 4 + 1)
+    _n = tl.load(_chunks + _c * 4 + 2)
+    _r = tl.load(_chunks + _c * 4 + 3)
+    _i = tl.arange(0, BLOCK)
+{numbers}
+{addresses}
+    if (_n == BLOCK) & ((({either}) & 15) == 0):
+{full_pointers}
+{full_loads}
+        {assign} = update({arguments})
+{full_stores}
+    else:
+        _mask = _i < _n
+{pointers}
+{loads}
+        {assign} = update({arguments})
+{stores}
+'''
+
+
+def source(recipe: Recipe, dtype: str) -> str:
+    """The kernel of a recipe, as text."""
+    program = recipe.program
+    tensors, written = program.tensors, program.written
+    size = {"float32": 4, "float64": 8}[dtype]
+    columns, count = len(tensors), len(program.formulas)
+    pointer = f"tl.pointer_type(tl.{dtype})"
+
+    def lines(indent: int, names: tuple[str, ...], form: str) -> str:
+        return "\n".join(" " * indent + form.format(name=name, index=tensors.index(name)) for name in names)
+
+    return TEMPLATE.format(
+        name=recipe.name,
+        dtype=dtype,
+        tensors=", ".join(tensors),
+        words="".join(
+            f"\n@triton.jit\ndef {word}({ARGUMENTS.get(word, 'x')}):\n    "
+            + WORDS[word].format(sqrt="sqrt_rn" if dtype == "float32" else "sqrt")
+            + "\n\n"
+            for word in sorted(program.words)
+        ),
+        arguments=", ".join([*tensors, *(f"_s{index}" for index in range(count))]),
+        body=kernel.body(program, 4),
+        results=", ".join(written),
+        assign=", ".join(written),
+        numbers=kernel.numbers(program, f"tl.load(_rows + _r * {count} + {{}})", 4),
+        addresses=lines(4, tensors, f"_{{name}} = tl.load(_table + _t * {columns} + {{index}}) + _skip * {size}"),
+        either=" | ".join(f"_{name}" for name in tensors),
+        # The hint stands on the pointer after the cast: put before it, it is lost and each access moves 4 bytes.
+        full_pointers=lines(8, tensors, f"_at_{{name}} = tl.multiple_of(_{{name}}.to({pointer}), 16)"),
+        full_loads=lines(8, tensors, "{name} = tl.load(_at_{name} + _i)"),
+        full_stores=lines(8, written, "tl.store(_at_{name} + _i, {name})"),
+        pointers=lines(8, tensors, f"_at_{{name}} = _{{name}}.to({pointer})"),
+        loads=lines(8, tensors, "{name} = tl.load(_at_{name} + _i, mask=_mask, other=0.0)"),
+        stores=lines(8, written, "tl.store(_at_{name} + _i, {name}, mask=_mask)"),
+    )
+
+
+def interpreted() -> bool:
+    """True where Triton's interpreter runs kernels on the CPU."""
+    return os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+@cache
+def build(recipe: Recipe, dtype: torch.dtype, interpret: bool) -> ModuleType:
+    """The kernel's module, compiled when it is first launched."""
+    kind = "interpreted" if interpret else "cuda"
+    return kernel.load(f"{kind}_{recipe.rule.name}_{DTYPES[dtype]}", source(recipe, DTYPES[dtype]))
+
+
+def compile_for(recipe: Recipe, dtype: torch.dtype, capability: int = 90) -> Any:
+    """Compile a kernel for a GPU that need not be there; its text is in `.asm["ptx"]`."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    number = {"float32": "fp32", "float64": "fp64"}[DTYPES[dtype]]
+    signature = {"_table": "*i64", "_chunks": "*i64", "_rows": f"*{number}", "BLOCK": "constexpr"}
+    function = build(recipe, dtype, interpret=False).chunk
+    text = ASTSource(function, signature, {"BLOCK": BLOCK})
+    options = {"num_warps": WARPS, "enable_fp_fusion": True}
+    return compile(text, target=GPUTarget("cuda", capability, 32), options=options)
+
+
+class Cuda(Engine):
+    """Triton kernels over the plan's table."""
+
+    name = "cuda"
+
+    def refusal(self, param: torch.Tensor, rule: Rule) -> str | None:
+        if param.device.type != "cuda" and not (interpreted() and param.device.type == "cpu"):
+            return f"it is on {param.device}, not on a CUDA device"
+        if param.dtype not in DTYPES:
+            allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+            return f"its dtype is {param.dtype}; the CUDA kernels are for {allowed}"
+        if not is_flat(param):
+            return "it has gaps or overlaps in memory"
+        return None
+
+    def step(self, plan: Plan) -> None:
+        module = build(plan.recipe, plan.dtype, interpreted())
+        device = plan.params[0].device
+        row = plan.recipe.program.row
+        rows = np.array([row(numbers) for numbers in plan.advance()], dtype=DTYPES[plan.dtype])
+        chunks, _ = plan.chunks(1, BLOCK)
+        if len(chunks) == 0:
+            return
+        tables = [torch.from_numpy(array).to(device) for array in (plan.table, chunks, rows)]
+        module.chunk[(len(chunks),)](*tables, BLOCK=BLOCK, num_warps=WARPS, enable_fp_fusion=True)
+
+
+ENGINE = Cuda()

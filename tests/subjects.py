@@ -1,0 +1,139 @@
+"""The subjects of the laws: every entry of the catalogue, with settings, its oracle, and torch's class where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import papers
+import torch
+
+from thalweg.catalogue import CATALOGUE, Entry
+
+ORACLES: dict[str, Callable[..., papers.Run]] = {
+    "sgd": papers.gradient_descent,
+    "momentum": papers.momentum,
+    "nesterov": papers.nesterov,
+    "classical_momentum": papers.classical_momentum,
+    "classical_nesterov": papers.classical_nesterov,
+    "adagrad": papers.adagrad,
+    "adadelta": papers.adadelta,
+    "rmsprop": papers.rmsprop,
+    "rmsprop_momentum": papers.rmsprop,
+    "rmsprop_centred": papers.rmsprop,
+    "rmsprop_centred_momentum": papers.rmsprop,
+    "adam": papers.adam,
+    "amsgrad": papers.amsgrad,
+    "adamw": papers.adamw,
+    "adamw_amsgrad": papers.amsgrad,
+    "adamax": papers.adamax,
+    "nadam": papers.nadam,
+    "radam": papers.radam,
+}
+SWITCHES = ("nesterov", "amsgrad")  # chosen by the oracle's name, not its argument
+
+BETAS = {"betas": (0.8, 0.95), "eps": 1e-4}
+VARIATIONS: dict[str, list[dict[str, Any]]] = {
+    "momentum": [{"momentum": 0.5, "dampening": 0.3}],
+    "nesterov": [{"momentum": 0.5}],
+    "classical_momentum": [{"momentum": 0.5}],
+    "classical_nesterov": [{"momentum": 0.5}],
+    "adagrad": [{"lr_decay": 0.05, "initial_accumulator_value": 0.3, "eps": 1e-3}],
+    "adadelta": [{"rho": 0.7, "eps": 1e-3}],
+    "rmsprop": [{"alpha": 0.8, "eps": 1e-3}],
+    "rmsprop_momentum": [{"alpha": 0.8, "momentum": 0.5}],
+    "rmsprop_centred": [{"alpha": 0.8, "eps": 1e-3}],
+    "rmsprop_centred_momentum": [{"alpha": 0.8, "momentum": 0.5}],
+    "adam": [BETAS, {"bias_correction": False}],
+    "amsgrad": [BETAS, {"bias_correction": False}],
+    "adamw": [BETAS, {"weight_decay": 0.3}],
+    "adamw_amsgrad": [BETAS],
+    "adamax": [BETAS],
+    "nadam": [BETAS, {"momentum_decay": 0.1}],
+    "radam": [BETAS, {"rectify_above": 4.0}],
+}
+STAGES: list[dict[str, Any]] = [
+    {"weight_decay": 0.1},
+    {"weight_decay": 0.1, "decoupled_weight_decay": True},
+    {"maximize": True},
+]
+
+
+@dataclass(frozen=True)
+class Subject:
+    entry: Entry
+    settings: dict[str, Any]
+
+    def __str__(self) -> str:
+        chosen = ",".join(f"{name}={value}" for name, value in self.settings.items())
+        return f"{self.entry.name}({chosen})"
+
+    @property
+    def torch_class(self) -> type[torch.optim.Optimizer] | None:
+        ours_alone = {"bias_correction", "rectify_above"} & self.settings.keys()
+        decoupled = self.settings.get("decoupled_weight_decay") and self.entry.name not in TORCH_DECOUPLES
+        return None if ours_alone or decoupled else getattr(torch.optim, self.entry.optimizer.__name__, None)
+
+    def build(self, params: Any, **more: Any) -> torch.optim.Optimizer:
+        return self.entry.build(params, **self.settings, **more)
+
+    def build_torch(self, params: Any) -> torch.optim.Optimizer:
+        assert self.torch_class is not None
+        return self.torch_class(params, **{**self.entry.settings, **self.settings})
+
+    def oracle(self, theta: np.ndarray, gradient: Callable[..., np.ndarray], steps: int) -> papers.Run:
+        needed = [name for name in ("lr", "momentum") if self.entry.rule and name in self.entry.rule.hyperparameters]
+        arguments = {name: self.entry.default(name) for name in needed} | {**self.entry.settings, **self.settings}
+        arguments = {name: value for name, value in arguments.items() if name not in SWITCHES}
+        decoupled = self.entry.default("decoupled_weight_decay")
+        arguments.setdefault("weight_decay", self.entry.default("weight_decay"))
+        arguments["decoupled"] = arguments.pop("decoupled_weight_decay", decoupled)
+        return ORACLES[self.entry.name](theta, gradient, steps=steps, **arguments)
+
+
+TORCH_DECOUPLES = ("adam", "amsgrad", "nadam", "radam")
+
+
+def _all() -> list[Subject]:
+    subjects = []
+    for entry in CATALOGUE.values():
+        for settings in [{}, *VARIATIONS.get(entry.name, []), *STAGES]:
+            # The classical Nesterov parameter holds the point ahead, and decoupled decay acts there: a stated departure.
+            if not (entry.name == "classical_nesterov" and settings.get("decoupled_weight_decay")):
+                subjects.append(Subject(entry, settings))
+    return subjects
+
+
+SUBJECTS = _all()
+PLAIN = [subject for subject in SUBJECTS if not subject.settings]
+EVERY_RULE_WITH_DECAY = [subject for subject in SUBJECTS if subject.settings in ({}, {"weight_decay": 0.1})]
+
+
+def parameters(shapes: Any, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[torch.nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.nn.Parameter(torch.randn(shape, generator=generator, dtype=dtype)) for shape in shapes]
+
+
+def gradients(shapes: Any, steps: int, dtype: torch.dtype = torch.float64, seed: int = 1) -> list[list[torch.Tensor]]:
+    """Random gradients of changing size, the same whatever the dtype."""
+    generator = torch.Generator().manual_seed(seed)
+    scale = [10.0 ** (2 * torch.rand((), generator=generator).item() - 1) for _ in range(steps)]
+    return [
+        [(size * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype) for shape in shapes]
+        for size in scale
+    ]
+
+
+def run(optimizer: torch.optim.Optimizer, steps: list[list[torch.Tensor]]) -> None:
+    """Step an optimizer over given gradients."""
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    for values in steps:
+        for p, g in zip(params, values, strict=True):
+            p.grad = g.clone()
+        optimizer.step()
+
+
+def states(optimizer: torch.optim.Optimizer) -> list[dict[str, torch.Tensor]]:
+    return [dict(optimizer.state[p]) for group in optimizer.param_groups for p in group["params"]]
