@@ -109,6 +109,10 @@ def _all() -> list[Subject]:
 SUBJECTS = _all()
 PLAIN = [subject for subject in SUBJECTS if not subject.settings]
 EVERY_RULE_WITH_DECAY = [subject for subject in SUBJECTS if subject.settings in ({}, {"weight_decay": 0.1})]
+# Each setting compiles a kernel. The stages are the same text around every rule, so three rules carry them all.
+FOR_KERNELS = [
+    subject for subject in SUBJECTS if subject.settings not in STAGES or subject.entry.name in ("sgd", "adam", "radam")
+]
 
 
 def parameters(shapes: Any, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[torch.nn.Parameter]:

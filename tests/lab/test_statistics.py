@@ -1,0 +1,93 @@
+"""The statistics against numbers worked out by hand and by SciPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from thalweg.lab.statistics import holm, judge, mean_interval, p_differs, p_equal, seeds_to_decide
+
+
+def test_interval_by_hand() -> None:
+    # 1..5: mean 3, deviation sqrt(2.5), t(0.975, 4) = 2.7764451: half = 2.7764451 * 1.5811388 / 2.2360680 = 1.9632432
+    found = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (found.mean, found.n) == (3.0, 5)
+    assert found.low == pytest.approx(3 - 1.9632432, abs=1e-6)
+    assert found.high == pytest.approx(3 + 1.9632432, abs=1e-6)
+
+
+def test_interval_covers_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(0).normal(2.0, 1.0, (4000, 5))
+    hits = sum(found.low <= 2.0 <= found.high for found in map(mean_interval, draws))
+    assert hits / 4000 == pytest.approx(0.95, abs=0.012)
+
+
+def test_interval_of_one_or_no_value_has_no_width() -> None:
+    one, none = mean_interval([0.5]), mean_interval([])
+    assert one.mean == 0.5 and math.isnan(one.low) and math.isnan(one.high)
+    assert math.isnan(none.mean) and none.n == 0
+
+
+def test_paired_test_is_scipys() -> None:
+    values = [0.3, -0.1, 0.25, 0.4, 0.1, 0.2]
+    assert p_differs(values) == pytest.approx(stats.ttest_1samp(values, 0.0).pvalue)
+
+
+def test_equivalence_is_the_larger_of_two_one_sided_tests() -> None:
+    values, margin = [0.3, -0.1, 0.25, 0.4, 0.1, 0.2], 0.5
+    above = stats.ttest_1samp(values, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(values, margin, alternative="less").pvalue
+    assert p_equal(values, margin) == pytest.approx(max(above, below))
+
+
+def test_holm_by_hand() -> None:
+    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.04, then never falling: 0.04, 0.06, 0.06, 0.06
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    known, nothing = holm([0.01, math.nan])
+    assert known == pytest.approx(0.02) and math.isnan(nothing)
+
+
+def test_three_verdicts() -> None:
+    noise = [0.01, -0.01, 0.02, -0.02, 0.0]
+    found = judge(
+        {
+            "worse": [-1 + x for x in noise],
+            "better": [1 + x for x in noise],
+            "equal": [x / 100 for x in noise],
+            "unclear": [1.0, -1.0, 0.4, -0.3, 0.2],
+        },
+        margin=0.05,
+    )
+    assert [found[name].verdict for name in found] == ["worse", "better", "practically equal", "undecided"]
+    assert found["unclear"].more_seeds is not None and found["worse"].more_seeds is None
+
+
+def test_holm_can_turn_a_verdict() -> None:
+    values = [0.5, 0.9, 0.2, 0.6]
+    assert 0.01 < p_differs(values) < 0.05
+    alone = judge({"a": values}, margin=0.0)
+    among_many = judge({"a": values, **{f"b{i}": [1.0, -1.0, 0.5, -0.4] for i in range(9)}}, margin=0.0)
+    assert alone["a"].verdict == "better" and among_many["a"].verdict == "undecided"
+
+
+def test_seeds_to_decide_is_the_first_number_that_decides() -> None:
+    values = [0.5, -0.3, 0.6, 0.4]
+    more = seeds_to_decide(values, margin=0.0, alpha=0.05)
+    assert more is not None
+    mean, deviation = np.mean(values), np.std(values, ddof=1)
+
+    def decided(n: int) -> bool:
+        return abs(mean) > stats.t.ppf(0.975, n - 1) * deviation / math.sqrt(n)
+
+    assert decided(4 + more) and not decided(3 + more)
+
+
+def test_one_seed_and_no_spread_are_judged_without_a_crash() -> None:
+    found = judge({"one": [0.3]}, margin=0.1)["one"]
+    assert found.verdict == "undecided" and found.more_seeds is None and math.isnan(found.p_differs)
+    same = judge({"tie": [0.0, 0.0, 0.0], "shift": [0.3, 0.3, 0.3], "hair": [0.01, 0.01, 0.01]}, margin=0.1)
+    assert [same[name].verdict for name in same] == ["practically equal", "better", "practically equal"]
+    assert judge({}, margin=0.1) == {}

@@ -1,0 +1,195 @@
+"""One trial: seeds fix everything, the caller's state stays, what goes wrong is written down."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from typing import Any
+
+import little
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from thalweg.catalogue import Entry
+from thalweg.lab.task import Task
+from thalweg.lab.trial import Diverged, Setting, Trial, Watch, run_trial
+
+SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
+
+
+def run(task: Task, entry: Entry = SGD, lr: float = 0.1, seed: int = 0, phase: str = "search") -> Trial:
+    return run_trial(
+        task, entry, Setting(entry.name, {"lr": lr}, seed), task.epochs, id="x", phase=phase, index=0
+    )
+
+
+def same(one: Trial, other: Trial) -> bool:
+    return replace(one, seconds=0, started=0) == replace(other, seconds=0, started=0)
+
+
+LOADERS = {
+    "tensors": lambda: little.rows(128, 0),
+    "loader": lambda: DataLoader(TensorDataset(*little.rows(128, 0)), 32, shuffle=True),
+    "seeded loader": lambda: DataLoader(
+        TensorDataset(*little.rows(128, 0)), 32, shuffle=True, generator=torch.Generator().manual_seed(5)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_the_same_trial_twice_is_the_same_to_the_bit(kind: str) -> None:
+    task = little.task(train=LOADERS[kind]())
+    first = run(task)
+    torch.rand(17), random.random(), np.random.rand()
+    assert same(first, run(task))
+    assert not same(first, run(task, seed=1))
+
+
+def test_seeds_pair_optimizers() -> None:
+    """Two optimizers with a learning rate of zero are one run: initialisation, data order and dropout agree."""
+    task = little.task()
+    sgd, adam = run(task, SGD, lr=0.0), run(task, ADAM, lr=0.0)
+    assert sgd.curve == adam.curve
+    assert run(task, SGD, lr=0.0, seed=1).curve != sgd.curve
+
+
+def test_data_order_changes_by_epoch_and_by_seed() -> None:
+    orders: list[list[float]] = []
+
+    class Spy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.training:
+                orders[-1].extend(x[:, 0].tolist())
+            return self.layer(x)
+
+    task = little.task(model=Spy, epochs=2)
+    for seed in (0, 0, 1):
+        orders.append([])
+        run(task, seed=seed)
+    assert orders[0] == orders[1] != orders[2]
+    assert orders[0][:128] != orders[0][128:] and sorted(orders[0][:128]) == sorted(orders[0][128:])
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_the_callers_random_state_and_threads_stay(kind: str) -> None:
+    loader = LOADERS[kind]()
+    before = (
+        torch.get_rng_state(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        torch.get_num_threads(),
+    )
+    own = loader.generator.get_state() if getattr(loader, "generator", None) else None
+    task = little.task(train=loader)
+    task.check()
+    run(task, phase="final")
+    after = (
+        torch.get_rng_state(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        torch.get_num_threads(),
+    )
+    assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
+    assert own is None or torch.equal(own, loader.generator.get_state())
+
+
+def test_a_curve_of_each_epoch_and_the_test_set_for_finalists_only() -> None:
+    found, final = run(little.task()), run(little.task(), phase="final")
+    assert found.done and found.curve.steps == [4, 8, 12] and found.steps == 12
+    assert found.test_metric is None and final.test_metric is not None
+    assert found.curve == final.curve
+    assert found.metric == found.curve.validation_metric[-1]
+
+
+def test_training_matches_a_loop_written_by_hand() -> None:
+    task = little.task(model=lambda: nn.Linear(2, 2), epochs=1, batch_size=128, loss=nn.CrossEntropyLoss())
+    model = task.build(0)
+    points, labels = little.rows(128, 0)
+    nn.functional.cross_entropy(model(points), labels).backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= 0.1 * parameter.grad
+        expected = nn.functional.cross_entropy(model(little.rows(64, 1)[0]), little.rows(64, 1)[1]).item()
+    assert run(task).loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_steps_to_target() -> None:
+    found = run(little.task(), ADAM, lr=0.05)
+    best = max(found.curve.validation_metric)
+    first = found.curve.validation_metric.index(best)
+    assert found.steps_to(best, True) == found.curve.steps[first]
+    assert found.steps_to(2.0, True) == math.inf
+    assert found.steps_to(-1.0, False) == math.inf
+
+
+def test_a_nan_loss_is_divergence() -> None:
+    calls: list[int] = []
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return nn.functional.cross_entropy(output, target) * (math.nan if len(calls) == 3 else 1.0)
+
+    found = run(little.task(loss=loss))
+    assert (found.status, found.message) == ("diverged", "training loss is nan")
+    assert math.isnan(found.metric) and found.test_metric is None and len(calls) == 3
+
+
+def test_a_huge_learning_rate_diverges() -> None:
+    found = run(little.task(loss=lambda output, target: ((output - 1) ** 2).mean()), lr=1e4)
+    assert found.status == "diverged" and math.isnan(found.loss)
+
+
+def test_an_exception_is_recorded_with_its_message() -> None:
+    class Breaks(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("out of memory")
+
+    found = run(little.task(model=lambda: Breaks(2, 2)))
+    assert (found.status, found.message, found.steps) == ("crashed", "RuntimeError: out of memory", 0)
+
+
+def test_a_loss_that_stops_being_a_scalar_crashes_the_trial() -> None:
+    found = run(little.task(loss=nn.CrossEntropyLoss(reduction="none")))
+    assert found.status == "crashed" and "loss: returned a tensor of shape (32,)" in str(found.message)
+
+
+def test_ctrl_c_is_not_a_crash() -> None:
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(little.task(loss=loss))
+
+
+def test_an_optimizer_that_needs_a_closure_trains() -> None:
+    assert run(little.task(), Entry.of(torch.optim.LBFGS), lr=0.1).done
+
+
+def watch(losses: Any) -> int | None:
+    seen = Watch()
+    for place, loss in enumerate(losses):
+        try:
+            seen.see(loss)
+        except Diverged:
+            return place
+    return None
+
+
+def test_the_watch_ends_what_has_diverged_and_nothing_else() -> None:
+    falling = [2.0 * 0.9**i for i in range(100)]
+    assert watch(falling) is None
+    assert watch([*falling, *[1.0] * 3]) is None  # three bad batches are smoothed away
+    assert watch([*falling[:20], *[50.0] * 10]) is not None
+    assert (
+        watch([*[1e-5 * x for x in falling], 1e-4]) is not None
+    )  # the floor is a share of the first loss, not a constant
+    assert watch([2.0, *[1e-6] * 50, 1e-4, 1e-4, 0.01]) is None  # noise near zero
+    assert watch([1.0, math.inf]) == 1

@@ -1,0 +1,254 @@
+"""What the compilers made of the rules: vector instructions, one precision, nothing compiled twice, NaN kept."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+
+import numba
+import pytest
+import torch
+from subjects import EVERY_RULE_WITH_DECAY, FOR_KERNELS, PLAIN, STAGES, gradients, parameters, run
+
+import thalweg
+import thalweg.optim as optim
+from thalweg import Rule
+from thalweg.engines import cpu, cuda
+from thalweg.hyperparameters import Rate
+from thalweg.recipe import Recipe
+from thalweg.words import abs, exp, log, maximum, minimum, sign, sqrt, tanh, where
+
+LIBRARY_CALLS = {"exp", "log", "tanh"}
+
+
+def recipe_of(subject) -> Recipe:
+    optimizer = subject.build(parameters([(2,)], torch.float32))
+    return optimizer._recipe(optimizer.param_groups[0])
+
+
+def assembly_of(recipe: Recipe) -> str:
+    """The machine code of the serial kernel, compiled anew: Numba does not show that of cached code."""
+    module = cpu.build(recipe, torch.float32)
+    span = numba.njit(**{**module.OPTIONS, "cache": False})(module.span.py_func)
+    table, rows = numba.types.int64[:, ::1], numba.types.float32[:, ::1]
+    span.compile((numba.types.int64, numba.types.int64, table, table, rows))
+    return "\n".join(span.inspect_asm().values())
+
+
+@pytest.mark.parametrize("subject", [each for each in FOR_KERNELS if each.settings in ({}, *STAGES)], ids=str)
+def test_the_loop_is_vectorised_and_free_of_float64(subject):
+    recipe = recipe_of(subject)
+    assembly = assembly_of(recipe)
+    wide = re.findall(r"\bv(?:mul|add|sub|div|sqrt|fmadd\w*|fnmadd\w*|fmsub\w*|max)ps\s.*%[yz]mm", assembly)
+    assert wide, "no arithmetic on whole vectors"
+    if "sqrt" in recipe.program.words:
+        assert re.search(r"\bv(?:sqrt|rsqrt14|rsqrt)ps\s.*%[yz]mm", assembly), "the root is not vectorised"
+    doubles = re.findall(r"\bv?(?:cvtps2pd|cvtss2sd|cvtsd2ss|cvtpd2ps|\w+[ps]d)\s", assembly)
+    doubles = [word for word in doubles if not re.match(r"v?(mov|xor|and|unpck|shuf|perm|broadcast)\w*", word.strip())]
+    assert not doubles, f"double precision in the kernel: {doubles}"
+
+
+@pytest.mark.parametrize("subject", PLAIN, ids=str)
+def test_step_two_another_rate_and_another_step_count_compile_nothing(subject):
+    params = parameters([(300,), (7,)], torch.float32)
+    optimizer = subject.build(params)
+    given = gradients([(300,), (7,)], 3, torch.float32)
+    run(optimizer, given[:1])
+    module = cpu.build(recipe_of(subject), torch.float32)
+    compiled = (len(module.span.signatures), len(module.run.signatures))
+    optimizer.param_groups[0]["lr"] = 0.123
+    run(optimizer, given[1:])
+    for state in optimizer.state.values():
+        if "step" in state:
+            state["step"].fill_(1000.0)
+    run(optimizer, given)
+    optimizer.param_groups[0]["lr"] = torch.tensor(0.5)
+    run(optimizer, given)
+    assert (len(module.span.signatures), len(module.run.signatures)) == compiled
+
+
+def test_a_kernel_is_a_file_and_the_next_process_starts_warm(tmp_path):
+    """The same program twice: the second compiles nothing, and rewrites no file."""
+    program = """
+import torch, thalweg.optim as optim
+from thalweg.engines import cpu
+p = torch.nn.Parameter(torch.ones(5)); p.grad = torch.ones(5)
+o = optim.Adam([p]); o.step()
+module = cpu.build(o._recipe(o.param_groups[0]), torch.float32)
+print(sum(module.span.stats.cache_hits.values()), sum(module.span.stats.cache_misses.values()))
+"""
+    environment = {**os.environ, "THALWEG_CACHE": str(tmp_path)}
+    printed = [
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert printed == ["0 1\n", "1 0\n"]
+    [file] = tmp_path.glob("*.py")
+    assert "m = _s0 * m + _s1 * g" in file.read_text()
+
+
+def test_a_broken_kernel_file_is_made_again_and_a_closed_folder_is_no_obstacle(tmp_path):
+    program = """
+import torch, thalweg.optim as optim
+p = torch.nn.Parameter(torch.ones(5)); p.grad = torch.ones(5)
+optim.SGD([p], lr=0.5).step()
+print(p.tolist())
+"""
+
+    def outcome(folder):
+        environment = {**os.environ, "THALWEG_CACHE": str(folder)}
+        return subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    expected = "[0.5, 0.5, 0.5, 0.5, 0.5]\n"
+    assert outcome(tmp_path) == expected
+    [file] = tmp_path.glob("*.py")
+    file.write_text("half of a ker")
+    assert outcome(tmp_path) == expected
+    assert outcome(file) == expected  # a file stands where the folder should be
+
+
+@pytest.mark.parametrize("subject", EVERY_RULE_WITH_DECAY, ids=str)
+def test_every_rule_compiles_for_sm_90_with_16_byte_accesses(subject):
+    recipe = recipe_of(subject)
+    compiled = cuda.compile_for(recipe, torch.float32, capability=90)
+    assert compiled.asm["cubin"]
+    text = compiled.asm["ptx"]
+    assert "sm_90" in text and ".f64" not in text
+    reads, writes = len(recipe.program.tensors), len(recipe.program.written)
+    accesses = cuda.BLOCK // (32 * cuda.WARPS * 4)  # a thread's 16-byte accesses to one array
+    assert len(re.findall(r"ld\.global\.v4", text)) == reads * accesses
+    assert len(re.findall(r"st\.global\.v4", text)) == writes * accesses
+
+
+# -- one rule that says every word, to see them spelled alike on every engine -----------------------------------------
+
+
+def every_step(step, *, lr: Rate = 0.5):
+    return {"lr": lr}
+
+
+def every_word(p, g, a, *, lr):
+    big = maximum(abs(g), 0.25) + minimum(g, 0.1)
+    a = sign(g) * sqrt(big + 1.0) + where(lr > 0.1, tanh(g), exp(g))
+    p = p - lr * (log(big + 2.0) + maximum(p, g) - minimum(p, a)) * exp(-abs(g))
+    return p, a
+
+
+EVERY_WORD = Rule(
+    name="every_word", title="Every word once", source="the tests", per_step=every_step, per_element=every_word
+)
+
+
+@pytest.mark.parametrize("engine", ["cpu", "cuda"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_every_word_means_the_same_on_every_engine(engine, dtype, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    cls = thalweg.optimizer(EVERY_WORD)
+    values = [0.0, -0.0, 1e-3, -3.0, 2.5, 0.25, 0.1, 7.0]
+    outcome = {}
+    for name in ("reference", engine):
+        p = torch.nn.Parameter(torch.linspace(-2, 2, len(values), dtype=dtype))
+        optimizer = cls([p], engine=name)
+        for _ in range(3):
+            p.grad = torch.tensor(values, dtype=dtype)
+            optimizer.step()
+        outcome[name] = torch.stack([p.detach(), optimizer.state[p]["a"]])
+    tolerance = 100 * torch.finfo(dtype).eps
+    assert torch.allclose(outcome[engine], outcome["reference"], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("engine", ["reference", "cpu", "cuda"])
+@pytest.mark.parametrize("line", ["sqrt(x)", "abs(x)", "exp(x)", "log(x)", "tanh(x)", "sign(x)"] + [
+    f"{word}({pair})" for word in ("maximum", "minimum") for pair in ("x, 1.0", "1.0, x", "x, g", "g, x")
+] + ["where(x > 0.0, x, x)"])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_every_word_carries_nan_through(engine, line, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    (tmp_path / "one_word.py").write_text(f"""
+from thalweg.hyperparameters import Rate
+from thalweg.words import abs, exp, log, maximum, minimum, sign, sqrt, tanh, where
+def per_step(step, *, lr: Rate = 1.0):
+    return {{"lr": lr}}
+def per_element(p, g, *, lr):
+    x = g + 0.0 * p
+    g = 0.0 * p + 1.0
+    p = lr * {line}
+    return p
+""")
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("one_word", None)
+    import one_word
+
+    rule = Rule(name="one_word", title=line, source="-", per_step=one_word.per_step, per_element=one_word.per_element)
+    p = torch.nn.Parameter(torch.ones(19))
+    p.grad = torch.full((19,), 2.0)
+    p.grad[[0, 18]] = math.nan
+    thalweg.optimizer(rule)([p], engine=engine).step()
+    assert p.detach().isnan().tolist() == [True, *[False] * 17, True]
+
+
+def test_the_first_step_in_a_forked_child_does_not_die():
+    """OpenMP's threads do not cross a fork; a child that steps large parameters must live."""
+    program = """
+import os, torch, thalweg.optim as optim
+torch.set_num_threads(2)
+p = torch.nn.Parameter(torch.ones(300_000)); p.grad = torch.ones(300_000)
+o = optim.SGD([p], lr=0.25); o.step()
+child = os.fork()
+if child == 0:
+    o.step()
+    os._exit(0 if p[-1] == 0.5 else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "0\n", done.stderr
+
+
+def test_a_step_allocates_no_temporary_the_size_of_a_parameter():
+    """Peak resident memory of steps 2 to 5 against the size of one parameter, 64 MiB."""
+    program = """
+import resource, torch, thalweg.optim as optim
+p = torch.nn.Parameter(torch.ones(1 << 24)); p.grad = torch.ones(1 << 24)
+o = optim.Adam([p]); o.step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for _ in range(4): o.step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 16 * 1024  # KiB
+
+
+def test_importing_the_optimizers_needs_torch_numpy_and_numba_alone():
+    program = """
+import sys
+import thalweg, thalweg.optim
+heavy = {"scipy", "sklearn", "bokeh", "pandas", "statsmodels", "typer", "rich", "triton", "optuna"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_without_triton_the_cuda_engine_says_what_to_install():
+    program = """
+import sys
+sys.modules["triton"] = None
+import torch, thalweg.optim as optim
+try:
+    optim.Adam([torch.nn.Parameter(torch.ones(1))], engine="cuda")
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "engine='cuda' needs Triton: pip install 'thalweg[cuda]'\n"
+
+
+def test_the_adam_loop_is_one_pass():
+    """Each array is read once and each result written once in the loop's text."""
+    text = cpu.source(Recipe(optim.Adam.rules[0], ()), "float32")
+    loop = text[text.index("for _i in") : text.index("@njit(parallel")]
+    assert re.findall(r"(\w+) = _\w+\[_i\]", loop) == ["p", "g", "m", "v"]
+    assert re.findall(r"_(\w+)\[_i\] = ", loop) == ["p", "m", "v"]
