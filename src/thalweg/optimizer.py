@@ -303,7 +303,9 @@ def _document(rules: tuple[Rule, ...]) -> str:
     """The class's docstring: each rule's title, equations, departures and source."""
     parts = []
     for rule in rules:
-        text = (sys.modules[rule.per_element.__module__].__doc__ or "").strip()
+        module = sys.modules.get(rule.per_element.__module__)
+        ours = rule.per_element.__module__.startswith("thalweg.rules.")
+        text = (module.__doc__ or "").strip() if ours and module else rule.equations
         where = f" (with {', '.join(rule.when)})" if rule.when else ""
         parts.append(f"{rule.title}{where}.\n\n{text}\n\nDepartures: {rule.departures or 'none.'}\n\nSource: {rule.source}.")
     return "\n\n".join(parts)

@@ -46,6 +46,6 @@ def rows(count, seed):
 def network():
     return nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))
 
-task = Task(model=network, loss=nn.CrossEntropyLoss(), train=rows(128, 0), validation=rows(64, 1), test=rows(64, 2),
-            metric="accuracy", epochs=3, batch_size=32)
+task = Task(model=network, loss=nn.CrossEntropyLoss(), train=rows(128, 0), validation=rows(64, 1),
+            test=rows(64, 2), metric="accuracy", epochs=3, batch_size=32)
 """

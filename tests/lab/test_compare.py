@@ -91,13 +91,13 @@ def test_two_studies_agree_to_the_bit(found: Comparison, tmp_path: Path) -> None
 
 
 def test_changed_settings_are_refused(found: Comparison) -> None:
-    with pytest.raises(StudyError, match="protocol.trials: 8 -> 9"):
+    with pytest.raises(StudyError, match=r"protocol\.trials: 8 -> 9"):
         compare(little.task(), TWO, out=found.folder, trials=9)
-    with pytest.raises(StudyError, match="task.epochs: 3 -> 4"):
+    with pytest.raises(StudyError, match=r"task\.epochs: 3 -> 4"):
         compare(little.task(), TWO, out=found.folder, epochs=4)
-    with pytest.raises(StudyError, match="task.identity"):
+    with pytest.raises(StudyError, match=r"task\.identity"):
         compare(little.task(train=little.rows(128, 9)), TWO, out=found.folder)
-    with pytest.raises(StudyError, match="optimizers.adam: null"):
+    with pytest.raises(StudyError, match=r"optimizers\.adam: null"):
         compare(little.task(), [*TWO, "adam"], out=found.folder)
 
 

@@ -12,7 +12,7 @@ from thalweg.lab.statistics import holm, judge, mean_interval, p_differs, p_equa
 
 
 def test_interval_by_hand() -> None:
-    # 1..5: mean 3, deviation sqrt(2.5), t(0.975, 4) = 2.7764451: half = 2.7764451 * 1.5811388 / 2.2360680 = 1.9632432
+    # mean 3, deviation sqrt(2.5), t(0.975, 4) = 2.7764451: half = 2.7764451 * 1.5811388 / 2.2360680
     found = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])
     assert (found.mean, found.n) == (3.0, 5)
     assert found.low == pytest.approx(3 - 1.9632432, abs=1e-6)
@@ -44,7 +44,7 @@ def test_equivalence_is_the_larger_of_two_one_sided_tests() -> None:
 
 
 def test_holm_by_hand() -> None:
-    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.04, then never falling: 0.04, 0.06, 0.06, 0.06
+    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.04; never falling: the last is 0.06
     assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     known, nothing = holm([0.01, math.nan])
     assert known == pytest.approx(0.02) and math.isnan(nothing)

@@ -77,9 +77,8 @@ def test_a_broken_line_in_the_middle_is_told(tmp_path: Path) -> None:
 
 
 def test_one_writer(tmp_path: Path) -> None:
-    with study(tmp_path):
-        with pytest.raises(StudyError, match="another process is working in"), study(tmp_path):
-            pass
+    with study(tmp_path), pytest.raises(StudyError, match="another process is working in"), study(tmp_path):
+        pass
     with study(tmp_path):  # the lock went with the first writer
         pass
 

@@ -174,7 +174,7 @@ def test_a_wrong_file(message: str, tmp_path: Path) -> None:
 
 def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     for spec in ("digit", str(tmp_path / "no.py"), str(tmp_path / "no.py:task"), "no.such.module:task"):
-        with pytest.raises(TaskError, match="task: .*(must be a built-in task|ModuleNotFoundError)"):
+        with pytest.raises(TaskError, match=r"task: .*(must be a built-in task|ModuleNotFoundError)"):
             load_task(spec)
     (tmp_path / "bytes.py").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TaskError, match="cannot be read"):

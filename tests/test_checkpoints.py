@@ -1,0 +1,146 @@
+"""Checkpoints cross between torch and Thalweg in both directions, and a run that is saved and resumed changes no bit."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from subjects import SUBJECTS, gradients, parameters, run, states
+
+import thalweg.optim as optim
+
+SHAPES = [(6, 5), (3,), ()]
+GIVEN = gradients(SHAPES, 100, torch.float32)
+BOTH = [subject for subject in SUBJECTS if subject.torch_class]
+
+
+def through_a_file(state_dict):
+    """As a checkpoint on disk; `weights_only` refuses anything but tensors and plain values."""
+    file = io.BytesIO()
+    torch.save(state_dict, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def close(ours, theirs, optimizer, other):
+    """Within what 50 steps of float32 rounding make of it."""
+    tolerance = dict(rtol=1e-4, atol=2e-5)
+    for p, q in zip(ours, theirs, strict=True):
+        assert torch.allclose(p, q, **tolerance)
+    for own, torchs in zip(states(optimizer), states(other), strict=True):
+        assert own.keys() == torchs.keys()
+        for name in own:
+            assert own[name].dtype == torchs[name].dtype and own[name].shape == torchs[name].shape
+            assert torch.allclose(own[name], torchs[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize("subject", BOTH, ids=str)
+def test_a_torch_checkpoint_goes_on_here_and_ours_in_torch(subject, engine):
+    steady = parameters(SHAPES, torch.float32)
+    torch_all_along = subject.build_torch(steady)
+    run(torch_all_along, GIVEN)
+
+    begun = parameters(SHAPES, torch.float32)
+    first_half = subject.build_torch(begun)
+    run(first_half, GIVEN[:50])
+    ours = subject.build(begun, engine=engine)
+    ours.load_state_dict(through_a_file(first_half.state_dict()))
+    run(ours, GIVEN[50:])
+    close(begun, steady, ours, torch_all_along)
+
+    begun = parameters(SHAPES, torch.float32)
+    first_half = subject.build(begun, engine=engine)
+    run(first_half, GIVEN[:50])
+    theirs = subject.build_torch(begun)
+    theirs.load_state_dict(through_a_file(first_half.state_dict()))
+    run(theirs, GIVEN[50:])
+    close(begun, steady, theirs, torch_all_along)
+
+
+@pytest.mark.parametrize("subject", [each for each in SUBJECTS if not each.settings], ids=str)
+@pytest.mark.parametrize("way", ["state_dict", "pickle", "deepcopy"])
+def test_saving_and_resuming_changes_no_bit(subject, way):
+    steady = parameters(SHAPES, torch.float32)
+    run(subject.build(steady), GIVEN[:20])
+    begun = parameters(SHAPES, torch.float32)
+    optimizer = subject.build(begun)
+    run(optimizer, GIVEN[:9])
+    if way == "state_dict":
+        resumed = subject.build(begun, lr=123.0)
+        resumed.load_state_dict(through_a_file(optimizer.state_dict()))
+    elif way == "pickle":
+        resumed = pickle.loads(pickle.dumps(optimizer))
+    else:
+        resumed = copy.deepcopy(optimizer)
+    run(resumed, GIVEN[9:20])
+    final = [p for group in resumed.param_groups for p in group["params"]]
+    assert all(torch.equal(p, q) for p, q in zip(final, steady, strict=True))
+
+
+def test_the_engine_survives_pickling():
+    optimizer = optim.Adam(parameters([(2,)]), engine="reference")
+    assert pickle.loads(pickle.dumps(optimizer))._engine == "reference"
+
+
+def test_loading_copies_and_settings_that_are_not_in_the_checkpoint_stay():
+    theirs = torch.optim.Adam(parameters(SHAPES, torch.float32), lr=0.5)
+    run(theirs, GIVEN[:3])
+    saved = theirs.state_dict()
+    ours = optim.Adam(parameters(SHAPES, torch.float32), bias_correction=False, gradient_scale=0.5)
+    ours.load_state_dict(saved)
+    group = ours.param_groups[0]
+    assert (group["lr"], group["bias_correction"], group["gradient_scale"]) == (0.5, False, 0.5)
+    kept = saved["state"][0]["exp_avg"].clone()
+    run(ours, GIVEN[:3])
+    assert torch.equal(saved["state"][0]["exp_avg"], kept)
+
+
+def test_state_of_half_precision_parameters_keeps_its_float32():
+    """torch's loader would round it to the parameter's bfloat16."""
+    params = [torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))]
+    optimizer = optim.Adam(params)
+    run(optimizer, [[torch.full((4,), 0.3, dtype=torch.bfloat16)]] * 5)
+    again = optim.Adam(params)
+    again.load_state_dict(optimizer.state_dict())
+    before, after = (each.state[params[0]]["exp_avg_sq"] for each in (optimizer, again))
+    assert after.dtype == torch.float32 and torch.equal(before, after)
+
+
+def test_old_checkpoints_with_plain_step_counts_load():
+    [p] = parameters([(3,)], torch.float32)
+    saved = optim.Adam([p])
+    run(saved, [[torch.ones(3)]] * 4)
+    old = saved.state_dict()
+    old["state"][0] = {**old["state"][0], "step": 4}
+    for key in ("maximize", "foreach", "fused", "capturable", "decoupled_weight_decay"):
+        del old["param_groups"][0][key]
+    loaded = optim.Adam([torch.nn.Parameter(p.detach().clone())])
+    loaded.load_state_dict(old)
+    run(saved, [[torch.ones(3)]])
+    run(loaded, [[torch.ones(3)]])
+    assert torch.equal(loaded.param_groups[0]["params"][0], p)
+    assert loaded.state_dict()["state"][0]["step"] == 5
+
+
+def test_a_checkpoint_of_another_model_is_refused():
+    saved = optim.Adam(parameters([(3,), (2,)], torch.float32))
+    run(saved, [[torch.ones(3), torch.ones(2)]])
+    with pytest.raises(ValueError, match="doesn't match the size"):
+        optim.Adam(parameters([(3,)])).load_state_dict(saved.state_dict())
+    other = optim.Adam(parameters([(3,), (5,)], torch.float32))
+    with pytest.raises(RuntimeError, match=r"state 'exp_avg' has shape \(2,\), its parameter \(5,\)"):
+        other.load_state_dict(saved.state_dict())
+        run(other, [[torch.ones(3), torch.ones(5)]])
+
+
+def test_adagrad_has_its_state_from_the_start():
+    """As in torch, whose class would fail on a checkpoint without it."""
+    ours, theirs = parameters([(3,)], torch.float32), parameters([(3,)], torch.float32)
+    mine = optim.Adagrad(ours, initial_accumulator_value=0.5)
+    other = torch.optim.Adagrad(theirs, initial_accumulator_value=0.5)
+    other.load_state_dict(copy.deepcopy(mine.state_dict()))  # torch would share the tensors
+    for optimizer in (mine, other):
+        run(optimizer, [[torch.ones(3)]])
+    assert torch.allclose(ours[0], theirs[0])

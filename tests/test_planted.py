@@ -1,0 +1,111 @@
+"""Faults planted on purpose: the laws must see them. A law that no fault can break is worth nothing."""
+
+import ast
+import importlib.util
+import inspect
+import itertools
+
+import pytest
+import torch
+from subjects import Subject
+from test_oracle import TOLERANCE, distance_from_paper
+
+from thalweg.catalogue import CATALOGUE, Entry
+from thalweg.equations import RuleError
+from thalweg.optimizer import optimizer
+from thalweg.rule import Rule
+
+
+class Change(ast.NodeTransformer):
+    """Change the n-th constant or operator."""
+
+    def __init__(self, number: int) -> None:
+        self.left, self.done = number, ""
+
+    def _due(self) -> bool:
+        self.left -= 1
+        return self.left == -1
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if type(node.value) in (int, float) and self._due():
+            self.done = f"constant {node.value}"
+            return ast.copy_location(ast.Constant(node.value * 1.01 + 0.001), node)
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        swap = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}.get(type(node.op))
+        if swap and self._due():
+            self.done = f"operator of {ast.unparse(node)}"
+            node.op = swap()
+        return node
+
+
+def mutants(rule: Rule, folder):
+    """The rule's file again and again, each time with one constant or operator of its own equations changed."""
+    for function in (rule.per_step, rule.per_element):
+        module = inspect.getmodule(function)
+        if not hasattr(module, rule.name):  # Adam's equations, shared by AMSGrad and AdamW: tried with Adam
+            continue
+        for number in itertools.count():
+            tree = ast.parse(inspect.getsource(module))
+            change = Change(number)
+            [definition] = [node for node in tree.body if getattr(node, "name", "") == function.__name__]
+            definition.body = [change.visit(line) for line in definition.body]
+            if not change.done:
+                break
+            path = folder / f"{rule.name}_{function.__name__}_{number}.py"
+            path.write_text(ast.unparse(tree))
+            yield f"{function.__name__}: {change.done}", path
+
+
+def load(path, name: str) -> Rule:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+class Mutant(Subject):
+    """A subject whose class holds one rule alone: the switches that chose it are not settings of it."""
+
+    def build(self, params, **more):
+        settings = {**self.entry.settings, **self.settings}
+        own = {key: value for key, value in settings.items() if key in self.entry.rule.hyperparameters}
+        return self.entry.optimizer(params, **own, **more)
+
+
+def sees(entry: Entry, path, settings) -> bool:
+    """True where the law of test_oracle.py, or the definition's own checks, notice the fault."""
+    try:
+        rule = load(path, entry.rule.name)
+        object.__setattr__(rule, "when", ())
+        mutant = Entry(entry.name, optimizer(rule, name="Mutant"), entry.settings, rule)
+        return not distance_from_paper(Mutant(mutant, settings), steps=60) < TOLERANCE
+    except (RuleError, ArithmeticError, ValueError, AssertionError):  # refused, or no longer finite
+        return True
+
+
+# Settings under which every term counts.
+SETTINGS = {
+    "adagrad": [{"lr_decay": 0.05}],
+    "momentum": [{"momentum": 0.9, "dampening": 0.3}],
+    "adam": [{}, {"bias_correction": False}],
+}
+# A change that makes no difference to any step is no fault.
+HARMLESS = {("radam", "per_element: constant 0.0"): "r_t is 0 or above 0.01: the margin of scale > 0 decides nothing"}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_planted_fault_in_the_equations_is_seen(name, tmp_path):
+    """Each constant and each operator of each rule, one at a time, judged by the law of test_oracle.py."""
+    entry, settings = CATALOGUE[name], SETTINGS.get(name, [{}])
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert all(distance_from_paper(Subject(entry, each)) < TOLERANCE for each in settings)
+        planted = mutants(entry.rule, tmp_path)
+        missed = [fault for fault, path in planted if not any(sees(entry, path, each) for each in settings)]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [fault for fault in missed if (name, fault) not in HARMLESS] == []
+    assert name in ("adamw", "adamw_amsgrad") or len(list(tmp_path.iterdir())) >= 1, "nothing was planted"
