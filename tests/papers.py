@@ -188,9 +188,7 @@ def amsgrad(theta, gradient, *, steps, lr, betas=(0.9, 0.999), eps=1e-8, bias_co
     return descent.run(exp_avg=m, exp_avg_sq=v, max_exp_avg_sq=v_max)
 
 
-def adamw(
-    theta, gradient, *, steps, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, decoupled=True, **common
-):
+def adamw(theta, gradient, *, steps, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, decoupled=True, **common):
     """Loshchilov and Hutter 2017, arXiv:1711.05101; torch's form: the decay is scaled by lr."""
     common = {"weight_decay": weight_decay, "decoupled": decoupled, **common}
     return adam(theta, gradient, steps=steps, lr=lr, betas=betas, eps=eps, **common)

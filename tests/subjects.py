@@ -1,4 +1,4 @@
-"""The subjects of the laws: every entry of the catalogue, with settings, its oracle, and torch's class where there is one."""
+"""The subjects of the laws: every entry of the catalogue, with settings, its oracle, and torch's class if any."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _all() -> list[Subject]:
     subjects = []
     for entry in CATALOGUE.values():
         for settings in [{}, *VARIATIONS.get(entry.name, []), *STAGES]:
-            # The classical Nesterov parameter holds the point ahead, and decoupled decay acts there: a stated departure.
+            # The classical Nesterov parameter holds the point ahead, and decoupled decay acts there: a departure.
             if not (entry.name == "classical_nesterov" and settings.get("decoupled_weight_decay")):
                 subjects.append(Subject(entry, settings))
     return subjects

@@ -1,4 +1,4 @@
-"""Checkpoints cross between torch and Thalweg in both directions, and a run that is saved and resumed changes no bit."""
+"""Checkpoints cross between torch and Thalweg in both directions; saving and resuming changes no bit."""
 
 import copy
 import io

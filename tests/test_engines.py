@@ -158,7 +158,9 @@ def laid_out(kind: str, generator: torch.Generator) -> tuple[torch.Tensor, torch
     raise AssertionError(kind)
 
 
-KINDS = "transposed,transposed gradient,channels_last,channels_last both,sliced,expanded gradient,offset,negated gradient"
+KINDS = (
+    "transposed,transposed gradient,channels_last,channels_last both,sliced,expanded gradient,offset,negated gradient"
+)
 
 
 @pytest.mark.parametrize("kind", KINDS.split(","))

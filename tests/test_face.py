@@ -90,7 +90,9 @@ def test_every_scheduler_drives_ours_as_it_drives_torchs(scheduler, name):
             p.grad = g
             optimizer.step()
             schedule.step(*([1.0 + step] if scheduler == "ReduceLROnPlateau" else []))
-        outcome.append((p.detach(), {key: value for key, value in optimizer.param_groups[0].items() if key in ("lr", "betas")}))
+        outcome.append(
+            (p.detach(), {key: value for key, value in optimizer.param_groups[0].items() if key in ("lr", "betas")})
+        )
     (ours, settings), (theirs, expected) = outcome
     assert settings == expected
     assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6)
@@ -241,7 +243,11 @@ SLIPS = [
     ("SGD", {"momentum": -0.5}, "Invalid momentum value: -0.5"),
     ("SGD", {"weight_decay": -0.5}, "Invalid weight_decay value: -0.5"),
     ("SGD", {"nesterov": True}, "Nesterov momentum requires a momentum and zero dampening"),
-    ("SGD", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "Nesterov momentum requires a momentum and zero dampening"),
+    (
+        "SGD",
+        {"nesterov": True, "momentum": 0.9, "dampening": 0.1},
+        "Nesterov momentum requires a momentum and zero dampening",
+    ),
     ("Adam", {"lr": -1}, "Invalid learning rate: -1"),
     ("Adam", {"lr": math.nan}, "Invalid learning rate: nan"),
     ("Adam", {"lr": "0.1"}, "Invalid learning rate: '0.1'"),
@@ -277,7 +283,9 @@ def test_a_setting_that_is_not_allowed_is_refused(name, settings, message):
 def test_every_class_refuses_a_negative_rate_an_unknown_word_and_an_empty_list(name):
     with pytest.raises(ValueError, match=r"Invalid learning rate: -0.1 \(must be a number, lr >= 0\)"):
         CLASSES[name](P, lr=-0.1)
-    with pytest.raises(TypeError, match=f"{name}: got an unexpected keyword argument 'learning_rate'; the settings are lr, "):
+    with pytest.raises(
+        TypeError, match=f"{name}: got an unexpected keyword argument 'learning_rate'; the settings are lr, "
+    ):
         CLASSES[name](P, learning_rate=0.1)
     with pytest.raises(ValueError, match="empty parameter list"):
         CLASSES[name]([])

@@ -80,7 +80,9 @@ print(sum(module.span.stats.cache_hits.values()), sum(module.span.stats.cache_mi
 """
     environment = {**os.environ, "THALWEG_CACHE": str(tmp_path)}
     printed = [
-        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        ).stdout
         for _ in range(2)
     ]
     assert printed == ["0 1\n", "1 0\n"]

@@ -15,7 +15,7 @@ TOLERANCE = 100 * STEPS * torch.finfo(torch.float64).eps
 
 @pytest.fixture(autouse=True)
 def _double():
-    """torch keeps NAdam's product of momenta in the default dtype; in float32 it would be the only rounding seen here."""
+    """torch keeps NAdam's product of momenta in the default dtype: in float32 its rounding would be seen here."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

@@ -8,8 +8,8 @@ import itertools
 import pytest
 import torch
 from subjects import Subject
-from test_oracle import TOLERANCE, distance_from_paper
 
+from test_oracle import TOLERANCE, distance_from_paper
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.equations import RuleError
 from thalweg.optimizer import optimizer

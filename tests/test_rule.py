@@ -1,4 +1,4 @@
-"""A wrong definition is refused when it is defined, with the line and the reason; a right one is a first-class citizen."""
+"""A wrong definition is refused when it is defined, with the line and the reason; a right one is first-class."""
 
 import importlib
 import pickle
@@ -51,10 +51,18 @@ BODIES = [
     ("    p = p - lr * math.cos(g)\n    return p, m", 10, "unknown word 'math.cos'"),
     ("    p = p - lr * momentum\n    return p, m", 10, "'momentum' is not known here; the names are g, lr, m, p"),
     ("    p = p - lr * FACTOR * g\n    return p, m", 10, "'FACTOR' is not known here"),
-    ("    m = m + g\n    p = p - lr * m\n    return p", 12, "'m' is never returned: the last line must be 'return p, m'"),
+    (
+        "    m = m + g\n    p = p - lr * m\n    return p",
+        12,
+        "'m' is never returned: the last line must be 'return p, m'",
+    ),
     ("    return m, p", 10, "the order differs from the arguments'"),
     ("    p = p - lr * g", 10, "the last line must return the new values"),
-    ("    if g > 0:\n        p = p - lr\n    return p, m", 10, "a branch: every element takes the same path; use where"),
+    (
+        "    if g > 0:\n        p = p - lr\n    return p, m",
+        10,
+        "a branch: every element takes the same path; use where",
+    ),
     ("    p = p - (lr if g > 0 else 0.0)\n    return p, m", 10, "a branch"),
     ("    for _ in range(3):\n        p = p - lr * g\n    return p, m", 10, "a loop"),
     ("    while g > 0:\n        p = p - lr\n    return p, m", 10, "a loop"),
@@ -66,7 +74,11 @@ BODIES = [
     ("    p = p - lr * (g > 0)\n    return p, m", 10, "a comparison is no number"),
     ("    p = p - where(g, 1.0, 2.0)\n    return p, m", 10, "the first argument of where is a comparison"),
     ("    p = p - where(0 < g < 1, 1.0, 2.0)\n    return p, m", 10, "a comparison has two sides"),
-    ("    p = p - where(g > 0 and m > 0, 1.0, 2.0)\n    return p, m", 10, "the first argument of where is a comparison"),
+    (
+        "    p = p - where(g > 0 and m > 0, 1.0, 2.0)\n    return p, m",
+        10,
+        "the first argument of where is a comparison",
+    ),
     ("    p = p - sqrt(g, m)\n    return p, m", 10, "sqrt takes 1 plain argument"),
     ("    p = p - maximum(g)\n    return p, m", 10, "maximum takes 2 plain arguments"),
     ("    p = p - (lr @ g)\n    return p, m", 10, "only + - * /"),

@@ -51,7 +51,8 @@ class Entry:
             known = [entry for entry in CATALOGUE.values() if entry.optimizer is spec and not entry.settings]
             return known[0] if known else cls(f"{spec.__module__.split('.')[0]}.{spec.__name__}", spec, {}, rule)
         raise ValueError(
-            f"optimizers: {spec!r} is neither a torch.optim.Optimizer class nor in the catalogue: {', '.join(CATALOGUE)}"
+            f"optimizers: {spec!r} is neither a torch.optim.Optimizer class nor in the catalogue: "
+            f"{', '.join(CATALOGUE)}"
         )
 
     def build(self, params: Any, **settings: Any) -> torch.optim.Optimizer:

@@ -35,7 +35,20 @@ REFUSED = {
     ast.Subscript: "an index: an equation acts on one element",
     ast.Lambda: "a function inside an equation",
 }
-OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.UAdd, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
+OPERATORS = (
+    ast.Add,
+    ast.Sub,
+    ast.Mult,
+    ast.Div,
+    ast.USub,
+    ast.UAdd,
+    ast.Lt,
+    ast.LtE,
+    ast.Gt,
+    ast.GtE,
+    ast.Eq,
+    ast.NotEq,
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,10 @@ class Equations:
 
 
 def read(function: Callable[..., Any], returns_gradient: bool = False) -> Equations:
-    """The equations of an element function, checked. `returns_gradient`: a stage hands (p, g) on; a rule returns p and its states."""
+    """The equations of an element function, checked.
+
+    A rule returns p and its states; a stage (`returns_gradient`) hands (p, g) on.
+    """
     return _Reader(function).read(returns_gradient)
 
 
@@ -65,7 +81,9 @@ class _Reader:
         try:
             self.source = textwrap.dedent(inspect.getsource(function))
         except (OSError, TypeError) as error:
-            raise RuleError(f"{function!r}: its source cannot be read ({error}); define it with def in a file or notebook") from None
+            raise RuleError(
+                f"{function!r}: its source cannot be read ({error}); define it with def in a file or notebook"
+            ) from None
         definition = ast.parse(self.source).body[0]
         if not isinstance(definition, ast.FunctionDef):
             raise RuleError(f"{function!r}: an equation is a plain function made with def")
@@ -80,7 +98,9 @@ class _Reader:
     def read(self, returns_gradient: bool) -> Equations:
         signature = self.definition.args
         if signature.vararg or signature.kwarg or signature.defaults or any(signature.kw_defaults):
-            self.refuse(self.definition, "the tensors come first, the numbers after a bare *, with no defaults and no *args")
+            self.refuse(
+                self.definition, "the tensors come first, the numbers after a bare *, with no defaults and no *args"
+            )
         tensors = [argument.arg for argument in signature.posonlyargs + signature.args]
         numbers = [argument.arg for argument in signature.kwonlyargs]
         if len(tensors) < 2:
@@ -95,9 +115,7 @@ class _Reader:
         assignments = self.check_assignments(body[:-1], {*tensors, *numbers})
         expected = tensors[:2] if returns_gradient else [tensors[0], *tensors[2:]]
         self.check_return(body[-1], expected)
-        return Equations(
-            tensors[0], tensors[1], tuple(tensors[2:]), tuple(numbers), tuple(assignments), self.source
-        )
+        return Equations(tensors[0], tensors[1], tuple(tensors[2:]), tuple(numbers), tuple(assignments), self.source)
 
     def check_name(self, node: ast.AST, name: str) -> None:
         if name.startswith("_") or name in WORDS:
@@ -186,7 +204,7 @@ class Program:
     """Equations in a row, as lines of kernel code and the row of numbers they need.
 
     `lines` use the last piece's tensor names, and `_s0`, `_s1`, ... for the numbers. `row(values)` works these numbers
-    out, in double precision, from one dict of values a piece. `used` and `written` are the tensors that are read and stored.
+    out, in double precision, from one dict of values a piece. `used` and `written`: the tensors that are read, stored.
     """
 
     def __init__(self, pieces: Sequence[Equations]) -> None:
@@ -216,9 +234,7 @@ class Program:
         assigned = set()
         own = dict(zip(piece.tensors[:2], self.tensors[:2], strict=True))
         tensors = own | {name: name for name in piece.states}
-        numbers: dict[str, ast.expr] = {
-            name: ast.Name(f"_{index}_{name}", ast.Load()) for name in piece.numbers
-        }
+        numbers: dict[str, ast.expr] = {name: ast.Name(f"_{index}_{name}", ast.Load()) for name in piece.numbers}
         for name, expression in piece.assignments:
             split = _Split(self, tensors, numbers)
             if split.is_number(expression):

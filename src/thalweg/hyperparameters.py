@@ -104,7 +104,7 @@ class Hyperparameter:
 
 
 def declared(function: Callable[..., Any]) -> Iterator[Hyperparameter]:
-    """The hyperparameters in a function's signature: its keyword-only arguments, each with a default and an annotation."""
+    """The hyperparameters in a function's signature: its keyword-only arguments."""
     hints = get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not parameter.KEYWORD_ONLY:

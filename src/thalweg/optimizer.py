@@ -14,6 +14,7 @@ from torch.autograd.graph import increment_version
 from torch.optim import optimizer as torch_optimizer
 
 from thalweg import engines
+from thalweg.engines.engine import Engine
 from thalweg.plan import Ages, Plan, Signature, is_flat, laid_like
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
@@ -39,7 +40,7 @@ class Optimizer(torch.optim.Optimizer):
 
     _engine: str = "auto"
     _signature: Signature | None = None
-    _plans: list[tuple[engines.Engine, Plan]]
+    _plans: list[tuple[Engine, Plan]]
 
     def __init__(self, params: Iterable[Any], *args: Any, **settings: Any) -> None:
         name = type(self).__name__
@@ -88,7 +89,11 @@ class Optimizer(torch.optim.Optimizer):
     def _recipe(self, group: Mapping[str, Any]) -> Recipe:
         """What steps a group now. Made once for each set of switches: this is asked for in every step."""
         rules = type(self).rules
-        key = (rules, *(bool(group[name]) for rule in rules for name in rule.when), *(stage.used(group) for stage in STAGES))
+        key = (
+            rules,
+            *(bool(group[name]) for rule in rules for name in rule.when),
+            *(stage.used(group) for stage in STAGES),
+        )
         recipe = _RECIPES.get(key)
         if recipe is None:
             recipe = _RECIPES[key] = Recipe(self._rule(group), tuple(stage for stage in STAGES if stage.used(group)))
@@ -110,7 +115,7 @@ class Optimizer(torch.optim.Optimizer):
 
     # -- the step -----------------------------------------------------------------------------------------------
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of every parameter that has a gradient.
 
         `closure`, where given, is called first, with gradients enabled; its loss is returned.
@@ -151,7 +156,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def _make_plans(
         self, params: list[torch.Tensor], gradients: list[torch.Tensor | None], recipes: list[Recipe]
-    ) -> list[tuple[engines.Engine, Plan]]:
+    ) -> list[tuple[Engine, Plan]]:
         """Bring the states in order, and sort the parameters by the kernel that steps them."""
         group_of = [index for index, group in enumerate(self.param_groups) for _ in group["params"]]
         ages = Ages(len(params), list(dict.fromkeys(name for recipe in recipes for name in recipe.rule.carried)))
@@ -185,7 +190,10 @@ class Optimizer(torch.optim.Optimizer):
                     self._start_state(p, group)
 
     def _start_state(self, p: torch.Tensor, group: Mapping[str, Any]) -> bool:
-        """Make what is missing of a parameter's state, and lay what is there out as the parameter is. True where something was missing."""
+        """Make what is missing of a parameter's state, and lay what is there out as the parameter is.
+
+        True where something was missing.
+        """
         rule = self._rule(group)
         if not (rule.states or rule.counts_steps):
             return True
@@ -197,7 +205,9 @@ class Optimizer(torch.optim.Optimizer):
             if held is None:
                 missing = True
                 first = float(group[rule.initial[letter]]) if letter in rule.initial else 0.0
-                state[name] = torch.full_like(p, complex(first, first) if p.is_complex() else first, dtype=dtype).detach()
+                state[name] = torch.full_like(
+                    p, complex(first, first) if p.is_complex() else first, dtype=dtype
+                ).detach()
             elif held.shape != p.shape:
                 raise RuntimeError(
                     f"state {name!r} has shape {tuple(held.shape)}, its parameter {tuple(p.shape)}: "
@@ -261,7 +271,7 @@ def optimizer(
     """A drop-in optimizer class from one rule, or from several between which settings choose (see `Rule.when`).
 
     `positional`: the settings that may be given by place, in order; by default all hyperparameters of the rules, then
-    `weight_decay`. `defaults`: where the class differs from its rules. `name`: by default the first rule's, in capitals.
+    `weight_decay`. `defaults`: where the class differs from its rules. `name`: by default the first rule's.
 
     >>> import torch, thalweg
     >>> from thalweg.rules.sgd import sgd
@@ -276,7 +286,9 @@ def optimizer(
         if not isinstance(rule, Rule):
             raise TypeError(f"optimizer(rule): {rule!r} is no Rule; make one with thalweg.Rule(...)")
     if not rules or rules[0].when:
-        raise ValueError("optimizer(rule): the first rule is the one chosen when no switch is on, so its `when` is empty")
+        raise ValueError(
+            "optimizer(rule): the first rule is the one chosen when no switch is on, so its `when` is empty"
+        )
     name = name or "".join(part.capitalize() for part in rules[0].name.split("_"))
     settings = {name: each.default for rule in reversed(rules) for name, each in rule.hyperparameters.items()}
     switches = {switch: False for rule in rules for switch in rule.when if switch not in settings}
@@ -307,5 +319,7 @@ def _document(rules: tuple[Rule, ...]) -> str:
         ours = rule.per_element.__module__.startswith("thalweg.rules.")
         text = (module.__doc__ or "").strip() if ours and module else rule.equations
         where = f" (with {', '.join(rule.when)})" if rule.when else ""
-        parts.append(f"{rule.title}{where}.\n\n{text}\n\nDepartures: {rule.departures or 'none.'}\n\nSource: {rule.source}.")
+        parts.append(
+            f"{rule.title}{where}.\n\n{text}\n\nDepartures: {rule.departures or 'none.'}\n\nSource: {rule.source}."
+        )
     return "\n\n".join(parts)

@@ -30,7 +30,11 @@ class Signature:
     """
 
     def __init__(
-        self, params: Sequence[Tensor], gradients: Sequence[Tensor | None], state: Mapping[Tensor, Any], recipes: list[Any]
+        self,
+        params: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        state: Mapping[Tensor, Any],
+        recipes: list[Any],
     ) -> None:
         self.objects = [*params, *state, *(value for own in state.values() for value in own.values())]
         self.recipes = recipes
@@ -158,8 +162,8 @@ class Plan:
         return rows
 
     def chunks(self, parts: int, limit: int) -> tuple[Integers, Integers]:
-        """The work cut into `parts` equal shares: rows of (tensor, first element, length, row), none longer than `limit`,
-        and the bounds of the shares in them."""
+        """The work cut into `parts` equal shares: rows of (tensor, first element, length, row), none longer than
+        `limit`, and the bounds of the shares in them."""
         key = (parts, limit)
         if key not in self._chunks:
             self._chunks[key] = cut(self.numels, parts, limit)
@@ -172,7 +176,8 @@ class Plan:
         """A row for each group and age that occur."""
         block = self.ages.values[:, self._index]
         keys: dict[tuple[float, ...], int] = {}
-        heads, row_of = [], []
+        heads: list[int] = []
+        row_of: list[int] = []
         for index, (group, column) in enumerate(zip(self.groups, block.T.tolist(), strict=True)):
             row = keys.setdefault((id(group), *column), len(keys))
             if row == len(heads):

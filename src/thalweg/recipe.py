@@ -33,13 +33,14 @@ class Recipe:
         return Program([*(stage.element for stage in self.stages), self.rule.element])
 
     def numbers(self, step: float, carried: Mapping[str, float], group: Group) -> tuple[dict[str, float], ...]:
-        """What the stages and the rule take by keyword in this step; the rule's dict also holds the next carried numbers."""
+        """What the stages and the rule take by keyword in this step; the rule's dict holds the next carried numbers."""
         settings = {name: plain(group[name]) for name in (*self.rule.hyperparameters, *SHARED_NUMBERS)}
         return (*(stage.per_step(settings) for stage in self.stages), self.rule.numbers(step, carried, settings))
 
     def elements(self) -> Iterator[tuple[Any, tuple[str, ...]]]:
         """The element functions in order, each with the numbers it takes."""
-        for piece in (*self.stages, self.rule):
+        pieces: tuple[Stage | Rule, ...] = (*self.stages, self.rule)
+        for piece in pieces:
             yield piece.per_element, piece.element.numbers
 
 

@@ -82,7 +82,9 @@ class Rule:
 
     def numbers(self, step: float, carried: Mapping[str, float], settings: Mapping[str, Any]) -> dict[str, float]:
         """What `per_step` gives for one step."""
-        return self.per_step(step, *(carried[name] for name in self.carried), **{name: settings[name] for name in self.hyperparameters})
+        return self.per_step(
+            step, *(carried[name] for name in self.carried), **{name: settings[name] for name in self.hyperparameters}
+        )
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -91,18 +93,26 @@ class Rule:
         parameters = list(inspect.signature(self.per_step).parameters.values())
         positional = [each for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
         if not positional or positional[0].name != "step":
-            raise RuleError(f"rule {self.name!r}: the first argument of per_step is 'step', hyperparameters follow a bare *")
+            raise RuleError(
+                f"rule {self.name!r}: the first argument of per_step is 'step', hyperparameters follow a bare *"
+            )
         for each in positional[1:]:
             if not isinstance(each.default, (int, float)):
-                raise RuleError(f"rule {self.name!r}: the carried number {each.name!r} needs its first value as default")
+                raise RuleError(
+                    f"rule {self.name!r}: the carried number {each.name!r} needs its first value as default"
+                )
         return {each.name: float(each.default) for each in positional[1:]}
 
     def _check_names(self) -> None:
         for state in {*self.torch_names, *self.initial} - {*self.states}:
-            raise RuleError(f"rule {self.name!r}: {state!r} is no state; the states are {', '.join(self.states) or 'none'}")
+            raise RuleError(
+                f"rule {self.name!r}: {state!r} is no state; the states are {', '.join(self.states) or 'none'}"
+            )
         for state, setting in self.initial.items():
             if setting not in self.hyperparameters:
-                raise RuleError(f"rule {self.name!r}: state {state!r} starts at {setting!r}, which is no hyperparameter")
+                raise RuleError(
+                    f"rule {self.name!r}: state {state!r} starts at {setting!r}, which is no hyperparameter"
+                )
 
     def _check_first_step(self) -> None:
         """Run per_step once at its defaults: what it gives is what per_element takes."""

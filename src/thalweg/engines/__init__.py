@@ -1,8 +1,8 @@
 """The engines, and which one steps a parameter. Each is imported when it is first needed.
 
-With `engine="auto"`, dense float32, float64 and complex parameters on the CPU go to `cpu`; all others (float16, bfloat16,
-parameters with gaps or overlaps in memory, other devices) go to `reference`. An engine asked for by name steps
-everything or raises: nothing falls back silently.
+With `engine="auto"`, dense float32, float64 and complex parameters on the CPU go to `cpu`; all others (float16,
+bfloat16, parameters with gaps or overlaps in memory, other devices) go to `reference`. An engine asked for by name
+steps everything or raises: nothing falls back silently.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ def source(recipe: Recipe, dtype: str) -> str:
         ),
         numbers=kernel.numbers(program, "_rows[_r, {}]", 8),
         arrays="\n".join(
-            f"        _{name} = carray(at(_table[_t, {index}] + _skip), _n)" for index, name in enumerate(program.tensors)
+            f"        _{name} = carray(at(_table[_t, {index}] + _skip), _n)"
+            for index, name in enumerate(program.tensors)
         ),
         loads="\n".join(f"            {name} = _{name}[_i]" for name in read),
         body=kernel.body(program, 12),
@@ -143,7 +144,7 @@ class Threads:
 @cache
 def _has_openmp() -> bool:
     """Numba's fall-back, 'workqueue', aborts the process when two threads step at once."""
-    if numba.config.THREADING_LAYER != "workqueue":
+    if getattr(numba.config, "THREADING_LAYER", None) != "workqueue":
         for pool in ("omppool", "tbbpool"):
             try:
                 __import__(f"numba.np.ufunc.{pool}")

@@ -54,7 +54,7 @@ def load(name: str, text: str) -> ModuleType:
 
 
 def _write(path: Path, text: str) -> Path:
-    """Write the file unless it is there as it should be: rewriting would change its time, and make Numba compile anew."""
+    """Write the file unless it is there as it should be: a new time would make Numba compile anew."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.read_text() == text:
         return path

@@ -1,7 +1,7 @@
 r"""Adadelta: the units of the step come from the steps themselves.
 
-    s_t = rho s_{t-1} + (1 - rho) g_t^2,   d_t = sqrt(u_{t-1} + eps) / sqrt(s_t + eps) g_t
-    u_t = rho u_{t-1} + (1 - rho) d_t^2,   theta_t = theta_{t-1} - lr d_t
+s_t = rho s_{t-1} + (1 - rho) g_t^2,   d_t = sqrt(u_{t-1} + eps) / sqrt(s_t + eps) g_t
+u_t = rho u_{t-1} + (1 - rho) d_t^2,   theta_t = theta_{t-1} - lr d_t
 """
 
 from typing import Annotated

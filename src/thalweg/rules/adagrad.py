@@ -1,6 +1,6 @@
 r"""Adagrad: each coordinate's step shrinks with the gradients it has seen.
 
-    s_t = s_{t-1} + g_t^2,   theta_t = theta_{t-1} - eta_t g_t / (sqrt(s_t) + eps),   eta_t = eta / (1 + (t - 1) lr_decay)
+s_t = s_{t-1} + g_t^2,   theta_t = theta_{t-1} - eta_t g_t / (sqrt(s_t) + eps),   eta_t = eta / (1 + (t - 1) lr_decay)
 """
 
 from typing import Annotated
@@ -36,5 +36,5 @@ adagrad = Rule(
     torch_names={"s": "sum"},
     initial={"s": "initial_accumulator_value"},
     sparse=True,
-    departures="eps stands outside the root, as in torch; the paper's diagonal form has it there too, many write-ups inside.",
+    departures="eps stands outside the root, as in torch and in the paper's diagonal form; many write-ups have it inside.",
 )

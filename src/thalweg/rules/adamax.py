@@ -1,7 +1,7 @@
 r"""Adamax: Adam by the infinity norm.
 
-    m_t = beta1 m_{t-1} + (1 - beta1) g_t,   u_t = max(beta2 u_{t-1}, |g_t| + eps)
-    theta_t = theta_{t-1} - eta / (1 - beta1^t) m_t / u_t
+m_t = beta1 m_{t-1} + (1 - beta1) g_t,   u_t = max(beta2 u_{t-1}, |g_t| + eps)
+theta_t = theta_{t-1} - eta / (1 - beta1^t) m_t / u_t
 """
 
 from typing import Annotated
@@ -11,9 +11,7 @@ from thalweg.rule import Rule
 from thalweg.words import abs, maximum
 
 
-def per_step(
-    step, *, lr: Annotated[Rate, Search(1e-4, 1e-1)] = 2e-3, betas: Betas = (0.9, 0.999), eps: Epsilon = 1e-8
-):
+def per_step(step, *, lr: Annotated[Rate, Search(1e-4, 1e-1)] = 2e-3, betas: Betas = (0.9, 0.999), eps: Epsilon = 1e-8):
     beta1, beta2 = betas
     return {"beta1": beta1, "beta2": beta2, "eps": eps, "alpha": lr / (1 - beta1**step)}
 

@@ -1,6 +1,6 @@
 r"""AdamW: Adam with the weight decay taken out of the gradient.
 
-    theta <- (1 - eta lambda) theta_{t-1},   then Adam's step with the gradient untouched
+theta <- (1 - eta lambda) theta_{t-1},   then Adam's step with the gradient untouched
 """
 
 from dataclasses import replace

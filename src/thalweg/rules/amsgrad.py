@@ -1,7 +1,7 @@
 r"""AMSGrad: Adam whose denominator never shrinks.
 
-    m_t, v_t as in Adam,   u_t = max(u_{t-1}, v_t)
-    theta_t = theta_{t-1} - eta m_hat_t / (sqrt(u_t / (1 - beta2^t)) + eps)
+m_t, v_t as in Adam,   u_t = max(u_{t-1}, v_t)
+theta_t = theta_{t-1} - eta m_hat_t / (sqrt(u_t / (1 - beta2^t)) + eps)
 """
 
 from dataclasses import replace
@@ -26,5 +26,5 @@ amsgrad = replace(
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_avg_sq", "u": "max_exp_avg_sq"},
     when=("amsgrad",),
-    departures="The maximum is taken of the raw v and then bias-corrected, as in torch; the paper has no bias correction.",
+    departures="The maximum is taken of the raw v and then bias-corrected, as in torch; the paper corrects no bias.",
 )

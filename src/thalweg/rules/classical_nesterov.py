@@ -32,5 +32,6 @@ classical_nesterov = Rule(
     per_step=per_step,
     per_element=per_element,
     counts_steps=False,
-    departures="The parameter holds the point ahead; theta is parameter + state 'shift'. Weight decay acts on what the parameter holds.",
+    departures="The parameter holds the point ahead; theta is parameter + state 'shift'. "
+    "Weight decay acts on what the parameter holds.",
 )

@@ -36,5 +36,5 @@ momentum = Rule(
     torch_names={"b": "momentum_buffer"},
     when=("momentum",),
     counts_steps=False,
-    departures="torch's form: the first buffer is the first gradient, undampened; eta multiplies the buffer, not the gradient.",
+    departures="torch's form: the first buffer is the first gradient, undampened, and eta multiplies the buffer.",
 )

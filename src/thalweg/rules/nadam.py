@@ -1,8 +1,8 @@
 r"""NAdam: Adam with Nesterov's look-ahead and a momentum that grows.
 
-    mu_t = beta1 (1 - 0.96^(t psi) / 2),   Pi_t = mu_1 mu_2 ... mu_t
-    m_t, v_t as in Adam
-    theta_t = theta_{t-1} - eta [ (1 - mu_t) g_t / (1 - Pi_t) + mu_{t+1} m_t / (1 - Pi_t mu_{t+1}) ] / (sqrt(v_hat_t) + eps)
+mu_t = beta1 (1 - 0.96^(t psi) / 2),   Pi_t = mu_1 mu_2 ... mu_t
+m_t, v_t as in Adam
+theta_t = theta_{t-1} - eta [ (1 - mu_t) g_t / (1 - Pi_t) + mu_{t+1} m_t / (1 - Pi_t mu_{t+1}) ] / (sqrt(v_hat_t) + eps)
 """
 
 import math

@@ -1,6 +1,6 @@
 r"""Nesterov's momentum as torch has it: the look-ahead is rewritten so that the gradient is taken at theta.
 
-    b_1 = g_1,   b_t = mu b_{t-1} + g_t,   theta_t = theta_{t-1} - eta (g_t + mu b_t)
+b_1 = g_1,   b_t = mu b_{t-1} + g_t,   theta_t = theta_{t-1} - eta (g_t + mu b_t)
 """
 
 from collections.abc import Mapping

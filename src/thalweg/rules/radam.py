@@ -1,9 +1,9 @@
-r"""RAdam: Adam that steps by momentum alone until the variance of its step size can be trusted, and scales it from then on.
+r"""RAdam: Adam that steps by momentum alone until the variance of its step size can be trusted, and then scales it.
 
-    rho_inf = 2 / (1 - beta2) - 1,   rho_t = rho_inf - 2 t beta2^t / (1 - beta2^t)
-    rho_t > rectify_above:   r_t = sqrt( (rho_t - 4)(rho_t - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho_t) )
-                             theta_t = theta_{t-1} - eta r_t m_hat_t sqrt(1 - beta2^t) / (sqrt(v_t) + eps)
-    else:                    theta_t = theta_{t-1} - eta m_hat_t
+rho_inf = 2 / (1 - beta2) - 1,   rho_t = rho_inf - 2 t beta2^t / (1 - beta2^t)
+rho_t > rectify_above:   r_t = sqrt( (rho_t - 4)(rho_t - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho_t) )
+                         theta_t = theta_{t-1} - eta r_t m_hat_t sqrt(1 - beta2^t) / (sqrt(v_t) + eps)
+else:                    theta_t = theta_{t-1} - eta m_hat_t
 """
 
 import math
@@ -29,7 +29,13 @@ def per_step(
     r = 0.0
     if rho > rectify_above:
         r = math.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
-    return {"beta1": beta1, "beta2": beta2, "eps": eps, "alpha": lr / (1 - beta1**step), "scale": r * math.sqrt(unbias2)}
+    return {
+        "beta1": beta1,
+        "beta2": beta2,
+        "eps": eps,
+        "alpha": lr / (1 - beta1**step),
+        "scale": r * math.sqrt(unbias2),
+    }
 
 
 def per_element(p, g, m, v, *, beta1, beta2, eps, alpha, scale):

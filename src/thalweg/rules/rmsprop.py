@@ -1,9 +1,9 @@
-r"""RMSprop: divide by a running root mean square of the gradient. Four forms: plain, centred, each with momentum or without.
+r"""RMSprop: divide by a running root mean square of the gradient. Plain or centred, each with momentum or without.
 
-    s_t = alpha s_{t-1} + (1 - alpha) g_t^2,   d_t = g_t / (sqrt(s_t) + eps)
-    centred:        a_t = alpha a_{t-1} + (1 - alpha) g_t,   d_t = g_t / (sqrt(max(s_t - a_t^2, 0)) + eps)
-    plain:          theta_t = theta_{t-1} - eta d_t
-    with momentum:  b_t = mu b_{t-1} + d_t,   theta_t = theta_{t-1} - eta b_t
+s_t = alpha s_{t-1} + (1 - alpha) g_t^2,   d_t = g_t / (sqrt(s_t) + eps)
+centred:        a_t = alpha a_{t-1} + (1 - alpha) g_t,   d_t = g_t / (sqrt(max(s_t - a_t^2, 0)) + eps)
+plain:          theta_t = theta_{t-1} - eta d_t
+with momentum:  b_t = mu b_{t-1} + d_t,   theta_t = theta_{t-1} - eta b_t
 """
 
 from dataclasses import replace
@@ -64,8 +64,8 @@ rmsprop = Rule(
     per_step=per_step,
     per_element=plain,
     torch_names={"s": "square_avg"},
-    departures="eps stands outside the root, as in torch. The centred variance is kept at 0 or above, where torch's rounds "
-    "below zero and turns to NaN.",
+    departures="eps stands outside the root, as in torch. The centred variance is kept at 0 or above, where torch's "
+    "rounds below zero and turns to NaN.",
 )
 rmsprop_momentum = replace(
     rmsprop,

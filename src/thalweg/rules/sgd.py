@@ -1,6 +1,6 @@
 r"""Gradient descent: batch, mini-batch or stochastic, by the data that the gradient was taken on.
 
-    theta_t = theta_{t-1} - eta g_t
+theta_t = theta_{t-1} - eta g_t
 """
 
 from typing import Annotated
