@@ -36,5 +36,5 @@ adagrad = Rule(
     torch_names={"s": "sum"},
     initial={"s": "initial_accumulator_value"},
     sparse=True,
-    departures="eps stands outside the root, as in torch and in the paper's diagonal form; many write-ups have it inside.",
+    departures="eps stands outside the root, as in torch and in the paper's diagonal form; many have it inside.",
 )

@@ -1,0 +1,29 @@
+# The README's two commands, by name. PYTHON chooses the interpreter that makes .venv.
+PYTHON ?= python3
+PIP = .venv/bin/pip install -q -c constraints.txt
+
+.PHONY: install compare test check bench clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) -e ".[dev]"
+	touch $@
+
+compare: install
+	.venv/bin/thalweg compare digits --preset quick
+
+test: install
+	.venv/bin/pytest -n 2 tests src docs
+
+check: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: install
+	.venv/bin/python benchmarks/step.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
