@@ -193,6 +193,24 @@ def test_storage_may_move_between_steps():
     assert mine.state[a[0]]["step"] == 52
 
 
+def test_ages_may_part_and_meet_again():
+    """Two step counts, written by the user: rows are formed anew, also when they become fewer."""
+    a, b = parameters([(6,), (4,)], torch.float32), parameters([(6,), (4,)], torch.float32)
+    mine, other = optim.NAdam(a), torch.optim.NAdam(b)
+    for step, values in enumerate(gradients([(6,), (4,)], 6, torch.float32)):
+        for optimizer, params in ((mine, a), (other, b)):
+            for p, g in zip(params, values, strict=True):
+                p.grad = g.clone()
+            if step in (2, 4):
+                optimizer.state[params[0]]["step"].fill_(40.0 if step == 2 else 4.0)
+                if step == 4:
+                    for name in ("mu_product",):
+                        optimizer.state[params[0]][name].copy_(optimizer.state[params[1]][name])
+            optimizer.step()
+        for p, q in zip(a, b, strict=True):
+            assert torch.allclose(p, q, rtol=1e-5, atol=1e-6), step
+
+
 def test_a_parameter_that_becomes_double_is_stepped_in_double():
     model = torch.nn.Linear(3, 2)
     optimizer = optim.Adam(model.parameters())
@@ -323,5 +341,6 @@ def test_an_entry_is_found_by_name_or_class():
     assert Entry.of("adam") is CATALOGUE["adam"] is Entry.of(optim.Adam)
     foreign = Entry.of(torch.optim.ASGD)
     assert foreign.search("lr") == (1e-5, 1e-1) and foreign.default("lr") == 0.01
+    assert foreign.line(lr=0.5) == "torch.optim.ASGD(model.parameters(), lr=0.5)"
     with pytest.raises(ValueError, match="'adma' is neither .* nor in the catalogue: sgd, momentum"):
         Entry.of("adma")

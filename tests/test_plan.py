@@ -1,5 +1,7 @@
 """How the work is cut: everything once, equal shares, whole cache lines."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,7 @@ def test_every_element_is_in_one_chunk(sizes, parts, limit):
 @given(SIZES, st.integers(1, 7))
 def test_shares_are_equal_to_a_cache_line(sizes, parts):
     chunks, bounds = cut(sizes, parts, 10**9)
-    shares = [int(chunks[a:b, 2].sum()) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    shares = [int(chunks[a:b, 2].sum()) for a, b in itertools.pairwise(bounds)]
     assert len(shares) <= max(parts, 1)
     assert all(share == shares[0] for share in shares[:-1])
     if shares:

@@ -75,6 +75,8 @@ class Entry:
     def line(self, **settings: Any) -> str:
         """The line to paste into a training script."""
         module = str(self.optimizer.__module__)
+        if module.startswith("torch.optim."):  # torch.optim.adam hides the module of that name
+            module = "torch.optim"
         name = self.optimizer.__name__ if isinstance(self.optimizer, type) else repr(self.optimizer)
         chosen = "".join(f", {key}={value!r}" for key, value in {**self.settings, **settings}.items())
         return f"{module}.{name}(model.parameters(){chosen})"

@@ -23,7 +23,6 @@ from thalweg.stages import SHARED, STAGES
 # torch's switches between its own implementations. They are taken, and kept in checkpoints; there is one
 # implementation here, so they change nothing.
 FLAGS: dict[str, Any] = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
-_RECIPES: dict[Any, Recipe] = {}
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -36,6 +35,8 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     rules: ClassVar[tuple[Rule, ...]] = ()
+    _switches: ClassVar[tuple[str, ...]] = ()  # the settings that choose between the rules
+    _recipes: ClassVar[dict[Any, Recipe]] = {}
     _arguments: ClassVar[inspect.Signature]
 
     _engine: str = "auto"
@@ -87,16 +88,18 @@ class Optimizer(torch.optim.Optimizer):
         return [rule for rule in self.rules if all(settings[name] for name in rule.when)][-1]
 
     def _recipe(self, group: Mapping[str, Any]) -> Recipe:
-        """What steps a group now. Made once for each set of switches: this is asked for in every step."""
-        rules = type(self).rules
+        """What steps a group now. Looked up by the switches that it depends on: this is asked for in every step."""
         key = (
-            rules,
-            *(bool(group[name]) for rule in rules for name in rule.when),
-            *(stage.used(group) for stage in STAGES),
+            group["weight_decay"] != 0,
+            group["decoupled_weight_decay"],
+            group["maximize"],
+            group["gradient_scale"] != 1,
+            *[bool(group[switch]) for switch in self._switches],
         )
-        recipe = _RECIPES.get(key)
+        recipe = self._recipes.get(key)
         if recipe is None:
-            recipe = _RECIPES[key] = Recipe(self._rule(group), tuple(stage for stage in STAGES if stage.used(group)))
+            stages = tuple(stage for stage in STAGES if stage.used(group))
+            recipe = self._recipes[key] = Recipe(self._rule(group), stages)
         return recipe
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -307,6 +310,8 @@ def optimizer(
         "__signature__": signature,
         "_arguments": signature,
         "rules": rules,
+        "_switches": tuple(dict.fromkeys(switch for rule in rules for switch in rule.when)),
+        "_recipes": {},
     }
     return type(name, (Optimizer,), namespace)
 

@@ -126,7 +126,7 @@ class Plan:
         self.positions = list(positions)
         whole = list(range(self.positions[0], self.positions[-1] + 1)) == self.positions
         self._index = slice(self.positions[0], self.positions[-1] + 1) if whole else np.array(self.positions)
-        self._direct: list[bool] = []
+        self._to_copy: list[int] | None = None
         self._chunks: dict[tuple[int, int], tuple[Integers, Integers]] = {}
         self._form_rows()
         addresses = [[t.data_ptr() for t in (p, p, *own)] for p, own in zip(self.params, states, strict=True)]
@@ -135,28 +135,28 @@ class Plan:
     def refresh(self, gradients: Sequence[Tensor | None]) -> None:
         """Take this step's gradients out of those of all parameters; one that lies in memory in another way than its
         parameter is copied."""
-        own = [gradients[place] for place in self.positions]
-        if not self._direct:  # the signature holds what this depends on
-            self._direct = [lies_like(g, p) for g, p in zip(own, self.params, strict=True)]  # type: ignore[arg-type]
-        if not all(self._direct):
-            rows = zip(own, self.params, self._direct, strict=True)
-            own = [g if direct else laid_like(g, p) for g, p, direct in rows]  # type: ignore[arg-type]
-        self.gradients = own  # type: ignore[assignment]
-        self.table[:, 1] = [g.data_ptr() for g in own]  # type: ignore[union-attr]
+        own: list[Any] = [gradients[place] for place in self.positions]
+        if self._to_copy is None:  # the signature holds what this depends on
+            self._to_copy = [i for i, p in enumerate(self.params) if not lies_like(own[i], p)]
+        for index in self._to_copy:
+            own[index] = laid_like(own[index], self.params[index])
+        self.gradients = own
+        self.table[:, 1] = [g.data_ptr() for g in own]
 
     def advance(self) -> list[tuple[dict[str, float], ...]]:
         """One step on: the numbers of each row, one dict for each piece of the recipe."""
         values = self.ages.values
         values[0, self._index] += 1
         block = values[:, self._index]
-        if len(self.positions) > 1 and not (block == block[:, self._heads[self.row_of]]).all():
+        expected = block[:, :1] if len(self._heads) == 1 else block[:, np.array(self._heads)[self.row_of]]
+        if not (block == expected).all():
             self._form_rows()  # somebody wrote into a step count
+        carried = self.ages.names[1:]
         rows = []
-        for row, head in enumerate(self._heads.tolist()):
-            step, *carried = block[:, head].tolist()
-            numbers = self.recipe.numbers(step, dict(zip(self.ages.names[1:], carried, strict=True)), self.groups[head])
-            for index, name in enumerate(self.ages.names[1:], start=1):
-                members = [place for place, own in zip(self.positions, self.row_of, strict=True) if own == row]
+        for head, members in zip(self._heads, self._members, strict=True):
+            step, *held = block[:, head].tolist()
+            numbers = self.recipe.numbers(step, dict(zip(carried, held, strict=True)), self.groups[head])
+            for index, name in enumerate(carried, start=1):
                 values[index, members] = numbers[-1][name]
             rows.append(numbers)
         return rows
@@ -166,24 +166,23 @@ class Plan:
         `limit`, and the bounds of the shares in them."""
         key = (parts, limit)
         if key not in self._chunks:
-            self._chunks[key] = cut(self.numels, parts, limit)
-        chunks, bounds = self._chunks[key]
-        if len(self._heads) > 1:
+            chunks, bounds = cut(self.numels, parts, limit)
             chunks[:, 3] = self.row_of[chunks[:, 0]]
-        return chunks, bounds
+            self._chunks[key] = chunks, bounds
+        return self._chunks[key]
 
     def _form_rows(self) -> None:
         """A row for each group and age that occur."""
         block = self.ages.values[:, self._index]
         keys: dict[tuple[float, ...], int] = {}
-        heads: list[int] = []
-        row_of: list[int] = []
-        for index, (group, column) in enumerate(zip(self.groups, block.T.tolist(), strict=True)):
-            row = keys.setdefault((id(group), *column), len(keys))
-            if row == len(heads):
-                heads.append(index)
-            row_of.append(row)
-        self._heads, self.row_of = np.array(heads), np.array(row_of)
+        row_of = []
+        for group, column in zip(self.groups, block.T.tolist(), strict=True):
+            row_of.append(keys.setdefault((id(group), *column), len(keys)))
+        self.row_of = np.array(row_of, dtype=np.int64)
+        self._heads = [row_of.index(row) for row in range(len(keys))]
+        self._members = [np.array(self.positions)[self.row_of == row] for row in range(len(keys))]
+        for chunks, _ in self._chunks.values():
+            chunks[:, 3] = self.row_of[chunks[:, 0]]
 
 
 def cut(numels: Sequence[int], parts: int, limit: int) -> tuple[Integers, Integers]:

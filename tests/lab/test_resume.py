@@ -1,4 +1,4 @@
-"""Kill a comparison with SIGKILL at a random moment: the same command again ends at the same table."""
+"""Stop a comparison at a random moment, by SIGKILL too: the same command again ends at the same table."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import time
 from pathlib import Path
 
 import little
+import pytest
+from typer.testing import CliRunner
+
+from thalweg.lab.commands import app
 
 SLOW = little.FILE.replace("nn.CrossEntropyLoss()", "slow").replace(
     "def network",
@@ -35,57 +39,50 @@ def finished(log: Path) -> list[bytes]:
     return [line for line in lines(log) if line.endswith(b"\n")]
 
 
-def start_and_kill(folder: Path, after: int) -> None:
-    """Run the comparison and SIGKILL it at a random moment after so many trainings."""
-    log = folder / "killed" / "trials.jsonl"
+def stop(folder: Path, after: int, how: signal.Signals) -> tuple[int, str, str]:
+    """Run the comparison and send it a signal at a random moment after so many trainings."""
+    log = folder / "stopped" / "trials.jsonl"
     process = subprocess.Popen(
-        command("killed"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command("stopped"), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.time() + 60
     while len(lines(log)) < after and process.poll() is None and time.time() < deadline:
         time.sleep(0.005)
     time.sleep(random.random() * 0.05)
-    alive = process.poll() is None
-    process.kill()
-    _, error = process.communicate()
-    assert alive and process.returncode == -signal.SIGKILL, error.decode()
+    process.send_signal(how)
+    out, error = process.communicate(timeout=60)
+    return process.returncode, out, error
 
 
-def test_sigkill_twice_once_in_mid_write_and_again(tmp_path: Path) -> None:
+def run(out: str) -> str:
+    """The same command to its end, in this process: starting Python and torch anew is most of its time."""
+    result = CliRunner().invoke(app, command(out)[3:])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_ctrl_c_then_sigkill_in_mid_write_then_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text("import time\n" + SLOW)
-    log = tmp_path / "killed" / "trials.jsonl"
-    start_and_kill(tmp_path, after=random.randint(1, 8))
+    log = tmp_path / "stopped" / "trials.jsonl"
+    code, out, error = stop(tmp_path, random.randint(1, 8), signal.SIGINT)
+    assert (code, error) == (130, "")  # quietly, and saying how to go on
+    assert "thalweg compare mine.py --optimizers sgd,adam --trials 6 --out stopped" in out
     first = finished(log)
-    start_and_kill(tmp_path, after=len(first) + random.randint(1, 4))
-    log.write_bytes(log.read_bytes()[:-30])  # as if this kill had come in the middle of a write
+    code, _, error = stop(tmp_path, len(first) + random.randint(1, 4), signal.SIGKILL)
+    assert code == -signal.SIGKILL, error
+    log.write_bytes(log.read_bytes()[:-30])  # as if the kill had come in the middle of a write
     second = finished(log)
     assert second[: len(first)] == first and 1 <= len(second) < TRAININGS
 
-    run = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
-    again = subprocess.run(command("killed"), **run)
-    assert f"{TRAININGS} trainings, {len(second)} of them done before" in again.stdout
+    again = run("stopped")
+    assert f"{TRAININGS} trainings, {len(second)} of them done before" in again
     assert lines(log)[: len(second)] == second  # what was finished is as it was, to the byte
     ids = [json.loads(line)["id"] for line in lines(log)]
     assert len(ids) == len(set(ids)) == TRAININGS  # and nothing was run twice
 
-    whole = subprocess.run(command("whole"), **run)
+    whole = run("whole")
     for name in ("table.csv", "result.json"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    tables = [
-        out.partition("\noptimizer ")[2].partition("report:")[0] for out in (again.stdout, whole.stdout)
-    ]
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    tables = [text.partition("\noptimizer ")[2].partition("report:")[0] for text in (again, whole)]
     assert tables[0] == tables[1] != ""
-
-
-def test_ctrl_c_ends_quietly_and_says_how_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("import time\n" + SLOW)
-    process = subprocess.Popen(
-        command("study"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.time() + 60
-    while not lines(tmp_path / "study" / "trials.jsonl") and time.time() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=30)
-    assert process.returncode == 130 and error == ""
-    assert "thalweg compare mine.py --optimizers sgd,adam --trials 6 --out study" in out

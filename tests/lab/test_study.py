@@ -36,9 +36,7 @@ def test_what_is_written_is_read_again_with_its_nan_and_infinity(tmp_path: Path)
     found = read_trials(tmp_path / "trials.jsonl")["a"]
     assert repr(found) == repr(trial("a", math.nan))
     assert found.message == "NaN"  # a text stays a text
-    assert to_json({"x": [math.nan, math.inf, -math.inf, 1.0]}) == {
-        "x": ["NaN", "Infinity", "-Infinity", 1.0]
-    }
+    assert to_json({"x": [math.nan, math.inf, -math.inf, 1.0]}) == {"x": ["NaN", "Infinity", "-Infinity", 1.0]}
 
 
 @pytest.mark.parametrize("cut", [1, 20, 200])

@@ -123,12 +123,10 @@ def test_a_metric_function_sees_the_whole_part_at_once() -> None:
 
 def test_shares_are_split_off_the_same_way_each_time_and_do_not_overlap() -> None:
     first, second = (
-        little.task(train=(torch.arange(100.0)[:, None], torch.zeros(100)), validation=0.2, test=0.1)
-        for _ in "ab"
+        little.task(train=(torch.arange(100.0)[:, None], torch.zeros(100)), validation=0.2, test=0.1) for _ in "ab"
     )
     parts = [
-        {name: set(source.tensors[0].flatten().tolist()) for name, source in t.sources.items()}
-        for t in (first, second)
+        {name: set(source.tensors[0].flatten().tolist()) for name, source in t.sources.items()} for t in (first, second)
     ]
     assert parts[0] == parts[1]
     assert {name: len(part) for name, part in parts[0].items()} == {"validation": 20, "test": 10, "train": 70}

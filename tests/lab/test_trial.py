@@ -22,9 +22,7 @@ SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 
 
 def run(task: Task, entry: Entry = SGD, lr: float = 0.1, seed: int = 0, phase: str = "search") -> Trial:
-    return run_trial(
-        task, entry, Setting(entry.name, {"lr": lr}, seed), task.epochs, id="x", phase=phase, index=0
-    )
+    return run_trial(task, entry, Setting(entry.name, {"lr": lr}, seed), task.epochs, id="x", phase=phase, index=0)
 
 
 def same(one: Trial, other: Trial) -> bool:

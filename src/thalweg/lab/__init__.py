@@ -1,0 +1,30 @@
+"""The lab: which optimizer, which learning rate, for this model and this data, with the evidence."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thalweg.lab.errors import LabError, StudyError, TaskError
+    from thalweg.lab.load import load_task
+    from thalweg.lab.result import Comparison
+    from thalweg.lab.task import Task
+
+__all__ = ["Comparison", "LabError", "StudyError", "Task", "TaskError", "load_task"]
+
+_HOME = {
+    "Comparison": "thalweg.lab.result",
+    "Task": "thalweg.lab.task",
+    "LabError": "thalweg.lab.errors",
+    "StudyError": "thalweg.lab.errors",
+    "TaskError": "thalweg.lab.errors",
+    "load_task": "thalweg.lab.load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: `import thalweg` stays light."""
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

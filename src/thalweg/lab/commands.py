@@ -1,0 +1,89 @@
+"""The commands: compare, rules, show. What they do is elsewhere; here it is asked for and printed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thalweg.lab.errors import LabError
+from thalweg.lab.screen import console, show_comparison, show_rule, show_rules, watch
+
+if TYPE_CHECKING:
+    from thalweg.lab.result import Comparison
+
+app = typer.Typer(
+    name="thalweg",
+    help="Which optimizer, and which learning rate, for your model and your data: with the evidence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.command()
+def compare(
+    task: Annotated[str, typer.Argument(help="A built-in task (digits), my_task.py:task or package.module:task.")],
+    optimizers: Annotated[str, typer.Option(help="Names from `thalweg rules`, with commas.", show_default="all")] = "",
+    preset: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "quick",
+    trials: Annotated[
+        int | None, typer.Option(help="Learning rates for each optimizer.", show_default="preset")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds for each in the search.", show_default="preset")] = None,
+    finalists: Annotated[int | None, typer.Option(help="Settings of each that go on.", show_default="preset")] = None,
+    finalist_seeds: Annotated[
+        int | None,
+        typer.Option(help="Fresh seeds for each finalist; more can be added later.", show_default="preset"),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder.", show_default="studies/TASK-PRESET")] = None,
+) -> None:
+    """Compare optimizers on a task under one fair protocol. The same command again resumes."""
+    from thalweg.lab.compare import compare as run
+
+    names = [name.strip() for name in optimizers.split(",") if name.strip()] or None
+    numbers = {
+        "trials": trials,
+        "seeds": seeds,
+        "finalists": finalists,
+        "finalist_seeds": finalist_seeds,
+        "epochs": epochs,
+    }
+    try:
+        with watch() as progress:
+            found: Comparison = run(task, names, preset, out=out, progress=progress, **numbers)
+    except LabError as error:  # the user's to mend
+        _refuse(error)
+    except KeyboardInterrupt:
+        console.print("\nStopped. Nothing finished is lost; to go on:", highlight=False)
+        print("  thalweg " + shlex.join(sys.argv[1:]))
+        raise typer.Exit(130) from None
+    show_comparison(found)
+
+
+@app.command()
+def rules() -> None:
+    """List the catalogue: every optimizer that `compare` knows."""
+    from thalweg.catalogue import CATALOGUE
+
+    show_rules(list(CATALOGUE.values()))
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`.")]) -> None:
+    """Show one rule: its equations, its hyperparameters, its paper, where it departs from it."""
+    from thalweg.catalogue import Entry
+
+    try:
+        entry = Entry.of(name)
+    except ValueError as error:
+        _refuse(error)
+    show_rule(entry)
+
+
+def _refuse(error: ValueError) -> None:
+    typer.echo("thalweg: " + " ".join(str(error).split()), err=True)
+    raise typer.Exit(2) from None

@@ -1,0 +1,13 @@
+"""What the user can mend is a LabError: one clear line, and no traceback on the command line."""
+
+
+class LabError(ValueError):
+    """Something asked for that cannot be done: names the argument, its value and what is allowed."""
+
+
+class TaskError(LabError):
+    """What is wrong with a task."""
+
+
+class StudyError(LabError):
+    """A study's folder that cannot be gone on with, and what to do about it."""

@@ -1,0 +1,75 @@
+"""What a study was made with, and how many threads its trials use."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+
+from thalweg.lab.data import to_device
+from thalweg.lab.seeds import random_state_kept, seed_everything
+from thalweg.lab.task import Task
+
+WORTH_IT = 1.25  # many threads must be this much faster than one: on small networks they only get in the way
+STEPS, ROUNDS = 8, 3
+
+
+def versions() -> dict[str, Any]:
+    """The versions and the machine that results depend on."""
+    packages = {name: _version(name) for name in ("thalweg", "torch", "numpy", "numba", "scipy", "bokeh")}
+    return {
+        **packages,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+    }
+
+
+def measure_threads(task: Task) -> dict[str, Any]:
+    """How many torch threads the task's steps run fastest on: one, or as many as the caller has set."""
+    many = torch.get_num_threads()
+    if many == 1 or torch.device(task.device).type != "cpu":
+        return {"threads": many, "why": "as the caller has set it"}
+    timed = {1: float("inf"), many: float("inf")}
+    with random_state_kept(task.device):
+        seed_everything(0)
+        model = task.build(0)
+        batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]
+        for _ in range(ROUNDS):
+            for threads in timed:
+                with torch_threads(threads):
+                    timed[threads] = min(timed[threads], _time(task, model, batches))
+    chosen = many if timed[many] * WORTH_IT < timed[1] else 1
+    steps = ", ".join(f"{1000 * seconds / STEPS:.3f} ms on {threads}" for threads, seconds in timed.items())
+    return {"threads": chosen, "why": f"a forward and backward pass takes {steps}"}
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Run with this many torch threads; the caller's number comes back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _time(task: Task, model: torch.nn.Module, batches: list[Any]) -> float:
+    start = time.perf_counter()
+    for batch in islice(cycle(batches), STEPS):
+        task.compute_loss(model, batch).backward()  # type: ignore[no-untyped-call]
+    return time.perf_counter() - start
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

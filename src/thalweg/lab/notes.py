@@ -1,0 +1,60 @@
+"""How a comparison was done, in plain lines for somebody who was not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thalweg.lab.table import Table
+from thalweg.lab.trial import Trial
+from thalweg.lab.wording import Unit
+
+
+def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], unit: Unit) -> list[str]:
+    """The protocol as it was run, what the columns mean, what went wrong, what was not tested."""
+    return [*_protocol(spec), *_columns(spec, table, unit), *_trouble(table, trials), *_untested(spec)]
+
+
+def _protocol(spec: Mapping[str, Any]) -> list[str]:
+    protocol, task = spec["protocol"], spec["task"]
+    best = "setting" if protocol["finalists"] == 1 else f"{protocol['finalists']} settings"
+    return [
+        f"Equal budgets: each optimizer got {protocol['trials']} learning rates (its default first, "
+        "then log-spaced ones from its own search range, the last few around the best or up to a "
+        f"decade past the edge) on {_count(protocol['seeds'], 'seed')}, and its best {best} got "
+        f"{_count(protocol['finalist_seeds'], 'fresh seed')}; {_count(task['epochs'], 'epoch')} each. "
+        "Only the learning rate was tuned.",
+        "Settings and the leader were chosen on validation, at the end of training; the test set was read "
+        "once by each finalist. All optimizers share their seeds, so differences are paired.",
+        "Data: " + "; ".join(f"{name} {text}" for name, text in task["data"].items()) + ".",
+    ]
+
+
+def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
+    target, level = unit.value(table.target), 1 - spec["protocol"]["alpha"]
+    near = f"{100 * table.margin:.2g} points" if unit.percent else f"{table.margin:.3g}"
+    return [
+        f"Intervals are {level:.0%} t-intervals over fresh seeds, each on its own; verdicts are corrected "
+        f"(Holm) for {len(table.rows)} optimizers. Practically equal: surely nearer than {near}.",
+        f"Steps to target: until validation {unit.name} first reaches {target} at an epoch's end, which is "
+        "the median, over the optimizers, of what their default setting ends at. A miss counts as never.",
+        "As good: neighbouring learning rates within 5 % of the best on validation. Stable to: the highest "
+        "one tried with no failure at or below it. Failed: the share of the search that crashed or diverged "
+        "(not finite, or a smoothed loss above 4 x its best).",
+    ]
+
+
+def _trouble(table: Table, trials: Sequence[Trial]) -> list[str]:
+    edge = [row.optimizer for row in table.rows if row.on_edge]
+    found = [f"Not fully tuned, optimum on the edge of what was tried: {', '.join(edge)}."] if edge else []
+    crashed = {trial.optimizer: trial.message for trial in trials if trial.status == "crashed"}
+    return found + [f"{name} crashed: {message}" for name, message in crashed.items()]
+
+
+def _untested(spec: Mapping[str, Any]) -> list[str]:
+    epochs = _count(spec["task"]["epochs"], "epoch")
+    return [f"Not tested: more than {epochs}, other batch sizes, other hyperparameters, schedules."]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,144 @@
+"""What a person sees in the terminal: a bar with the time left, tables; plain lines where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+    from thalweg.lab.compare import Progress
+    from thalweg.lab.result import Comparison
+
+console = Console(highlight=False)
+FIRST_ESTIMATE = 8  # trainings after which the time they take is worth telling
+
+
+@contextmanager
+def watch() -> Iterator[Callable[[Progress], None]]:
+    """A function to call after each training."""
+    if not console.is_terminal:
+        yield _plain()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        row = bar.add_task("starting", total=None, left="")
+
+        def tell(now: Progress) -> None:
+            if now.trial is None:
+                bar.console.print(_price(now))
+            what = (
+                f"{now.trial.optimizer} {'search' if now.trial.phase == 'search' else 'final'}"
+                if now.trial
+                else "starting"
+            )
+            bar.update(row, completed=now.done, total=now.total, description=what, left=_left(now))
+
+        yield tell
+
+
+def _plain() -> Callable[[Progress], None]:
+    said = {"tenths": -1, "estimate": False}
+
+    def tell(now: Progress) -> None:
+        if now.trial is None:
+            print(_price(now), flush=True)
+            return
+        tenths = 10 * now.done // now.total
+        first = not said["estimate"] and now.done - now.found >= FIRST_ESTIMATE
+        if first or tenths > said["tenths"]:
+            said["tenths"], said["estimate"] = tenths, said["estimate"] or first
+            print(f"{now.done} of {now.total} trainings{', ' + _left(now) if _left(now) else ''}", flush=True)
+
+    return tell
+
+
+def _price(now: Progress) -> str:
+    before = f", {now.found} of them done before" if now.found else ""
+    return f"{now.total} trainings{before}; the study is in {now.folder}"
+
+
+def _left(now: Progress) -> str:
+    if now.seconds_left is None or now.done - now.found < min(FIRST_ESTIMATE, now.total - now.found):
+        return ""
+    minutes, seconds = divmod(round(now.seconds_left), 60)
+    return f"about {minutes} min {seconds:02d} s left" if minutes else f"about {seconds} s left"
+
+
+def show_comparison(found: Comparison) -> None:
+    """The table, the sentence, the line to paste, where the report is."""
+    headings, rows = found.cells()
+    if console.is_terminal:
+        _print_table(headings, rows)
+        console.print(f"\n[bold]{found.verdict}[/bold]")
+        console.print(f"{found.line}\n")
+    else:
+        print(found, end="\n\n")
+    print(f"report: {found.folder / 'report.html'}")
+
+
+def show_rules(entries: Sequence[Entry]) -> None:
+    """The catalogue as a table."""
+    headings = ["name", "what it is", "source", "default lr", "searched"]
+    rows = []
+    for entry in entries:
+        search = entry.search("lr")
+        rule = entry.rule
+        rows.append(
+            [
+                entry.name,
+                rule.title if rule else "",
+                rule.source if rule else "",
+                f"{entry.default('lr'):g}",
+                f"{search[0]:g} to {search[1]:g}" if search else "none",
+            ]
+        )
+    _print_table(headings, rows)
+
+
+def show_rule(entry: Entry) -> None:
+    """One rule in full."""
+    rule = entry.rule
+    print(entry.line())
+    if rule is None:
+        return
+    print(f"\n{rule.title}\n{rule.source}\n\n{rule.equations.rstrip()}\n")
+    rows = [
+        [
+            name,
+            str(entry.default(name)),
+            part.valid,
+            f"{part.search[0]:g} to {part.search[1]:g}" if part.search else "no",
+        ]
+        for name, part in rule.hyperparameters.items()
+    ]
+    _print_table(["hyperparameter", "default", "valid", "searched"], rows)
+    if rule.departures:
+        print(f"\nDepartures: {rule.departures}")
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table; where there is no terminal, plain columns of their full width."""
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        for row in [headings, *rows]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

@@ -1,0 +1,203 @@
+"""A study is a folder: a spec, append-only trials with one writer; what a kill leaves is mended."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from thalweg.lab.errors import StudyError
+from thalweg.lab.trial import Curve, Trial
+
+GROWS = "finalist_seeds"  # more fresh seeds may be added to a study: nothing done before changes
+
+
+class Study:
+    """One writer on one folder, as a context manager; the lock goes with the process, however it ends."""
+
+    def __init__(self, folder: Path, spec: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
+        self.folder, self.spec, self.versions = folder, dict(spec), dict(versions)
+        self.trials: dict[str, Trial] = {}
+        self.notes: list[str] = []
+        self._lock: IO[str] | None = None
+        self._log: IO[bytes] | None = None
+
+    def __enter__(self) -> Study:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise StudyError(f"out: {self.folder} is a file; must be a folder")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.folder / "lock", "w")
+        except OSError as error:
+            raise StudyError(f"out: cannot write to {self.folder}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise StudyError(
+                f"out: another process is working in {self.folder}; wait for it or choose another"
+            ) from None
+        try:
+            self._agree_on_spec()
+            self._agree_on_versions()
+            self.trials = read_trials(self.folder / "trials.jsonl", mend=True)
+            self._log = open(self.folder / "trials.jsonl", "ab")
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._log is not None:
+            self._log.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def add(self, trial: Trial) -> None:
+        """Write a trial down for good: the line is on the disk when this returns."""
+        assert self._log is not None, "the study is not open"
+        line = json.dumps(to_json(asdict(trial)), allow_nan=False) + "\n"
+        self._log.write(line.encode())
+        self._log.flush()
+        os.fsync(self._log.fileno())
+        self.trials[trial.id] = trial
+
+    def settle_threads(self, measure: Callable[[], dict[str, Any]]) -> int:
+        """The threads all trials run on: measured once, then kept, as the last bits may depend on it."""
+        if self.versions.get("threads") is None:
+            self.versions["threads"] = measure()
+            write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
+        return int(self.versions["threads"]["threads"])
+
+    def _agree_on_spec(self) -> None:
+        path = self.folder / "spec.json"
+        old = _read_json(path)
+        if old is None:
+            if any(self.folder.glob("trials.jsonl")):
+                raise StudyError(f"out: {self.folder} holds trials but no readable spec.json; choose another --out")
+        else:
+            grown = {GROWS: max(old["protocol"][GROWS], self.spec["protocol"][GROWS])}
+            wanted = {**self.spec, "protocol": {**self.spec["protocol"], **grown}}
+            before = {**old, "protocol": {**old["protocol"], **grown}}
+            if before != to_json(wanted):
+                changes = "; ".join(differences(before, to_json(wanted)))
+                raise StudyError(
+                    f"out: {self.folder} is a study with other settings: {changes}. Choose another --out, "
+                    "or delete the folder to start it anew"
+                )
+            if old["protocol"][GROWS] > self.spec["protocol"][GROWS]:
+                self.notes.append(f"the study already has {grown[GROWS]} fresh seeds: all of them count")
+            self.spec = wanted
+        if old != to_json(self.spec):
+            write_atomically(path, lambda: json.dumps(to_json(self.spec), indent=2) + "\n")
+
+    def _agree_on_versions(self) -> None:
+        path = self.folder / "versions.json"
+        old = _read_json(path)
+        if old is None:
+            write_atomically(path, lambda: json.dumps(self.versions, indent=2) + "\n")
+            return
+        mine, self.versions = self.versions, old
+        ran = [{name: seen.get(name) for name in mine} for seen in [old, *old.get("resumed_with", [])]]
+        if mine not in ran:
+            old["resumed_with"] = [*old.get("resumed_with", []), mine]
+            write_atomically(path, lambda: json.dumps(old, indent=2) + "\n")
+        for other in ran[1:] + ([mine] if mine not in ran else []):
+            changed = "; ".join(differences(ran[0], other))
+            self.notes.append(f"resumed with other versions ({changed}): trials may differ in the last bits")
+
+
+def read_trials(path: Path, mend: bool = False) -> dict[str, Trial]:
+    """Every finished trial of a study. A last line that a kill cut short is not one; `mend` cuts it off.
+
+    Raises:
+        StudyError: for a line in the middle that cannot be read.
+    """
+    if not path.exists():
+        return {}
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    lines = data[:whole].splitlines()
+    trials: dict[str, Trial] = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            trial = _trial_from(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines):  # a power cut can leave a last line of the right length and the wrong bytes
+                whole -= len(line) + 1
+                break
+            raise StudyError(
+                f"{path}, line {number}: cannot be read ({error}); delete the line to run it again"
+            ) from None
+        trials.setdefault(trial.id, trial)
+    if mend and whole < len(data):
+        with open(path, "r+b") as file:
+            file.truncate(whole)
+            os.fsync(file.fileno())
+    return trials
+
+
+def write_atomically(path: Path, text: Callable[[], str]) -> None:
+    """Write a whole file or none of it."""
+    content = text()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def to_json(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become the strings "NaN", "Infinity" and "-Infinity"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): to_json(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_json(part) for part in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else repr(value)
+
+
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """What changed between two specs, as `where: old -> new`."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for key in dict.fromkeys([*old, *new]):
+            found += differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+        return found
+    return [] if old == new else [f"{where}: {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 300 else text[:300] + "..."
+
+
+def _trial_from(record: dict[str, Any]) -> Trial:
+    curve = {name: [_number(value) for value in values] for name, values in record["curve"].items()}
+    tests = {name: _number(record[name]) for name in ("test_loss", "test_metric")}
+    return Trial(**{**record, **tests, "curve": Curve(**curve)})
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise StudyError(
+            f"{path}: cannot be read; choose another --out, or delete the folder to start it anew"
+        ) from None

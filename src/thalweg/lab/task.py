@@ -1,0 +1,246 @@
+"""A task: the user's model, loss, data and metric, in a few lines, checked before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.lab.data import Source, as_source, split, to_device
+from thalweg.lab.errors import TaskError
+from thalweg.lab.seeds import derive, random_state_kept, seed_everything
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What to train, and how to judge it.
+
+    Args:
+        model: builds a new `nn.Module` each time it is called (a class or a function, not a module).
+        loss: `loss(output, target)`, a module such as `nn.CrossEntropyLoss()` included: a batch is then
+            (inputs..., target) and the output is `model(*inputs)`. For anything else: a function whose
+            first parameter is called `model`: `loss(model, batch)`. Both return the batch's mean, a scalar.
+        train: a tuple of tensors, a `Dataset`, or a `DataLoader`.
+        validation: the same, or the share of the training rows to hold out for it (chosen by a fixed seed).
+        test: the same as validation. It is read for finalists only.
+        metric: "accuracy", "loss", or a function, `metric(output, target)` of a whole part of the data or
+            `metric(model, batch)` averaged over its batches.
+        direction: "max" or "min"; needed when the metric is a function.
+        epochs: passes over the training data.
+        batch_size: rows a batch; a DataLoader has its own.
+        name: names the study.
+        margin: differences of the metric smaller than this do not matter to you. None: half a point of
+            accuracy, else 1 % of the leader's value.
+        device: where to train.
+        source: the text of the file the task came from, as part of its identity.
+
+    Raises:
+        TaskError: naming the argument, its value and what is allowed.
+    """
+
+    model: Callable[[], nn.Module]
+    loss: Callable[..., Tensor]
+    train: Any = field(repr=False)
+    validation: Any = field(default=0.2, repr=False)
+    test: Any = field(default=0.2, repr=False)
+    metric: str | Callable[..., Any] = "loss"
+    direction: str | None = None
+    epochs: int = 20
+    batch_size: int = 64
+    name: str = "task"
+    margin: float | None = None
+    device: str = "cpu"
+    source: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, nn.Module):
+            raise TaskError(
+                f"model: got a {type(self.model).__name__} that is already built; must be a function "
+                "that builds a new one, so that seeds fix its initialisation"
+            )
+        for name in ("model", "loss"):
+            if not callable(value := getattr(self, name)):
+                raise TaskError(f"{name}: got {value!r}; must be a function")
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise TaskError(f"{name}: got {value!r}; must be a whole number of at least 1")
+        if not (callable(self.metric) or self.metric in ("accuracy", "loss")):
+            raise TaskError(f'metric: got {self.metric!r}; must be "accuracy", "loss" or a function')
+        if self.direction not in (None, "max", "min"):
+            raise TaskError(f'direction: got {self.direction!r}; must be "max" or "min"')
+        if callable(self.metric) and self.direction is None:
+            raise TaskError('direction: got None; must be "max" or "min" when the metric is a function')
+        if self.margin is not None and not self.margin >= 0:
+            raise TaskError(f"margin: got {self.margin!r}; must be a number >= 0, or None")
+        if not isinstance(self.name, str) or not self.name:
+            raise TaskError(f"name: got {self.name!r}; must be a text")
+        _ = self.sources  # wrong data shows here, where it was given
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        """The three parts of the data; shares are split off the training rows here."""
+        shares: dict[str, float] = {}
+        given = {}
+        try:
+            for name in ("validation", "test"):
+                value = getattr(self, name)
+                if isinstance(value, float):
+                    if not 0 < value < 1:
+                        raise TaskError(f"{name}: got {value!r}; a share must lie between 0 and 1")
+                    shares[name] = value
+                else:
+                    given[name] = as_source(value, name, self.batch_size)
+            if sum(shares.values()) >= 1:
+                raise TaskError(f"validation and test: got {shares}; must leave rows to train on")
+            train = as_source(self.train, "train", self.batch_size)
+            return given | (split(train, shares) if shares else {"train": train})
+        except TaskError:
+            raise
+        except ValueError as error:
+            raise TaskError(str(error)) from None
+
+    @property
+    def metric_name(self) -> str:
+        return self.metric if isinstance(self.metric, str) else getattr(self.metric, "__name__", "metric")
+
+    @property
+    def larger_is_better(self) -> bool:
+        if self.direction is not None:
+            return self.direction == "max"
+        return self.metric == "accuracy"
+
+    def describe_data(self) -> dict[str, str]:
+        """One line for each part: how many rows, and how it came about."""
+        lines = {}
+        for name, part in self.sources.items():
+            share = getattr(self, name)
+            how = f", {share:.0%} of the rows given, by a fixed seed" if isinstance(share, float) else ""
+            lines[name] = f"{part.rows if part.rows is not None else '?'} rows{how}"
+        return lines
+
+    def identity(self) -> str:
+        """A hash of what the task does: its source, its data, its model's shape."""
+        parts = [
+            self.source,
+            self.name,
+            self.metric_name,
+            str(self.larger_is_better),
+            str(self.batch_size),
+            self.device,
+        ]
+        parts += [_text_of(item) for item in (self.model, self.loss, self.metric)]
+        parts += [f"{name}: {part.fingerprint()}" for name, part in sorted(self.sources.items())]
+        model = self.build(0)
+        parts += [
+            str(model),
+            _text_of(type(model)) if type(model).__module__.split(".")[0] != "torch" else "",
+        ]
+        parts += [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model.state_dict().items()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def build(self, seed: int) -> nn.Module:
+        """A new model as the seed initialises it; the caller's random state is left alone."""
+        with random_state_kept(self.device):
+            seed_everything(derive(seed, "init"))
+            model = self.model()
+        if not isinstance(model, nn.Module):
+            raise TaskError(f"model: returned {type(model).__name__}; must return an nn.Module")
+        return model.to(self.device)
+
+    def compute_loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """The loss of one batch, by whichever of the two conventions the user's function follows."""
+        if takes_model(self.loss):
+            return self.loss(model, batch)
+        inputs, target = inputs_and_target(batch)
+        return self.loss(model(*inputs), target)
+
+    def check(self) -> None:
+        """Try one batch, so that a mistake shows before the study starts rather than in each of its trials.
+
+        Raises:
+            TaskError: naming what is wrong.
+        """
+        model = _trying("model", partial(self.build, 0))
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise TaskError(f"model: {type(model).__name__} has no parameters to train")
+        for name in ("train", "validation"):
+            with random_state_kept(self.device):
+                seed_everything(0)
+                source = self.sources[name]
+                batch = _trying(name, partial(_first_batch, source, 0 if name == "train" else None))
+                if batch is None:
+                    raise TaskError(f"{name}: gave no batch; must hold at least one")
+                loss = _trying("loss", partial(self.compute_loss, model, to_device(batch, self.device)))
+            check_loss(loss, learn=name == "train")
+
+
+def check_loss(loss: Any, learn: bool = True, finite: bool = True) -> None:
+    """Refuse what cannot be minimised: only a finite scalar tensor with a gradient will do."""
+    must = "must be a scalar floating-point tensor with a gradient"
+    if not isinstance(loss, Tensor):
+        raise TaskError(f"loss: returned {type(loss).__name__}; {must}")
+    if (loss.dim() and loss.numel() != 1) or loss.numel() == 0:
+        raise TaskError(f"loss: returned a tensor of shape {tuple(loss.shape)}; {must} (take .mean())")
+    if not loss.is_floating_point():
+        raise TaskError(f"loss: returned a tensor of {loss.dtype}; {must}")
+    if learn and not loss.requires_grad:
+        raise TaskError(f"loss: returned a tensor without a gradient (detached, or made under no_grad); {must}")
+    if finite and not torch.isfinite(loss.detach()).all():
+        raise TaskError(f"loss: is {loss.item()} on the first batch of the untrained model; must be finite")
+
+
+def takes_model(function: Callable[..., Any]) -> bool:
+    """Whether this loss or metric wants `(model, batch)`: its first parameter is called `model`."""
+    try:
+        parameters = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return False
+    return bool(parameters) and parameters[0] == "model"
+
+
+def inputs_and_target(batch: Any) -> tuple[tuple[Any, ...], Any]:
+    """Take a batch apart: all but the last are the model's inputs.
+
+    Raises:
+        TaskError: for a batch that is no such tuple.
+    """
+    if isinstance(batch, Mapping | Tensor) or not isinstance(batch, Iterable) or len(parts := tuple(batch)) < 2:
+        raise TaskError(
+            f"loss: a batch is {type(batch).__name__}, not (inputs..., target); must be a function whose "
+            "first parameter is called model: loss(model, batch)"
+        )
+    return parts[:-1], parts[-1]
+
+
+def _first_batch(source: Source, seed: int | None) -> Any:
+    return next(source.batches(seed), None)
+
+
+def _trying(argument: str, action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except TaskError:
+        raise
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise TaskError(f"{argument}: raised {type(error).__name__}: {text[0] if text else ''}") from error
+
+
+def _text_of(item: Any) -> str:
+    """The source of a function or class, or, without one, the code it compiles to."""
+    if isinstance(item, str):
+        return item
+    if isinstance(item, partial):
+        return f"{_text_of(item.func)}{item.args}{item.keywords}"
+    try:
+        return inspect.getsource(item)
+    except (OSError, TypeError):
+        code = getattr(item, "__code__", None)
+        return f"{code.co_code!r}{code.co_names}" if code else f"{type(item).__qualname__} {item}"
