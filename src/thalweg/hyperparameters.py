@@ -55,6 +55,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def plain(value: Any) -> Any:
+    """A setting as Python numbers: a learning rate may be a tensor."""
+    if type(value) is float:
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return tuple(map(plain, value))
+    return value
+
+
 @dataclass(frozen=True)
 class OneOf:
     """A setting that is on or off."""

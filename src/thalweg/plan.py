@@ -118,12 +118,12 @@ class Plan:
         self.params = [p.detach() for p in params]
         self.states = states
         self.gradients: list[Tensor] = []
-        self.groups = groups
         self.ages = ages
         self.dtype = real(self.params[0]).dtype
         self.numels = [real(p).numel() for p in self.params]
         self.total = sum(self.numels)
         self.positions = list(positions)
+        self._group_of = dict(zip(self.positions, groups, strict=True))
         whole = list(range(self.positions[0], self.positions[-1] + 1)) == self.positions
         self._index = slice(self.positions[0], self.positions[-1] + 1) if whole else np.array(self.positions)
         self._to_copy: list[int] | None = None
@@ -146,19 +146,28 @@ class Plan:
     def advance(self) -> list[tuple[dict[str, float], ...]]:
         """One step on: the numbers of each row, one dict for each piece of the recipe."""
         values = self.ages.values
-        values[0, self._index] += 1
-        block = values[:, self._index]
-        expected = block[:, :1] if len(self._heads) == 1 else block[:, np.array(self._heads)[self.row_of]]
-        if not (block == expected).all():
+        if values[:, self._index].tobytes() != self._left:
             self._form_rows()  # somebody wrote into a step count
+        values[0, self._index] += 1
         carried = self.ages.names[1:]
         rows = []
-        for head, members in zip(self._heads, self._members, strict=True):
-            step, *held = block[:, head].tolist()
-            numbers = self.recipe.numbers(step, dict(zip(carried, held, strict=True)), self.groups[head])
+        for members in self._rows:
+            step, *held = values[:, members[0]].tolist()
+            group = self._group_of[members[0]]
+            numbers = self.recipe.numbers(step, dict(zip(carried, held, strict=True)), group)
             for index, name in enumerate(carried, start=1):
                 values[index, members] = numbers[-1][name]
             rows.append(numbers)
+        self._left = values[:, self._index].tobytes()
+        return rows
+
+    def advance_rows(self, dtype: str) -> npt.NDArray[Any]:
+        """One step on: the rows of numbers that a kernel reads, rounded to its precision here and nowhere else."""
+        numbers = self.advance()
+        program = self.recipe.program
+        rows = np.empty((len(numbers), len(program.formulas)), dtype=dtype)
+        for index, pieces in enumerate(numbers):
+            rows[index] = program.row(pieces)
         return rows
 
     def chunks(self, parts: int, limit: int) -> tuple[Integers, Integers]:
@@ -172,15 +181,15 @@ class Plan:
         return self._chunks[key]
 
     def _form_rows(self) -> None:
-        """A row for each group and age that occur."""
+        """A row for each group and age that occur: the place of its first member in `ages`, and of all."""
         block = self.ages.values[:, self._index]
-        keys: dict[tuple[float, ...], int] = {}
-        row_of = []
-        for group, column in zip(self.groups, block.T.tolist(), strict=True):
-            row_of.append(keys.setdefault((id(group), *column), len(keys)))
-        self.row_of = np.array(row_of, dtype=np.int64)
-        self._heads = [row_of.index(row) for row in range(len(keys))]
-        self._members = [np.array(self.positions)[self.row_of == row] for row in range(len(keys))]
+        keys: dict[tuple[float, ...], list[int]] = {}
+        for place, column in zip(self.positions, block.T.tolist(), strict=True):
+            keys.setdefault((id(self._group_of[place]), *column), []).append(place)
+        self._rows = list(keys.values())
+        self._left = block.tobytes()
+        row_of = {place: row for row, members in enumerate(self._rows) for place in members}
+        self.row_of = np.array([row_of[place] for place in self.positions], dtype=np.int64)
         for chunks, _ in self._chunks.values():
             chunks[:, 3] = self.row_of[chunks[:, 0]]
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from thalweg.equations import Program
+from thalweg.hyperparameters import plain
 from thalweg.rule import Rule
 from thalweg.stages import Stage
 
 Group = Mapping[str, Any]
-SHARED_NUMBERS = ("lr", "weight_decay", "gradient_scale")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,20 +32,13 @@ class Recipe:
 
     def numbers(self, step: float, carried: Mapping[str, float], group: Group) -> tuple[dict[str, float], ...]:
         """What the stages and the rule take by keyword in this step; the rule's dict holds the next carried numbers."""
-        settings = {name: plain(group[name]) for name in (*self.rule.hyperparameters, *SHARED_NUMBERS)}
-        return (*(stage.per_step(settings) for stage in self.stages), self.rule.numbers(step, carried, settings))
+        rule = self.rule
+        settings = {name: plain(group[name]) for name in rule.hyperparameters}
+        numbers = rule.per_step(step, *[carried[name] for name in rule.carried], **settings)
+        return (*[stage.per_step(group) for stage in self.stages], numbers)
 
     def elements(self) -> Iterator[tuple[Any, tuple[str, ...]]]:
         """The element functions in order, each with the numbers it takes."""
         pieces: tuple[Stage | Rule, ...] = (*self.stages, self.rule)
         for piece in pieces:
             yield piece.per_element, piece.element.numbers
-
-
-def plain(value: Any) -> Any:
-    """A setting as Python numbers: a learning rate may be a tensor."""
-    if isinstance(value, torch.Tensor):
-        return value.item()
-    if isinstance(value, (tuple, list)):
-        return tuple(map(plain, value))
-    return value

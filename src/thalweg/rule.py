@@ -80,12 +80,6 @@ class Rule:
         """Both scopes as they are written."""
         return f"{textwrap.dedent(inspect.getsource(self.per_step))}\n{self.element.source}"
 
-    def numbers(self, step: float, carried: Mapping[str, float], settings: Mapping[str, Any]) -> dict[str, float]:
-        """What `per_step` gives for one step."""
-        return self.per_step(
-            step, *(carried[name] for name in self.carried), **{name: settings[name] for name in self.hyperparameters}
-        )
-
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
@@ -117,7 +111,7 @@ class Rule:
     def _check_first_step(self) -> None:
         """Run per_step once at its defaults: what it gives is what per_element takes."""
         defaults = {name: each.default for name, each in self.hyperparameters.items()}
-        given = self.numbers(1.0, self.carried, defaults)
+        given = self.per_step(1.0, *self.carried.values(), **defaults)
         if not isinstance(given, dict):
             raise RuleError(f"rule {self.name!r}: per_step returns {type(given).__name__}, not a dict of numbers")
         for name in {*self.element.numbers, *self.carried} - given.keys():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from thalweg.equations import Equations, read
-from thalweg.hyperparameters import AnyNumber, Decay, Hyperparameter, Switch, declared
+from thalweg.hyperparameters import AnyNumber, Decay, Hyperparameter, Switch, declared, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +51,20 @@ STAGES = (
     Stage(
         "gradient_scale",
         lambda group: group["gradient_scale"] != 1.0,
-        lambda group: {"gradient_scale": group["gradient_scale"]},
+        lambda group: {"gradient_scale": plain(group["gradient_scale"])},
         scale_by,
     ),
     Stage("maximize", lambda group: group["maximize"], lambda group: {}, ascend),
     Stage(
         "coupled_decay",
         lambda group: group["weight_decay"] != 0 and not group["decoupled_weight_decay"],
-        lambda group: {"weight_decay": group["weight_decay"]},
+        lambda group: {"weight_decay": plain(group["weight_decay"])},
         add_decay,
     ),
     Stage(
         "decoupled_decay",
         lambda group: group["weight_decay"] != 0 and group["decoupled_weight_decay"],
-        lambda group: {"keep": 1 - group["lr"] * group["weight_decay"]},
+        lambda group: {"keep": 1 - plain(group["lr"]) * plain(group["weight_decay"])},
         shrink,
     ),
 )

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import warnings
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 
 import numba
-import numpy as np
 import torch
+from numba.core.registry import cpu_target
 
 from thalweg.engines import kernel
 from thalweg.engines.engine import Engine
@@ -124,35 +125,50 @@ class Threads:
 
     def __init__(self) -> None:
         self.forked = False
-        self.launched = False
+        self.most = 0  # 0 until Numba's threads were started
         os.register_at_fork(after_in_child=self._in_child)
 
     def _in_child(self) -> None:
         # OpenMP's threads do not cross a fork; the next parallel region would end the child.
-        self.forked = self.forked or self.launched
+        self.forked = self.forked or self.most > 1
 
     def number(self, elements: int) -> int:
         if elements < ONE_THREAD or self.forked:
             return 1
-        count = min(torch.get_num_threads(), numba.get_num_threads())
-        if count > 1 and not _has_openmp():
-            return 1
-        self.launched = self.launched or count > 1
-        return count
+        wanted = torch.get_num_threads()
+        if wanted > 1 and self.most == 0:
+            self.most = _start_threads()
+        return min(wanted, self.most) if wanted > 1 else 1
 
 
-@cache
+def _start_threads() -> int:
+    """Start Numba's threads; how many there are.
+
+    Numba sets OpenMP's thread count as it starts, which is torch's too: it is put back.
+    """
+    if not _has_openmp():
+        warnings.warn("thalweg: Numba found no OpenMP library (libgomp); steps run on one thread", stacklevel=2)
+        return 1
+    before = torch.get_num_threads()
+    try:
+        return int(numba.get_num_threads())
+    finally:
+        torch.set_num_threads(before)
+
+
 def _has_openmp() -> bool:
     """Numba's fall-back, 'workqueue', aborts the process when two threads step at once."""
-    if getattr(numba.config, "THREADING_LAYER", None) != "workqueue":
-        for pool in ("omppool", "tbbpool"):
-            try:
-                __import__(f"numba.np.ufunc.{pool}")
-                return True
-            except ImportError:
-                continue
-    warnings.warn("thalweg: Numba found no OpenMP library (libgomp); steps run on one thread", stacklevel=2)
-    return False
+    if getattr(numba.config, "THREADING_LAYER", None) == "workqueue":
+        return False
+    return any(_imports(f"numba.np.ufunc.{pool}") for pool in ("omppool", "tbbpool"))
+
+
+def _imports(name: str) -> bool:
+    try:
+        import_module(name)
+    except ImportError:  # the pool is there, the library that it needs is not
+        return False
+    return True
 
 
 class Cpu(Engine):
@@ -162,6 +178,8 @@ class Cpu(Engine):
 
     def __init__(self) -> None:
         self.threads = Threads()
+        # Numba would do this when the first kernel is loaded, inside the first step: 0.4 s.
+        cpu_target.target_context.refresh()
 
     def refusal(self, param: torch.Tensor, rule: Rule) -> str | None:
         if param.device.type != "cpu":
@@ -175,8 +193,7 @@ class Cpu(Engine):
 
     def step(self, plan: Plan) -> None:
         module = build(plan.recipe, plan.dtype)
-        row = plan.recipe.program.row
-        rows = np.array([row(numbers) for numbers in plan.advance()], dtype=DTYPES[plan.dtype])
+        rows = plan.advance_rows(DTYPES[plan.dtype])
         chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
         if len(bounds) > 2:
             module.run(bounds, chunks, plan.table, rows)

@@ -14,7 +14,6 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 
 from thalweg.engines import kernel
@@ -164,8 +163,7 @@ class Cuda(Engine):
     def step(self, plan: Plan) -> None:
         module = build(plan.recipe, plan.dtype, interpreted())
         device = plan.params[0].device
-        row = plan.recipe.program.row
-        rows = np.array([row(numbers) for numbers in plan.advance()], dtype=DTYPES[plan.dtype])
+        rows = plan.advance_rows(DTYPES[plan.dtype])
         chunks, _ = plan.chunks(1, BLOCK)
         if len(chunks) == 0:
             return
