@@ -128,6 +128,7 @@ class Plan:
         self._index = slice(self.positions[0], self.positions[-1] + 1) if whole else np.array(self.positions)
         self._to_copy: list[int] | None = None
         self._chunks: dict[tuple[int, int], tuple[Integers, Integers]] = {}
+        self._left = b""  # the ages as the last step left them
         self._form_rows()
         addresses = [[t.data_ptr() for t in (p, p, *own)] for p, own in zip(self.params, states, strict=True)]
         self.table = np.array(addresses, dtype=np.int64)
