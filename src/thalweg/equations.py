@@ -14,7 +14,6 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any, NoReturn
 
 from thalweg.words import WORDS
@@ -203,7 +202,7 @@ class _Reader:
 class Program:
     """Equations in a row, as lines of kernel code and the row of numbers they need.
 
-    `lines` use the last piece's tensor names, and `_s0`, `_s1`, ... for the numbers. `row(values)` works these numbers
+    `lines` use the last piece's tensor names, and `_s0`, `_s1`, ... for the numbers. `row(pieces)` works these numbers
     out, in double precision, from one dict of values a piece. `used` and `written`: the tensors that are read, stored.
     """
 
@@ -218,12 +217,7 @@ class Program:
             assigned |= self._add(index, piece)
         gradient = self.tensors[1]
         self.written = tuple(name for name in self.tensors if name in assigned and name != gradient)
-        self._code = self._compile()
-
-    def row(self, values: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
-        """The numbers of one row; `values[i]` are those of piece i."""
-        names = {f"_{index}_{name}": value for index, piece in enumerate(values) for name, value in piece.items()}
-        return eval(self._code, {}, names)  # type: ignore[no-any-return]
+        self.row = self._compile()
 
     def explain(self, index: int) -> str:
         """The formula behind `_s<index>`, as the rule's author wrote it."""
@@ -255,9 +249,12 @@ class Program:
             self.formulas.append(formula)
         return f"_s{self.formulas.index(formula)}"
 
-    def _compile(self) -> CodeType:
+    def _compile(self) -> Callable[[Sequence[Mapping[str, float]]], tuple[float, ...]]:
+        """The row as one function of the pieces' values: made once, called in every step."""
         items = "".join(f"({formula}), " for formula in self.formulas)
-        return compile(f"({items})", "<row>", "eval")
+        looked_up = re.sub(r"\b_(\d+)_(\w+)", r'pieces[\1]["\2"]', items)
+        function: Callable[[Sequence[Mapping[str, float]]], tuple[float, ...]] = eval(f"lambda pieces: ({looked_up})")
+        return function
 
 
 class _Split(ast.NodeTransformer):

@@ -19,6 +19,7 @@ from thalweg.recipe import Group, Recipe
 Tensor = torch.Tensor
 Integers = npt.NDArray[np.int64]
 
+STRIDED = torch.strided
 LINE = 64  # elements: cuts between threads fall on whole cache lines
 
 
@@ -38,9 +39,11 @@ class Signature:
     ) -> None:
         self.objects = [*params, *state, *(value for own in state.values() for value in own.values())]
         self.recipes = recipes
-        self.where = [(p.data_ptr(), p.numel(), p.stride()) for p in params]
+        self.where = [(p.data_ptr(), p.numel(), p.is_contiguous() or p.stride()) for p in params]
         self.kinds = [
-            None if g is None else g.layout is torch.strided and (g.dtype, g.stride(), g.is_neg(), g.is_conj())
+            None
+            if g is None
+            else (g.dtype, g.layout is STRIDED and (g.is_contiguous() or g.stride()), g.is_neg(), g.is_conj())
             for g in gradients
         ]
 
