@@ -304,9 +304,10 @@ def optimizer(
     parameters += [Parameter(each, Parameter.POSITIONAL_OR_KEYWORD, default=every.pop(each)) for each in order]
     parameters += [Parameter(each, Parameter.KEYWORD_ONLY, default=value) for each, value in every.items()]
     signature = inspect.Signature(parameters)
+    module = sys._getframe(1).f_globals.get("__name__", "__main__")  # the caller's: its classes can be pickled
     namespace = {
-        "__doc__": _document(rules),
-        "__module__": sys._getframe(1).f_globals.get("__name__", "__main__"),
+        "__doc__": _document(name, module, rules),
+        "__module__": module,
         "__signature__": signature,
         "_arguments": signature,
         "rules": rules,
@@ -316,15 +317,29 @@ def optimizer(
     return type(name, (Optimizer,), namespace)
 
 
-def _document(rules: tuple[Rule, ...]) -> str:
-    """The class's docstring: each rule's title, equations, departures and source."""
+EXAMPLE = """Example:
+
+>>> import torch
+>>> from {module} import {name}
+>>> p = torch.nn.Parameter(torch.ones(3))
+>>> p.grad = torch.ones(3)
+>>> {name}([p]).step()
+>>> bool((p < 1).all())
+True
+"""
+
+
+def _document(name: str, module: str, rules: tuple[Rule, ...]) -> str:
+    """The class's docstring: each rule's title, equations, departures and source, and an example."""
     parts = []
     for rule in rules:
-        module = sys.modules.get(rule.per_element.__module__)
-        ours = rule.per_element.__module__.startswith("thalweg.rules.")
-        text = (module.__doc__ or "").strip() if ours and module else rule.equations
+        home = rule.per_element.__module__
+        ours = home.startswith("thalweg.rules.")
+        text = (sys.modules[home].__doc__ or "").strip() if ours else rule.equations
         where = f" (with {', '.join(rule.when)})" if rule.when else ""
         parts.append(
             f"{rule.title}{where}.\n\n{text}\n\nDepartures: {rule.departures or 'none.'}\n\nSource: {rule.source}."
         )
-    return "\n\n".join(parts)
+    if module.startswith("thalweg."):
+        parts.append(EXAMPLE.format(module=module, name=name))
+    return "\n\n".join(dict.fromkeys(parts))

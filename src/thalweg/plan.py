@@ -139,7 +139,11 @@ class Plan:
     def refresh(self, gradients: Sequence[Tensor | None]) -> None:
         """Take this step's gradients out of those of all parameters; one that lies in memory in another way than its
         parameter is copied."""
-        own: list[Any] = [gradients[place] for place in self.positions]
+        own: list[Any]
+        if isinstance(self._index, slice):
+            own = list(gradients[self._index])
+        else:
+            own = [gradients[place] for place in self.positions]
         if self._to_copy is None:  # the signature holds what this depends on
             self._to_copy = [i for i, p in enumerate(self.params) if not lies_like(own[i], p)]
         for index in self._to_copy:

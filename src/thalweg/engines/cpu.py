@@ -126,7 +126,8 @@ class Threads:
     def __init__(self) -> None:
         self.forked = False
         self.most = 0  # 0 until Numba's threads were started
-        os.register_at_fork(after_in_child=self._in_child)
+        if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+            os.register_at_fork(after_in_child=self._in_child)
 
     def _in_child(self) -> None:
         # OpenMP's threads do not cross a fork; the next parallel region would end the child.
