@@ -21,9 +21,9 @@ button{font:inherit;font-size:14px;color:var(--ink);background:var(--sheet);bord
  border-radius:8px;padding:4px 12px;cursor:pointer}
 button:hover,button:focus-visible{border-color:var(--accent)}
 .scroll{overflow-x:auto;border:1px solid var(--line);border-radius:8px;margin-top:16px}
-table{border-collapse:collapse;width:100%;font-size:13.5px;white-space:nowrap;
+table{border-collapse:collapse;width:100%;font-size:13px;white-space:nowrap;
  font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:7px 10px;border-bottom:1px solid var(--line)}
+th,td{text-align:left;padding:7px 8px;border-bottom:1px solid var(--line)}
 tbody tr:last-child td{border-bottom:0}
 th{color:var(--soft);font-weight:560;background:var(--sheet)}
 td:first-child,th:first-child{position:sticky;left:0;background:var(--ground);font-weight:560}

@@ -1,0 +1,45 @@
+"""The tables of the README, from a results file: `python benchmarks/readme.py benchmarks/results/FILE.json`.
+
+The tests compare what stands in the READMEs with what this makes of the newest full results.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from report import Results, check, table
+
+RESULTS = Path(__file__).parent / "results"
+SHAPES = {"small": "101k in 4 tensors", "tensors": "1.9M in 350 tensors", "large": "124M in 148 tensors"}
+
+
+def newest() -> Path:
+    """The newest full results; quick and partial runs have longer names."""
+    return max(path for path in RESULTS.glob("step-*.json") if not path.stem.endswith(("-quick", "-part")))
+
+
+def speed(results: Results) -> str:
+    """How many times faster than torch's default and fused a step is, and its share of the stream's speed."""
+    rows: dict[str, dict[str, Any]] = {}
+    for row in results["steps"]:
+        rows.setdefault(row["rule"], {})[row["shape"]] = row["subjects"]
+    lines = []
+    for rule, shapes in rows.items():
+        cells = [_against(shapes.get(shape, {})) for shape in SHAPES]
+        stream = shapes.get("large", {}).get("stream")
+        share = f"{stream['times_ours']['median']:.0%}" if stream else "-"
+        lines.append([f"`{rule}`", *cells, share])
+    return table(["rule", *SHAPES.values(), "124M: share of the stream"], lines)
+
+
+def _against(subjects: dict[str, Any]) -> str:
+    shown = [f"{subjects[name]['times_ours']['median']:.2g}" for name in ("default", "fused") if name in subjects]
+    return " / ".join(f"{text} x" for text in shown) or "-"
+
+
+if __name__ == "__main__":
+    results = json.loads(Path(sys.argv[1] if len(sys.argv) > 1 else newest()).read_text())
+    print(speed(results), check(results)[0], sep="\n\n")
