@@ -144,3 +144,28 @@ def test_adagrad_has_its_state_from_the_start():
     for optimizer in (mine, other):
         run(optimizer, [[torch.ones(3)]])
     assert torch.allclose(ours[0], theirs[0])
+
+
+def test_load_hooks_are_heard():
+    """A hook that changes the checkpoint counts, and one after loading sees, and may change, the result."""
+    [p] = parameters([(3,)], torch.float32)
+    saved = optim.Adam([p])
+    run(saved, [[torch.ones(3)]] * 2)
+    seen = []
+
+    def double(optimizer, state_dict):
+        changed = copy.deepcopy(state_dict)
+        changed["state"][0]["exp_avg"] *= 2
+        return changed
+
+    def note(optimizer):
+        seen.append(optimizer.state[p]["exp_avg"].clone())
+        optimizer.state[p]["exp_avg_sq"].fill_(7.0)
+
+    loaded = optim.Adam([p])
+    loaded.register_load_state_dict_pre_hook(double)
+    loaded.register_load_state_dict_post_hook(note)
+    loaded.load_state_dict(saved.state_dict())
+    assert torch.equal(seen[0], 2 * saved.state[p]["exp_avg"])
+    assert torch.equal(loaded.state[p]["exp_avg"], seen[0])
+    assert torch.equal(loaded.state[p]["exp_avg_sq"], torch.full((3,), 7.0))

@@ -193,6 +193,18 @@ def test_storage_may_move_between_steps():
     assert mine.state[a[0]]["step"] == 52
 
 
+def test_a_group_may_be_replaced():
+    """Another dict with the same parameters: its settings count, not those of the one that was there."""
+    [p] = parameters([(3,)], torch.float32)
+    optimizer = optim.SGD([p], lr=1.0)
+    before = p.detach().clone()
+    for lr, expected in ((1.0, 1.0), (0.5, 1.5)):
+        optimizer.param_groups = [{**optimizer.param_groups[0], "lr": lr}]
+        p.grad = torch.ones(3)
+        optimizer.step()
+        assert torch.allclose(p, before - expected)
+
+
 def test_ages_may_part_and_meet_again():
     """Two step counts, written by the user: rows are formed anew, also when they become fewer."""
     a, b = parameters([(6,), (4,)], torch.float32), parameters([(6,), (4,)], torch.float32)

@@ -90,10 +90,10 @@ class Optimizer(torch.optim.Optimizer):
     def _recipe(self, group: Mapping[str, Any]) -> Recipe:
         """What steps a group now. Looked up by the switches that it depends on: this is asked for in every step."""
         key = (
-            group["weight_decay"] != 0,
+            bool(group["weight_decay"] != 0),
             group["decoupled_weight_decay"],
             group["maximize"],
-            group["gradient_scale"] != 1,
+            bool(group["gradient_scale"] != 1),
             *[bool(group[switch]) for switch in self._switches],
         )
         recipe = self._recipes.get(key)
@@ -144,12 +144,15 @@ class Optimizer(torch.optim.Optimizer):
                 loss = closure()
         params = [p for group in self.param_groups for p in group["params"]]
         gradients = [p.grad for p in params]
-        recipes = [(self._recipe(group), len(group["params"])) for group in self.param_groups]
-        signature = Signature(params, gradients, self.state, recipes)
+        recipes = [self._recipe(group) for group in self.param_groups]
+        groups = [
+            (id(group), len(group["params"]), recipe) for group, recipe in zip(self.param_groups, recipes, strict=True)
+        ]
+        signature = Signature(params, gradients, self.state, groups)
         if self._signature is None or not signature.same(self._signature):
             self._signature = None
-            self._plans = self._make_plans(params, gradients, [recipe for recipe, _ in recipes])
-            self._signature = Signature(params, gradients, self.state, recipes)  # with the states that were made
+            self._plans = self._make_plans(params, gradients, recipes)
+            self._signature = Signature(params, gradients, self.state, groups)  # with the states that were made
         for engine, plan in self._plans:
             plan.refresh(gradients)
             engine.step(plan)
@@ -239,15 +242,27 @@ class Optimizer(torch.optim.Optimizer):
         Settings that the checkpoint lacks keep their values here. States are copies, in the dtype that this optimizer
         keeps them in (torch would cast them to the parameter's).
         """
-        before = self.param_groups
-        super().load_state_dict(state_dict)  # type: ignore[arg-type]
-        places = [place for group in state_dict["param_groups"] for place in group["params"]]
+        before, taken = self.param_groups, {}
+        # Between the user's hooks: after those that change the checkpoint, before those that look at the result.
+        hooks = [
+            self.register_load_state_dict_pre_hook(lambda _, given: taken.update(given)),
+            self.register_load_state_dict_post_hook(lambda _: self._take_over(taken, before), prepend=True),
+        ]
+        try:
+            super().load_state_dict(state_dict)  # type: ignore[arg-type]
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _take_over(self, taken: Mapping[str, Any], before: list[dict[str, Any]]) -> None:
+        """Undo what torch's loader did to the states' dtypes, and keep the settings that it does not know."""
+        places = [place for group in taken["param_groups"] for place in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
         for place, p in zip(places, params, strict=True):
-            for name, value in state_dict["state"].get(place, {}).items():
+            for name, value in taken["state"].get(place, {}).items():
                 if isinstance(value, torch.Tensor):
                     self.state[p][name] = value.detach().to(p.device if value.dim() else "cpu", copy=True)
-        for group, old, saved in zip(self.param_groups, before, state_dict["param_groups"], strict=True):
+        for group, old, saved in zip(self.param_groups, before, taken["param_groups"], strict=True):
             group.update({name: old[name] for name in self.defaults if name not in saved})
         self._signature = None
 

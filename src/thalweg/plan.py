@@ -35,10 +35,10 @@ class Signature:
         params: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
         state: Mapping[Tensor, Any],
-        recipes: list[Any],
+        groups: list[Any],
     ) -> None:
         self.objects = [*params, *state, *(value for own in state.values() for value in own.values())]
-        self.recipes = recipes
+        self.groups = groups
         self.where = [(p.data_ptr(), p.numel(), p.is_contiguous() or p.stride()) for p in params]
         self.kinds = [
             None
@@ -51,7 +51,7 @@ class Signature:
         return (
             self.where == other.where
             and self.kinds == other.kinds
-            and self.recipes == other.recipes
+            and self.groups == other.groups
             and len(self.objects) == len(other.objects)
             and all(map(is_, self.objects, other.objects))
         )
