@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -18,7 +19,8 @@ from thalweg.lab.commands import app
 
 SLOW = little.FILE.replace("nn.CrossEntropyLoss()", "slow").replace(
     "def network",
-    "def slow(o, t):\n    time.sleep(0.002)\n    return nn.functional.cross_entropy(o, t)\n\ndef network",
+    "def slow(o, t):\n    time.sleep(float(os.environ.get('PAUSE', '0')))\n"
+    "    return nn.functional.cross_entropy(o, t)\n\ndef network",
 )
 
 
@@ -40,10 +42,17 @@ def finished(log: Path) -> list[bytes]:
 
 
 def stop(folder: Path, after: int, how: signal.Signals) -> tuple[int, str, str]:
-    """Run the comparison and send it a signal at a random moment after so many trainings."""
+    """Run the comparison, slowly, and send it a signal at a random moment after so many trainings."""
     log = folder / "stopped" / "trials.jsonl"
     process = subprocess.Popen(
-        command("stopped"), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("stopped"),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PAUSE": "0.01"},
+        # A background job is started with Ctrl-C switched off, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.time() + 60
     while len(lines(log)) < after and process.poll() is None and time.time() < deadline:
@@ -63,7 +72,7 @@ def run(out: str) -> str:
 
 def test_ctrl_c_then_sigkill_in_mid_write_then_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text("import time\n" + SLOW)
+    (tmp_path / "mine.py").write_text("import os\nimport time\n" + SLOW)
     log = tmp_path / "stopped" / "trials.jsonl"
     code, out, error = stop(tmp_path, random.randint(1, 8), signal.SIGINT)
     assert (code, error) == (130, "")  # quietly, and saying how to go on

@@ -18,11 +18,9 @@ from numba.core.registry import cpu_target
 
 from thalweg.engines import kernel
 from thalweg.engines.engine import Engine
-from thalweg.plan import Plan, is_flat
+from thalweg.plan import Plan
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
-
-DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.complex64: "float32", torch.complex128: "float64"}
 
 # Below this many elements a second thread costs more than it saves (Adam, 2 cores: 3 us to start, 0.4 ns an element).
 ONE_THREAD = 65536
@@ -116,8 +114,8 @@ def source(recipe: Recipe, dtype: str) -> str:
 @cache
 def build(recipe: Recipe, dtype: torch.dtype) -> ModuleType:
     """The compiled kernel's module: `span` for one thread, `run` for several."""
-    text = source(recipe, DTYPES[dtype])
-    return kernel.load(f"cpu_{recipe.rule.name}_{DTYPES[dtype]}", text)
+    text = source(recipe, kernel.DTYPES[dtype])
+    return kernel.load(f"cpu_{recipe.rule.name}_{kernel.DTYPES[dtype]}", text)
 
 
 class Threads:
@@ -185,16 +183,11 @@ class Cpu(Engine):
     def refusal(self, param: torch.Tensor, rule: Rule) -> str | None:
         if param.device.type != "cpu":
             return f"it is on {param.device}, not on the CPU"
-        if param.dtype not in DTYPES:
-            allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
-            return f"its dtype is {param.dtype}; the CPU kernels are for {allowed}"
-        if not is_flat(param):
-            return "it has gaps or overlaps in memory"
-        return None
+        return kernel.refusal(param, "the CPU kernels")
 
     def step(self, plan: Plan) -> None:
         module = build(plan.recipe, plan.dtype)
-        rows = plan.advance_rows(DTYPES[plan.dtype])
+        rows = plan.advance_rows(kernel.DTYPES[plan.dtype])
         chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
         if len(bounds) > 2:
             module.run(bounds, chunks, plan.table, rows)

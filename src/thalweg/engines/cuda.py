@@ -18,7 +18,7 @@ import torch
 
 from thalweg.engines import kernel
 from thalweg.engines.engine import Engine
-from thalweg.plan import Plan, is_flat
+from thalweg.plan import Plan
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
 
@@ -27,7 +27,6 @@ try:
 except ImportError:
     raise ImportError("engine='cuda' needs Triton: pip install 'thalweg[cuda]'") from None
 
-DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.complex64: "float32", torch.complex128: "float64"}
 BLOCK = 1024  # elements a program: with 4 warps two 16-byte accesses a thread and array
 WARPS = 4
 
@@ -129,7 +128,7 @@ def interpreted() -> bool:
 def build(recipe: Recipe, dtype: torch.dtype, interpret: bool) -> ModuleType:
     """The kernel's module, compiled when it is first launched."""
     kind = "interpreted" if interpret else "cuda"
-    return kernel.load(f"{kind}_{recipe.rule.name}_{DTYPES[dtype]}", source(recipe, DTYPES[dtype]))
+    return kernel.load(f"{kind}_{recipe.rule.name}_{kernel.DTYPES[dtype]}", source(recipe, kernel.DTYPES[dtype]))
 
 
 def compile_for(recipe: Recipe, dtype: torch.dtype, capability: int = 90) -> Any:
@@ -137,7 +136,7 @@ def compile_for(recipe: Recipe, dtype: torch.dtype, capability: int = 90) -> Any
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    number = {"float32": "fp32", "float64": "fp64"}[DTYPES[dtype]]
+    number = {"float32": "fp32", "float64": "fp64"}[kernel.DTYPES[dtype]]
     signature = {"_table": "*i64", "_chunks": "*i64", "_rows": f"*{number}", "BLOCK": "constexpr"}
     function = build(recipe, dtype, interpret=False).chunk
     text = ASTSource(function, signature, {"BLOCK": BLOCK})
@@ -153,17 +152,12 @@ class Cuda(Engine):
     def refusal(self, param: torch.Tensor, rule: Rule) -> str | None:
         if param.device.type != "cuda" and not (interpreted() and param.device.type == "cpu"):
             return f"it is on {param.device}, not on a CUDA device"
-        if param.dtype not in DTYPES:
-            allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
-            return f"its dtype is {param.dtype}; the CUDA kernels are for {allowed}"
-        if not is_flat(param):
-            return "it has gaps or overlaps in memory"
-        return None
+        return kernel.refusal(param, "the CUDA kernels")
 
     def step(self, plan: Plan) -> None:
         module = build(plan.recipe, plan.dtype, interpreted())
         device = plan.params[0].device
-        rows = plan.advance_rows(DTYPES[plan.dtype])
+        rows = plan.advance_rows(kernel.DTYPES[plan.dtype])
         chunks, _ = plan.chunks(1, BLOCK)
         if len(chunks) == 0:
             return

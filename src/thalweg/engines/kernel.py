@@ -16,7 +16,23 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import torch
+
 from thalweg.equations import Program
+from thalweg.plan import is_flat
+
+# What kernels are made for: a complex number is two real ones.
+DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.complex64: "float32", torch.complex128: "float64"}
+
+
+def refusal(param: torch.Tensor, kernels: str) -> str | None:
+    """Why no kernel can step a parameter, wherever it is; None where one can."""
+    if param.dtype not in DTYPES:
+        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+        return f"its dtype is {param.dtype}; {kernels} are for {allowed}"
+    if not is_flat(param):
+        return "it has gaps or overlaps in memory"
+    return None
 
 
 def folder() -> Path:
