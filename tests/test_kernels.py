@@ -166,7 +166,7 @@ def test_every_word_means_the_same_on_every_engine(engine, dtype, monkeypatch):
 @pytest.mark.parametrize("line", ["sqrt(x)", "abs(x)", "exp(x)", "log(x)", "tanh(x)", "sign(x)"] + [
     f"{word}({pair})" for word in ("maximum", "minimum") for pair in ("x, 1.0", "1.0, x", "x, g", "g, x")
 ] + ["where(x > 0.0, x, x)"])  # fmt: skip
-@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning", "ignore:divide by zero:RuntimeWarning")
 def test_every_word_carries_nan_through(engine, line, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     (tmp_path / "one_word.py").write_text(f"""
@@ -207,6 +207,28 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stdout == "0\n", done.stderr
+
+
+def test_threads_of_the_user_may_step_at_once(tmp_path):
+    """Four optimizers in four threads, from the first kernel's making on."""
+    program = """
+import threading, torch, thalweg.optim as optim
+def work():
+    p = torch.nn.Parameter(torch.ones(200_000))
+    optimizer = optim.Adam([p])
+    for _ in range(20):
+        p.grad = torch.ones(200_000)
+        optimizer.step()
+    ends.append(round(p[-1].item(), 4))
+ends = []
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(ends)
+"""
+    environment = {**os.environ, "THALWEG_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.stdout == "[0.98, 0.98, 0.98, 0.98]\n", done.stderr
 
 
 def test_a_step_allocates_no_temporary_the_size_of_a_parameter():

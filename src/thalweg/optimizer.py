@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter
 from typing import Any, ClassVar
@@ -348,13 +349,11 @@ def _document(name: str, module: str, rules: tuple[Rule, ...]) -> str:
     """The class's docstring: each rule's title, equations, departures and source, and an example."""
     parts = []
     for rule in rules:
-        home = rule.per_element.__module__
-        ours = home.startswith("thalweg.rules.")
-        text = (sys.modules[home].__doc__ or "").strip() if ours else rule.equations
         where = f" (with {', '.join(rule.when)})" if rule.when else ""
+        text = rule.paper or textwrap.indent(rule.equations, "    ")
         parts.append(
             f"{rule.title}{where}.\n\n{text}\n\nDepartures: {rule.departures or 'none.'}\n\nSource: {rule.source}."
         )
     if module.startswith("thalweg."):
         parts.append(EXAMPLE.format(module=module, name=name))
-    return "\n\n".join(dict.fromkeys(parts))
+    return "\n\n".join(parts)

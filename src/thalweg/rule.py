@@ -7,6 +7,7 @@ A rule knows nothing of devices, groups or dtypes. docs/add_a_rule.md shows one 
 from __future__ import annotations
 
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,13 @@ class Rule:
     def states(self) -> tuple[str, ...]:
         """The names of the state tensors, as the equations write them."""
         return self.element.states
+
+    @property
+    def paper(self) -> str:
+        """The equations in the paper's letters, without the title: the docstring of a catalogue file; else empty."""
+        home = self.per_element.__module__
+        text = sys.modules[home].__doc__ if home.startswith("thalweg.rules.") else None
+        return (text or "").partition("\n\n")[2].rstrip()
 
     @property
     def equations(self) -> str:

@@ -82,7 +82,7 @@ def test_show(name: str) -> None:
     code, out, _ = run("show", name)
     rule = CATALOGUE[name].rule
     assert code == 0 and rule is not None
-    for part in (rule.title, rule.source, rule.equations, "lr >= 0", rule.departures):
+    for part in (rule.title, rule.source, rule.paper, rule.equations, "lr >= 0", rule.departures):
         assert part in out
 
 

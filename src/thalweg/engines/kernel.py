@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -48,8 +49,16 @@ def _temporary_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="thalweg-"))
 
 
+_LOADING = threading.RLock()  # else a second thread would be given a module that is half made
+
+
 def load(name: str, text: str) -> ModuleType:
     """The module of this text, from the file named after its content."""
+    with _LOADING:
+        return _load(name, text)
+
+
+def _load(name: str, text: str) -> ModuleType:
     module_name = f"thalweg_{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if module_name in sys.modules:
         return sys.modules[module_name]

@@ -114,7 +114,8 @@ def show_rule(entry: Entry) -> None:
     print(entry.line())
     if rule is None:
         return
-    print(f"\n{rule.title}\n{rule.source}\n\n{rule.equations.rstrip()}\n")
+    parts = [f"{rule.title}\n{rule.source}", rule.paper, rule.equations]
+    print("", *[f"{part.rstrip()}\n" for part in parts if part], sep="\n")
     rows = [
         [
             name,
