@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test check bench clean
+.PHONY: install compare test check stub bench clean
 
 install: .venv/installed
 
@@ -21,6 +21,9 @@ check: install
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+stub: install
+	.venv/bin/python tests/test_stub.py > optim.pyi && mv optim.pyi src/thalweg/optim.pyi
 
 bench: install
 	.venv/bin/python benchmarks/step.py

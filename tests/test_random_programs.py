@@ -1,4 +1,4 @@
-"""Random programs of what training scripts do between steps, side by side with torch: no difference, whatever the order."""
+"""Random programs of what training scripts do between steps: whatever the order, no difference from torch."""
 
 import copy
 
@@ -19,10 +19,11 @@ CLASSES = {
     "Adagrad": {"initial_accumulator_value": 0.1},
     "RMSprop": {"momentum": 0.5},
 }
-ACTIONS = (
-    "step,step,step,skip a gradient,no gradients,change lr,toggle decay,toggle maximize,add a group,save and load,"
-    "deepcopy,move storage,channels last,transposed gradient,zero in place,rewrite step,replace state,to double"
-).split(",")
+ACTIONS = [
+    *("step", "step", "step", "skip a gradient", "no gradients", "transposed gradient", "zero in place"),
+    *("change lr", "toggle decay", "toggle maximize", "add a group", "rewrite step", "replace state"),
+    *("save and load", "deepcopy", "move storage", "channels last", "to double"),
+]
 
 
 class Pair:
@@ -39,7 +40,7 @@ class Pair:
 
     def act(self, action: str, place: int) -> None:
         index = place % len(self.params[0])
-        getattr(self, action.replace(" ", "_"), lambda index: None)(index)
+        getattr(self, action.replace(" ", "_"))(index)
 
     def step(self, index: int, skip: int | None = None, transposed: bool = False) -> None:
         for i in range(len(self.params[0])):

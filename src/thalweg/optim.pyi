@@ -1,0 +1,227 @@
+"""Written by tests/test_stub.py from the rules: what optim.py makes when it is imported."""
+
+from typing import Literal
+
+from torch import Tensor
+from torch.optim import lr_scheduler as lr_scheduler
+from torch.optim import swa_utils as swa_utils
+from torch.optim.optimizer import ParamsT
+
+from thalweg.optimizer import Optimizer as Optimizer
+
+class SGD(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class Adadelta(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-06,
+        weight_decay: float = 0.0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class Adagrad(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.01,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class Adam(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        bias_correction: bool = True,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class AdamW(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        *,
+        bias_correction: bool = True,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = True,
+        gradient_scale: float = 1.0,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class Adamax(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.002,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class ClassicalMomentum(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class ClassicalNesterov(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class NAdam(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.002,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 0.004,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+        gradient_scale: float = 1.0,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class RAdam(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        *,
+        rectify_above: float = 5.0,
+        maximize: bool = False,
+        gradient_scale: float = 1.0,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class RMSprop(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        *,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        fused: bool | None = None,
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...

@@ -1,0 +1,80 @@
+"""The stub that tells editors and type checkers each constructor is made from the rules, and kept in step with them.
+
+To write it anew: python tests/test_stub.py > src/thalweg/optim.pyi
+"""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import thalweg.optim as optim
+
+STUB = Path(__file__).parent.parent / "src" / "thalweg" / "optim.pyi"
+HEAD = '''"""Written by tests/test_stub.py from the rules: what optim.py makes when it is imported."""
+
+from typing import Literal
+
+from torch import Tensor
+from torch.optim import lr_scheduler as lr_scheduler
+from torch.optim import swa_utils as swa_utils
+from torch.optim.optimizer import ParamsT
+
+from thalweg.optimizer import Optimizer as Optimizer
+'''
+
+
+def kind(name: str, default: object) -> str:
+    """The type of a setting."""
+    if name == "params":
+        return "ParamsT"
+    if name == "engine":
+        return 'Literal["auto", "reference", "cpu", "cuda"]'
+    if name == "lr":
+        return "float | Tensor"
+    if default is None:
+        return "bool | None"
+    if isinstance(default, tuple):
+        return "tuple[float, float]"
+    return "bool" if isinstance(default, bool) else "float"
+
+
+def render() -> str:
+    """The stub's text."""
+    parts = [HEAD]
+    for name in optim.__all__:
+        cls = getattr(optim, name)
+        if not (inspect.isclass(cls) and cls is not optim.Optimizer):
+            continue
+        lines = ["self"]
+        starred = False
+        for each in inspect.signature(cls).parameters.values():
+            if each.kind is each.KEYWORD_ONLY and not starred:
+                lines.append("*")
+                starred = True
+            default = "" if each.default is each.empty else f" = {each.default!r}".replace("'", '"')
+            lines.append(f"{each.name}: {kind(each.name, each.default)}{default}")
+        arguments = "".join(f"        {line},\n" for line in lines)
+        parts.append(f"class {name}(Optimizer):\n    def __init__(\n{arguments}    ) -> None: ...\n")
+    return "\n".join(parts)
+
+
+def test_the_stub_says_what_the_rules_say():
+    assert STUB.read_text() == render()
+
+
+def test_a_type_checker_sees_a_misspelt_setting(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\nimport thalweg.optim as optim\nmodel = torch.nn.Linear(1, 1)\n"
+        "optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.99))\n"
+        "optim.Adam(model.parameters(), beta=0.9)\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", "--cache-dir", str(tmp_path / "cache"), str(script)]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path).stdout.splitlines()
+    [error] = [line for line in told if ": error: " in line]
+    assert 'script.py:5: error: Unexpected keyword argument "beta" for "Adam"' in error
+
+
+if __name__ == "__main__":
+    print(render(), end="")
