@@ -39,7 +39,6 @@ WORDS = {
     "maximum": "return a if a > b or a != a else b",
     "minimum": "return a if a < b or a != a else b",
 }
-ARGUMENTS = {"where": "condition, then, otherwise", "maximum": "a, b", "minimum": "a, b"}
 
 TEMPLATE = '''"""{name}, {dtype}, for the CPU. Made by thalweg from the rule's text; safe to delete."""
 
@@ -96,10 +95,7 @@ def source(recipe: Recipe, dtype: str) -> str:
         size={"float32": 4, "float64": 8}[dtype],
         fastmath=FASTMATH,
         tensors=", ".join(program.tensors),
-        words="".join(
-            f"\n@njit(**OPTIONS)\ndef {word}({ARGUMENTS.get(word, 'x')}):\n    {WORDS[word]}\n\n"
-            for word in sorted(program.words)
-        ),
+        words=kernel.words(program, WORDS, "@njit(**OPTIONS)"),
         numbers=kernel.numbers(program, "_rows[_r, {}]", 8),
         arrays="\n".join(
             f"        _{name} = carray(at(_table[_t, {index}] + _skip), _n)"
@@ -128,8 +124,8 @@ class Threads:
             os.register_at_fork(after_in_child=self._in_child)
 
     def _in_child(self) -> None:
-        # OpenMP's threads do not cross a fork; the next parallel region would end the child.
-        self.forked = self.forked or self.most > 1
+        # OpenMP's threads, ours or torch's, do not cross a fork: the next parallel region would end the child, or hang.
+        self.forked = True
 
     def number(self, elements: int) -> int:
         if elements < ONE_THREAD or self.forked:

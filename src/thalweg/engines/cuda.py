@@ -31,7 +31,6 @@ BLOCK = 1024  # elements a program: with 4 warps two 16-byte accesses a thread a
 WARPS = 4
 
 WORDS = {
-    "sqrt": "return tl.{sqrt}(x)",
     "exp": "return tl.exp(x)",
     "log": "return tl.log(x)",
     "tanh": "return 1.0 - 2.0 / (tl.exp(2.0 * x) + 1.0)",
@@ -41,7 +40,8 @@ WORDS = {
     "maximum": "return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)",
     "minimum": "return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)",
 }
-ARGUMENTS = {"where": "condition, then, otherwise", "maximum": "a, b", "minimum": "a, b"}
+
+SQRT = {"float32": "return tl.sqrt_rn(x)", "float64": "return tl.sqrt(x)"}  # tl.sqrt of a float32 is approximate
 
 TEMPLATE = '''"""{name}, {dtype}, for CUDA. Made by thalweg from the rule's text; safe to delete."""
 
@@ -96,12 +96,7 @@ def source(recipe: Recipe, dtype: str) -> str:
         name=recipe.name,
         dtype=dtype,
         tensors=", ".join(tensors),
-        words="".join(
-            f"\n@triton.jit\ndef {word}({ARGUMENTS.get(word, 'x')}):\n    "
-            + WORDS[word].format(sqrt="sqrt_rn" if dtype == "float32" else "sqrt")
-            + "\n\n"
-            for word in sorted(program.words)
-        ),
+        words=kernel.words(program, WORDS | {"sqrt": SQRT[dtype]}, "@triton.jit"),
         arguments=", ".join([*tensors, *(f"_s{index}" for index in range(count))]),
         body=kernel.body(program, 4),
         results=", ".join(written),

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import os
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +23,7 @@ import torch
 
 from thalweg.equations import Program
 from thalweg.plan import is_flat
+from thalweg.words import WORDS
 
 # What kernels are made for: a complex number is two real ones.
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.complex64: "float32", torch.complex128: "float64"}
@@ -92,6 +95,15 @@ def _write(path: Path, text: str) -> Path:
         os.unlink(temporary)
         raise
     return path
+
+
+def words(program: Program, spelling: Mapping[str, str], decorator: str) -> str:
+    """A function for each word that the program says, in an engine's spelling."""
+    parts = []
+    for word in sorted(program.words):
+        arguments = ", ".join(inspect.signature(WORDS[word]).parameters)
+        parts.append(f"\n{decorator}\ndef {word}({arguments}):\n    {spelling[word]}\n\n")
+    return "".join(parts)
 
 
 def body(program: Program, indent: int) -> str:
