@@ -259,6 +259,20 @@ print(sorted(heavy & set(sys.modules)))
     assert done.stdout == "[]\n"
 
 
+def test_without_the_labs_libraries_it_is_said_what_to_install():
+    program = """
+import sys
+sys.modules["scipy"] = None
+import thalweg
+try:
+    thalweg.compare
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "thalweg.compare needs scipy: pip install 'thalweg[lab]'\n"
+
+
 def test_without_triton_the_cuda_engine_says_what_to_install():
     program = """
 import sys
