@@ -193,6 +193,27 @@ def test_storage_may_move_between_steps():
     assert mine.state[a[0]]["step"] == 52
 
 
+def test_one_launch_serves_all_groups_and_ages():
+    """Groups of their own rates and parameters of different ages are rows of one launch; another dtype, or a switch
+    that adds a line, is another kernel."""
+    shapes = [(5,), (4,), (3,), (2,)]
+    ours = [*parameters(shapes[:3], torch.float32), *parameters(shapes[3:], torch.float64)]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    optimizers = [
+        module.Adam([{"params": own[:1], "lr": 0.1}, {"params": own[1:], "betas": (0.5, 0.9)}], lr=0.01)
+        for module, own in ((optim, ours), (torch.optim, theirs))
+    ]
+    for step in range(6):
+        for optimizer, params in zip(optimizers, (ours, theirs), strict=True):
+            for index, p in enumerate(params):
+                p.grad = None if index == 2 and step < 2 else torch.full_like(p, 0.5 + step)
+            optimizer.step()
+    plans = [plan for _, plan in optimizers[0]._plans]
+    assert sorted((len(plan.params), len(plan._rows)) for plan in plans) == [(1, 1), (3, 3)]
+    for p, q in zip(ours, theirs, strict=True):
+        assert torch.allclose(p, q, rtol=1e-5, atol=1e-6)
+
+
 def test_a_group_may_be_replaced():
     """Another dict with the same parameters: its settings count, not those of the one that was there."""
     [p] = parameters([(3,)], torch.float32)
