@@ -27,6 +27,18 @@ def test_a_page_prints_what_it_says(page, tmp_path):
     assert run(script) == "".join(text for kind, text in blocks if kind == "text")
 
 
+def test_the_kernel_in_the_docs_is_the_kernel():
+    """The page that explains the kernel shows lines of it."""
+    from thalweg.catalogue import CATALOGUE
+    from thalweg.engines import cpu
+    from thalweg.recipe import Recipe
+
+    [block] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how_it_works.md").read_text(), re.DOTALL)
+    kernel = cpu.source(Recipe(CATALOGUE["adam"].rule, ()), "float32").splitlines()
+    shown = [line for line in block.splitlines() if line.strip() != "..."]
+    assert shown and [line for line in shown if line not in kernel] == []
+
+
 @pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
 def test_the_speed_table_is_the_newest_results(page):
     """No figure of speed in a README that is not in benchmarks/results/."""
