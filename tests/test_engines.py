@@ -1,7 +1,5 @@
 """Every engine is judged by `reference`; the laws of memory hold on each of them."""
 
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -275,17 +273,3 @@ def test_without_openmp_one_thread_serves(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert threads.number(10**7) == 1  # said once
-
-
-def test_the_users_thread_count_stays():
-    """Numba's start sets OpenMP's thread count, which is torch's too."""
-    program = """
-import torch, thalweg.optim as optim
-p = torch.nn.Parameter(torch.ones(300_000)); p.grad = torch.ones(300_000)
-for count in (1, 2, 3):
-    torch.set_num_threads(count)
-    optim.SGD([p]).step()
-    assert torch.get_num_threads() == count, (count, torch.get_num_threads())
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

@@ -1,9 +1,7 @@
 """What the compilers made of the rules: vector instructions, one precision, nothing compiled twice, NaN kept."""
 
 import math
-import os
 import re
-import subprocess
 import sys
 
 import numba
@@ -66,50 +64,6 @@ def test_step_two_another_rate_and_another_step_count_compile_nothing(subject):
     optimizer.param_groups[0]["lr"] = torch.tensor(0.5)
     run(optimizer, given)
     assert (len(module.span.signatures), len(module.run.signatures)) == compiled
-
-
-def test_a_kernel_is_a_file_and_the_next_process_starts_warm(tmp_path):
-    """The same program twice: the second compiles nothing, and rewrites no file."""
-    program = """
-import torch, thalweg.optim as optim
-from thalweg.engines import cpu
-p = torch.nn.Parameter(torch.ones(5)); p.grad = torch.ones(5)
-o = optim.Adam([p]); o.step()
-module = cpu.build(o._recipe(o.param_groups[0]), torch.float32)
-print(sum(module.span.stats.cache_hits.values()), sum(module.span.stats.cache_misses.values()))
-"""
-    environment = {**os.environ, "THALWEG_CACHE": str(tmp_path)}
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-        ).stdout
-        for _ in range(2)
-    ]
-    assert printed == ["0 1\n", "1 0\n"]
-    [file] = tmp_path.glob("*.py")
-    assert "m = _s0 * m + _s1 * g" in file.read_text()
-
-
-def test_a_broken_kernel_file_is_made_again_and_a_closed_folder_is_no_obstacle(tmp_path):
-    program = """
-import torch, thalweg.optim as optim
-p = torch.nn.Parameter(torch.ones(5)); p.grad = torch.ones(5)
-optim.SGD([p], lr=0.5).step()
-print(p.tolist())
-"""
-
-    def outcome(folder):
-        environment = {**os.environ, "THALWEG_CACHE": str(folder)}
-        return subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-        ).stdout
-
-    expected = "[0.5, 0.5, 0.5, 0.5, 0.5]\n"
-    assert outcome(tmp_path) == expected
-    [file] = tmp_path.glob("*.py")
-    file.write_text("half of a ker")
-    assert outcome(tmp_path) == expected
-    assert outcome(file) == expected  # a file stands where the folder should be
 
 
 @pytest.mark.parametrize("subject", EVERY_RULE_WITH_DECAY, ids=str)
@@ -190,101 +144,6 @@ def per_element(p, g, *, lr):
     p.grad[[0, 18]] = math.nan
     thalweg.optimizer(rule)([p], engine=engine).step()
     assert p.detach().isnan().tolist() == [True, *[False] * 17, True]
-
-
-@pytest.mark.parametrize("parent", ["o.step()", "torch.ones(2000, 2000) @ torch.ones(2000, 2000)"])
-def test_a_step_in_a_forked_child_does_not_die(parent):
-    """OpenMP's threads, those of torch too, do not cross a fork; a child that steps large parameters must live."""
-    program = f"""
-import os, torch, thalweg.optim as optim
-torch.set_num_threads(2)
-p = torch.nn.Parameter(torch.ones(300_000)); p.grad = torch.ones(300_000)
-o = optim.SGD([p], lr=0.25)
-{parent}
-before = p[-1].item()
-child = os.fork()
-if child == 0:
-    o.step()
-    os._exit(0 if p[-1].item() == before - 0.25 else 3)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert done.stdout == "0\n", done.stderr
-
-
-def test_threads_of_the_user_may_step_at_once(tmp_path):
-    """Four optimizers in four threads, from the first kernel's making on."""
-    program = """
-import threading, torch, thalweg.optim as optim
-def work():
-    p = torch.nn.Parameter(torch.ones(200_000))
-    optimizer = optim.Adam([p])
-    for _ in range(20):
-        p.grad = torch.ones(200_000)
-        optimizer.step()
-    ends.append(round(p[-1].item(), 4))
-ends = []
-threads = [threading.Thread(target=work) for _ in range(4)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print(ends)
-"""
-    environment = {**os.environ, "THALWEG_CACHE": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert done.stdout == "[0.98, 0.98, 0.98, 0.98]\n", done.stderr
-
-
-def test_a_step_allocates_no_temporary_the_size_of_a_parameter():
-    """Peak resident memory of steps 2 to 5 against the size of one parameter, 64 MiB."""
-    program = """
-import resource, torch, thalweg.optim as optim
-p = torch.nn.Parameter(torch.ones(1 << 24)); p.grad = torch.ones(1 << 24)
-o = optim.Adam([p]); o.step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for _ in range(4): o.step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 16 * 1024  # KiB
-
-
-def test_importing_the_optimizers_needs_torch_numpy_and_numba_alone():
-    program = """
-import sys
-import thalweg, thalweg.optim
-heavy = {"scipy", "sklearn", "bokeh", "pandas", "statsmodels", "typer", "rich", "triton", "optuna"}
-print(sorted(heavy & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-
-
-def test_without_the_labs_libraries_it_is_said_what_to_install():
-    program = """
-import sys
-sys.modules["scipy"] = None
-import thalweg
-try:
-    thalweg.compare
-except ImportError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "thalweg.compare needs scipy: pip install 'thalweg[lab]'\n"
-
-
-def test_without_triton_the_cuda_engine_says_what_to_install():
-    program = """
-import sys
-sys.modules["triton"] = None
-import torch, thalweg.optim as optim
-try:
-    optim.Adam([torch.nn.Parameter(torch.ones(1))], engine="cuda")
-except ImportError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "engine='cuda' needs Triton: pip install 'thalweg[cuda]'\n"
 
 
 def test_the_adam_loop_is_one_pass():
