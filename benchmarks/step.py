@@ -15,7 +15,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,8 +148,11 @@ class Run:
     def save(self) -> None:
         self.results["load"]["end"] = self.load()
         self.results["seconds"] = time.monotonic() - self.began
-        write(self.chosen.out / f"{self.stem}.json", json.dumps(self.results, indent=1) + "\n")
-        write(self.chosen.out / f"{self.stem}.md", report.markdown(self.results))
+        from thalweg.lab.study import write_atomically
+
+        self.chosen.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.chosen.out / f"{self.stem}.json", lambda: json.dumps(self.results, indent=1) + "\n")
+        write_atomically(self.chosen.out / f"{self.stem}.md", lambda: report.markdown(self.results))
 
     def tell(self, what: str) -> None:
         """Progress, apart from the tables on stdout."""
@@ -196,16 +198,6 @@ def doubts(row: dict[str, Any]) -> list[str]:
             why = KNOWN.get((row["rule"], name), "its time is no fair comparison")
             found.append(f"{row['shape']} {row['rule']}: {name} ended elsewhere than ours did; {why}")
     return found
-
-
-def write(path: Path, text: str) -> None:
-    """The whole file or none of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
 
 
 def entries_of(names: str) -> list[Entry]:

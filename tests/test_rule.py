@@ -86,6 +86,10 @@ BODIES = [
     ("    p, m = p - lr * g, g\n    return p, m", 10, "a line of the form name = expression"),
     ("    sqrt = g\n    return p, m", 10, "'sqrt' cannot be a name here"),
     ("    _x = g\n    return p, m", 10, "'_x' cannot be a name here"),
+    ("    m = 0.5 * lr\n    return p, m", 10, "'m' would be one number for all elements; it must come from a tensor"),
+    ("    a = 2.0\n    p = a\n    return p, m", 11, "'p' would be one number for all elements"),
+    ("    p = p - sqrt(lr) * g\n    return p, m", 10, "sqrt of numbers alone: work it out in per_step"),
+    ("    p = p - maximum(lr, 0.1) * g\n    return p, m", 10, "maximum of numbers alone"),
     ("    p = p - lr * [g]\n    return p, m", 10, "an equation cannot hold '[g]'"),
 ]
 
@@ -210,6 +214,37 @@ def test_a_users_rule_runs_on_every_engine(engine, monkeypatch):
         w = w - 0.1 / (1 + step) * g / (s.sqrt() + 1e-3)
     run(optimizer, given)
     assert torch.allclose(p, w, rtol=1e-5, atol=1e-6)
+
+
+def counted_step(step, count=0.0, *, lr: Rate = 0.1, counted: Switch = False):
+    return {"eta": lr * (count + 1), "count": count + 1}
+
+
+def counted_element(w, grad, s, *, eta):
+    s = s + grad
+    w = w - eta * s
+    return w, s
+
+
+COUNTED = Rule(
+    name="counted", title="-", source="-", per_step=counted_step, per_element=counted_element, when=("counted",)
+)
+OwnOrCounted = thalweg.optimizer(OWN, COUNTED, name="OwnOrCounted")
+
+
+def test_a_number_carried_by_one_rule_is_no_concern_of_another():
+    """Two groups of one class, of which one carries a number: each goes as it goes alone."""
+    given = gradients([(4,), (3,)], 5, torch.float32)
+    a, b = parameters([(4,), (3,)], torch.float32)
+    run(OwnOrCounted([{"params": [a]}, {"params": [b], "counted": True}]), given)
+    x, y = parameters([(4,), (3,)], torch.float32)
+    run(OwnRule([x]), [[g[0]] for g in given])
+    s = torch.zeros(3)
+    w = y.detach()
+    for count, (_, g) in enumerate(given, start=1):
+        s = s + g
+        w = w - 0.1 * count * s
+    assert torch.equal(a, x) and torch.allclose(b, w, rtol=1e-5, atol=1e-6)
 
 
 def test_a_users_class_is_a_drop_in():

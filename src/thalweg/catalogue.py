@@ -83,12 +83,12 @@ class Entry:
 
 
 def _entry(cls: type[Optimizer], rule: Rule) -> Entry:
+    """A rule of a class: what it sets differently from the class, and its switches."""
+    arguments = inspect.signature(cls).parameters
     settings = {
-        switch: rule.hyperparameters[switch].default if switch in rule.hyperparameters else True for switch in rule.when
+        name: each.default for name, each in rule.hyperparameters.items() if each.default != arguments[name].default
     }
-    if rule.check and "momentum" in rule.hyperparameters:
-        settings = {"momentum": rule.hyperparameters["momentum"].default} | settings
-    return Entry(rule.name, cls, settings, rule)
+    return Entry(rule.name, cls, settings | {switch: True for switch in rule.when if switch not in settings}, rule)
 
 
 CATALOGUE: dict[str, Entry] = {rule.name: _entry(cls, rule) for cls in CLASSES for rule in cls.rules}

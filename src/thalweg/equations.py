@@ -111,7 +111,9 @@ class _Reader:
             body = body[1:]
         if not body or not isinstance(body[-1], ast.Return):
             self.refuse(body[-1] if body else self.definition, "the last line must return the new values")
-        assignments = self.check_assignments(body[:-1], {*tensors, *numbers})
+        self.tensors = set(tensors)
+        kept = {tensors[0], *tensors[2:]}
+        assignments = self.check_assignments(body[:-1], {*tensors, *numbers}, kept)
         expected = tensors[:2] if returns_gradient else [tensors[0], *tensors[2:]]
         self.check_return(body[-1], expected)
         return Equations(tensors[0], tensors[1], tuple(tensors[2:]), tuple(numbers), tuple(assignments), self.source)
@@ -120,7 +122,13 @@ class _Reader:
         if name.startswith("_") or name in WORDS:
             self.refuse(node, f"{name!r} cannot be a name here: it is a word, or starts with an underscore")
 
-    def check_assignments(self, body: Sequence[ast.stmt], known: set[str]) -> list[tuple[str, ast.expr]]:
+    def depends(self, node: ast.expr) -> bool:
+        """True where an expression holds a tensor, and not numbers alone."""
+        return any(isinstance(part, ast.Name) and part.id in self.tensors for part in ast.walk(node))
+
+    def check_assignments(
+        self, body: Sequence[ast.stmt], known: set[str], kept: set[str]
+    ) -> list[tuple[str, ast.expr]]:
         assignments = []
         for statement in body:
             if type(statement) in REFUSED:
@@ -134,6 +142,12 @@ class _Reader:
             name = statement.targets[0].id
             self.check_name(statement, name)
             self.check_expression(statement.value, known)
+            if self.depends(statement.value):
+                self.tensors.add(name)
+            elif name in kept:
+                self.refuse(statement, f"{name!r} would be one number for all elements; it must come from a tensor")
+            else:
+                self.tensors.discard(name)
             known = known | {name}
             assignments.append((name, statement.value))
         return assignments
@@ -187,6 +201,8 @@ class _Reader:
             self.check_expression(arguments.pop(0), known)
         for argument in arguments:
             self.check_value(argument, known)
+        if name != "where" and not self.depends(node):
+            self.refuse(node, f"{name} of numbers alone: work it out in per_step")
 
     def check_return(self, statement: ast.stmt, expected: list[str]) -> None:
         value = statement.value if isinstance(statement, ast.Return) else None

@@ -16,7 +16,7 @@ from torch.optim import optimizer as torch_optimizer
 
 from thalweg import engines
 from thalweg.engines.engine import Engine
-from thalweg.plan import Ages, Plan, Signature, is_flat, laid_like
+from thalweg.plan import HALVES, Ages, Plan, Signature, is_flat, laid_like
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
 from thalweg.stages import SHARED, STAGES
@@ -24,7 +24,6 @@ from thalweg.stages import SHARED, STAGES
 # torch's switches between its own implementations. They are taken, and kept in checkpoints; there is one
 # implementation here, so they change nothing.
 FLAGS: dict[str, Any] = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
-HALVES = (torch.float16, torch.bfloat16)
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -173,7 +172,7 @@ class Optimizer(torch.optim.Optimizer):
             if g is not None:
                 if g.layout is not torch.strided and not recipe.rule.sparse:
                     raise RuntimeError(f"{type(self).__name__} ({recipe.rule.name}) does not support sparse gradients")
-                engine = engines.choose(self._engine, p, recipe.rule)
+                engine = engines.choose(self._engine, p)
                 chosen.setdefault((engine, recipe, p.dtype, p.device), []).append(place)
                 fresh = self._start_state(p, group)
                 ages.values[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps

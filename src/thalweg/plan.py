@@ -20,6 +20,7 @@ Tensor = torch.Tensor
 Integers = npt.NDArray[np.int64]
 
 STRIDED = torch.strided
+HALVES = (torch.float16, torch.bfloat16)  # stepped in float32, with float32 state
 LINE = 64  # elements: cuts between threads fall on whole cache lines
 
 
@@ -157,13 +158,13 @@ class Plan:
         if values[:, self._index].tobytes() != self._left:
             self._form_rows()  # somebody wrote into a step count
         values[0, self._index] += 1
-        carried = self.ages.names[1:]
+        own = {name: self.ages.names.index(name) for name in self.recipe.rule.carried}
         rows = []
         for members in self._rows:
-            step, *held = values[:, members[0]].tolist()
-            group = self._group_of[members[0]]
-            numbers = self.recipe.numbers(step, dict(zip(carried, held, strict=True)), group)
-            for index, name in enumerate(carried, start=1):
+            first = members[0]
+            carried = {name: float(values[index, first]) for name, index in own.items()}
+            numbers = self.recipe.numbers(float(values[0, first]), carried, self._group_of[first])
+            for name, index in own.items():
                 values[index, members] = numbers[-1][name]
             rows.append(numbers)
         self._left = values[:, self._index].tobytes()

@@ -12,29 +12,26 @@ from importlib import import_module
 import torch
 
 from thalweg.engines.engine import Engine
-from thalweg.rule import Rule
 
 NAMES = ("auto", "reference", "cpu", "cuda")
 
 
 def load(name: str) -> Engine:
     """The engine of that name; ImportError, with what to install, where its library is missing."""
-    if name not in NAMES[1:]:
-        raise ValueError(f"engine={name!r}: allowed are {', '.join(map(repr, NAMES))}")
     engine: Engine = import_module(f"thalweg.engines.{name}").ENGINE
     return engine
 
 
-def choose(name: str, param: torch.Tensor, rule: Rule) -> Engine:
+def choose(name: str, param: torch.Tensor) -> Engine:
     """The engine that steps this parameter, by name or by the rules above."""
     if name == "auto":
         if param.device.type == "cpu":
             fast = load("cpu")
-            if fast.refusal(param, rule) is None:
+            if fast.refusal(param) is None:
                 return fast
         name = "reference"
     engine = load(name)
-    reason = engine.refusal(param, rule)
+    reason = engine.refusal(param)
     if reason:
         raise ValueError(f"engine={name!r} cannot step a parameter of shape {tuple(param.shape)}: {reason}")
     return engine

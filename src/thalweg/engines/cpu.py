@@ -20,7 +20,6 @@ from thalweg.engines import kernel
 from thalweg.engines.engine import Engine
 from thalweg.plan import Plan
 from thalweg.recipe import Recipe
-from thalweg.rule import Rule
 
 # Below this many elements a second thread costs more than it saves (Adam, 2 cores: 3 us to start, 0.4 ns an element).
 ONE_THREAD = 65536
@@ -176,7 +175,7 @@ class Cpu(Engine):
         # Numba would do this when the first kernel is loaded, inside the first step: 0.4 s.
         cpu_target.target_context.refresh()
 
-    def refusal(self, param: torch.Tensor, rule: Rule) -> str | None:
+    def refusal(self, param: torch.Tensor) -> str | None:
         if param.device.type != "cpu":
             return f"it is on {param.device}, not on the CPU"
         return kernel.refusal(param, "the CPU kernels")

@@ -20,7 +20,6 @@ from thalweg.engines import kernel
 from thalweg.engines.engine import Engine
 from thalweg.plan import Plan
 from thalweg.recipe import Recipe
-from thalweg.rule import Rule
 
 try:
     import triton  # noqa: F401
@@ -144,7 +143,7 @@ class Cuda(Engine):
 
     name = "cuda"
 
-    def refusal(self, param: torch.Tensor, rule: Rule) -> str | None:
+    def refusal(self, param: torch.Tensor) -> str | None:
         if param.device.type != "cuda" and not (interpreted() and param.device.type == "cpu"):
             return f"it is on {param.device}, not on a CUDA device"
         return kernel.refusal(param, "the CUDA kernels")

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 import torch
 
 from thalweg.plan import Plan
-from thalweg.rule import Rule
 
 
 class Engine(ABC):
@@ -16,7 +15,7 @@ class Engine(ABC):
     name: str
 
     @abstractmethod
-    def refusal(self, param: torch.Tensor, rule: Rule) -> str | None:
+    def refusal(self, param: torch.Tensor) -> str | None:
         """Why this engine cannot step this parameter; None where it can."""
 
     @abstractmethod

@@ -8,10 +8,7 @@ from __future__ import annotations
 import torch
 
 from thalweg.engines.engine import Engine
-from thalweg.plan import Plan, real
-from thalweg.rule import Rule
-
-HALVES = (torch.float16, torch.bfloat16)
+from thalweg.plan import HALVES, Plan, real
 
 
 class Reference(Engine):
@@ -19,7 +16,7 @@ class Reference(Engine):
 
     name = "reference"
 
-    def refusal(self, param: torch.Tensor, rule: Rule) -> str | None:
+    def refusal(self, param: torch.Tensor) -> str | None:
         if param.device.type == "meta":
             return "a parameter on the meta device holds no numbers; materialise the model first"
         return None

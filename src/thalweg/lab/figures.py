@@ -124,13 +124,7 @@ def curves(found: Comparison, of: str) -> Any:
         line = plot.line(
             "x", "y", source=source, color=colour, line_dash=dash, line_width=2, muted_alpha=MUTED, name=name
         )
-        plot.add_tools(
-            HoverTool(
-                renderers=[line],
-                tooltips=[("", "@name"), ("steps", "@x"), (_label(found, of), "@y{0.0000}")],
-                visible=False,
-            )
-        )
+        _hover(plot, line, ("", "@name"), ("steps", "@x"), (_label(found, of), "@y{0.0000}"))
     if of == "metric" and math.isfinite(found.judged.target):
         plot.add_layout(
             Span(
@@ -192,18 +186,8 @@ def forest(found: Comparison) -> Any:
             }
         )
         dot = plot.scatter("x", "y", source=source, size=10, color=colour)
-        plot.add_tools(
-            HoverTool(
-                renderers=[dot],
-                visible=False,
-                tooltips=[
-                    ("", "@y"),
-                    ("mean", "@x{+0.000}"),
-                    ("95 %", "@low{+0.000} to @high{+0.000}"),
-                    ("", "@verdict"),
-                ],
-            )
-        )
+        interval = ("95 %", "@low{+0.000} to @high{+0.000}")
+        _hover(plot, dot, ("", "@y"), ("mean", "@x{+0.000}"), interval, ("", "@verdict"))
     return plot
 
 
@@ -219,18 +203,12 @@ def _dots(plot: Any, row: Row, of: str, scale: float, colour: str, name: str) ->
         }
     )
     dots = plot.scatter("x", "y", source=source, size=6, color=colour, muted_alpha=MUTED, name=name)
-    plot.add_tools(
-        HoverTool(
-            renderers=[dots],
-            visible=False,
-            tooltips=[
-                ("", "@name @note"),
-                ("lr", "@x{0.000000}"),
-                ("value", "@y{0.0000}"),
-                ("seed", "@seed"),
-            ],
-        )
-    )
+    _hover(plot, dots, ("", "@name @note"), ("lr", "@x{0.000000}"), ("value", "@y{0.0000}"), ("seed", "@seed"))
+
+
+def _hover(plot: Any, drawn: Any, *lines: tuple[str, str]) -> None:
+    """What is shown of a point under the pointer."""
+    plot.add_tools(HoverTool(renderers=[drawn], visible=False, tooltips=list(lines)))
 
 
 def _figure(x_label: str, y_label: str, height: int = 380, **options: Any) -> Any:

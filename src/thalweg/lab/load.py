@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from thalweg.lab.errors import TaskError
+from thalweg.lab.errors import TaskError, first_line
 from thalweg.lab.task import Task
 from thalweg.lab.tasks import BUILT_IN
 
@@ -98,7 +98,7 @@ def _running(where: str, action: Callable[[], Any]) -> Any:
             ]
             line = lines[-1] if lines else None
         place = f"{where}, line {line}" if line else where
-        text = (str(error).strip().splitlines() or [""])[0]
+        text = first_line(error)
         if isinstance(error, TaskError):
             raise TaskError(f"{place}: {text}") from error
         raise TaskError(f"task: {place}: {type(error).__name__}: {text}") from error

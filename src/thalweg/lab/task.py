@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.lab.data import Source, as_source, split, to_device
-from thalweg.lab.errors import TaskError
+from thalweg.lab.errors import TaskError, first_line
 from thalweg.lab.seeds import derive, random_state_kept, seed_everything
 
 
@@ -229,8 +229,7 @@ def _trying(argument: str, action: Callable[[], Any]) -> Any:
     except TaskError:
         raise
     except Exception as error:
-        text = str(error).strip().splitlines()
-        raise TaskError(f"{argument}: raised {type(error).__name__}: {text[0] if text else ''}") from error
+        raise TaskError(f"{argument}: raised {type(error).__name__}: {first_line(error)}") from error
 
 
 def _text_of(item: Any) -> str:
