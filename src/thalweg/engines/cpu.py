@@ -24,8 +24,10 @@ from thalweg.recipe import Recipe
 # Below this many elements a second thread costs more than it saves (Adam, 2 cores: 3 us to start, 0.4 ns an element).
 ONE_THREAD = 65536
 
-# Of fastmath, what keeps NaN, infinity and so the truth: as fast as the whole of it, measured on Adam.
-FASTMATH = '{"contract", "arcp", "nsz", "reassoc", "afn"}'
+# Of fastmath, what changes no bit between a loop's vector body and its scalar tail, nor hides a NaN. With "arcp" or
+# "afn" some processors (AMD) estimate roots and quotients in vectors only: an element's result would depend on where
+# a chunk ends. Neither is faster: Adam, Adadelta and RAdam measured with and without.
+FASTMATH = '{"contract", "nsz"}'
 
 WORDS = {
     "sqrt": "return math.sqrt(x)",
