@@ -7,8 +7,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "thalweg"
 ORDER = [
-    *("words", "equations", "hyperparameters", "rule", "rules", "stages", "recipe", "plan", "engines"),
-    *("optimizer", "optim", "catalogue", "lab", "cli"),
+    *("words", "equations", "hyperparameters", "rule", "rules", "storage", "stages", "recipe"),
+    *("memory", "plan", "rows", "engines"),
+    *("states", "stepper", "guard", "checkpoints", "face", "classes", "optim", "catalogue", "lab", "cli"),
 ]
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

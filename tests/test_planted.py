@@ -12,7 +12,7 @@ from subjects import Subject
 from test_oracle import TOLERANCE, distance_from_paper
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.equations import RuleError
-from thalweg.optimizer import optimizer
+from thalweg.classes import optimizer
 from thalweg.rule import Rule
 
 

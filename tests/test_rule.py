@@ -142,7 +142,7 @@ def test_a_wrong_per_step_is_refused(define, per_step, reason):
 FIELDS = [
     ({"torch_names": {"x": "exp_avg"}}, "'x' is no state; the states are m"),
     ({"initial": {"m": "start"}}, "'m' starts at 'start', which is no hyperparameter"),
-    ({"decay": "both"}, "decay is 'both'; allowed are 'coupled' and 'decoupled'"),
+    ({"decay": "both"}, "decay is 'both'; allowed are 'coupled', 'decoupled', 'own'"),
 ]
 
 

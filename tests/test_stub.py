@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import thalweg.optim as optim
+from thalweg.guard import ON_NONFINITE
+from thalweg.storage import STORAGES
 
 STUB = Path(__file__).parent.parent / "src" / "thalweg" / "optim.pyi"
 HEAD = '''"""Written by tests/test_stub.py from the rules: what optim.py makes when it is imported."""
@@ -20,7 +22,7 @@ from torch.optim import lr_scheduler as lr_scheduler
 from torch.optim import swa_utils as swa_utils
 from torch.optim.optimizer import ParamsT
 
-from thalweg.optimizer import Optimizer as Optimizer
+from thalweg.face import Optimizer as Optimizer
 '''
 
 
@@ -32,6 +34,11 @@ def kind(name: str, default: object) -> str:
         return 'Literal["auto", "reference", "cpu", "cuda"]'
     if name == "lr":
         return "float | Tensor"
+    if name == "clip_norm":
+        return "float | None"
+    if name in ("rounding", "on_nonfinite"):
+        words = STORAGES if name == "rounding" else ON_NONFINITE
+        return f"Literal[{', '.join(map(repr, words))}]".replace("'", '"')
     if default is None:
         return "bool | None"
     if isinstance(default, tuple):

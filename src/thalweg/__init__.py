@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from thalweg import optim
-from thalweg.optimizer import optimizer
+from thalweg.classes import optimizer
 from thalweg.rule import Rule, RuleError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from thalweg import optim
-from thalweg.optimizer import Optimizer
+from thalweg.face import Optimizer
 from thalweg.rule import Rule
 
 # The classes in display order, simple before refined.

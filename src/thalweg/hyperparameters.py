@@ -46,12 +46,12 @@ class Valid:
             if value.numel() != 1:
                 raise ValueError(f"Tensor {name} must be 1-element, got shape {tuple(value.shape)}")
             value = value.item()
-        below = value < self.high if self.open_above and _is_number(value) else True
-        if not (_is_number(value) and self.low <= value <= self.high and below):
+        below = value < self.high if self.open_above and is_number(value) else True
+        if not (is_number(value) and self.low <= value <= self.high and below):
             raise ValueError(f"{message}: {value!r} (must be a number, {self.text(name)})")
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -68,14 +68,16 @@ def plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class OneOf:
-    """A setting that is on or off."""
+    """A setting that is on or off, or one of a few words."""
+
+    values: tuple[Any, ...] = (True, False)
 
     def text(self, name: str) -> str:
-        return f"{name} is True or False"
+        return f"{name} is {' or '.join(map(repr, self.values))}"
 
     def check(self, name: str, value: Any) -> None:
-        if not isinstance(value, bool):
-            raise ValueError(f"Invalid {name} value: {value!r} (must be True or False)")
+        if not any(value is each or (isinstance(each, str) and value == each) for each in self.values):
+            raise ValueError(f"Invalid {name} value: {value!r} (must be {' or '.join(map(repr, self.values))})")
 
 
 @dataclass(frozen=True)

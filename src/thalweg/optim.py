@@ -5,7 +5,8 @@ Constructors, defaults and checkpoints are torch's; each class's equations are i
 
 from torch.optim import lr_scheduler, swa_utils
 
-from thalweg.optimizer import Optimizer, optimizer
+from thalweg.classes import optimizer
+from thalweg.face import Optimizer
 from thalweg.rules.adadelta import adadelta
 from thalweg.rules.adagrad import adagrad
 from thalweg.rules.adam import adam

@@ -7,7 +7,7 @@ from torch.optim import lr_scheduler as lr_scheduler
 from torch.optim import swa_utils as swa_utils
 from torch.optim.optimizer import ParamsT
 
-from thalweg.optimizer import Optimizer as Optimizer
+from thalweg.face import Optimizer as Optimizer
 
 class SGD(Optimizer):
     def __init__(
@@ -22,10 +22,13 @@ class SGD(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -42,9 +45,12 @@ class Adadelta(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -62,9 +68,12 @@ class Adagrad(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -82,10 +91,13 @@ class Adam(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -103,10 +115,13 @@ class AdamW(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = True,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -123,9 +138,12 @@ class Adamax(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -140,10 +158,13 @@ class ClassicalMomentum(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -158,10 +179,13 @@ class ClassicalNesterov(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -178,10 +202,13 @@ class NAdam(Optimizer):
         *,
         maximize: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -198,10 +225,13 @@ class RAdam(Optimizer):
         rectify_above: float = 5.0,
         maximize: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
@@ -222,6 +252,9 @@ class RMSprop(Optimizer):
         *,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         fused: bool | None = None,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...

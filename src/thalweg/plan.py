@@ -7,6 +7,7 @@ held while their addresses are in the table, and what could have moved is compar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from operator import is_
 from typing import Any
 
@@ -14,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thalweg.memory import is_shard, laid_like, lies_like, local, real, shard_offset
 from thalweg.recipe import Group, Recipe
+from thalweg.storage import FULL, Noise, Storage, keys
 
 Tensor = torch.Tensor
 Integers = npt.NDArray[np.int64]
 
 STRIDED = torch.strided
-HALVES = (torch.float16, torch.bfloat16)  # stepped in float32, with float32 state
 LINE = 64  # elements: cuts between threads fall on whole cache lines
 
 
@@ -58,35 +60,29 @@ class Signature:
         )
 
 
-def is_flat(tensor: Tensor) -> bool:
-    """True where the tensor fills one stretch of memory, in whatever order of dimensions."""
-    if tensor.layout is not torch.strided:
-        return False
-    expected = 1
-    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
-        if size > 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True
+@dataclass(frozen=True)
+class Member:
+    """A parameter in a plan: itself, what is kept for it, its group, its place among all, its position in the ages."""
 
+    param: Tensor
+    state: dict[str, Any]
+    group: Group
+    place: int
+    position: int
 
-def lies_like(tensor: Tensor, reference: Tensor) -> bool:
-    """True where element i in memory means the same for both."""
-    if tensor.layout is not torch.strided or tensor.dtype != reference.dtype or tensor.is_neg() or tensor.is_conj():
-        return False
-    both_plain = tensor.is_contiguous() and reference.is_contiguous()
-    return both_plain or (tensor.stride() == reference.stride() and is_flat(tensor))
+    @property
+    def offset(self) -> int:
+        """The place of this process's first element in the whole parameter."""
+        return shard_offset(self.param)
 
+    def like(self, part: Tensor) -> Tensor:
+        """This process's part of something as the DTensor that the parameter is."""
+        from torch.distributed.tensor import DTensor
 
-def laid_like(tensor: Tensor, reference: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """A copy of `tensor` with the layout of `reference` in memory."""
-    return torch.empty_like(reference, dtype=dtype).copy_(tensor.to_dense().detach())
-
-
-def real(tensor: Tensor) -> Tensor:
-    """A complex tensor as its real and imaginary parts side by side: rules act on each, as in torch."""
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+        param: Any = self.param
+        return DTensor.from_local(
+            part, param.device_mesh, param.placements, shape=param.shape, stride=param.stride(), run_check=False
+        )
 
 
 class Ages:
@@ -106,36 +102,43 @@ class Ages:
 class Plan:
     """The tensors that one kernel steps together, and which row of numbers each of them takes.
 
-    `positions` are the tensors' places among all parameters of the optimizer, and so their places in `ages`.
+    A step goes `refresh` (this step's gradients), `advance` (the numbers), `settle` (those measured on tensors), then
+    an engine. `members` say whose tensors these are; `ages` is the buffer that their positions point into.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        params: Sequence[Tensor],
-        states: Sequence[Sequence[Tensor]],
-        groups: Sequence[Group],
-        positions: Sequence[int],
-        ages: Ages,
-    ) -> None:
-        self.recipe = recipe
-        self.params = [p.detach() for p in params]
-        self.states = states
+    def __init__(self, recipe: Recipe, storage: Storage, members: Sequence[Member], ages: Ages) -> None:
+        self.recipe, self.storage, self.members, self.ages = recipe, storage, members, ages
+        self.differentiable = bool(members[0].group["differentiable"])
+        self.params = [local(m.param) if self.differentiable else local(m.param).detach() for m in members]
+        names = recipe.rule.torch_names
+        self.states = [[local(m.state[names[letter]]) for letter in recipe.rule.states] for m in members]
+        self.kept = [local(m.state[storage.kept]) if storage.kept else None for m in members]
         self.gradients: list[Tensor] = []
-        self.ages = ages
+        self.rows: list[tuple[dict[str, Any], ...]] = []
+        self.measured: list[dict[str, Any]] = []
         self.dtype = real(self.params[0]).dtype
-        self.numels = [real(p).numel() for p in self.params]
-        self.total = sum(self.numels)
-        self.positions = list(positions)
-        self._group_of = dict(zip(self.positions, groups, strict=True))
+        self.positions = [m.position for m in members]
         whole = list(range(self.positions[0], self.positions[-1] + 1)) == self.positions
         self._index = slice(self.positions[0], self.positions[-1] + 1) if whole else np.array(self.positions)
         self._to_copy: list[int] | None = None
-        self._chunks: dict[tuple[int, int], tuple[Integers, Integers]] = {}
         self._left = b""  # the ages as the last step left them
+        self.row_of = np.zeros(len(members), dtype=np.int64)
+        self._lay_out()
         self._form_rows()
-        addresses = [[t.data_ptr() for t in (p, p, *own)] for p, own in zip(self.params, states, strict=True)]
-        self.table = np.array(addresses, dtype=np.int64)
+
+    def _lay_out(self) -> None:
+        """What kernels read: how many elements each tensor has, and where it is."""
+        self.numels = [real(p).numel() for p in self.params]
+        self.total = sum(self.numels)
+        self._chunks: dict[tuple[int, int], tuple[Integers, Integers]] = {}
+        self.table = np.array([self._addresses(index) for index in range(len(self.members))], dtype=np.int64)
+
+    def _addresses(self, index: int) -> list[int]:
+        p, kept = self.params[index], self.kept[index]
+        addresses = [tensor.data_ptr() for tensor in (p, p, *self.states[index])]
+        if self.storage is FULL:
+            return addresses
+        return [*addresses, kept.data_ptr() if kept is not None else 0, 0, self.members[index].offset]
 
     def refresh(self, gradients: Sequence[Tensor | None]) -> None:
         """Take this step's gradients out of those of all parameters; one that lies in memory in another way than its
@@ -147,37 +150,92 @@ class Plan:
             own = [gradients[place] for place in self.positions]
         if self._to_copy is None:  # the signature holds what this depends on
             self._to_copy = [i for i, p in enumerate(self.params) if not lies_like(own[i], p)]
-        for index in self._to_copy:
-            own[index] = laid_like(own[index], self.params[index])
+        if not self.differentiable:
+            for index in self._to_copy:
+                own[index] = laid_like(own[index], self.params[index])
         self.gradients = own
         self.table[:, 1] = [g.data_ptr() for g in own]
 
-    def advance(self) -> list[tuple[dict[str, float], ...]]:
+    def advance(self, scale: float = 1.0) -> None:
         """One step on: the numbers of each row, one dict for each piece of the recipe."""
+        rule = self.recipe.rule
         values = self.ages.values
         if values[:, self._index].tobytes() != self._left:
             self._form_rows()  # somebody wrote into a step count
         values[0, self._index] += 1
-        own = {name: self.ages.names.index(name) for name in self.recipe.rule.carried}
-        rows = []
+        own = {name: self.ages.names.index(name) for name in rule.carried}
+        self.rows = []
         for members in self._rows:
             first = members[0]
             carried = {name: float(values[index, first]) for name, index in own.items()}
-            numbers = self.recipe.numbers(float(values[0, first]), carried, self._group_of[first])
+            numbers = self.recipe.numbers(float(values[0, first]), carried, self._group_of[first], scale)
             for name, index in own.items():
-                values[index, members] = numbers[-1][name]
-            rows.append(numbers)
+                if name not in rule.measures:
+                    values[index, members] = float(numbers[-1][name])
+            self.rows.append(numbers)
         self._left = values[:, self._index].tobytes()
+        if self.storage.name == "stochastic":
+            steps = values[0, self._index].tolist()
+            self._key([keys(m.place, step) for m, step in zip(self.members, steps, strict=True)])
+        if rule.per_tensor:
+            self.measured = [self._measure(index) for index in range(len(self.members))]
+
+    def _key(self, numbers: Sequence[int]) -> None:
+        self._keys = numbers
+        self.table[:, -2] = np.array(numbers, dtype=np.uint64).view(np.int64)
+
+    def noise(self, index: int) -> Noise:
+        """Where a tensor's random bits come from in this step."""
+        return Noise(self._keys[index], self.members[index].offset)
+
+    def numbers(self, index: int) -> tuple[dict[str, Any], ...]:
+        """The numbers of one tensor: one dict for each piece of the recipe."""
+        return self.rows[self.row_of[index]]
+
+    def _measure(self, index: int) -> dict[str, Any]:
+        """The rule's numbers of one tensor; its direction, where it gives one, takes the gradient's place."""
+        rule, member, own = self.recipe.rule, self.members[index], self.numbers(index)
+        assert rule.per_tensor is not None
+        with torch.no_grad():
+            p, g = self.storage.load(member.param.detach(), member.state.get(self.storage.kept)), self.gradients[index]
+            if is_shard(member.param):
+                g = member.like(g)
+            p, g = self.recipe.staged(p, g.to(p.dtype), own)
+            state = {letter: member.state[name] for letter, name in rule.torch_names.items()}
+            given = rule.per_tensor(p, g, state, **{name: own[-1][name] for name in rule.tensor_numbers})
+            if rule.directs:
+                self.gradients[index] = laid_like(given["g"], self.states[index][0] if self.states[index] else p)
+                self.table[index, 1] = self.gradients[index].data_ptr()
+        return {name: _whole(given[name]) for name in rule.measures}
+
+    def settle(self, measured: Sequence[Mapping[str, Any]]) -> None:
+        """Put the numbers that were measured, for each tensor, where they belong."""
+        for index, numbers in enumerate(measured):
+            self.numbers(index)[-1].update(numbers)
+            for name in self.recipe.rule.measures:
+                if name in self.recipe.rule.carried:
+                    self.ages.values[self.ages.names.index(name), self.positions[index]] = numbers[name]
+        self._left = self.ages.values[:, self._index].tobytes()
+
+    def kernel_rows(self, dtype: str) -> npt.NDArray[Any]:
+        """The rows of numbers that a kernel reads, rounded to its precision here and nowhere else."""
+        program = self.recipe.program
+        rows = np.empty((len(self.rows), len(program.formulas)), dtype=dtype)
+        for index, pieces in enumerate(self.rows):
+            rows[index] = program.row(self.recipe.inside(pieces))
         return rows
 
-    def advance_rows(self, dtype: str) -> npt.NDArray[Any]:
-        """One step on: the rows of numbers that a kernel reads, rounded to its precision here and nowhere else."""
-        numbers = self.advance()
-        program = self.recipe.program
-        rows = np.empty((len(numbers), len(program.formulas)), dtype=dtype)
-        for index, pieces in enumerate(numbers):
-            rows[index] = program.row(pieces)
-        return rows
+    def read(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """A tensor, its gradient and its states, as the rule's equations take them."""
+        p = self.storage.load(real(self.params[index]), self.kept[index])
+        return p, real(self.gradients[index]).to(p.dtype), [real(state) for state in self.states[index]]
+
+    def write(self, index: int, p: Tensor, states: Sequence[Tensor]) -> None:
+        """Put back what the rule's equations gave."""
+        noise = self.noise(index) if self.storage.name == "stochastic" else Noise(0)
+        self.storage.save(real(self.params[index]), self.kept[index], p, noise)
+        for state, new in zip(self.states[index], states, strict=True):
+            real(state).copy_(new)
 
     def chunks(self, parts: int, limit: int) -> tuple[Integers, Integers]:
         """The work cut into `parts` equal shares: rows of (tensor, first element, length, row), none longer than
@@ -190,17 +248,35 @@ class Plan:
         return self._chunks[key]
 
     def _form_rows(self) -> None:
-        """A row for each group and age that occur: the place of its first member in `ages`, and of all."""
+        """A row for each group and age that occur, or, where tensors are measured, for each tensor: the place of its
+        first member in `ages`, and of all."""
+        if self.recipe.rule.summed:
+            self._share_carried()
+        self._group_of = {m.position: m.group for m in self.members}
         block = self.ages.values[:, self._index]
         keys: dict[tuple[float, ...], list[int]] = {}
+        each = self.recipe.rule.per_tensor is not None
         for place, column in zip(self.positions, block.T.tolist(), strict=True):
-            keys.setdefault((id(self._group_of[place]), *column), []).append(place)
+            keys.setdefault((place if each else id(self._group_of[place]), *column), []).append(place)
         self._rows = list(keys.values())
         self._left = block.tobytes()
         row_of = {place: row for row, members in enumerate(self._rows) for place in members}
-        self.row_of = np.array([row_of[place] for place in self.positions], dtype=np.int64)
+        self.row_of[:] = [row_of[place] for place in self.positions]
         for chunks, _ in self._chunks.values():
             chunks[:, 3] = self.row_of[chunks[:, 0]]
+
+    def _share_carried(self) -> None:
+        """Numbers summed over all tensors are those of the oldest one: a late parameter joins in at the present."""
+        values = self.ages.values
+        oldest = int(values[0].argmax())
+        for name in self.recipe.rule.carried:
+            row = self.ages.names.index(name)
+            values[row, self._index] = values[row, oldest]
+
+
+def _whole(number: Any) -> float:
+    """A measured number, over all shards."""
+    return float(number.full_tensor() if is_shard(number) else number)
 
 
 def cut(numels: Sequence[int], parts: int, limit: int) -> tuple[Integers, Integers]:

@@ -1,7 +1,8 @@
-"""What a rule is: a paper's equations, in two scopes, checked when it is defined.
+"""What a rule is: a paper's equations, in two or three scopes, checked when it is defined.
 
-`per_step` works in Python floats, once a step: bias corrections, schedules. `per_element` is the fused equation.
-A rule knows nothing of devices, groups or dtypes. docs/add_a_rule.md shows one from the first line to the comparison.
+`per_step` works in Python floats, once a step: bias corrections, schedules. `per_tensor`, where there is one, sees whole
+tensors through torch's operations: norms, matrix roots. `per_element` is the fused equation. A rule knows nothing of
+devices, groups or dtypes. docs/add_a_rule.md shows one from the first line to the comparison.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -28,12 +30,20 @@ class Rule:
     `step` is 1 in the first step. A positional argument after it is a number carried from step to step: its default
     is its first value, and the dict holds its next one.
     `per_element(p, g, *states, *, numbers) -> p, *states` is one line an equation, in the words of `thalweg.words`.
-    A state starts at 0, or at the hyperparameter that `initial` names for it.
+    A state starts at 0, or at the hyperparameter that `initial` names for it, or at the parameter ('p').
+
+    `per_tensor(p, g, state, *, numbers) -> dict` comes between the two, where there is one. `state` holds the tensor's
+    states by letter, and those of `matrices`, which have shapes of their own (each value makes one from the parameter)
+    and which it may write. What it returns under the names of `measures` are numbers: for per_element, or, where it
+    is one of the carried, its next value. With `summed`, numbers are added up over all tensors of the optimizer. With
+    `directs`, it also returns 'g': what per_element takes in place of the gradient.
 
     `when`: the settings that must be on for a class with several rules to choose this one.
-    `decay`: 'coupled' (weight_decay * p joins the gradient) or 'decoupled' (p shrinks by lr * weight_decay).
+    `decay`: 'coupled' (weight_decay * p joins the gradient), 'decoupled' (p shrinks by lr * weight_decay), or 'own'
+    (the rule's equations take weight_decay as a hyperparameter).
     `counts_steps`: False where checkpoints hold no step count; `per_step` may then only ask whether step is 1.
-    `sparse`: True where a zero gradient changes nothing, so that a sparse gradient may be made dense.
+    `sparse`: what a sparse gradient does: 'rows' (only the rows it touches are stepped; with 'only' no other gradient is
+    taken), 'dense' (it is made dense), '' (it is refused).
 
     Raises RuleError, with the line and the reason, for equations that no engine could run.
     """
@@ -50,7 +60,12 @@ class Rule:
     decay: str = "coupled"
     weight_decay: float = 0.0
     counts_steps: bool = True
-    sparse: bool = False
+    sparse: str = ""
+    per_tensor: Callable[..., dict[str, Any]] | None = None
+    measures: tuple[str, ...] = ()
+    matrices: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    summed: bool = False
+    directs: bool = False
     check: Callable[[Mapping[str, Any]], None] | None = None
 
     element: Equations = field(init=False, repr=False)
@@ -58,8 +73,12 @@ class Rule:
     carried: Mapping[str, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.decay not in ("coupled", "decoupled"):
-            raise RuleError(f"rule {self.name!r}: decay is {self.decay!r}; allowed are 'coupled' and 'decoupled'")
+        for given, name, allowed in (
+            (self.decay, "decay", ("coupled", "decoupled", "own")),
+            (self.sparse, "sparse", ("", "rows", "only", "dense")),
+        ):
+            if given not in allowed:
+                raise RuleError(f"rule {self.name!r}: {name} is {given!r}; allowed are {', '.join(map(repr, allowed))}")
         self._set("element", read(self.per_element))
         try:
             settings = {each.name: each for each in declared(self.per_step)}
@@ -67,7 +86,9 @@ class Rule:
             raise RuleError(f"rule {self.name!r}: {error}") from None
         self._set("hyperparameters", MappingProxyType(settings))
         self._set("carried", MappingProxyType(self._read_carried()))
-        self._set("torch_names", MappingProxyType({name: name for name in self.states} | dict(self.torch_names)))
+        self._set("matrices", MappingProxyType(dict(self.matrices)))
+        held = [*self.states, *self.matrices]
+        self._set("torch_names", MappingProxyType({name: name for name in held} | dict(self.torch_names)))
         self._check_names()
         self._check_first_step()
 
@@ -75,6 +96,14 @@ class Rule:
     def states(self) -> tuple[str, ...]:
         """The names of the state tensors, as the equations write them."""
         return self.element.states
+
+    @cached_property
+    def tensor_numbers(self) -> tuple[str, ...]:
+        """The numbers that per_tensor takes by keyword."""
+        if self.per_tensor is None:
+            return ()
+        parameters = inspect.signature(self.per_tensor).parameters.values()
+        return tuple(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
 
     @property
     def paper(self) -> str:
@@ -85,8 +114,9 @@ class Rule:
 
     @property
     def equations(self) -> str:
-        """Both scopes as they are written."""
-        return f"{textwrap.dedent(inspect.getsource(self.per_step))}\n{self.element.source}"
+        """The scopes as they are written."""
+        scopes = [self.per_step, *([self.per_tensor] if self.per_tensor else []), self.per_element]
+        return "\n".join(textwrap.dedent(inspect.getsource(scope)) for scope in scopes)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -106,15 +136,17 @@ class Rule:
         return {each.name: float(each.default) for each in positional[1:]}
 
     def _check_names(self) -> None:
-        for state in {*self.torch_names, *self.initial} - {*self.states}:
+        for state in {*self.torch_names, *self.initial} - {*self.states, *self.matrices}:
             raise RuleError(
                 f"rule {self.name!r}: {state!r} is no state; the states are {', '.join(self.states) or 'none'}"
             )
         for state, setting in self.initial.items():
-            if setting not in self.hyperparameters:
+            if setting not in self.hyperparameters and setting != "p":
                 raise RuleError(
                     f"rule {self.name!r}: state {state!r} starts at {setting!r}, which is no hyperparameter"
                 )
+        if self.per_tensor is None and (self.measures or self.matrices or self.summed or self.directs):
+            raise RuleError(f"rule {self.name!r}: measures, matrices, summed and directs are of a per_tensor")
 
     def _check_first_step(self) -> None:
         """Run per_step once at its defaults: what it gives is what per_element takes."""
@@ -122,9 +154,12 @@ class Rule:
         given = self.per_step(1.0, *self.carried.values(), **defaults)
         if not isinstance(given, dict):
             raise RuleError(f"rule {self.name!r}: per_step returns {type(given).__name__}, not a dict of numbers")
-        for name in {*self.element.numbers, *self.carried} - given.keys():
+        needed = {*self.element.numbers, *self.carried, *self.tensor_numbers}
+        for name in needed - {*given, *self.measures}:
             raise RuleError(f"rule {self.name!r}: per_step does not return {name!r}; it returns {', '.join(given)}")
-        for name in given.keys() - {*self.element.numbers, *self.carried}:
+        for name in given.keys() - needed:
             raise RuleError(f"rule {self.name!r}: per_step returns {name!r}, which per_element does not take")
+        for name in {*self.measures} - needed:
+            raise RuleError(f"rule {self.name!r}: per_tensor measures {name!r}, which per_element does not take")
         for hyperparameter in self.hyperparameters.values():
             hyperparameter.check(hyperparameter.default)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from thalweg.equations import Equations, read
-from thalweg.hyperparameters import AnyNumber, Decay, Hyperparameter, Switch, declared, plain
+from thalweg.hyperparameters import AnyNumber, Decay, Hyperparameter, OneOf, Switch, declared
+from thalweg.rule import Rule
+from thalweg.storage import STORAGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +23,7 @@ class Stage:
     used: Callable[[Mapping[str, Any]], bool]
     per_step: Callable[..., dict[str, float]]
     per_element: Callable[..., Any]
+    on_gradient: bool = True
     element: Equations = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -51,23 +54,38 @@ STAGES = (
     Stage(
         "gradient_scale",
         lambda group: group["gradient_scale"] != 1.0,
-        lambda group: {"gradient_scale": plain(group["gradient_scale"])},
+        lambda group, scale: {"gradient_scale": group["gradient_scale"] * scale},
         scale_by,
     ),
-    Stage("maximize", lambda group: group["maximize"], lambda group: {}, ascend),
+    Stage("maximize", lambda group: group["maximize"], lambda group, scale: {}, ascend),
     Stage(
         "coupled_decay",
         lambda group: group["weight_decay"] != 0 and not group["decoupled_weight_decay"],
-        lambda group: {"weight_decay": plain(group["weight_decay"])},
+        lambda group, scale: {"weight_decay": group["weight_decay"]},
         add_decay,
     ),
     Stage(
         "decoupled_decay",
         lambda group: group["weight_decay"] != 0 and group["decoupled_weight_decay"],
-        lambda group: {"keep": 1 - plain(group["lr"]) * plain(group["weight_decay"])},
+        lambda group, scale: {"keep": 1 - group["lr"] * group["weight_decay"]},
         shrink,
+        on_gradient=False,
     ),
 )
+NUMBERS = ("lr", "weight_decay", "gradient_scale")  # the settings that these take
+
+
+def stages_of(rule: Rule, group: Mapping[str, Any], scaled: bool) -> tuple[Stage, ...]:
+    """The stages that a group uses around its rule. `scaled`: this step multiplies all gradients by a number."""
+    chosen = []
+    for stage in STAGES:
+        decays = stage.name.endswith("decay")
+        if (stage.used(group) and not (decays and rule.decay == "own")) or (scaled and stage.name == "gradient_scale"):
+            chosen.append(stage)
+    return tuple(chosen)
+
+
+Rounding = Annotated[str, OneOf(tuple(STORAGES))]
 
 
 def _settings(
@@ -76,6 +94,7 @@ def _settings(
     maximize: Switch = False,
     decoupled_weight_decay: Switch = False,
     gradient_scale: AnyNumber = 1.0,
+    rounding: Rounding = "stochastic",
 ) -> None:
     """The settings that every rule has, whatever its equations."""
 

@@ -1,8 +1,8 @@
 """The engines, and which one steps a parameter. Each is imported when it is first needed.
 
-With `engine="auto"`, dense float32, float64 and complex parameters on the CPU go to `cpu`; all others (float16,
-bfloat16, parameters with gaps or overlaps in memory, other devices) go to `reference`. An engine asked for by name
-steps everything or raises: nothing falls back silently.
+With `engine="auto"`, parameters on the CPU that fill one stretch of memory go to `cpu`; all others (gaps in memory,
+other devices, steps that autograd is to record) go to `reference`. An engine asked for by name steps everything or
+raises: nothing falls back silently.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ def load(name: str) -> Engine:
     return engine
 
 
-def choose(name: str, param: torch.Tensor) -> Engine:
+def choose(name: str, param: torch.Tensor, differentiable: bool = False) -> Engine:
     """The engine that steps this parameter, by name or by the rules above."""
+    if differentiable and name not in ("auto", "reference"):
+        raise ValueError(f"engine={name!r} with differentiable=True: only 'reference' records its steps for autograd")
+    if differentiable:
+        name = "reference"
     if name == "auto":
         if param.device.type == "cpu":
             fast = load("cpu")

@@ -16,10 +16,11 @@ import numba
 import torch
 from numba.core.registry import cpu_target
 
-from thalweg.engines import kernel
+from thalweg.engines import halves, kernel
 from thalweg.engines.engine import Engine
 from thalweg.plan import Plan
 from thalweg.recipe import Recipe
+from thalweg.storage import FULL, Storage
 
 # Below this many elements a second thread costs more than it saves (Adam, 2 cores: 3 us to start, 0.4 ns an element).
 ONE_THREAD = 65536
@@ -46,9 +47,9 @@ TEMPLATE = '''"""{name}, {dtype}, for the CPU. Made by thalweg from the rule's t
 import math
 
 from numba import carray, njit, prange, types
-from numba import {dtype} as number
+from numba import {number} as number
 from numba.extending import intrinsic
-
+{imports}
 OPTIONS = dict(cache=True, error_model="numpy", fastmath={fastmath}, nogil=True)
 
 
@@ -61,13 +62,13 @@ def at(typing_context, address):
 
     return types.CPointer(number)(types.int64), make
 
-{words}
+{halves}{words}
 @njit(**OPTIONS)
 def span(_first, _last, _chunks, _table, _rows):
     """Chunks first..last: (tensor, first element, length, row). Table: the addresses of each tensor's {tensors}."""
     for _c in range(_first, _last):
         _t = _chunks[_c, 0]
-        _skip = _chunks[_c, 1] * {size}
+        _from = _chunks[_c, 1]
         _n = _chunks[_c, 2]
         _r = _chunks[_c, 3]
 {numbers}
@@ -86,33 +87,41 @@ def run(_bounds, _chunks, _table, _rows):
 '''
 
 
-def source(recipe: Recipe, dtype: str) -> str:
+def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL) -> str:
     """The kernel of a recipe, as text."""
     program = recipe.program
-    read = [name for name in program.tensors if name in program.used]
+    number = kernel.DTYPES[dtype]
+    size = {"float32": 4, "float64": 8}[number]
+    held = program.tensors
+    form = halves.Form(dtype, storage, held) if storage is not FULL else None
+    read = [name for name in held if name in program.used]
+    memory = {name: f"at(_table[_t, {index}] + _from * {size})" for index, name in enumerate(held)}
+    loads = {name: f"{name} = _{name}[_i]" for name in read}
+    stores = {name: f"_{name}[_i] = {name}" for name in program.written}
+    if form:
+        memory, loads, stores = form.memory(memory), form.loads(loads), form.stores(stores)
     return TEMPLATE.format(
         name=recipe.name,
-        dtype=dtype,
-        size={"float32": 4, "float64": 8}[dtype],
+        dtype=form.name if form else number,
+        number=number,
+        imports=form.imports if form else "",
+        halves=form.words if form else "",
         fastmath=FASTMATH,
-        tensors=", ".join(program.tensors),
+        tensors=", ".join([*held, *(form.columns if form else ())]),
         words=kernel.words(program, WORDS, "@njit(**OPTIONS)"),
-        numbers=kernel.numbers(program, "_rows[_r, {}]", 8),
-        arrays="\n".join(
-            f"        _{name} = carray(at(_table[_t, {index}] + _skip), _n)"
-            for index, name in enumerate(program.tensors)
-        ),
-        loads="\n".join(f"            {name} = _{name}[_i]" for name in read),
+        numbers=kernel.numbers(program, "_rows[_r, {}]", 8) + (form.numbers(8) if form else ""),
+        arrays="\n".join(f"        _{name} = carray({place}, _n)" for name, place in memory.items()),
+        loads="\n".join(" " * 12 + line for line in loads.values()),
         body=kernel.body(program, 12),
-        stores="\n".join(f"            _{name}[_i] = {name}" for name in program.written),
+        stores="\n".join(" " * 12 + line for line in stores.values()),
     )
 
 
 @cache
-def build(recipe: Recipe, dtype: torch.dtype) -> ModuleType:
+def build(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL) -> ModuleType:
     """The compiled kernel's module: `span` for one thread, `run` for several."""
-    text = source(recipe, kernel.DTYPES[dtype])
-    return kernel.load(f"cpu_{recipe.rule.name}_{kernel.DTYPES[dtype]}", text)
+    kind = str(dtype).removeprefix("torch.") if storage is not FULL else kernel.DTYPES[dtype]
+    return kernel.load(f"cpu_{recipe.rule.name}_{kind}", source(recipe, dtype, storage))
 
 
 class Threads:
@@ -180,11 +189,13 @@ class Cpu(Engine):
     def refusal(self, param: torch.Tensor) -> str | None:
         if param.device.type != "cpu":
             return f"it is on {param.device}, not on the CPU"
-        return kernel.refusal(param, "the CPU kernels")
+        if param.dtype == torch.float16 and not halves.float16_in_hardware():
+            return "this processor has no float16 conversions"
+        return kernel.refusal(param, "the CPU kernels", tuple(kernel.DTYPES))
 
     def step(self, plan: Plan) -> None:
-        module = build(plan.recipe, plan.dtype)
-        rows = plan.advance_rows(kernel.DTYPES[plan.dtype])
+        module = build(plan.recipe, plan.dtype, plan.storage)
+        rows = plan.kernel_rows(kernel.DTYPES[plan.dtype])
         chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
         if len(bounds) > 2:
             module.run(bounds, chunks, plan.table, rows)

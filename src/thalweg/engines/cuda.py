@@ -151,7 +151,7 @@ class Cuda(Engine):
     def step(self, plan: Plan) -> None:
         module = build(plan.recipe, plan.dtype, interpreted())
         device = plan.params[0].device
-        rows = plan.advance_rows(kernel.DTYPES[plan.dtype])
+        rows = plan.kernel_rows(kernel.DTYPES[plan.dtype])
         chunks, _ = plan.chunks(1, BLOCK)
         if len(chunks) == 0:
             return

@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -22,17 +22,20 @@ from types import ModuleType
 import torch
 
 from thalweg.equations import Program
-from thalweg.plan import is_flat
+from thalweg.memory import is_flat
+from thalweg.storage import HALVES
 from thalweg.words import WORDS
 
 # What kernels are made for: a complex number is two real ones.
-DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.complex64: "float32", torch.complex128: "float64"}
+FULL = {torch.float32: "float32", torch.float64: "float64", torch.complex64: "float32", torch.complex128: "float64"}
+# The arithmetic of every dtype.
+DTYPES = FULL | dict.fromkeys(HALVES, "float32")
 
 
-def refusal(param: torch.Tensor, kernels: str) -> str | None:
+def refusal(param: torch.Tensor, kernels: str, dtypes: Collection[torch.dtype] = tuple(FULL)) -> str | None:
     """Why no kernel can step a parameter, wherever it is; None where one can."""
-    if param.dtype not in DTYPES:
-        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+    if param.dtype not in dtypes:
+        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
         return f"its dtype is {param.dtype}; {kernels} are for {allowed}"
     if not is_flat(param):
         return "it has gaps or overlaps in memory"

@@ -1,14 +1,21 @@
 """The definition of right: the rule's own functions on torch tensors, one parameter at a time, on any device and dtype.
 
-float16 and bfloat16 parameters are stepped in float32 arithmetic with float32 state and rounded once, at the end.
+float16 and bfloat16 parameters are stepped in float32 arithmetic with float32 state; `thalweg.storage` has how they are
+rounded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 
 from thalweg.engines.engine import Engine
-from thalweg.plan import HALVES, Plan, real
+from thalweg.plan import Plan
+from thalweg.recipe import Recipe
+
+Tensor = torch.Tensor
 
 
 class Reference(Engine):
@@ -21,24 +28,27 @@ class Reference(Engine):
             return "a parameter on the meta device holds no numbers; materialise the model first"
         return None
 
-    @torch.no_grad()
     def step(self, plan: Plan) -> None:
-        rows = plan.advance()
-        for index, param in enumerate(plan.params):
-            states = [real(state) for state in plan.states[index]]
-            tensors = [real(param), real(plan.gradients[index]), *states]
-            if tensors[0].dtype in HALVES:
-                tensors = [tensor.float() for tensor in tensors]
-            p, g, *held = tensors
-            *stages, rule = zip(plan.recipe.elements(), rows[plan.row_of[index]], strict=True)
-            for (function, names), numbers in stages:
-                p, g = function(p, g, **{name: numbers[name] for name in names})
-            (function, names), numbers = rule
-            result = function(p, g, *held, **{name: numbers[name] for name in names})
-            p, *held = result if held else (result,)
-            real(param).copy_(p)
-            for state, new in zip(states, held, strict=True):
-                state.copy_(new)
+        with torch.set_grad_enabled(plan.differentiable):
+            for index in range(len(plan.members)):
+                numbers = plan.recipe.inside(plan.numbers(index))
+                p, g, states = plan.read(index)
+                if plan.differentiable:  # what autograd saves must outlive the writing below
+                    p, states = p.clone(), [state.clone() for state in states]
+                plan.write(index, *equations(plan.recipe, p, g, states, numbers))
+
+
+def equations(
+    recipe: Recipe, p: Tensor, g: Tensor, states: Sequence[Tensor], numbers: Sequence[Mapping[str, Any]]
+) -> tuple[Tensor, list[Tensor]]:
+    """What the stages and the rule make of one tensor."""
+    *stages, rule = zip(recipe.elements(), numbers, strict=True)
+    for (function, names), own in stages:
+        p, g = function(p, g, **{name: own[name] for name in names})
+    (function, names), own = rule
+    result = function(p, g, *states, **{name: own[name] for name in names})
+    new, *held = result if states else (result,)
+    return new, held
 
 
 ENGINE = Reference()

@@ -35,6 +35,6 @@ adagrad = Rule(
     per_element=per_element,
     torch_names={"s": "sum"},
     initial={"s": "initial_accumulator_value"},
-    sparse=True,
+    sparse="rows",
     departures="eps stands outside the root, as in torch and in the paper's diagonal form; many have it inside.",
 )

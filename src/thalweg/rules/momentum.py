@@ -36,5 +36,6 @@ momentum = Rule(
     torch_names={"b": "momentum_buffer"},
     when=("momentum",),
     counts_steps=False,
+    sparse="dense",
     departures="torch's form: the first buffer is the first gradient, undampened, and eta multiplies the buffer.",
 )

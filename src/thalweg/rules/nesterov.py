@@ -38,6 +38,7 @@ nesterov = Rule(
     torch_names={"b": "momentum_buffer"},
     when=("nesterov",),
     counts_steps=False,
+    sparse="dense",
     check=check,
     departures="torch's form: eta stays outside the buffer, so a schedule acts on the whole buffer.",
 )

@@ -25,5 +25,5 @@ sgd = Rule(
     per_step=per_step,
     per_element=per_element,
     counts_steps=False,
-    sparse=True,
+    sparse="rows",
 )

@@ -1,0 +1,120 @@
+"""What a checkpoint must be to be loaded, what it changes, and its way to torch and back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from thalweg.hyperparameters import plain
+
+StateDict = Mapping[str, Any]
+Groups = Sequence[Mapping[str, Any]]
+
+# torch's switches between its own implementations: what a machine can do, not what a training run has come to.
+FLAGS: dict[str, Any] = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
+
+
+def matched(taken: StateDict, groups: Groups) -> StateDict:
+    """The checkpoint with its parameters in this optimizer's order, where both give their names."""
+    if not any("param_names" in saved and "param_names" in own for saved, own in _pairs(taken, groups)):
+        return taken
+    ordered = []
+    for index, (saved, own) in enumerate(_pairs(taken, groups)):
+        if "param_names" not in saved or "param_names" not in own:
+            ordered.append(saved)
+            continue
+        lacking = [name for name in own["param_names"] if name not in saved["param_names"]]
+        unknown = [name for name in saved["param_names"] if name not in own["param_names"]]
+        if lacking or unknown:
+            raise ValueError(
+                f"the checkpoint's group {index} is of other parameters: it lacks {', '.join(lacking) or 'none'}, "
+                f"and has {', '.join(unknown) or 'none'} that this optimizer's group does not have"
+            )
+        place = dict(zip(saved["param_names"], saved["params"], strict=True))
+        names = list(own["param_names"])
+        ordered.append({**saved, "params": [place[name] for name in names], "param_names": names})
+    return {**taken, "param_groups": ordered}
+
+
+def _pairs(taken: StateDict, groups: Groups) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    # where the numbers differ torch's loader says so
+    return list(zip(taken["param_groups"], groups, strict=False))
+
+
+def check_shapes(taken: StateDict, groups: Groups, names: Iterable[str]) -> None:
+    """RuntimeError where a state cannot be its parameter's: before anything is taken over. `names`: the states that are
+    shaped as their parameter is."""
+    for saved, own in _pairs(taken, groups):
+        for index, (place, p) in enumerate(zip(saved["params"], own["params"], strict=False)):
+            for name in names:
+                held = taken["state"].get(place, {}).get(name)
+                if isinstance(held, torch.Tensor) and held.shape != p.shape:
+                    called = own["param_names"][index] if "param_names" in own else place
+                    raise RuntimeError(
+                        f"parameter {called}: state {name!r} has shape {tuple(held.shape)}, its parameter "
+                        f"{tuple(p.shape)}: the parameter was resized, or the checkpoint is of another model"
+                    )
+
+
+def report_overridden(taken: StateDict, groups: Groups, settings: Iterable[str]) -> None:
+    """Warn of the settings that the checkpoint changes. What a scheduler has moved is compared by where it began."""
+    changes = []
+    for index, (saved, own) in enumerate(_pairs(taken, groups)):
+        for name in settings:
+            if name not in saved or (name in ("betas", "momentum") and "base_momentum" in saved):
+                continue
+            began = f"initial_{name}"
+            before = plain(own.get(began, own[name]))
+            after = plain(saved.get(began, saved[name]))
+            same = before == after or (isinstance(after, (list, tuple)) and tuple(after) == before)
+            if not same:
+                changes.append(f"{name}={after!r} (was {before!r})" + (f" in group {index}" if index else ""))
+    if changes:
+        warnings.warn(f"the checkpoint sets {', '.join(changes)}", stacklevel=3)
+
+
+def convert(
+    state_dict: StateDict, from_: str, to: str, classes: Iterable[type[torch.optim.Optimizer]]
+) -> dict[str, Any]:
+    """A checkpoint of a torch class as one of the class of the same name in `classes`, or the other way; a copy.
+
+    States are the same in both, so it is about settings: those that torch lacks are added at their neutral values, and
+    taken out on the way back. Either way and back gives the same checkpoint. ValueError where torch has no words for it.
+    """
+    if {from_, to} != {"torch", "thalweg"}:
+        raise ValueError(f"from_={from_!r}, to={to!r}: allowed are 'torch' and 'thalweg', in either order")
+    groups = []
+    for group in state_dict["param_groups"]:
+        extras = _extras(group, classes, from_)
+        if from_ == "torch":
+            groups.append({**group, **{name: value for name, value in extras.items() if name not in group}})
+            continue
+        for name, neutral in extras.items():
+            if name != "rounding" and group[name] != neutral:
+                raise ValueError(f"{name}={group[name]!r}: torch's class has no such setting; it can only be {neutral!r}")
+        groups.append({name: value for name, value in group.items() if name not in extras})
+    if to == "torch":
+        for place, state in state_dict["state"].items():
+            for name in {"master", "compensation"} & state.keys():
+                raise ValueError(
+                    f"parameter {place} has a {name!r}, which torch would ignore: take one step with "
+                    "rounding='stochastic' or 'nearest' and delete it from the state first"
+                )
+    state = {place: dict(own) for place, own in state_dict["state"].items()}
+    return {**state_dict, "state": state, "param_groups": groups}
+
+
+def _extras(group: Mapping[str, Any], classes: Iterable[Any], from_: str) -> dict[str, Any]:
+    """The settings that only ours has, with their defaults, of the class whose group this is."""
+    for cls in classes:
+        torchs = getattr(torch.optim, cls.__name__)([torch.zeros(1)]).defaults
+        ours = cls([torch.zeros(1)]).defaults
+        known = torchs if from_ == "torch" else ours
+        if known.keys() <= group.keys() and not (ours.keys() - known.keys()) & group.keys():
+            extras = {name: value for name, value in ours.items() if name not in torchs and name not in FLAGS}
+            if from_ == "torch" or extras.keys() <= group.keys():
+                return extras
+    raise ValueError(f"a parameter group with the settings {', '.join(group)} is of no class that torch has, too")

@@ -1,0 +1,183 @@
+"""float16 and bfloat16 in CPU kernels: how the numbers of `thalweg.storage` are read and written, bit for bit the same.
+
+Numba has no 16-bit numbers and makes every integer 64 bits wide, which would halve the vectors: so the conversions
+are a few LLVM instructions each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import torch
+from llvmlite import binding
+
+from thalweg.storage import Storage
+
+IMPORTS = "from llvmlite import ir\n\n"
+
+WORDS = '''
+WORD, BITS = ir.IntType(32), types.uint32
+
+
+@intrinsic
+def at_bits(typing_context, address):
+    """The memory at an address, as a pointer to 16-bit patterns."""
+
+    def make(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.uint16)(types.int64), make
+
+
+@intrinsic
+def widen(typing_context, bits):
+    """A 16-bit pattern as a float32."""
+
+    def make(context, builder, signature, arguments):
+        [bits] = arguments
+{widen}
+
+    return types.float32(types.uint16), make
+
+
+@intrinsic
+def nearest(typing_context, x):
+    """The nearest 16-bit pattern, ties to even."""
+
+    def make(context, builder, signature, arguments):
+        [x] = arguments
+{nearest}
+
+    return types.uint16(types.float32), make
+
+'''
+
+BFLOAT16 = {
+    "widen": """\
+        wide = builder.shl(builder.zext(bits, WORD), WORD(16))
+        return builder.bitcast(wide, ir.FloatType())""",
+    "nearest": """\
+        pattern = builder.bitcast(x, WORD)
+        even = builder.and_(builder.lshr(pattern, WORD(16)), WORD(1))
+        up = builder.add(pattern, builder.add(even, WORD(0x7FFF)))
+        kept = builder.select(builder.fcmp_unordered("uno", x, x), WORD(0x7FC00000), up)
+        return builder.trunc(builder.lshr(kept, WORD(16)), ir.IntType(16))""",
+    "by_chance": """\
+        pattern = builder.add(builder.bitcast(x, WORD), builder.and_(noise, WORD(0xFFFF)))
+        kept = builder.select(builder.fcmp_unordered("uno", x, x), WORD(0x7FC00000), pattern)
+        return builder.trunc(builder.lshr(kept, WORD(16)), ir.IntType(16))""",
+}
+FLOAT16 = {
+    "widen": """\
+        return builder.fpext(builder.bitcast(bits, ir.HalfType()), ir.FloatType())""",
+    "nearest": """\
+        return builder.bitcast(builder.fptrunc(x, ir.HalfType()), ir.IntType(16))""",
+    "by_chance": """\
+        number = ir.FloatType()
+        pattern = builder.add(builder.bitcast(x, WORD), builder.and_(noise, WORD(0x1FFF)))
+        coarse = builder.bitcast(builder.and_(pattern, WORD(0xFFFFE000)), number)
+        # Below 2^-14 the float16 are 2^-24 apart, whatever the exponent.
+        part = builder.fmul(builder.sitofp(builder.and_(noise, WORD(0xFFFF)), number), number(2.0**-16))
+        moved = builder.fadd(builder.fmul(x, number(2.0**24)), part)
+        floor = builder.module.declare_intrinsic("llvm.floor", [number])
+        fine = builder.fmul(builder.call(floor, [moved]), number(2.0**-24))
+        fabs = builder.module.declare_intrinsic("llvm.fabs", [number])
+        size = builder.call(fabs, [x])
+        rounded = builder.select(builder.fcmp_ordered("<", size, number(2.0**-14)), fine, coarse)
+        finite = builder.fcmp_ordered("<", size, number(float("inf")))
+        kept = builder.select(finite, rounded, x)
+        return builder.bitcast(builder.fptrunc(kept, ir.HalfType()), ir.IntType(16))""",
+}
+
+BY_CHANCE = '''
+@intrinsic
+def random_bits(typing_context, place, low, high):
+    """32 random bits for the element at a place: murmur3's mixer, keyed twice."""
+
+    def make(context, builder, signature, arguments):
+        place, low, high = (builder.trunc(argument, WORD) for argument in arguments)
+        x = builder.add(builder.mul(place, WORD(0x9E3779B1)), low)
+        x = builder.mul(builder.xor(x, builder.lshr(x, WORD(16))), WORD(0x85EBCA6B))
+        x = builder.mul(builder.xor(builder.xor(x, builder.lshr(x, WORD(13))), high), WORD(0xC2B2AE35))
+        return builder.xor(x, builder.lshr(x, WORD(16)))
+
+    return BITS(types.int64, types.int64, types.int64), make
+
+
+@intrinsic
+def by_chance(typing_context, x, noise):
+    """One of the two 16-bit neighbours, so that the mean is right."""
+
+    def make(context, builder, signature, arguments):
+        x, noise = arguments
+{by_chance}
+
+    return types.uint16(types.float32, BITS), make
+
+'''
+
+
+class Form:
+    """The lines that differ from a kernel of whole numbers, for one dtype and one storage."""
+
+    imports = IMPORTS
+
+    def __init__(self, dtype: torch.dtype, storage: Storage, tensors: Sequence[str]) -> None:
+        self.storage, (self.p, self.g) = storage, tensors[:2]
+        self.name = f"{str(dtype).removeprefix('torch.')} ({storage.name})"
+        texts = BFLOAT16 if dtype == torch.bfloat16 else FLOAT16
+        self.words = (WORDS + (BY_CHANCE if storage.name == "stochastic" else "")).format(**texts)
+        self.column = len(tensors)  # of what is kept; the keys and the offset follow
+        self.columns = (storage.kept or "nothing", "keys", "offset")
+
+    def memory(self, memory: Mapping[str, str]) -> dict[str, str]:
+        """Where the arrays begin."""
+        own = {name: f"at_bits(_table[_t, {index}] + _from * 2)" for index, name in enumerate((self.p, self.g))}
+        if self.storage.name == "kahan":
+            own["_kept"] = f"at_bits(_table[_t, {self.column}] + _from * 2)"
+        if self.storage.name == "master":
+            own["_kept"] = f"at(_table[_t, {self.column}] + _from * 4)"
+        return {**memory, **own}
+
+    def loads(self, loads: Mapping[str, str]) -> dict[str, str]:
+        """Read an element; what is kept beside it counts only as long as it rounds to the parameter."""
+        own = {name: f"{name} = widen(_{name}[_i])" for name in (self.p, self.g) if name in loads}
+        if self.p in own and self.storage.kept:
+            full = f"{own[self.p][len(self.p) + 3 :]} + widen(__kept[_i])" if self._kahan else "__kept[_i]"
+            own[self.p] += f"\n            _full = {full}"
+            own[self.p] += f"\n            {self.p} = _full if nearest(_full) == _{self.p}[_i] else {self.p}"
+        return {**loads, **own}
+
+    @property
+    def _kahan(self) -> bool:
+        return self.storage.name == "kahan"
+
+    def stores(self, stores: Mapping[str, str]) -> dict[str, str]:
+        """Write an element."""
+        p = self.p
+        if self.storage.name == "stochastic":
+            line = f"_{p}[_i] = by_chance({p}, random_bits(_place + _i, _low, _high))"
+        else:
+            line = f"_{p}[_i] = nearest({p})"
+        if self._kahan:
+            line = f"_bits = nearest({p})\n            _{p}[_i] = _bits\n            _cut = {p} - widen(_bits)"
+            line += "\n            __kept[_i] = nearest(_cut if _cut - _cut == 0 else number(0.0))"
+        if self.storage.name == "master":
+            line += f"\n            __kept[_i] = {p}"
+        return {**stores, p: line}
+
+    def numbers(self, indent: int) -> str:
+        """The keys of a tensor's random bits."""
+        if self.storage.name != "stochastic":
+            return ""
+        pad, keys = "\n" + " " * indent, f"_table[_t, {self.column + 1}]"
+        return f"{pad}_place = _table[_t, {self.column + 2}] + _from{pad}_low = {keys}{pad}_high = {keys} >> 32"
+
+
+@cache
+def float16_in_hardware() -> bool:
+    """Without these conversions LLVM would call a library that is not there."""
+    features = binding.get_host_cpu_features()
+    arm = binding.get_process_triple().startswith(("aarch64", "arm64"))
+    return bool(arm or features.get("f16c", False))

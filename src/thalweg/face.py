@@ -1,0 +1,233 @@
+"""The torch face: a `torch.optim.Optimizer` that holds rules, and the plans by which engines step them."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch.optim import optimizer as torch_optimizer
+
+from thalweg import checkpoints, engines
+from thalweg.checkpoints import FLAGS, StateDict
+from thalweg.guard import Guard
+from thalweg.recipe import Recipe
+from thalweg.rule import Rule
+from thalweg.stages import SHARED, stages_of
+from thalweg.states import start
+from thalweg.stepper import Stepper
+from thalweg.storage import storage_of
+
+# The settings that are of the optimizer, not of a group.
+OF_THE_OPTIMIZER: dict[str, Any] = {"clip_norm": None, "on_nonfinite": "propagate", "engine": "auto"}
+
+
+class Optimizer(torch.optim.Optimizer):
+    """What every class of `thalweg.optim` is; made by `thalweg.optimizer(rule)`.
+
+    A drop-in for the torch class of the same name: groups, closures, hooks, schedulers and checkpoints are torch's.
+    On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else, and `rounding`, which
+    says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`). And for the optimizer: `clip_norm` and
+    `on_nonfinite` (`thalweg.guard`; `optimizer.guard` has the counters), and `engine` ('auto', 'reference', 'cpu' or
+    'cuda'), which says what steps it.
+    """
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    _switches: ClassVar[tuple[str, ...]] = ()  # the settings that choose between the rules
+    _recipes: ClassVar[dict[Any, Recipe]] = {}
+    _arguments: ClassVar[inspect.Signature]
+
+    guard: Guard
+    _engine: str = "auto"
+    _stepper: Stepper
+
+    def __init__(self, params: Iterable[Any], *args: Any, **settings: Any) -> None:
+        name = type(self).__name__
+        try:
+            bound = self._arguments.bind(params, *args, **settings)
+        except TypeError as error:
+            allowed = ", ".join(list(self._arguments.parameters)[1:])
+            raise TypeError(f"{name}: {error}; the settings are {allowed}") from None
+        bound.apply_defaults()
+        defaults = dict(bound.arguments)
+        del defaults["params"]
+        self._engine = defaults.pop("engine")
+        if self._engine not in engines.NAMES:
+            raise ValueError(f"engine={self._engine!r}: allowed are {', '.join(map(repr, engines.NAMES))}")
+        self.guard = Guard(defaults.pop("clip_norm"), defaults.pop("on_nonfinite"))
+        self._check(defaults)
+        self._stepper = Stepper(self._engine)
+        super().__init__(params, defaults)
+        # Loaded here, so that the first step does not wait for Numba's import (0.6 s).
+        on_cpu = any(p.device.type == "cpu" for group in self.param_groups for p in group["params"])
+        if self._engine != "auto" or on_cpu:
+            engines.load("cpu" if self._engine == "auto" else self._engine)
+        self._start_states()
+
+    # -- settings -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def hyperparameters(cls) -> dict[str, Any]:
+        """Every setting that has a valid range, by name."""
+        return {name: each for rule in reversed(cls.rules) for name, each in rule.hyperparameters.items()} | SHARED
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        for name, hyperparameter in self.hyperparameters().items():
+            hyperparameter.check(settings[name])
+        if settings["foreach"] and settings["fused"]:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        rule = self._rule(settings)
+        if rule.decay == "own" and settings["decoupled_weight_decay"]:
+            raise ValueError(f"decoupled_weight_decay=True: {rule.name} has a weight decay of its own; allowed is False")
+        if rule.check:
+            rule.check(settings)
+
+    def _rule(self, settings: Mapping[str, Any]) -> Rule:
+        """The last of the rules whose switches are all on."""
+        return [rule for rule in self.rules if all(settings[name] for name in rule.when)][-1]
+
+    def _recipe(self, group: Mapping[str, Any], scaled: bool = False) -> Recipe:
+        """What steps a group now. Looked up by the switches that it depends on: this is asked for in every step."""
+        key = (
+            scaled,
+            bool(group["weight_decay"] != 0),
+            group["decoupled_weight_decay"],
+            group["maximize"],
+            bool(group["gradient_scale"] != 1),
+            *[bool(group[switch]) for switch in self._switches],
+        )
+        recipe = self._recipes.get(key)
+        if recipe is None:
+            rule = self._rule(group)
+            recipe = self._recipes[key] = Recipe(rule, stages_of(rule, group, scaled))
+        return recipe
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters with settings of its own; ValueError for one that is not allowed or misspelt.
+
+        A group may hold keys of the user's own, as in torch; one that all but spells a setting is taken as a slip.
+        """
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        for key in param_group.keys() - self.defaults.keys() - {"params"}:
+            near = difflib.get_close_matches(key, self.defaults, n=1, cutoff=0.85)
+            if near:
+                raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near[0]!r}?")
+        self._check({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+
+    # -- the step -----------------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of every parameter that has a gradient.
+
+        `closure`, where given, is called first, with gradients enabled; its loss is returned.
+        """
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or torch_optimizer._global_optimizer_pre_hooks
+            or torch_optimizer._global_optimizer_post_hooks
+            or torch._C._autograd._profiler_enabled()
+        ):
+            return _step_with_hooks(self, *(() if closure is None else (closure,)))
+        return self._step(closure)
+
+    # torch wraps `step` for hooks and profiler ranges, at 5 to 20 us a call: more than a small step itself takes.
+    # This mark keeps it from doing so; the wrapper is called above where there is something for it to do.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        params = [p for group in self.param_groups for p in group["params"]]
+        gradients = [p.grad for p in params]
+        factor: float | None = 1.0
+        handed = self.__dict__.get("grad_scale")  # by a gradient scaler
+        scaled = handed is not None or self.guard.clip_norm is not None
+        if scaled or not self.guard.idle or "found_inf" in self.__dict__:
+            scales = [float(group["gradient_scale"]) for group in self.param_groups for _ in group["params"]]
+            factor = self.guard.look(gradients, scales, handed, self.__dict__.get("found_inf"))
+            if factor is None:
+                return loss
+        groups = [(group, len(group["params"]), self._recipe(group, scaled)) for group in self.param_groups]
+        self._stepper.step(params, gradients, groups, self.state, factor)
+        return loss
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Where `fused` is asked for, a gradient scaler leaves unscaling to the step, as with torch's fused classes."""
+        return bool(self.defaults.get("fused"))
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def _start_states(self) -> None:
+        """Where a state has a first value of its own, it is there from the start, as in torch (Adagrad)."""
+        for group in self.param_groups:
+            rule = self._rule(group)
+            if rule.initial and "p" not in rule.initial.values():
+                for p in group["params"]:
+                    start(self.state[p], rule, storage_of(p.dtype, group["rounding"]), p, group)
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over a checkpoint of this class, or of the torch class of the same name.
+
+        Where both sides give the parameters' names, these say which is which. Settings that the checkpoint lacks, and
+        torch's switches between implementations, keep their values here; a warning tells those that it changes. States
+        are copies, in the dtype that the checkpoint has them in (torch would cast them to the parameter's).
+
+        Raises ValueError or RuntimeError, with the parameter, where the checkpoint is of another model; nothing is
+        taken over then.
+        """
+        before, taken = self.param_groups, {}
+
+        def look(_: torch.optim.Optimizer, given: StateDict) -> StateDict:
+            given = checkpoints.matched(given, before)
+            names = [rule.torch_names[letter] for rule in self.rules for letter in rule.states]
+            checkpoints.check_shapes(given, before, dict.fromkeys([*names, "master", "compensation"]))
+            taken.update(given)
+            return given
+
+        # Between the user's hooks: after those that change the checkpoint, before those that look at the result.
+        hooks = [
+            self.register_load_state_dict_pre_hook(look),  # type: ignore[arg-type]
+            self.register_load_state_dict_post_hook(lambda _: self._take_over(taken, before), prepend=True),
+        ]
+        try:
+            super().load_state_dict(state_dict)  # type: ignore[arg-type]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        checkpoints.report_overridden(taken, before, self.hyperparameters())
+
+    def _take_over(self, taken: StateDict, before: list[dict[str, Any]]) -> None:
+        """Undo what torch's loader did to the states' dtypes, and keep the settings that it does not know."""
+        places = [place for group in taken["param_groups"] for place in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for place, p in zip(places, params, strict=True):
+            for name, value in taken["state"].get(place, {}).items():
+                if isinstance(value, torch.Tensor):
+                    self.state[p][name] = value.detach().to(p.device if value.dim() else "cpu", copy=True)
+        for group, old, saved in zip(self.param_groups, before, taken["param_groups"], strict=True):
+            group.update({name: old[name] for name in self.defaults if name not in saved or name in FLAGS})
+        self._stepper = Stepper(self._engine)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_engine": self._engine, "guard": self.guard}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._stepper = Stepper(self._engine)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+
+
+_step_with_hooks = torch.optim.Optimizer.profile_hook_step(Optimizer._step)
+

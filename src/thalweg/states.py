@@ -1,0 +1,79 @@
+"""What an optimizer keeps for a parameter: made when it is missing, brought in line with the parameter when it moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from thalweg.memory import is_flat, laid_like
+from thalweg.plan import Ages
+from thalweg.rule import Rule
+from thalweg.storage import HALVES, Storage
+
+Tensor = torch.Tensor
+State = dict[str, Any]
+
+
+def counts(rule: Rule, storage: Storage) -> bool:
+    """True where a state holds a step count: stochastic rounding needs one for any rule."""
+    return rule.counts_steps or storage.name == "stochastic"
+
+
+def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[str, Any]) -> bool:
+    """Make what is missing of a parameter's state, and lay what is there out as the parameter is.
+
+    True where a state of the rule was missing.
+    """
+    dtype = torch.float32 if p.dtype in HALVES else p.dtype
+    missing = not rule.states
+    for letter, name in rule.torch_names.items():
+        held = state.get(name)
+        if letter in rule.matrices:
+            if held is None:
+                state[name] = rule.matrices[letter](p.detach())
+            elif held.device != p.device:
+                state[name] = held.to(p.device)
+        elif held is None:
+            missing = True
+            state[name] = _first(rule, letter, dtype, p, group)
+        else:
+            state[name] = in_line(held, name, p, dtype)
+    if storage.kept:
+        held, kept_dtype = state.get(storage.kept), storage.kept_dtype(p.dtype)
+        if held is None:
+            held = p.detach().to(kept_dtype, copy=True) if storage.name == "master" else torch.zeros_like(p).detach()
+        state[storage.kept] = in_line(held, storage.kept, p, kept_dtype)
+    if counts(rule, storage):
+        for name, first in {"step": 0.0, **rule.carried}.items():
+            state.setdefault(name, torch.tensor(first))
+    return missing
+
+
+def _first(rule: Rule, letter: str, dtype: torch.dtype, p: Tensor, group: Mapping[str, Any]) -> Tensor:
+    source = rule.initial.get(letter)
+    if source == "p":
+        return p.detach().to(dtype, copy=True, memory_format=torch.preserve_format)
+    first = 0.0 if source is None else float(group[source])
+    return torch.full_like(p, complex(first, first) if p.is_complex() else first, dtype=dtype).detach()
+
+
+def in_line(held: Tensor, name: str, p: Tensor, dtype: torch.dtype) -> Tensor:
+    """The state as it must lie beside its parameter: itself where it does; RuntimeError where it cannot."""
+    if held.shape != p.shape:
+        raise RuntimeError(
+            f"state {name!r} has shape {tuple(held.shape)}, its parameter {tuple(p.shape)}: "
+            "the parameter was resized, or the checkpoint is of another model"
+        )
+    if held.dtype != dtype or held.device != p.device or (held.stride() != p.stride() and is_flat(p)):
+        return laid_like(held, p, dtype)
+    return held
+
+
+def share_ages(state: State, ages: Ages, place: int) -> None:
+    """Move a state's step count and carried numbers into the common buffer."""
+    for row, name in enumerate(ages.names):
+        if name in state:
+            ages.values[row, place] = float(state[name])
+            state[name] = ages.tensor[row, place]

@@ -1,0 +1,152 @@
+"""From parameters and gradients to plans, and from plans to a step: made when something has moved, kept until then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.autograd.graph import increment_version
+
+from thalweg import engines
+from thalweg.engines.engine import Engine
+from thalweg.memory import check_apart, is_shard, local
+from thalweg.plan import Ages, Member, Plan, Signature
+from thalweg.recipe import Group, Recipe
+from thalweg.rows import RowsPlan
+from thalweg.rule import Rule
+from thalweg.states import counts, share_ages, start
+from thalweg.storage import storage_of
+
+Tensor = torch.Tensor
+State = Mapping[Tensor, dict[str, Any]]
+
+
+class Stepper:
+    """Steps some parameters of an optimizer. `first`: the place of the first of them among all."""
+
+    def __init__(self, engine: str, first: int = 0) -> None:
+        self.engine, self.first = engine, first
+        self._signature: Signature | None = None
+        self._plans: list[tuple[Engine, Plan]] = []
+        self._sharded = False
+        self._apart: Any = None  # where parameters were when they were last seen to lie apart
+
+    def step(
+        self,
+        params: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        groups: Sequence[tuple[Group, int, Recipe]],
+        state: State,
+        factor: float = 1.0,
+    ) -> None:
+        """One step. `groups`: each group with its number of parameters and its recipe; `factor` scales gradients."""
+        kinds = [(id(g), count, recipe, g["rounding"], g["differentiable"]) for g, count, recipe in groups]
+        parts, given = params, gradients
+        if self._sharded:
+            parts, given = [local(p) for p in params], [None if g is None else local(g) for g in gradients]
+        signature = Signature(parts, given, state, kinds)
+        if self._signature is None or not signature.same(self._signature):
+            self._signature = None
+            self._sharded = any(map(is_shard, params))
+            if self._sharded:
+                parts, given = [local(p) for p in params], [_part(g, p) for g, p in zip(gradients, params, strict=True)]
+            members = [(group, recipe) for group, count, recipe in groups for _ in range(count)]
+            self._plans = self._make_plans(params, gradients, members, state)
+            self._signature = Signature(parts, given, state, kinds)  # with the states that were made
+        elif self._sharded:
+            given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
+        for _, plan in self._plans:
+            plan.refresh(given)
+            plan.advance(factor)
+        _settle([plan for _, plan in self._plans if plan.measured])
+        for engine, plan in self._plans:
+            engine.step(plan)
+            plan.gradients = []  # not held until the next step: zero_grad() may free them
+            if not plan.differentiable:
+                increment_version(plan.params)
+
+    def _make_plans(
+        self,
+        params: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        members: Sequence[tuple[Group, Recipe]],
+        state: State,
+    ) -> list[tuple[Engine, Plan]]:
+        """Bring the states in order, and sort the parameters by the kernel that steps them."""
+        stepped = []
+        for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
+            if g is not None:  # all are looked at before any state is made
+                stepped.append((place, engines.choose(self.engine, local(p), group["differentiable"])))
+                _check(recipe.rule, p, g, group)
+        self._check_apart(params)
+        carried = dict.fromkeys(name for _, recipe in members for name in recipe.rule.carried)
+        ages = Ages(len(params), list(carried))
+        chosen: dict[Any, list[Member]] = {}
+        for place, engine in stepped:
+            p, (group, recipe) = params[place], members[place]
+            storage = storage_of(p.dtype, group["rounding"])
+            fresh = start(state[p], recipe.rule, storage, p, group)
+            ages.values[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
+            g = gradients[place]
+            sparse = place if g is not None and g.layout is not torch.strided and recipe.rule.sparse != "dense" else -1
+            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse)
+            chosen.setdefault(key, []).append(Member(p, state[p], group, self.first + place, place))
+        for place, p in enumerate(params):
+            group, recipe = members[place]
+            if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"])):
+                share_ages(state[p], ages, place)
+        return [
+            (engine, (Plan if sparse < 0 else RowsPlan)(recipe, storage, own, ages))
+            for (engine, recipe, _, _, storage, _, sparse), own in chosen.items()
+        ]
+
+    def _check_apart(self, params: Sequence[Tensor]) -> None:
+        where = [(local(p).data_ptr(), p.shape, p.stride()) for p in params]
+        if where != self._apart:
+            check_apart([local(p) for p in params])
+            self._apart = where
+
+
+def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
+    """This process's part of a gradient, split as its parameter is."""
+    if gradient is None or not is_shard(param):
+        return gradient
+    whole: Any = gradient
+    owner: Any = param
+    if whole.placements != owner.placements:
+        whole = whole.redistribute(owner.device_mesh, owner.placements)
+    return local(whole)
+
+
+def _check(rule: Rule, p: Tensor, g: Tensor, group: Group) -> None:
+    """What a rule cannot do with a gradient, or a parameter: RuntimeError or ValueError, in torch's words."""
+    sparse = g.layout is not torch.strided
+    if sparse and not rule.sparse:
+        raise RuntimeError(
+            f"{rule.name} does not support sparse gradients; SparseAdam, Adagrad and SGD do, or use dense ones"
+        )
+    if sparse and rule.sparse != "dense":
+        if group["weight_decay"] != 0:
+            raise RuntimeError(
+                f"weight_decay={group['weight_decay']}: the weight_decay option is not compatible with sparse "
+                "gradients, which step only the rows they touch; allowed is 0"
+            )
+        if not p.is_contiguous():
+            raise RuntimeError(f"a sparse gradient needs a contiguous parameter, and this one has strides {p.stride()}")
+    if rule.sparse == "only" and not sparse:
+        raise RuntimeError(f"{rule.name} does not support dense gradients, please consider Adam instead")
+    if rule.matrices and (p.is_complex() or is_shard(p)):
+        what = "complex" if p.is_complex() else "sharded"
+        raise RuntimeError(f"{rule.name} works on whole real matrices: a {what} parameter is not supported")
+
+
+def _settle(plans: Sequence[Plan]) -> None:
+    """Numbers measured on tensors go to their own rows, or, where the rule adds them up, their sum to all."""
+    summed = [plan for plan in plans if plan.recipe.rule.summed]
+    measured = [numbers for plan in summed for numbers in plan.measured]
+    sums = {name: sum(numbers[name] for numbers in measured) for name in (measured[0] if measured else ())}
+    for plan in plans:
+        plan.settle([sums] * len(plan.members) if plan.recipe.rule.summed else plan.measured)
+
+
