@@ -69,7 +69,7 @@ class RowsPlan(Plan):
         """All touched rows at once: to torch they are one tensor."""
         kept = self._take(self.kept[0]) if self.kept[0] is not None else None
         p = self.storage.load(real(self._take(self.params[0])), kept)
-        g = real(self.gradients[0].reshape(len(self._touched), -1))
+        g = real(self.gradients[0].reshape(len(self._touched), self._width))
         return p, g.to(p.dtype), [real(self._take(state)) for state in self.states[0]]
 
     def write(self, index: int, p: Tensor, states: Sequence[Tensor]) -> None:
