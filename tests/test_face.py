@@ -305,7 +305,7 @@ SLIPS = [
     ("Adam", {"lr": torch.tensor([1.0, 2.0])}, "Tensor lr must be 1-element"),
     ("Adam", {"betas": (1.0, 0.999)}, "Invalid beta parameter at index 0: 1.0"),
     ("Adam", {"betas": (0.0, 1.0)}, "Invalid beta parameter at index 1: 1.0"),
-    ("Adam", {"betas": 0.9}, "Invalid betas: 0.9"),
+    ("Adam", {"betas": 0.9}, "Invalid betas: 0.9 (betas must be 2 numbers, 0 <= each < 1)"),
     ("Adam", {"eps": -1e-8}, "Invalid epsilon value: -1e-08"),
     ("Adam", {"bias_correction": "no"}, "Invalid bias_correction value: 'no'"),
     ("Adam", {"foreach": True, "fused": True}, "cannot be `True` together"),
