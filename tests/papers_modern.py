@@ -191,9 +191,7 @@ def qhadam(theta, gradient, *, steps, lr, betas=(0.995, 0.999), nus=(0.7, 1.0), 
     return descent.run(exp_avg=m, exp_avg_sq=v)
 
 
-def adahessian(
-    theta, gradient, *, steps, lr, hessian, betas=(0.9, 0.999), eps=1e-8, hessian_power=1.0, **common
-):
+def adahessian(theta, gradient, *, steps, lr, hessian, betas=(0.9, 0.999), eps=1e-8, hessian_power=1.0, **common):
     """Yao et al. 2020, arXiv:2006.00719, Algorithm 1, without its averaging over blocks.
 
     `hessian(theta, t)` is the estimate z * (H z) of the diagonal, taken where the gradient is.
@@ -210,3 +208,97 @@ def adahessian(
         descent.move(eta * (m / (1 - beta1**t)) / (D_bar**hessian_power + eps))
         start = descent.theta
     return descent.run(exp_avg=m, exp_hessian_diag_sq=v)
+
+
+# Averages in place of schedules
+
+
+@dataclass
+class Averaged(Run):
+    """A schedule-free run: path = x, the average; lookahead = y, where gradients are taken; base = z, the iterate."""
+
+    base: list = field(default_factory=list)
+
+
+def _schedule_free(theta, gradient, direction, *, steps, lr, beta, r, weight_lr_power, state, **common):
+    """Defazio et al. 2024, arXiv:2405.15682, Algorithm 1, with the released weights t^r * lr_max^weight_lr_power.
+
+    `direction(t, g, y, eta)` answers with the rate of step t (0 rests) and what z goes along.
+    """
+    descent = _Descent(theta, gradient, steps, lr, **common)  # its theta is x
+    run = Averaged(descent.path, state)
+    z, lr_max, weights = descent.theta, 0.0, 0.0
+    for t, eta, g in descent:
+        y = descent.theta - descent.ahead
+        rate, d = direction(t, g, y, eta)
+        lr_max = max(lr_max, rate)
+        weight = t**r * lr_max**weight_lr_power
+        weights += weight
+        share = weight / weights if weights > 0 else 0.0
+        z = z - rate * d
+        descent.move(share * (descent.theta - z))
+        descent.ahead = (1 - beta) * (descent.theta - z)
+        run.base.append(z)
+        run.lookahead.append(descent.theta - descent.ahead)
+    state["z"] = z
+    return run
+
+
+def _warm_up(t, eta, warmup_steps):
+    return eta * min(1.0, t / warmup_steps) if warmup_steps else eta
+
+
+def schedule_free_sgd(
+    theta, gradient, *, steps, lr, momentum=0.9, warmup_steps=0, r=0.0, weight_lr_power=2.0, decoupled=False, **common
+):
+    """Schedule-free SGD. The decay is taken at y, so coupled and decoupled are one."""
+
+    def direction(t, g, y, eta):
+        return _warm_up(t, eta, warmup_steps), g
+
+    weights = {"r": r, "weight_lr_power": weight_lr_power}
+    return _schedule_free(theta, gradient, direction, steps=steps, lr=lr, beta=momentum, state={}, **weights, **common)
+
+
+def schedule_free_adamw(
+    theta, gradient, *, steps, lr, betas=(0.9, 0.999), eps=1e-8, warmup_steps=0, r=0.0, weight_lr_power=2.0,
+    weight_decay=0.0, decoupled=True, **common,
+):  # fmt: skip
+    """Schedule-free AdamW; the decoupled decay acts on z, with the value of y."""
+    beta1, beta2 = betas
+    state = {"exp_avg_sq": 0.0}
+    beside, inside = (weight_decay, 0.0) if decoupled else (0.0, weight_decay)
+
+    def direction(t, g, y, eta):
+        state["exp_avg_sq"] = beta2 * state["exp_avg_sq"] + (1 - beta2) * g**2
+        v_hat = state["exp_avg_sq"] / (1 - beta2**t)
+        return _warm_up(t, eta, warmup_steps), g / (np.sqrt(v_hat) + eps) + beside * y
+
+    weights = {"r": r, "weight_lr_power": weight_lr_power, "weight_decay": inside}
+    return _schedule_free(theta, gradient, direction, steps=steps, lr=lr, beta=beta1, state=state, **weights, **common)
+
+
+def schedule_free_radam(
+    theta, gradient, *, steps, lr, betas=(0.9, 0.999), eps=1e-8, r=0.0, weight_lr_power=2.0, silent_sgd_phase=True,
+    weight_decay=0.0, decoupled=True, **common,
+):  # fmt: skip
+    """Schedule-free RAdam: the rectification (Liu et al. 2019) is the warm-up, above rho = 4.
+
+    Before that the authors' form rests, or with `silent_sgd_phase` off takes plain gradient steps at the full rate.
+    """
+    beta1, beta2 = betas
+    rho_inf = 2 / (1 - beta2) - 1
+    state = {"exp_avg_sq": 0.0}
+    beside, inside = (weight_decay, 0.0) if decoupled else (0.0, weight_decay)
+
+    def direction(t, g, y, eta):
+        state["exp_avg_sq"] = beta2 * state["exp_avg_sq"] + (1 - beta2) * g**2
+        rho = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
+        if rho <= 4:
+            return 0.0 if silent_sgd_phase else eta, g + beside * y
+        rectified = np.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+        v_hat = state["exp_avg_sq"] / (1 - beta2**t)
+        return eta * rectified, g / (np.sqrt(v_hat) + eps) + beside * y
+
+    weights = {"r": r, "weight_lr_power": weight_lr_power, "weight_decay": inside}
+    return _schedule_free(theta, gradient, direction, steps=steps, lr=lr, beta=beta1, state=state, **weights, **common)
