@@ -91,9 +91,7 @@ class Search:
 
 Rate = Annotated[float, Valid("Invalid learning rate"), Search(1e-4, 1e-1)]
 Betas = Annotated[tuple[float, float], Valid("Invalid beta parameter", high=1.0, open_above=True, count=2)]
-ThreeBetas = Annotated[
-    tuple[float, float, float], Valid("Invalid beta parameter", high=1.0, open_above=True, count=3)
-]
+ThreeBetas = Annotated[tuple[float, float, float], Valid("Invalid beta parameter", high=1.0, open_above=True, count=3)]
 Epsilon = Annotated[float, Valid("Invalid epsilon value")]
 Decay = Annotated[float, Valid("Invalid weight_decay value"), Search(1e-5, 1.0)]
 Momentum = Annotated[float, Valid("Invalid momentum value")]
