@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import papers
+import papers_modern
 import torch
 
 from thalweg.catalogue import CATALOGUE, Entry
@@ -31,6 +34,15 @@ ORACLES: dict[str, Callable[..., papers.Run]] = {
     "adamax": papers.adamax,
     "nadam": papers.nadam,
     "radam": papers.radam,
+    "asgd": papers_modern.asgd,
+    "rprop": papers_modern.rprop,
+    "nadamw": partial(papers_modern.nadamw, ahead=0),  # AlgoPerf's form
+    "qhadam": papers_modern.qhadam,
+    "adabelief": papers_modern.adabelief,
+    "adan": partial(papers_modern.adan, no_prox=True),
+    "adopt": papers_modern.adopt,
+    "ademamix": papers_modern.ademamix,
+    "lion": papers_modern.lion,
 }
 SWITCHES = ("nesterov", "amsgrad")  # chosen by the oracle's name, not its argument
 
@@ -53,6 +65,15 @@ VARIATIONS: dict[str, list[dict[str, Any]]] = {
     "adamax": [BETAS],
     "nadam": [BETAS, {"momentum_decay": 0.1}],
     "radam": [BETAS, {"rectify_above": 4.0}],
+    "asgd": [{"lambd": 0.1, "alpha": 0.5, "t0": 10.0}],
+    "rprop": [{"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.1)}],
+    "nadamw": [BETAS, {"weight_decay": 0.3}],
+    "qhadam": [BETAS, {"nus": (0.4, 0.8)}],
+    "adabelief": [BETAS],
+    "adan": [{"betas": (0.9, 0.8, 0.95), "eps": 1e-4}],
+    "adopt": [BETAS, {"clip": False}],
+    "ademamix": [{"betas": (0.8, 0.95, 0.99), "eps": 1e-4}, {"alpha": 3.0, "t_warmup": 100.0}],
+    "lion": [{"betas": (0.8, 0.95)}],
 }
 STAGES: list[dict[str, Any]] = [
     {"weight_decay": 0.1},
@@ -72,9 +93,10 @@ class Subject:
 
     @property
     def torch_class(self) -> type[torch.optim.Optimizer] | None:
-        ours_alone = {"bias_correction", "rectify_above"} & self.settings.keys()
-        decoupled = self.settings.get("decoupled_weight_decay") and self.entry.name not in TORCH_DECOUPLES
-        return None if ours_alone or decoupled else getattr(torch.optim, self.entry.optimizer.__name__, None)
+        """torch's class of the same name, where it has all of the settings."""
+        cls = getattr(torch.optim, self.entry.optimizer.__name__, None)
+        theirs = inspect.signature(cls).parameters if cls else {}
+        return cls if {*self.entry.settings, *self.settings} <= theirs.keys() else None
 
     def build(self, params: Any, **more: Any) -> torch.optim.Optimizer:
         return self.entry.build(params, **self.settings, **more)
@@ -93,15 +115,16 @@ class Subject:
         return ORACLES[self.entry.name](theta, gradient, steps=steps, **arguments)
 
 
-TORCH_DECOUPLES = ("adam", "amsgrad", "nadam", "radam")
+# Where decoupled decay departs from the paper: classical Nesterov's acts at the point ahead, which the parameter holds;
+# ADOPT's acts in the first step too, which only fills v.
+DECAY_DEPARTS = ("classical_nesterov", "adopt")
 
 
 def _all() -> list[Subject]:
     subjects = []
     for entry in CATALOGUE.values():
         for settings in [{}, *VARIATIONS.get(entry.name, []), *STAGES]:
-            # The classical Nesterov parameter holds the point ahead, and decoupled decay acts there: a departure.
-            if not (entry.name == "classical_nesterov" and settings.get("decoupled_weight_decay")):
+            if not (entry.name in DECAY_DEPARTS and settings.get("decoupled_weight_decay")):
                 subjects.append(Subject(entry, settings))
     return subjects
 

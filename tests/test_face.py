@@ -305,7 +305,7 @@ SLIPS = [
     ("Adam", {"lr": torch.tensor([1.0, 2.0])}, "Tensor lr must be 1-element"),
     ("Adam", {"betas": (1.0, 0.999)}, "Invalid beta parameter at index 0: 1.0"),
     ("Adam", {"betas": (0.0, 1.0)}, "Invalid beta parameter at index 1: 1.0"),
-    ("Adam", {"betas": 0.9}, "Invalid betas: 0.9"),
+    ("Adam", {"betas": 0.9}, "Invalid betas: 0.9 (betas must be 2 numbers, 0 <= each < 1)"),
     ("Adam", {"eps": -1e-8}, "Invalid epsilon value: -1e-08"),
     ("Adam", {"bias_correction": "no"}, "Invalid bias_correction value: 'no'"),
     ("Adam", {"foreach": True, "fused": True}, "cannot be `True` together"),
@@ -315,6 +315,16 @@ SLIPS = [
     ("RMSprop", {"alpha": -0.1}, "Invalid alpha value: -0.1"),
     ("NAdam", {"momentum_decay": -0.2}, "Invalid momentum_decay value: -0.2"),
     ("RAdam", {"rectify_above": 3.0}, "Invalid rectify_above value: 3.0"),
+    ("Rprop", {"etas": (1.0, 0.5)}, "Invalid eta values: 1.0, 0.5 (must be 0 < etas[0] < 1 < etas[1])"),
+    ("Rprop", {"etas": (-0.5, 1.2)}, "Invalid eta values at index 0: -0.5"),
+    ("Rprop", {"step_sizes": (1.0, 0.1)}, "Invalid step_sizes values: 1.0, 0.1"),
+    ("ASGD", {"weight_decay": -0.5}, "Invalid weight_decay value: -0.5"),
+    ("ASGD", {"lambd": -1.0}, "Invalid lambd value: -1.0"),
+    ("Adan", {"betas": (0.9, 0.99)}, "Invalid betas: (0.9, 0.99) (betas must be 3 numbers, 0 <= each < 1)"),
+    ("Adan", {"betas": (0.9, 0.99, 1.0)}, "Invalid beta parameter at index 2: 1.0"),
+    ("AdEMAMix", {"betas": (0.0, 0.9, 0.99), "t_warmup": 5}, "t_warmup=5 needs betas[0] > 0 and betas[2] > 0"),
+    ("QHAdam", {"nus": (0.7, 1.5)}, "Invalid nu parameter at index 1: 1.5 (must be a number, 0 <= nus[1] <= 1)"),
+    ("ADOPT", {"clip": 1.0}, "Invalid clip value: 1.0 (must be True or False)"),
 ]
 
 

@@ -18,6 +18,7 @@ CLASSES = {
     "RAdam": {"betas": (0.8, 0.95)},
     "Adagrad": {"initial_accumulator_value": 0.1},
     "RMSprop": {"momentum": 0.5},
+    "ASGD": {"lambd": 0.1, "t0": 5.0},
 }
 ACTIONS = [
     *("step", "step", "step", "skip a gradient", "no gradients", "transposed gradient", "zero in place"),
@@ -126,7 +127,7 @@ class Pair:
             for p in own:
                 p.grad, p.data = None, p.data.double()
                 for name, value in optimizer.state.get(p, {}).items():
-                    if isinstance(value, torch.Tensor) and name not in ("step", "mu_product"):
+                    if isinstance(value, torch.Tensor) and name not in ("step", "mu_product", "eta", "mu"):
                         optimizer.state[p][name] = value.double()
 
     def check(self, history: list[str]) -> None:

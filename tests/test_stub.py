@@ -18,8 +18,7 @@ HEAD = '''"""Written by tests/test_stub.py from the rules: what optim.py makes w
 from typing import Literal
 
 from torch import Tensor
-from torch.optim import lr_scheduler as lr_scheduler
-from torch.optim import swa_utils as swa_utils
+{torchs}
 from torch.optim.optimizer import ParamsT
 
 from thalweg.face import Optimizer as Optimizer
@@ -42,16 +41,17 @@ def kind(name: str, default: object) -> str:
     if default is None:
         return "bool | None"
     if isinstance(default, tuple):
-        return "tuple[float, float]"
+        return f"tuple[{', '.join(['float'] * len(default))}]"
     return "bool" if isinstance(default, bool) else "float"
 
 
 def render() -> str:
     """The stub's text."""
-    parts = [HEAD]
+    handed_on = sorted([*optim.TORCHS, "lr_scheduler", "swa_utils"], key=lambda name: (not name.isupper(), name))
+    parts = [HEAD.format(torchs="\n".join(f"from torch.optim import {name} as {name}" for name in handed_on))]
     for name in optim.__all__:
         cls = getattr(optim, name)
-        if not (inspect.isclass(cls) and cls is not optim.Optimizer):
+        if not (inspect.isclass(cls) and issubclass(cls, optim.Optimizer) and cls is not optim.Optimizer):
             continue
         lines = ["self"]
         starred = False

@@ -18,6 +18,8 @@ CLASSES: tuple[type[Optimizer], ...] = (
     optim.SGD,
     optim.ClassicalMomentum,
     optim.ClassicalNesterov,
+    optim.ASGD,
+    optim.Rprop,
     optim.Adagrad,
     optim.Adadelta,
     optim.RMSprop,
@@ -25,7 +27,14 @@ CLASSES: tuple[type[Optimizer], ...] = (
     optim.AdamW,
     optim.Adamax,
     optim.NAdam,
+    optim.NAdamW,
     optim.RAdam,
+    optim.QHAdam,
+    optim.AdaBelief,
+    optim.Adan,
+    optim.ADOPT,
+    optim.AdEMAMix,
+    optim.Lion,
 )
 FOREIGN_RATES = (1e-5, 1e-1)
 

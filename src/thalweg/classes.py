@@ -49,7 +49,7 @@ def optimizer(
     shared |= {"weight_decay": rules[0].weight_decay, "decoupled_weight_decay": rules[0].decay == "decoupled"}
     own = {"weight_decay": shared["weight_decay"]} | settings  # a rule's own decay comes with its own default
     every = {**settings, **own, **switches, **shared, **own, **FLAGS, **OF_THE_OPTIMIZER, **(defaults or {})}
-    order = positional.split() or [*settings, "weight_decay"]
+    order = positional.split() or list(dict.fromkeys([*settings, "weight_decay"]))
     parameters = [Parameter("params", Parameter.POSITIONAL_OR_KEYWORD)]
     parameters += [Parameter(each, Parameter.POSITIONAL_OR_KEYWORD, default=every.pop(each)) for each in order]
     parameters += [Parameter(each, Parameter.KEYWORD_ONLY, default=value) for each, value in every.items()]

@@ -18,13 +18,16 @@ import torch
 
 @dataclass(frozen=True)
 class Valid:
-    """The values that are allowed: `low <= value <= high`, without `high` itself where `open_above`."""
+    """The values that are allowed: `low <= value <= high`, without `high` itself where `open_above`.
+
+    `count`: how many such numbers the setting holds, as a tuple or list; None where it is one number alone.
+    """
 
     message: str
     low: float = 0.0
     high: float = math.inf
     open_above: bool = False
-    pair: bool = False
+    count: int | None = None
 
     def text(self, name: str) -> str:
         if self.high == math.inf:
@@ -33,11 +36,11 @@ class Valid:
 
     def check(self, name: str, value: Any) -> None:
         """ValueError, in torch's words, for a value that is not allowed."""
-        if not self.pair:
+        if self.count is None:
             self._check_number(self.message, name, value)
             return
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise ValueError(f"Invalid {name}: {value!r} ({name} must be a pair of numbers, {self.text('each')})")
+        if not isinstance(value, (tuple, list)) or len(value) != self.count:
+            raise ValueError(f"Invalid {name}: {value!r} ({name} must be {self.count} numbers, {self.text('each')})")
         for index, number in enumerate(value):
             self._check_number(f"{self.message} at index {index}", f"{name}[{index}]", number)
 
@@ -89,7 +92,8 @@ class Search:
 
 
 Rate = Annotated[float, Valid("Invalid learning rate"), Search(1e-4, 1e-1)]
-Betas = Annotated[tuple[float, float], Valid("Invalid beta parameter", high=1.0, open_above=True, pair=True)]
+Betas = Annotated[tuple[float, float], Valid("Invalid beta parameter", high=1.0, open_above=True, count=2)]
+ThreeBetas = Annotated[tuple[float, float, float], Valid("Invalid beta parameter", high=1.0, open_above=True, count=3)]
 Epsilon = Annotated[float, Valid("Invalid epsilon value")]
 Decay = Annotated[float, Valid("Invalid weight_decay value"), Search(1e-5, 1.0)]
 Momentum = Annotated[float, Valid("Invalid momentum value")]

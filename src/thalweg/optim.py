@@ -1,43 +1,78 @@
 """The drop-in namespace: `import thalweg.optim as optim` in place of `import torch.optim as optim`.
 
-Constructors, defaults and checkpoints are torch's; each class's equations are in the file of its rule.
+Constructors, defaults and checkpoints are torch's; each class's equations are in the file of its rule. What no rule
+says element by element (LBFGS, Muon, Adafactor, ...) is torch's own, handed on: the same class, at torch's speed.
 """
 
+from typing import NoReturn
+
+import torch
 from torch.optim import lr_scheduler, swa_utils
 
 from thalweg.classes import optimizer
 from thalweg.face import Optimizer
+from thalweg.rules.adabelief import adabelief
 from thalweg.rules.adadelta import adadelta
 from thalweg.rules.adagrad import adagrad
 from thalweg.rules.adam import adam
 from thalweg.rules.adamax import adamax
 from thalweg.rules.adamw import adamw, adamw_amsgrad
+from thalweg.rules.adan import adan
+from thalweg.rules.ademamix import ademamix
+from thalweg.rules.adopt import adopt
 from thalweg.rules.amsgrad import amsgrad
+from thalweg.rules.asgd import asgd
 from thalweg.rules.classical_momentum import classical_momentum
 from thalweg.rules.classical_nesterov import classical_nesterov
+from thalweg.rules.lion import lion
 from thalweg.rules.momentum import momentum
 from thalweg.rules.nadam import nadam
+from thalweg.rules.nadamw import nadamw
 from thalweg.rules.nesterov import nesterov
+from thalweg.rules.qhadam import qhadam
 from thalweg.rules.radam import radam
 from thalweg.rules.rmsprop import rmsprop, rmsprop_centred, rmsprop_centred_momentum, rmsprop_momentum
+from thalweg.rules.rprop import rprop
 from thalweg.rules.sgd import sgd
+from thalweg.rules.sparse_adam import sparse_adam
 
+# torch's own, as far as the installed torch has them.
+TORCHS = ("Adafactor", "LBFGS", "Muon", "swap_in_optimizer_params_and_state")
 __all__ = [
+    "ADOPT",
+    "ASGD",
     "SGD",
+    "AdEMAMix",
+    "AdaBelief",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Adan",
     "ClassicalMomentum",
     "ClassicalNesterov",
+    "Lion",
     "NAdam",
+    "NAdamW",
     "Optimizer",
+    "QHAdam",
     "RAdam",
     "RMSprop",
+    "Rprop",
+    "SparseAdam",
     "lr_scheduler",
     "swa_utils",
 ]
+globals().update({name: getattr(torch.optim, name) for name in TORCHS if hasattr(torch.optim, name)})
+__all__ += [name for name in TORCHS if hasattr(torch.optim, name)]
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name in TORCHS:
+        raise AttributeError(f"thalweg.optim.{name} is torch's own, and torch {torch.__version__} does not have it")
+    raise AttributeError(f"module 'thalweg.optim' has no attribute {name!r}")
+
 
 # positional: torch's order of arguments
 _NO_MOMENTUM = {"momentum": 0.0}
@@ -58,3 +93,16 @@ AdamW = optimizer(adamw, adamw_amsgrad, name="AdamW", positional=f"{_ADAM} amsgr
 Adamax = optimizer(adamax, positional=f"{_ADAM} foreach")
 NAdam = optimizer(nadam, name="NAdam", positional=f"{_ADAM} momentum_decay decoupled_weight_decay")
 RAdam = optimizer(radam, name="RAdam", positional=f"{_ADAM} decoupled_weight_decay")
+Rprop = optimizer(rprop, positional="lr etas step_sizes")
+ASGD = optimizer(
+    asgd, name="ASGD", positional="lr lambd alpha t0 weight_decay foreach maximize differentiable capturable"
+)
+SparseAdam = optimizer(sparse_adam, name="SparseAdam", positional="lr betas eps maximize")
+# Beyond torch: the arguments in the order of the authors' own classes.
+Lion = optimizer(lion, positional="lr betas weight_decay")
+AdaBelief = optimizer(adabelief, name="AdaBelief", positional=_ADAM)
+Adan = optimizer(adan, positional=_ADAM)
+ADOPT = optimizer(adopt, name="ADOPT", positional="lr betas eps clip weight_decay")
+AdEMAMix = optimizer(ademamix, name="AdEMAMix", positional="lr betas alpha t_warmup eps weight_decay")
+NAdamW = optimizer(nadamw, name="NAdamW", positional=_ADAM)
+QHAdam = optimizer(qhadam, name="QHAdam", positional="lr betas nus eps weight_decay")

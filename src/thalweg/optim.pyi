@@ -3,11 +3,61 @@
 from typing import Literal
 
 from torch import Tensor
+from torch.optim import LBFGS as LBFGS
+from torch.optim import Adafactor as Adafactor
+from torch.optim import Muon as Muon
 from torch.optim import lr_scheduler as lr_scheduler
 from torch.optim import swa_utils as swa_utils
+from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 from torch.optim.optimizer import ParamsT
 
 from thalweg.face import Optimizer as Optimizer
+
+class ADOPT(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.9999),
+        eps: float = 1e-06,
+        clip: bool = True,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class ASGD(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.01,
+        lambd: float = 0.0001,
+        alpha: float = 0.75,
+        t0: float = 1000000.0,
+        weight_decay: float = 0.0,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        *,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        fused: bool | None = None,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
 
 class SGD(Optimizer):
     def __init__(
@@ -18,6 +68,52 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class AdEMAMix(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
+        alpha: float = 5.0,
+        t_warmup: float = 0.0,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = True,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class AdaBelief(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-16,
+        weight_decay: float = 0.0,
         *,
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
@@ -147,6 +243,28 @@ class Adamax(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
+class Adan(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = True,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
 class ClassicalMomentum(Optimizer):
     def __init__(
         self,
@@ -189,6 +307,27 @@ class ClassicalNesterov(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
+class Lion(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.0001,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = True,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
 class NAdam(Optimizer):
     def __init__(
         self,
@@ -201,6 +340,52 @@ class NAdam(Optimizer):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class NAdamW(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.01,
+        *,
+        bias_correction: bool = True,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = True,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class QHAdam(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float] = (0.995, 0.999),
+        nus: tuple[float, float] = (0.7, 1.0),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
         rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         foreach: bool | None = None,
@@ -254,6 +439,50 @@ class RMSprop(Optimizer):
         gradient_scale: float = 1.0,
         rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         fused: bool | None = None,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class Rprop(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.01,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-06, 50),
+        *,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class SparseAdam(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        maximize: bool = False,
+        *,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
         clip_norm: float | None = None,
         on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",

@@ -7,7 +7,6 @@ r"""Adam: running mean over running root mean square, each freed of its bias tow
 `bias_correction=False` leaves m_t and v_t as they are, to show what the correction does in the first steps.
 """
 
-import math
 from typing import Annotated
 
 from thalweg.hyperparameters import Betas, Epsilon, Rate, Search, Switch
@@ -31,7 +30,7 @@ def per_step(
         "beta2": beta2,
         "eps": eps,
         "alpha": lr / unbias1,
-        "root": 1 / math.sqrt(unbias2),
+        "root": 1 / unbias2**0.5,
     }
 
 

@@ -5,7 +5,6 @@ m_t, v_t as in Adam
 theta_t = theta_{t-1} - eta [ (1 - mu_t) g_t / (1 - Pi_t) + mu_{t+1} m_t / (1 - Pi_t mu_{t+1}) ] / (sqrt(v_hat_t) + eps)
 """
 
-import math
 from typing import Annotated
 
 from thalweg.hyperparameters import Betas, Epsilon, Rate, Search, Valid
@@ -30,7 +29,7 @@ def per_step(
         "beta1": beta1,
         "beta2": beta2,
         "eps": eps,
-        "root": 1 / math.sqrt(1 - beta2**step),
+        "root": 1 / (1 - beta2**step) ** 0.5,
         "alpha_g": lr * (1 - mu) / (1 - mu_product),
         "alpha_m": lr * mu_next / (1 - mu_product * mu_next),
         "mu_product": mu_product,

@@ -6,7 +6,6 @@ rho_t > rectify_above:   r_t = sqrt( (rho_t - 4)(rho_t - 2) rho_inf / ((rho_inf 
 else:                    theta_t = theta_{t-1} - eta m_hat_t
 """
 
-import math
 from typing import Annotated
 
 from thalweg.hyperparameters import Betas, Epsilon, Rate, Search, Valid
@@ -28,13 +27,13 @@ def per_step(
     rho = rho_inf - 2 * step * beta2**step / unbias2
     r = 0.0
     if rho > rectify_above:
-        r = math.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+        r = ((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)) ** 0.5
     return {
         "beta1": beta1,
         "beta2": beta2,
         "eps": eps,
         "alpha": lr / (1 - beta1**step),
-        "scale": r * math.sqrt(unbias2),
+        "scale": r * unbias2**0.5,
     }
 
 
