@@ -168,18 +168,18 @@ def shampoo(theta, gradient, *, steps, lr, eps=1e-4, root=None, update_frequency
     """Gupta, Koren and Singer 2018, arXiv:1802.09568, Algorithm 2 (a matrix is Algorithm 1).
 
     Along each of the k axes: eps * I plus the sum of G G^T, to the power -1 / (2 k); `root` sets another 2 k. The roots
-    are taken anew every `update_frequency` steps, the first time at that step: before, there is no preconditioner.
+    are taken anew every `update_frequency` steps, the first time at the first.
     """
     descent = _Descent(theta, gradient, steps, lr, **common)
     order = descent.theta.ndim
     power = -1.0 / (root or 2 * order or 1)
     statistics = [eps * np.eye(n) for n in descent.theta.shape]
-    roots = [np.eye(n) for n in descent.theta.shape]
+    roots = [None] * order
     for t, eta, g in descent:
         update = g
         for axis in range(order):
             statistics[axis] = statistics[axis] + _gram(g, axis)
-            if t % update_frequency == 0:
+            if (t - 1) % update_frequency == 0:
                 values, basis = np.linalg.eigh(statistics[axis])
                 roots[axis] = (basis * values**power) @ basis.T
             update = _along(update, axis, roots[axis])
