@@ -138,8 +138,8 @@ def prodigy(
             rate = rate * np.sqrt(1 - beta2**t) / (1 - beta1**t)
         m = beta1 * m + (1 - beta1) * d * g
         v = beta2 * v + (1 - beta2) * (d * g) ** 2
-        r = beta3 * r + d * rate * np.sum(g * (start - descent.theta))
-        s = beta3 * s + d * (d if safeguard_warmup else rate) * g
+        r = beta3 * r + d / d0 * rate * np.sum(g * (start - descent.theta))
+        s = beta3 * s + d / d0 * (d if safeguard_warmup else rate) * g
         d_hat = d_coef * r / np.sum(np.abs(s))
         if d == d0:
             d = max(d, d_hat)

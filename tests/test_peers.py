@@ -1,4 +1,4 @@
-"""Who judges the judges: the oracle's younger rules beside public libraries, both paths compared at every step.
+"""Who judges the judges: the oracle's younger rules beside public libraries, at every step, and in the states.
 
 Where a library is right about a rule, the two agree to rounding, under a learning rate that changes at every step,
 and a hundredth more in any setting is noticed. Where a library is not, the case says what it does, and the test
@@ -15,8 +15,8 @@ asserts the difference, so that the claim is tested. The verdicts:
     nadamw               optax                                     timm (AlgoPerf's: agrees with ahead=0)
     qhadam               pytorch_optimizer (weights in float32)    -
     adahessian           timm, pytorch_optimizer                   -
-    schedule_free_sgd    schedulefree, pytorch_optimizer, optax    optax with warm-up
-    schedule_free_adamw  schedulefree, pytorch_optimizer, optax    optax with warm-up
+    schedule_free_sgd    schedulefree, pytorch_optimizer, optax    optax with warm-up or any change of lr
+    schedule_free_adamw  schedulefree, pytorch_optimizer, optax    optax with warm-up or any change of lr
     schedule_free_radam  schedulefree, pytorch_optimizer           pytorch_optimizer with silent_sgd_phase=False
     lamb                 timm, optax                               pytorch_optimizer
     lars                 timm, pytorch_optimizer (matrices)        optax, unless without decay
@@ -26,181 +26,177 @@ asserts the difference, so that the claim is tested. The verdicts:
     soap                 pytorch_optimizer (QR in float32)         -
 """
 
-import functools
-import importlib
-import importlib.util
-import sys
-import types
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import papers
-import papers_matrix
-import papers_modern
 import pytest
 import torch
 
-STEPS = 60
-# As in test_oracle.py: a step errs by a few units in the last place, and the errors of all steps add up.
-TOLERANCE = 100 * STEPS * np.finfo(np.float64).eps
-# A library that is not right must be further off than float32 could explain.
-DIFFERENT = 100 * STEPS * float(np.finfo(np.float32).eps)
+import papers_matrix as matrix
+import papers_modern as modern
+from peers import DIFFERENT, ROWS, TOLERANCE, Case, curvature, distance, own_walk, peer_walk
 
-random = np.random.default_rng(0)
-# Square: where the first gradient has less than full rank, SOAP's first basis is not determined.
-STARTS = [random.normal(size=(5, 5)), random.normal(size=3)]
-CURVATURES = [random.uniform(0.2, 2.0, size=start.shape) for start in STARTS]
-SCALES = 10 ** random.uniform(-1.3, 0.7, size=STEPS)
-NOISE = [SCALES.reshape(-1, *[1] * start.ndim) * random.normal(size=(STEPS, *start.shape)) for start in STARTS]
-ROWS = [random.choice(5, size=2, replace=False) for _ in range(STEPS)]
-
-
-def gradients(points: list[np.ndarray], t: int) -> list[np.ndarray]:
-    """Of a quadratic, with noise: it depends on the point, so a path that strays is told of it."""
-    return [c * x + noise[t - 1] for x, c, noise in zip(points, CURVATURES, NOISE, strict=False)]
-
-
-def gradient(point: np.ndarray, t: int) -> np.ndarray:
-    return gradients([point], t)[0]
-
-
-def curvature(point: np.ndarray, t: int) -> np.ndarray:
-    """Stands for the Hutchinson estimate."""
-    return CURVATURES[0] * (1 + NOISE[0][t - 1])
+ADAM = {"lr": 0.03, "betas": (0.8, 0.95), "eps": 1e-3}
+DECAY = {"weight_decay": 0.3}
+APART = {"decoupled": True}
+ADOPT = {**ADAM, "eps": 0.3}
+LION = {"lr": 0.03, "betas": (0.8, 0.95), **DECAY}
+ADAN = {"lr": 0.03, "betas": (0.8, 0.9, 0.95), "eps": 1e-3}
+ADEMAMIX = {"lr": 0.03, "betas": (0.8, 0.9, 0.97), "eps": 1e-3, "alpha": 4.0, **DECAY}
+AVERAGED = {"lr": 0.1, **DECAY, "weight_lr_power": 1.5}
+SGD_AVERAGED = {**AVERAGED, "momentum": 0.8}
+ADAM_AVERAGED = {**AVERAGED, "betas": (0.8, 0.95), "eps": 1e-3}
+WARM = {"warmup_steps": 10, "r": 0.5}
+LARS = {"lr": 3.0, "momentum": 0.8, **DECAY}
+PRODIGY = {"lr": 0.9, "betas": (0.8, 0.95), "eps": 1e-3, "d0": 1e-2}
+ADJUSTED = {**PRODIGY, **DECAY, "beta3": 0.9, "d_coef": 0.9, "growth_rate": 1.4, "safeguard_warmup": True}
+SOAP = {"lr": 0.03, "betas": (0.8, 0.95), "eps": 1e-3, **DECAY, "shampoo_beta": 0.9, "precondition_frequency": 5}
+BIAS = {"bias_correction": True}
+MEAN = {"mean_floor": 1e-3}
 
 
-def rate(lr: float, t: int) -> float:
-    return lr * (1 + 0.3 * np.cos(t))
+def case(oracle: Any, peer: str, shared: Any, ours: Any = None, theirs: Any = None, **more: Any) -> Case:
+    return Case(oracle, peer, shared, ours or {}, theirs or {}, **more)
 
 
-@dataclass(frozen=True)
-class Case:
-    """A rule, a library's version of it ("module:name"), and settings: shared, ours alone, theirs alone."""
+AGREE = [
+    case(modern.rprop, "torch.optim:Rprop", {"lr": 0.03, "etas": (0.4, 1.3), "step_sizes": (0.01, 0.1)}),
+    case(modern.asgd, "torch.optim:ASGD", {"lr": 0.03, "lambd": 0.3, "alpha": 0.6, "t0": 20.0, **DECAY}),
+    case(modern.sparse_adam, "torch.optim:SparseAdam", ADAM, {"touched": lambda t: ROWS[t - 1]}),
+    case(modern.lion, "timm.optim.lion:Lion", LION, APART),
+    case(modern.lion, "pytorch_optimizer:Lion", LION, APART),
+    case(modern.lion, "pytorch_optimizer:Lion", LION, theirs={"weight_decouple": False}),
+    case(modern.lion, "optax:lion", LION, APART),
+    case(modern.adabelief, "timm.optim.adabelief:AdaBelief", {**ADAM, **DECAY}, APART, {"rectify": False}),
+    case(modern.adabelief, "pytorch_optimizer:AdaBelief", {**ADAM, **DECAY}, APART),
+    case(modern.adabelief, "optax:adabelief", ADAM, theirs={"eps_root": 1e-3}),
+    case(modern.adan, "timm.optim.adan:Adan", {**ADAN, **DECAY}),
+    case(modern.adan, "timm.optim.adan:Adan", {**ADAN, **DECAY, "no_prox": True}, APART),
+    case(modern.adan, "pytorch_optimizer:Adan", {**ADAN, **DECAY}),
+    case(modern.adopt, "timm.optim.adopt:Adopt", {**ADOPT, **DECAY}, theirs={"clip_exp": 0.25}),
+    case(modern.adopt, "timm.optim.adopt:Adopt", {**ADOPT, **DECAY, **APART}, theirs={"clip_exp": 0.25}),
+    case(modern.adopt, "timm.optim.adopt:Adopt", ADOPT, {"clip": False}, {"clip_exp": None}),
+    case(modern.adopt, "pytorch_optimizer:ADOPT", ADOPT, {"clip": False}, {"clip_lambda": None}),
+    case(modern.adopt, "optax.contrib:adopt", ADOPT),
+    case(
+        modern.ademamix, "pytorch_optimizer:AdEMAMix", ADEMAMIX,
+        {**APART, "t_warmup": 40}, {"weight_decouple": True, "t_alpha_beta3": 40},
+    ),
+    case(modern.ademamix, "pytorch_optimizer:AdEMAMix", ADEMAMIX),
+    case(modern.ademamix, "optax.contrib:ademamix", ADEMAMIX, APART),
+    case(modern.nadamw, "optax:nadamw", {**ADAM, **DECAY}, APART),
+    case(modern.nadamw, "timm.optim.nadamw:NAdamW", {**ADAM, **DECAY}, {**APART, "ahead": 0}),
+    case(modern.qhadam, "pytorch_optimizer:QHAdam", {**ADAM, **DECAY, "nus": (0.6, 0.9)}, double=True, states=False),
+    case(
+        modern.adahessian, "pytorch_optimizer:AdaHessian", {**ADAM, **DECAY, "hessian_power": 0.7},
+        {**APART, "hessian": curvature},
+    ),
+    case(
+        modern.adahessian, "timm.optim.adahessian:Adahessian", {**ADAM, **DECAY, "hessian_power": 0.7},
+        {**APART, "hessian": curvature},
+    ),
+    case(modern.schedule_free_sgd, "schedulefree:SGDScheduleFree", {**SGD_AVERAGED, **WARM}),
+    case(modern.schedule_free_sgd, "pytorch_optimizer:ScheduleFreeSGD", {**SGD_AVERAGED, **WARM}),
+    case(modern.schedule_free_sgd, "optax.contrib:schedule_free_sgd", SGD_AVERAGED, constant=True),
+    case(modern.schedule_free_adamw, "schedulefree:AdamWScheduleFree", {**ADAM_AVERAGED, **WARM}),
+    case(modern.schedule_free_adamw, "pytorch_optimizer:ScheduleFreeAdamW", {**ADAM_AVERAGED, **WARM}),
+    case(modern.schedule_free_adamw, "optax.contrib:schedule_free_adamw", ADAM_AVERAGED, constant=True),
+    case(modern.schedule_free_radam, "schedulefree:RAdamScheduleFree", {**ADAM_AVERAGED, "r": 0.5}),
+    case(
+        modern.schedule_free_radam, "schedulefree:RAdamScheduleFree",
+        {**ADAM_AVERAGED, "r": 0.5, "silent_sgd_phase": False},
+    ),
+    case(modern.schedule_free_radam, "pytorch_optimizer:ScheduleFreeRAdam", {**ADAM_AVERAGED, "r": 0.5}),
+    case(
+        matrix.lamb, "timm.optim.lamb:Lamb", {**ADAM, **DECAY},
+        theirs={"max_grad_norm": None, "always_adapt": True},
+    ),
+    case(
+        matrix.lamb, "timm.optim.lamb:Lamb", {**ADAM, **DECAY}, APART,
+        {"max_grad_norm": None, "always_adapt": True, "decoupled_decay": True},
+    ),
+    case(matrix.lamb, "optax:lamb", {**ADAM, **DECAY}),
+    case(
+        matrix.lars, "timm.optim.lars:Lars", {**LARS, "eps": 0.1},
+        {"trust_coefficient": 0.01}, {"trust_coeff": 0.01, "always_adapt": True},
+    ),
+    case(matrix.lars, "pytorch_optimizer:LARS", {**LARS, "trust_coefficient": 0.01}),
+    case(
+        matrix.lars, "optax:lars", {"lr": 3.0, "momentum": 0.8, "trust_coefficient": 0.01, "eps": 0.1},
+        {"rate_inside": True},
+    ),
+    case(matrix.cautious_lion, "pytorch_optimizer:Lion", LION, APART, {"cautious": True}),
+    case(matrix.cautious_lion, "timm.optim.lion:Lion", LION, {**APART, **MEAN}, {"caution": True}),
+    case(
+        matrix.cautious_adam, "timm.optim.adamw:AdamWLegacy", {**ADAM, **DECAY}, {**APART, **MEAN}, {"caution": True}
+    ),
+    case(
+        matrix.cautious_momentum, "timm.optim.sgdw:SGDW", {"lr": 0.03, "momentum": 0.8, "dampening": 0.2, **DECAY},
+        {**APART, **MEAN}, {"caution": True},
+    ),
+    case(matrix.prodigy, "prodigyopt:Prodigy", PRODIGY),
+    case(matrix.prodigy, "prodigyopt:Prodigy", {**ADJUSTED, "use_bias_correction": True}),
+    case(matrix.prodigy, "prodigyopt:Prodigy", {**PRODIGY, **DECAY}, {"decoupled": False}, {"decouple": False}),
+    case(matrix.prodigy, "pytorch_optimizer:Prodigy", ADJUSTED, {"use_bias_correction": True}, BIAS),
+    case(
+        matrix.prodigy, "optax.contrib:prodigy", {"lr": 0.9, "betas": (0.8, 0.95), "eps": 1e-3, **DECAY},
+        {"use_bias_correction": True, "d0": 1e-2}, {"estim_lr0": 1e-2},
+    ),
+    case(matrix.shampoo, "pytorch_optimizer:Shampoo", {"lr": 0.03, **DECAY}, {"eps": 0.1}, {"matrix_eps": 0.1}),
+    case(matrix.soap, "pytorch_optimizer:SOAP", SOAP, double=True),
+]  # fmt: skip
 
-    oracle: Callable[..., papers.Run]
-    peer: str
-    shared: dict[str, Any]
-    ours: dict[str, Any] = field(default_factory=dict)
-    theirs: dict[str, Any] = field(default_factory=dict)
-    not_right: str = ""  # what the peer does instead
-    double: bool = False  # make its module compute in float64 where it says float32
-
-    def __str__(self) -> str:
-        return f"{self.oracle.__name__}-{self.peer}" + ("-not" if self.not_right else "")
-
-    @property
-    def starts(self) -> list[np.ndarray]:
-        return STARTS if self.oracle is papers_matrix.prodigy else STARTS[:1]
-
-
-def own_path(case: Case, settings: dict[str, Any]) -> list[list[np.ndarray]]:
-    settings = {**settings, "lr": functools.partial(rate, settings["lr"])}
-    if case.oracle is papers_matrix.prodigy:
-        return case.oracle(case.starts, gradients, steps=STEPS, **settings).path
-    run = case.oracle(case.starts[0], gradient, steps=STEPS, **settings)
-    return [[x] for x in run.lookahead or run.path]  # a schedule-free parameter holds y
-
-
-# The libraries
-
-
-def timm_module(name: str) -> types.ModuleType:
-    """A module of timm.optim without timm: its models need a torchvision that fits this torch, its optimizers nothing.
-
-    The stand-ins for the packages are gone afterwards, for others look whether timm is there.
-    """
-    found = importlib.util.find_spec("timm") if "timm" not in sys.modules else sys.modules["timm"].__spec__
-    if found is None:
-        pytest.skip("timm is not installed")
-    before = {key: sys.modules.pop(key) for key in list(sys.modules) if key.partition(".")[0] == "timm"}
-    try:
-        for package in ("timm", "timm.optim"):
-            sys.modules[package] = types.ModuleType(package)
-            sys.modules[package].__path__ = [f"{each}/{package[5:]}" for each in found.submodule_search_locations]
-        return importlib.import_module(name)
-    finally:
-        for key in [key for key in sys.modules if key.partition(".")[0] == "timm"]:
-            del sys.modules[key]
-        sys.modules.update(before)
-
-
-def version_of(case: Case) -> Any:
-    name, _, attribute = case.peer.partition(":")
-    module = timm_module(name) if name.startswith("timm") else pytest.importorskip(name)
-    return getattr(module, attribute)
-
-
-def torch_path(case: Case) -> list[list[np.ndarray]]:
-    params = [torch.nn.Parameter(torch.tensor(start)) for start in case.starts]
-    lr = case.shared["lr"]
-    optimizer = version_of(case)(params, **{**case.shared, **case.theirs, "lr": rate(lr, 1)})
-    if hasattr(optimizer, "train"):
-        optimizer.train()
-    path = []
-    for t in range(1, STEPS + 1):
-        for p, g in zip(params, gradients([p.detach().numpy() for p in params], t), strict=True):
-            p.grad = torch.tensor(g)
-        for group in optimizer.param_groups:
-            group["lr"] = rate(lr, t)
-        STEP.get(case.peer, lambda optimizer, p, t: optimizer.step())(optimizer, params[0], t)
-        path.append([p.detach().numpy().copy() for p in params])
-    return path
-
-
-def step_sparse(optimizer: Any, p: torch.nn.Parameter, t: int) -> None:
-    rows = torch.tensor(ROWS[t - 1])
-    p.grad = torch.sparse_coo_tensor(rows[None], p.grad[rows], p.shape, check_invariants=True)
-    optimizer.step()
-
-
-def step_given_hessian(optimizer: Any, p: torch.nn.Parameter, t: int) -> None:
-    optimizer.step(hessian=[torch.tensor(curvature(p, t))])
-
-
-def step_with_own_hessian(optimizer: Any, p: torch.nn.Parameter, t: int) -> None:
-    optimizer.zero_hessian = lambda: None
-    optimizer.set_hessian = lambda: setattr(p, "hess", torch.tensor(curvature(p, t)))
-    optimizer.step()
-
-
-STEP = {
-    "torch.optim:SparseAdam": step_sparse,
-    "pytorch_optimizer:AdaHessian": step_given_hessian,
-    "timm.optim.adahessian:Adahessian": step_with_own_hessian,
-}
-
-
-def optax_path(case: Case) -> list[list[np.ndarray]]:
-    optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
-    settings = {**case.shared, **case.theirs}
-    if case.oracle is not papers_matrix.prodigy:
-        settings.update(zip(("b1", "b2", "b3"), settings.pop("betas", ()), strict=False))
-    if "momentum" in settings and "schedule_free" in case.peer:
-        settings["b1"] = settings.pop("momentum")
-    with jax.enable_x64(True):
-        rates = jax.numpy.asarray([rate(settings.pop("lr"), t) for t in range(1, STEPS + 2)]) if 0 else None
-        lr = settings.pop("lr")
-        rates = jax.numpy.asarray([rate(lr, t) for t in range(1, STEPS + 1)])
-        transform = version_of(case)(settings.pop("learning_rate", lambda count: rates[count]), **settings)
-        points = [jax.numpy.asarray(start) for start in case.starts]
-        state, path = transform.init(points), []
-        for t in range(1, STEPS + 1):
-            given = [jax.numpy.asarray(g) for g in gradients([np.asarray(x) for x in points], t)]
-            updates, state = transform.update(given, state, points)
-            points = optax.apply_updates(points, updates)
-            path.append([np.asarray(x) for x in points])
-    return path
-
-
-class InDouble:
-    """torch, but its float32 is float64."""
-
-    float32 = torch.float64
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
+DIFFER = [
+    case(modern.adan, "optax:adan", ADAN, not_right="weighs the change by 1 - b2, in the paper's letters, not b2"),
+    case(modern.adopt, "pytorch_optimizer:ADOPT", ADOPT, not_right="clips at (t + 1)^(1/4): a step ahead"),
+    case(
+        modern.adopt, "pytorch_optimizer:ADOPT", {**ADOPT, **DECAY}, {**APART, "clip": False},
+        {"clip_lambda": None, "weight_decouple": True}, not_right="decays at the first step, which only sets v",
+    ),
+    case(modern.adopt, "timm.optim.adopt:Adopt", ADOPT, not_right="clips at the third root of t by default"),
+    case(
+        modern.nadamw, "timm.optim.nadamw:NAdamW", {**ADAM, **DECAY}, APART, not_right="corrects m for t, not t + 1"
+    ),
+    case(
+        modern.schedule_free_sgd, "optax.contrib:schedule_free_sgd", {**SGD_AVERAGED, "warmup_steps": 10},
+        constant=True, not_right="warms up from a rate of 0, a step later",
+    ),
+    case(
+        modern.schedule_free_sgd, "optax.contrib:schedule_free_sgd", SGD_AVERAGED,
+        not_right="weighs a step by the rate of the next",
+    ),
+    case(
+        modern.schedule_free_adamw, "optax.contrib:schedule_free_adamw", {**ADAM_AVERAGED, "warmup_steps": 10},
+        constant=True, not_right="warms up from a rate of 0, a step later",
+    ),
+    case(
+        modern.schedule_free_adamw, "optax.contrib:schedule_free_adamw", ADAM_AVERAGED,
+        not_right="weighs a step by the rate of the next",
+    ),
+    case(
+        modern.schedule_free_radam, "pytorch_optimizer:ScheduleFreeRAdam",
+        {**ADAM_AVERAGED, "r": 0.5, "silent_sgd_phase": False}, not_right="starts at a rate of 1, not lr",
+    ),
+    case(
+        matrix.lamb, "pytorch_optimizer:Lamb", {**ADAM, **DECAY}, theirs={"weight_decouple": False},
+        not_right="corrects no bias (the paper's first versions), and takes no norm above 10",
+    ),
+    case(
+        matrix.lars, "optax:lars", {**LARS, "trust_coefficient": 0.01}, {"rate_inside": True},
+        not_right="divides by the norm of gradient and decay together, not the sum of their norms",
+    ),
+    case(
+        matrix.cautious_lion, "timm.optim.lion:Lion", LION, APART, {"caution": True},
+        not_right="divides by the mean of the mask, as the released code: without the + 1",
+    ),
+    case(
+        matrix.prodigy, "pytorch_optimizer:Prodigy", {**PRODIGY, **DECAY}, {"decoupled": False},
+        {"weight_decouple": False}, not_right="adds coupled decay to gradients that were already used",
+    ),
+    case(
+        matrix.shampoo, "pytorch_optimizer:Shampoo", {"lr": 0.03}, {"eps": 0.1, "update_frequency": 5},
+        {"matrix_eps": 0.1, "preconditioning_compute_steps": 5}, not_right="rests until the first roots, at step 5",
+    ),
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -210,24 +206,40 @@ def _double():
     torch.set_default_dtype(torch.float32)
 
 
-PATHS: dict[str, list[list[np.ndarray]]] = {}
+@pytest.mark.parametrize("case", AGREE, ids=str)
+def test_the_oracle_agrees_with_its_peer(case):
+    assert distance(own_walk(case, {**case.shared, **case.ours}), peer_walk(case)) < TOLERANCE
 
 
-def peer_path(case: Case) -> list[list[np.ndarray]]:
-    key = f"{case} {case.shared} {case.theirs} {case.double}"
-    if key not in PATHS:
-        with pytest.MonkeyPatch.context() as patch:
-            if case.double:
-                patch.setitem(version_of(case).step.__wrapped__.__globals__, "torch", InDouble())
-            PATHS[key] = (optax_path if case.peer.startswith("optax") else torch_path)(case)
-    return PATHS[key]
+@pytest.mark.parametrize("case", DIFFER, ids=str)
+def test_a_peer_that_is_not_right_differs(case):
+    assert distance(own_walk(case, {**case.shared, **case.ours}), peer_walk(case)) > DIFFERENT, case.not_right
 
 
-def distance(ours: list[list[np.ndarray]], theirs: list[list[np.ndarray]]) -> float:
-    """The largest over all steps and tensors, relative to the size of the parameter."""
-    worst = 0.0
-    for mine, other in zip(ours, theirs, strict=True):
-        for a, b in zip(mine, other, strict=True):
-            assert a.shape == b.shape and np.isfinite(a).all() and np.isfinite(b).all()
-            worst = max(worst, float((np.abs(a - b) / np.maximum(1.0, np.abs(b))).max()))
-    return worst
+def nearby(value: Any) -> list[list[Any]]:
+    """What a setting is moved to: for each of its numbers, values of which the path must notice one.
+
+    A hundredth more may change no sign and reach no bound; half as much again does.
+    """
+    if isinstance(value, bool):
+        return [[not value]]
+    if isinstance(value, int):
+        return [[value + 1]]
+    if isinstance(value, float):
+        return [[1.01 * value, 1.5 * value]]
+    if isinstance(value, tuple):
+        return [[(*value[:i], 1.01 * each, *value[i + 1 :])] for i, each in enumerate(value)]
+    return []
+
+
+@pytest.mark.parametrize("case", AGREE, ids=str)
+def test_every_setting_is_noticed(case):
+    settings = {**case.shared, **case.ours}
+    for name, value in settings.items():
+        if name == "weight_lr_power" and case.constant:
+            continue  # equal weights, whatever the power
+        # Between 0 and 1e-3 the floor is reached by no mask of 25 elements: the other form of the scale, then.
+        for choices in [[None]] if name == "mean_floor" else nearby(value):
+            walks = [own_walk(case, {**settings, name: moved}) for moved in choices]
+            off = max(distance(walk, peer_walk(case)) for walk in walks)
+            assert off > 10 * TOLERANCE, f"{name}={choices} goes unnoticed ({off:.1e})"
