@@ -131,11 +131,14 @@ def prodigy(
     start = descent.theta
     m, v, s = descent.zeros(), descent.zeros(), descent.zeros()
     d = d_max = d0
-    r = 0.0
-    for t, eta, g in descent:
-        rate = d * eta
+    r, k = 0.0, 0
+    for _, eta, g in descent:
+        if not (np.any(s) or np.any(g)):  # d cannot be told yet: the step does not count
+            descent.move(0.0)
+            continue
+        rate, k = d * eta, k + 1
         if use_bias_correction:
-            rate = rate * np.sqrt(1 - beta2**t) / (1 - beta1**t)
+            rate = rate * np.sqrt(1 - beta2**k) / (1 - beta1**k)
         m = beta1 * m + (1 - beta1) * d * g
         v = beta2 * v + (1 - beta2) * (d * g) ** 2
         r = beta3 * r + d / d0 * rate * np.sum(g * (start - descent.theta))

@@ -33,6 +33,8 @@ ROWS = [random.choice(5, size=2, replace=False) for _ in range(STEPS)]
 
 def gradients(points: list[np.ndarray], t: int) -> list[np.ndarray]:
     """Of a quadratic, with noise: it depends on the point, so a path that strays is told of it."""
+    if t == 1 and not np.any(points[0]):
+        return [np.zeros_like(x) for x in points]  # from zero, the first step has nothing to go by
     return [c * x + noise[t - 1] for x, c, noise in zip(points, CURVATURES, NOISE, strict=False)]
 
 
@@ -56,6 +58,7 @@ class Case:
     theirs: dict[str, Any] = field(default_factory=dict)
     not_right: str = ""  # what the peer does instead
     states: bool = True  # they mean the same by the same name
+    start: float = 1.0  # a factor of where it starts
     constant: bool = False  # lr, which otherwise changes from step to step
     double: bool = False  # make its module compute in float64 where it says float32
 
@@ -67,7 +70,8 @@ class Case:
 
     @property
     def starts(self) -> list[np.ndarray]:
-        return STARTS if self.oracle is papers_matrix.prodigy else STARTS[:1]
+        starts = STARTS if self.oracle is papers_matrix.prodigy else STARTS[:1]
+        return [self.start * start for start in starts]
 
 
 @dataclass
@@ -190,7 +194,7 @@ WALKS: dict[str, Walk] = {}
 
 
 def peer_walk(case: Case) -> Walk:
-    key = f"{case} {case.shared} {case.theirs} {case.double} {case.constant}"
+    key = f"{case} {case.shared} {case.theirs} {case.double} {case.constant} {case.start}"
     if key not in WALKS:
         with pytest.MonkeyPatch.context() as patch:
             if case.double:

@@ -119,6 +119,15 @@ AGREE = [
         matrix.lars, "timm.optim.lars:Lars", {**LARS, "eps": 0.1},
         {"trust_coefficient": 0.01}, {"trust_coeff": 0.01, "always_adapt": True},
     ),
+    case(
+        matrix.lamb, "timm.optim.lamb:Lamb", {**ADAM, **DECAY},
+        theirs={"max_grad_norm": None, "always_adapt": True}, start=0.0,
+    ),
+    case(
+        matrix.lars, "timm.optim.lars:Lars", LARS,
+        {"trust_coefficient": 0.01}, {"trust_coeff": 0.01, "always_adapt": True, "eps": 0.0}, start=0.0,
+    ),
+    case(matrix.prodigy, "prodigyopt:Prodigy", {**ADJUSTED, "use_bias_correction": True}, start=0.0),
     case(matrix.lars, "pytorch_optimizer:LARS", {**LARS, "trust_coefficient": 0.01}),
     case(
         matrix.lars, "optax:lars", {"lr": 3.0, "momentum": 0.8, "trust_coefficient": 0.01, "eps": 0.1},
