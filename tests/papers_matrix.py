@@ -236,4 +236,4 @@ def soap(
                 largest_first = np.argsort(-np.diag(basis.T @ statistics[axis] @ basis))
                 v = np.take(v, largest_first, axis)
                 bases[axis] = np.linalg.qr(statistics[axis] @ basis[:, largest_first])[0]
-    return descent.run(exp_avg=m, exp_avg_sq=v, GG=statistics, Q=bases)
+    return descent.run(exp_avg=m, exp_avg_sq=v, GG=[statistics[axis] for axis in axes])

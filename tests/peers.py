@@ -25,6 +25,7 @@ DIFFERENT = 100 * STEPS * np.finfo(np.float32).eps
 random = np.random.default_rng(0)
 # Square: where the first gradient has less than full rank, SOAP's first basis is not determined.
 STARTS = [random.normal(size=(5, 5)), random.normal(size=3)]
+SHAPES = [start.shape for start in STARTS]
 CURVATURES = [random.uniform(0.2, 2.0, size=start.shape) for start in STARTS]
 SCALES = 10 ** random.uniform(-1.3, 0.7, size=STEPS)
 NOISE = [SCALES.reshape(-1, *[1] * start.ndim) * random.normal(size=(STEPS, *start.shape)) for start in STARTS]
@@ -32,10 +33,18 @@ ROWS = [random.choice(5, size=2, replace=False) for _ in range(STEPS)]
 
 
 def gradients(points: list[np.ndarray], t: int) -> list[np.ndarray]:
-    """Of a quadratic, with noise: it depends on the point, so a path that strays is told of it."""
-    if t == 1 and not np.any(points[0]):
-        return [np.zeros_like(x) for x in points]  # from zero, the first step has nothing to go by
-    return [c * x + noise[t - 1] for x, c, noise in zip(points, CURVATURES, NOISE, strict=False)]
+    """Of a quadratic, with noise: it depends on the point, so a path that strays is told of it.
+
+    Exactly 0 in a part of every third, and, for who starts at 0, in all of the first.
+    """
+    given = []
+    for x in points:
+        index = SHAPES.index(x.shape)
+        g = CURVATURES[index] * x + NOISE[index][t - 1]
+        if t % 3 == 0:
+            g[:2] = 0.0
+        given.append(g if t > 1 or np.any(points[0]) else 0.0 * g)
+    return given
 
 
 def gradient(point: np.ndarray, t: int) -> np.ndarray:
@@ -58,7 +67,8 @@ class Case:
     theirs: dict[str, Any] = field(default_factory=dict)
     not_right: str = ""  # what the peer does instead
     states: bool = True  # they mean the same by the same name
-    start: float = 1.0  # a factor of where it starts
+    tensor: int = 0  # which one of STARTS; Prodigy takes them all
+    scale: float = 1.0  # of the start
     constant: bool = False  # lr, which otherwise changes from step to step
     double: bool = False  # make its module compute in float64 where it says float32
 
@@ -70,8 +80,9 @@ class Case:
 
     @property
     def starts(self) -> list[np.ndarray]:
-        starts = STARTS if self.oracle is papers_matrix.prodigy else STARTS[:1]
-        return [self.start * start for start in starts]
+        if self.oracle is papers_matrix.prodigy:
+            return [self.scale * start for start in STARTS]
+        return [self.scale * STARTS[self.tensor]]
 
 
 @dataclass
@@ -194,7 +205,7 @@ WALKS: dict[str, Walk] = {}
 
 
 def peer_walk(case: Case) -> Walk:
-    key = f"{case} {case.shared} {case.theirs} {case.double} {case.constant} {case.start}"
+    key = f"{case} {case.shared} {case.theirs} {case.double} {case.constant} {case.scale} {case.tensor}"
     if key not in WALKS:
         with pytest.MonkeyPatch.context() as patch:
             if case.double:
@@ -204,7 +215,10 @@ def peer_walk(case: Case) -> Walk:
 
 
 def relative(ours: Any, theirs: Any) -> float:
-    theirs = np.asarray(theirs).reshape(np.shape(ours))
+    theirs = np.asarray(theirs)
+    if theirs.size != np.size(ours):
+        return np.inf
+    theirs = theirs.reshape(np.shape(ours))  # Prodigy's s is flat there
     assert np.isfinite(ours).all() and np.isfinite(theirs).all()
     return float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))).max())
 
@@ -212,5 +226,7 @@ def relative(ours: Any, theirs: Any) -> float:
 def distance(ours: Walk, theirs: Walk) -> float:
     """The largest of all steps, tensors, and states that both have by one name."""
     pairs = [pair for step in zip(ours.path, theirs.path, strict=True) for pair in zip(*step, strict=True)]
-    pairs += [(ours.state[name], theirs.state[name]) for name in ours.state.keys() & theirs.state.keys()]
+    for name in ours.state.keys() & theirs.state.keys():
+        mine, other = ours.state[name], theirs.state[name]
+        pairs += zip(mine, other, strict=False) if isinstance(mine, list) else [(mine, other)]
     return max(relative(mine, other) for mine, other in pairs if isinstance(mine, np.ndarray | float))

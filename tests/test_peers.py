@@ -28,6 +28,7 @@ asserts the difference, so that the claim is tested. The verdicts:
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,9 +50,15 @@ WARM = {"warmup_steps": 10, "r": 0.5}
 LARS = {"lr": 3.0, "momentum": 0.8, **DECAY}
 PRODIGY = {"lr": 0.9, "betas": (0.8, 0.95), "eps": 1e-3, "d0": 1e-2}
 ADJUSTED = {**PRODIGY, **DECAY, "beta3": 0.9, "d_coef": 0.9, "growth_rate": 1.4, "safeguard_warmup": True}
-SOAP = {"lr": 0.03, "betas": (0.8, 0.95), "eps": 1e-3, **DECAY, "shampoo_beta": 0.9, "precondition_frequency": 5}
+UNTURNED = {**ADAM, **DECAY}
+SOAP = {**UNTURNED, "shampoo_beta": 0.9, "precondition_frequency": 5}
 BIAS = {"bias_correction": True}
 MEAN = {"mean_floor": 1e-3}
+
+
+def torchs_eigh(symmetric: np.ndarray) -> list[np.ndarray]:
+    """torch's own: the first gradient of a vector leaves all but one direction to the routine."""
+    return [each.numpy() for each in torch.linalg.eigh(torch.tensor(symmetric))]
 
 
 def case(oracle: Any, peer: str, shared: Any, ours: Any = None, theirs: Any = None, **more: Any) -> Case:
@@ -121,13 +128,13 @@ AGREE = [
     ),
     case(
         matrix.lamb, "timm.optim.lamb:Lamb", {**ADAM, **DECAY},
-        theirs={"max_grad_norm": None, "always_adapt": True}, start=0.0,
+        theirs={"max_grad_norm": None, "always_adapt": True}, scale=0.0,
     ),
     case(
         matrix.lars, "timm.optim.lars:Lars", LARS,
-        {"trust_coefficient": 0.01}, {"trust_coeff": 0.01, "always_adapt": True, "eps": 0.0}, start=0.0,
+        {"trust_coefficient": 0.01}, {"trust_coeff": 0.01, "always_adapt": True, "eps": 0.0}, scale=0.0,
     ),
-    case(matrix.prodigy, "prodigyopt:Prodigy", {**ADJUSTED, "use_bias_correction": True}, start=0.0),
+    case(matrix.prodigy, "prodigyopt:Prodigy", {**PRODIGY, "use_bias_correction": True}, scale=0.0),
     case(matrix.lars, "pytorch_optimizer:LARS", {**LARS, "trust_coefficient": 0.01}),
     case(
         matrix.lars, "optax:lars", {"lr": 3.0, "momentum": 0.8, "trust_coefficient": 0.01, "eps": 0.1},
@@ -152,6 +159,12 @@ AGREE = [
     ),
     case(matrix.shampoo, "pytorch_optimizer:Shampoo", {"lr": 0.03, **DECAY}, {"eps": 0.1}, {"matrix_eps": 0.1}),
     case(matrix.soap, "pytorch_optimizer:SOAP", SOAP, double=True),
+    case(matrix.soap, "pytorch_optimizer:SOAP", {**UNTURNED, "max_precondition_dim": 4, "correct_bias": False}),
+    case(matrix.soap, "pytorch_optimizer:SOAP", UNTURNED, tensor=1),
+    case(
+        matrix.soap, "pytorch_optimizer:SOAP", {**SOAP, "precondition_1d": True},
+        {"eigh": torchs_eigh}, double=True, tensor=1,
+    ),
 ]  # fmt: skip
 
 DIFFER = [
