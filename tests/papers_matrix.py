@@ -131,15 +131,18 @@ def prodigy(
     start = descent.theta
     m, v, s = descent.zeros(), descent.zeros(), descent.zeros()
     d = d_max = d0
-    r = 0.0
-    for t, eta, g in descent:
-        rate = d * eta
+    r, k = 0.0, 0
+    for _, eta, g in descent:
+        if not (np.any(s) or np.any(g)):  # d cannot be told yet: the step does not count
+            descent.move(0.0)
+            continue
+        rate, k = d * eta, k + 1
         if use_bias_correction:
-            rate = rate * np.sqrt(1 - beta2**t) / (1 - beta1**t)
+            rate = rate * np.sqrt(1 - beta2**k) / (1 - beta1**k)
         m = beta1 * m + (1 - beta1) * d * g
         v = beta2 * v + (1 - beta2) * (d * g) ** 2
-        r = beta3 * r + d * rate * np.sum(g * (start - descent.theta))
-        s = beta3 * s + d * (d if safeguard_warmup else rate) * g
+        r = beta3 * r + d / d0 * rate * np.sum(g * (start - descent.theta))
+        s = beta3 * s + d / d0 * (d if safeguard_warmup else rate) * g
         d_hat = d_coef * r / np.sum(np.abs(s))
         if d == d0:
             d = max(d, d_hat)
@@ -168,18 +171,18 @@ def shampoo(theta, gradient, *, steps, lr, eps=1e-4, root=None, update_frequency
     """Gupta, Koren and Singer 2018, arXiv:1802.09568, Algorithm 2 (a matrix is Algorithm 1).
 
     Along each of the k axes: eps * I plus the sum of G G^T, to the power -1 / (2 k); `root` sets another 2 k. The roots
-    are taken anew every `update_frequency` steps, the first time at that step: before, there is no preconditioner.
+    are taken anew every `update_frequency` steps, the first time at the first.
     """
     descent = _Descent(theta, gradient, steps, lr, **common)
     order = descent.theta.ndim
     power = -1.0 / (root or 2 * order or 1)
     statistics = [eps * np.eye(n) for n in descent.theta.shape]
-    roots = [np.eye(n) for n in descent.theta.shape]
+    roots = [None] * order
     for t, eta, g in descent:
         update = g
         for axis in range(order):
             statistics[axis] = statistics[axis] + _gram(g, axis)
-            if t % update_frequency == 0:
+            if (t - 1) % update_frequency == 0:
                 values, basis = np.linalg.eigh(statistics[axis])
                 roots[axis] = (basis * values**power) @ basis.T
             update = _along(update, axis, roots[axis])
@@ -233,4 +236,4 @@ def soap(
                 largest_first = np.argsort(-np.diag(basis.T @ statistics[axis] @ basis))
                 v = np.take(v, largest_first, axis)
                 bases[axis] = np.linalg.qr(statistics[axis] @ basis[:, largest_first])[0]
-    return descent.run(exp_avg=m, exp_avg_sq=v, GG=statistics, Q=bases)
+    return descent.run(exp_avg=m, exp_avg_sq=v, GG=[statistics[axis] for axis in axes])

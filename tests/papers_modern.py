@@ -113,7 +113,7 @@ def adan(
             there = there / (1 + eta * weight_decay)
         descent.move(descent.theta - there)
         before = g
-    return descent.run(exp_avg=m, exp_avg_diff=v, exp_avg_sq=n, previous_grad=before)
+    return descent.run(exp_avg=m, exp_avg_diff=v, exp_avg_sq=n, neg_pre_grad=-before)
 
 
 def adopt(theta, gradient, *, steps, lr, betas=(0.9, 0.9999), eps=1e-6, clip=True, **common):
