@@ -6,7 +6,7 @@ held while their addresses are in the table, and what could have moved is compar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
 from typing import Any
@@ -167,11 +167,15 @@ class Plan:
         self.rows = []
         for members in self._rows:
             first = members[0]
-            carried = {name: float(values[index, first]) for name, index in own.items()}
+            carried: dict[str, Any] = {name: float(values[index, first]) for name, index in own.items()}
+            if self.differentiable:
+                carried |= self._recorded(first, carried)
             numbers = self.recipe.numbers(float(values[0, first]), carried, self._group_of[first], scale)
             for name, index in own.items():
                 if name not in rule.measures:
                     values[index, members] = float(numbers[-1][name])
+                    if self.differentiable:
+                        self._record(members, name, numbers[-1][name])
             self.rows.append(numbers)
         self._left = values[:, self._index].tobytes()
         if self.storage.name == "stochastic":
@@ -179,6 +183,17 @@ class Plan:
             self._key([keys(m.place, step) for m, step in zip(self.members, steps, strict=True)])
         if rule.per_tensor:
             self.measured = [self._measure(index) for index in range(len(self.members))]
+
+    def _recorded(self, position: int, names: Iterable[str]) -> dict[str, Tensor]:
+        """Of the carried numbers those that autograd follows."""
+        state = self.members[self.positions.index(position)].state
+        return {name: state[name] for name in names if state[name].requires_grad}
+
+    def _record(self, positions: Iterable[int], name: str, number: Any) -> None:
+        """Keep a number that depends on a hyperparameter for the next step, as autograd needs it."""
+        if isinstance(number, Tensor) and number.requires_grad:
+            for position in positions:
+                self.members[self.positions.index(position)].state[name] = number
 
     def _key(self, numbers: Sequence[int]) -> None:
         self._keys = numbers

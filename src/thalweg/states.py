@@ -55,6 +55,8 @@ def _first(rule: Rule, letter: str, dtype: torch.dtype, p: Tensor, group: Mappin
     source = rule.initial.get(letter)
     if source == "p":
         return p.detach().to(dtype, copy=True, memory_format=torch.preserve_format)
+    if source is not None and group["differentiable"]:
+        return torch.ones_like(p, dtype=dtype).detach() * group[source]  # autograd may follow it
     first = 0.0 if source is None else float(group[source])
     return torch.full_like(p, complex(first, first) if p.is_complex() else first, dtype=dtype).detach()
 
@@ -75,5 +77,8 @@ def share_ages(state: State, ages: Ages, place: int) -> None:
     """Move a state's step count and carried numbers into the common buffer."""
     for row, name in enumerate(ages.names):
         if name in state:
-            ages.values[row, place] = float(state[name])
-            state[name] = ages.tensor[row, place]
+            held = state[name]
+            followed = isinstance(held, torch.Tensor) and held.requires_grad  # by autograd: it stays as it is
+            ages.values[row, place] = float(held.detach() if followed else held)
+            if not followed:
+                state[name] = ages.tensor[row, place]
