@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thalweg.hyperparameters import plain
 from thalweg.memory import is_shard, laid_like, lies_like, local, real, shard_offset
 from thalweg.recipe import Group, Recipe
 from thalweg.storage import FULL, Noise, Storage, keys
@@ -173,7 +174,7 @@ class Plan:
             numbers = self.recipe.numbers(float(values[0, first]), carried, self._group_of[first], scale)
             for name, index in own.items():
                 if name not in rule.measures:
-                    values[index, members] = float(numbers[-1][name])
+                    values[index, members] = plain(numbers[-1][name])
                     if self.differentiable:
                         self._record(members, name, numbers[-1][name])
             self.rows.append(numbers)
