@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -169,3 +170,96 @@ def test_load_hooks_are_heard():
     assert torch.equal(seen[0], 2 * saved.state[p]["exp_avg"])
     assert torch.equal(loaded.state[p]["exp_avg"], seen[0])
     assert torch.equal(loaded.state[p]["exp_avg_sq"], torch.full((3,), 7.0))
+
+
+def named(order, **settings):
+    """An optimizer over named parameters of different shapes."""
+    shapes = {"w": (3,), "b": (2,), "scale": (3,)}
+    params = {name: torch.nn.Parameter(torch.ones(shapes[name])) for name in order}
+    return params, optim.Adam(list(params.items()), **settings)
+
+
+def test_names_say_which_parameter_is_which():
+    params, saved = named(["w", "b", "scale"])
+    for index, p in enumerate(params.values()):
+        p.grad = torch.full_like(p, 1.0 + index)
+    saved.step()
+    others, loaded = named(["scale", "w", "b"])
+    loaded.load_state_dict(through_a_file(saved.state_dict()))
+    for name, p in others.items():
+        assert torch.equal(loaded.state[p]["exp_avg"], saved.state[params[name]]["exp_avg"])
+    assert loaded.state_dict()["param_groups"][0]["param_names"] == ["scale", "w", "b"]
+    _, fewer = named(["w", "b"])
+    with pytest.raises(ValueError, match=r"group 0 .* lacks none, and has scale"):
+        fewer.load_state_dict(saved.state_dict())
+
+
+def test_a_state_of_another_shape_is_told_by_name_and_nothing_is_taken_over():
+    params, saved = named(["w", "b"])
+    for p in params.values():
+        p.grad = torch.ones_like(p)
+    saved.step()
+    state_dict = saved.state_dict()
+    state_dict["state"][1]["exp_avg_sq"] = torch.ones(7)
+    _, loaded = named(["w", "b"], lr=0.5)
+    with pytest.raises(RuntimeError, match=r"parameter b: state 'exp_avg_sq' has shape \(7,\), its parameter \(2,\)"):
+        loaded.load_state_dict(state_dict)
+    assert not loaded.state and loaded.param_groups[0]["lr"] == 0.5
+
+
+def test_what_a_checkpoint_overrides_is_told():
+    [p] = parameters([(3,)], torch.float32)
+    saved = optim.AdamW([p], lr=0.1, weight_decay=0.3, fused=True)
+    schedule = optim.lr_scheduler.StepLR(saved, 1)
+    saved.step()
+    schedule.step()
+    with pytest.warns(UserWarning, match=r"the checkpoint sets weight_decay=0\.3 \(was 0\.5\)$"):
+        loaded = optim.AdamW([p], lr=0.1, weight_decay=0.5)
+        loaded.load_state_dict(saved.state_dict())  # lr: where the schedule began is as it was
+    assert loaded.param_groups[0]["fused"] is None  # a switch between implementations is no state
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded.load_state_dict(saved.state_dict())
+
+
+@pytest.mark.parametrize("subject", BOTH, ids=str)
+def test_converting_there_and_back_changes_nothing(subject):
+    theirs, ours = parameters(SHAPES, torch.float32), parameters(SHAPES, torch.float32)
+    other, mine = subject.build_torch(theirs), subject.build(ours)
+    for optimizer in (other, mine):
+        if subject.entry.rule.sparse != "only":
+            run(optimizer, GIVEN[:3])
+    for saved, ways in (
+        (other.state_dict(), ("torch", "thalweg")),
+        (mine.state_dict(), ("thalweg", "torch")),
+    ):
+        there = optim.convert(saved, from_=ways[0], to=ways[1])
+        assert_same(optim.convert(there, from_=ways[1], to=ways[0]), saved)
+    converted = optim.convert(mine.state_dict(), from_="thalweg", to="torch")
+    assert converted["param_groups"][0].keys() == other.state_dict()["param_groups"][0].keys()
+    other.load_state_dict(converted)
+
+
+def assert_same(one, two):
+    assert one.keys() == two.keys()
+    for a, b in zip(one["param_groups"], two["param_groups"], strict=True):
+        assert a == b
+    for place, state in two["state"].items():
+        for name, value in state.items():
+            held = one["state"][place][name]
+            assert held is value or torch.equal(held, value)
+
+
+def test_what_torch_has_no_words_for_is_not_converted():
+    [p] = parameters([(3,)], torch.float32)
+    with pytest.raises(ValueError, match="bias_correction=False: torch's class has no such setting"):
+        optim.convert(optim.Adam([p], bias_correction=False).state_dict(), from_="thalweg", to="torch")
+    half = torch.nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
+    optimizer = optim.Adam([half], rounding="master")
+    run(optimizer, [[torch.ones_like(half)]])
+    with pytest.raises(ValueError, match="parameter 0 has a 'master'"):
+        optim.convert(optimizer.state_dict(), from_="thalweg", to="torch")
+    with pytest.raises(ValueError, match="from_='jax', to='torch': allowed are"):
+        optim.convert(optimizer.state_dict(), from_="jax", to="torch")
+    with pytest.raises(ValueError, match="is of no class that torch has, too"):
+        optim.convert(optim.Lion([p]).state_dict(), from_="thalweg", to="torch")

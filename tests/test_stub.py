@@ -15,13 +15,17 @@ from thalweg.storage import STORAGES
 STUB = Path(__file__).parent.parent / "src" / "thalweg" / "optim.pyi"
 HEAD = '''"""Written by tests/test_stub.py from the rules: what optim.py makes when it is imported."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from torch import Tensor
 {torchs}
 from torch.optim.optimizer import ParamsT
 
 from thalweg.face import Optimizer as Optimizer
+from thalweg.release import release_gradients as release_gradients
+
+def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]: ...
 '''
 
 

@@ -161,6 +161,22 @@ class Optimizer(torch.optim.Optimizer):
         self._stepper.step(params, gradients, groups, self.state, factor)
         return loss
 
+    def step_one(self, param: torch.Tensor, stepper: Stepper | None = None) -> Stepper:
+        """Step one parameter alone, by a stepper that was given back for it before, where there is one.
+
+        No closure, no hooks, no guard: for who steps parameters as their gradients arrive.
+        """
+        place = 0
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p is param:
+                    stepper = stepper if stepper and stepper.first == place else Stepper(self._engine, place)
+                    own = {param: self.state[param]} if param in self.state else self.state
+                    stepper.step([param], [param.grad], [(group, 1, self._recipe(group))], own)
+                    return stepper
+                place += 1
+        raise ValueError(f"a parameter of shape {tuple(param.shape)} is in no group of this optimizer")
+
     @property
     def _step_supports_amp_scaling(self) -> bool:
         """Where `fused` is asked for, a gradient scaler leaves unscaling to the step, as with torch's fused classes."""

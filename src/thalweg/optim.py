@@ -4,13 +4,16 @@ Constructors, defaults and checkpoints are torch's; each class's equations are i
 says element by element (LBFGS, Muon, Adafactor, ...) is torch's own, handed on: the same class, at torch's speed.
 """
 
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import torch
 from torch.optim import lr_scheduler, swa_utils
 
+from thalweg import checkpoints
 from thalweg.classes import optimizer
 from thalweg.face import Optimizer
+from thalweg.release import release_gradients
 from thalweg.rules.adabelief import adabelief
 from thalweg.rules.adadelta import adadelta
 from thalweg.rules.adagrad import adagrad
@@ -61,7 +64,9 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SparseAdam",
+    "convert",
     "lr_scheduler",
+    "release_gradients",
     "swa_utils",
 ]
 globals().update({name: getattr(torch.optim, name) for name in TORCHS if hasattr(torch.optim, name)})
@@ -72,6 +77,24 @@ def __getattr__(name: str) -> NoReturn:
     if name in TORCHS:
         raise AttributeError(f"thalweg.optim.{name} is torch's own, and torch {torch.__version__} does not have it")
     raise AttributeError(f"module 'thalweg.optim' has no attribute {name!r}")
+
+
+def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]:
+    """A checkpoint of torch's as one of ours, or of ours as one of torch's: a copy; there and back changes nothing.
+
+    The classes here load torch's checkpoints as they are, and torch's those of the same name here; this is for who wants
+    a file that holds exactly what the other side writes. `from_` and `to` are 'torch' and 'thalweg', or the reverse.
+    ValueError where torch has no such setting or state.
+
+    >>> import torch
+    >>> theirs = torch.optim.Adam([torch.zeros(2)]).state_dict()
+    >>> ours = convert(theirs, from_="torch", to="thalweg")
+    >>> ours["param_groups"][0]["bias_correction"], convert(ours, from_="thalweg", to="torch") == theirs
+    (True, True)
+    """
+    classes = [each for each in globals().values() if isinstance(each, type) and issubclass(each, Optimizer)]
+    shared = [each for each in classes if each is not Optimizer and hasattr(torch.optim, each.__name__)]
+    return checkpoints.convert(state_dict, from_, to, shared)
 
 
 # positional: torch's order of arguments

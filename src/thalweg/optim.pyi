@@ -1,6 +1,7 @@
 """Written by tests/test_stub.py from the rules: what optim.py makes when it is imported."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.optim import LBFGS as LBFGS
@@ -12,6 +13,9 @@ from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_
 from torch.optim.optimizer import ParamsT
 
 from thalweg.face import Optimizer as Optimizer
+from thalweg.release import release_gradients as release_gradients
+
+def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]: ...
 
 class ADOPT(Optimizer):
     def __init__(
