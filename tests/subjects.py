@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import papers
+import papers_matrix
 import papers_modern
 import torch
 
@@ -43,6 +44,8 @@ ORACLES: dict[str, Callable[..., papers.Run]] = {
     "adopt": papers_modern.adopt,
     "ademamix": papers_modern.ademamix,
     "lion": papers_modern.lion,
+    "lars": papers_matrix.lars,
+    "lamb": papers_matrix.lamb,
 }
 SWITCHES = ("nesterov", "amsgrad")  # chosen by the oracle's name, not its argument
 
@@ -74,6 +77,8 @@ VARIATIONS: dict[str, list[dict[str, Any]]] = {
     "adopt": [BETAS, {"clip": False}],
     "ademamix": [{"betas": (0.8, 0.95, 0.99), "eps": 1e-4}, {"alpha": 3.0, "t_warmup": 100.0}],
     "lion": [{"betas": (0.8, 0.95)}],
+    "lars": [{"momentum": 0.5, "eps": 0.1, "weight_decay": 0.3}],
+    "lamb": [BETAS, {"weight_decay": 0.3}],
 }
 STAGES: list[dict[str, Any]] = [
     {"weight_decay": 0.1},
@@ -124,7 +129,8 @@ def _all() -> list[Subject]:
     subjects = []
     for entry in CATALOGUE.values():
         for settings in [{}, *VARIATIONS.get(entry.name, []), *STAGES]:
-            if not (entry.name in DECAY_DEPARTS and settings.get("decoupled_weight_decay")):
+            refused = entry.name in DECAY_DEPARTS or (entry.rule and entry.rule.decay == "own")
+            if not (refused and settings.get("decoupled_weight_decay")):
                 subjects.append(Subject(entry, settings))
     return subjects
 

@@ -35,6 +35,8 @@ CLASSES: tuple[type[Optimizer], ...] = (
     optim.ADOPT,
     optim.AdEMAMix,
     optim.Lion,
+    optim.LARS,
+    optim.LAMB,
 )
 FOREIGN_RATES = (1e-5, 1e-1)
 

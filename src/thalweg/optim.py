@@ -27,6 +27,8 @@ from thalweg.rules.amsgrad import amsgrad
 from thalweg.rules.asgd import asgd
 from thalweg.rules.classical_momentum import classical_momentum
 from thalweg.rules.classical_nesterov import classical_nesterov
+from thalweg.rules.lamb import lamb
+from thalweg.rules.lars import lars
 from thalweg.rules.lion import lion
 from thalweg.rules.momentum import momentum
 from thalweg.rules.nadam import nadam
@@ -44,6 +46,8 @@ TORCHS = ("Adafactor", "LBFGS", "Muon", "swap_in_optimizer_params_and_state")
 __all__ = [
     "ADOPT",
     "ASGD",
+    "LAMB",
+    "LARS",
     "SGD",
     "AdEMAMix",
     "AdaBelief",
@@ -129,3 +133,5 @@ ADOPT = optimizer(adopt, name="ADOPT", positional="lr betas eps clip weight_deca
 AdEMAMix = optimizer(ademamix, name="AdEMAMix", positional="lr betas alpha t_warmup eps weight_decay")
 NAdamW = optimizer(nadamw, name="NAdamW", positional=_ADAM)
 QHAdam = optimizer(qhadam, name="QHAdam", positional="lr betas nus eps weight_decay")
+LAMB = optimizer(lamb, name="LAMB", positional=_ADAM)
+LARS = optimizer(lars, name="LARS", positional="lr momentum weight_decay trust_coefficient eps")
