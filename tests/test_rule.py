@@ -142,7 +142,8 @@ def test_a_wrong_per_step_is_refused(define, per_step, reason):
 FIELDS = [
     ({"torch_names": {"x": "exp_avg"}}, "'x' is no state; the states are m"),
     ({"initial": {"m": "start"}}, "'m' starts at 'start', which is no hyperparameter"),
-    ({"decay": "both"}, "decay is 'both'; allowed are 'coupled' and 'decoupled'"),
+    ({"decay": "both"}, "decay is 'both'; allowed are 'coupled', 'decoupled' and 'own'"),
+    ({"decay": "own"}, "decay='own' and weight_decay in per_step go together"),
 ]
 
 

@@ -80,6 +80,10 @@ class Optimizer(torch.optim.Optimizer):
         if settings["differentiable"]:
             raise ValueError("differentiable=True is not supported: no engine records its own steps for autograd")
         rule = self._rule(settings)
+        if rule.decay == "own" and settings["decoupled_weight_decay"]:
+            raise ValueError(
+                f"{type(self).__name__}: its weight decay is its own; decoupled_weight_decay must be False"
+            )
         if rule.check:
             rule.check(settings)
 
@@ -98,8 +102,11 @@ class Optimizer(torch.optim.Optimizer):
         )
         recipe = self._recipes.get(key)
         if recipe is None:
-            stages = tuple(stage for stage in STAGES if stage.used(group))
-            recipe = self._recipes[key] = Recipe(self._rule(group), stages)
+            rule = self._rule(group)
+            stages = tuple(
+                stage for stage in STAGES if stage.used(group) and not (rule.decay == "own" and stage.decays)
+            )
+            recipe = self._recipes[key] = Recipe(rule, stages)
         return recipe
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -314,7 +321,7 @@ def optimizer(
     shared |= {"weight_decay": rules[0].weight_decay, "decoupled_weight_decay": rules[0].decay == "decoupled"}
     every = {**settings, "weight_decay": shared["weight_decay"], **switches, **shared, **FLAGS, "engine": "auto"}
     every |= dict(defaults or {})
-    order = positional.split() or [*settings, "weight_decay"]
+    order = positional.split() or list(dict.fromkeys([*settings, "weight_decay"]))
     parameters = [Parameter("params", Parameter.POSITIONAL_OR_KEYWORD)]
     parameters += [Parameter(each, Parameter.POSITIONAL_OR_KEYWORD, default=every.pop(each)) for each in order]
     parameters += [Parameter(each, Parameter.KEYWORD_ONLY, default=value) for each, value in every.items()]

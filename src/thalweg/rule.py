@@ -31,7 +31,8 @@ class Rule:
     A state starts at 0, or at the hyperparameter that `initial` names for it.
 
     `when`: the settings that must be on for a class with several rules to choose this one.
-    `decay`: 'coupled' (weight_decay * p joins the gradient) or 'decoupled' (p shrinks by lr * weight_decay).
+    `decay`: 'coupled' (weight_decay * p joins the gradient), 'decoupled' (p shrinks by lr * weight_decay), or 'own':
+    `per_step` takes weight_decay, and no stage decays around the rule.
     `counts_steps`: False where checkpoints hold no step count; `per_step` may then only ask whether step is 1.
     `sparse`: True where a zero gradient changes nothing, so that a sparse gradient may be made dense.
 
@@ -58,14 +59,18 @@ class Rule:
     carried: Mapping[str, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.decay not in ("coupled", "decoupled"):
-            raise RuleError(f"rule {self.name!r}: decay is {self.decay!r}; allowed are 'coupled' and 'decoupled'")
+        if self.decay not in ("coupled", "decoupled", "own"):
+            raise RuleError(
+                f"rule {self.name!r}: decay is {self.decay!r}; allowed are 'coupled', 'decoupled' and 'own'"
+            )
         self._set("element", read(self.per_element))
         try:
             settings = {each.name: each for each in declared(self.per_step)}
         except ValueError as error:
             raise RuleError(f"rule {self.name!r}: {error}") from None
         self._set("hyperparameters", MappingProxyType(settings))
+        if ("weight_decay" in settings) != (self.decay == "own"):
+            raise RuleError(f"rule {self.name!r}: decay='own' and weight_decay in per_step go together")
         self._set("carried", MappingProxyType(self._read_carried()))
         self._set("torch_names", MappingProxyType({name: name for name in self.states} | dict(self.torch_names)))
         self._check_names()

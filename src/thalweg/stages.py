@@ -21,6 +21,7 @@ class Stage:
     used: Callable[[Mapping[str, Any]], bool]
     per_step: Callable[..., dict[str, float]]
     per_element: Callable[..., Any]
+    decays: bool = False
     element: Equations = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -60,12 +61,14 @@ STAGES = (
         lambda group: group["weight_decay"] != 0 and not group["decoupled_weight_decay"],
         lambda group: {"weight_decay": plain(group["weight_decay"])},
         add_decay,
+        decays=True,
     ),
     Stage(
         "decoupled_decay",
         lambda group: group["weight_decay"] != 0 and group["decoupled_weight_decay"],
         lambda group: {"keep": 1 - plain(group["lr"]) * plain(group["weight_decay"])},
         shrink,
+        decays=True,
     ),
 )
 
