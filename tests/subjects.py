@@ -40,7 +40,7 @@ ORACLES: dict[str, Callable[..., papers.Run]] = {
     "nadamw": partial(papers_modern.nadamw, ahead=0),  # AlgoPerf's form
     "qhadam": papers_modern.qhadam,
     "adabelief": papers_modern.adabelief,
-    "adan": partial(papers_modern.adan, no_prox=True),
+    "adan": papers_modern.adan,
     "adopt": papers_modern.adopt,
     "ademamix": papers_modern.ademamix,
     "lion": papers_modern.lion,
@@ -129,8 +129,8 @@ def _all() -> list[Subject]:
     subjects = []
     for entry in CATALOGUE.values():
         for settings in [{}, *VARIATIONS.get(entry.name, []), *STAGES]:
-            refused = entry.name in DECAY_DEPARTS or (entry.rule and entry.rule.decay == "own")
-            if not (refused and settings.get("decoupled_weight_decay")):
+            departs = entry.name in DECAY_DEPARTS or entry.rule.decay == "own"
+            if not (departs and settings.get("decoupled_weight_decay")):
                 subjects.append(Subject(entry, settings))
     return subjects
 

@@ -324,6 +324,11 @@ SLIPS = [
     ("Adan", {"betas": (0.9, 0.99, 1.0)}, "Invalid beta parameter at index 2: 1.0"),
     ("AdEMAMix", {"betas": (0.0, 0.9, 0.99), "t_warmup": 5}, "t_warmup=5 needs betas[0] > 0 and betas[2] > 0"),
     ("QHAdam", {"nus": (0.7, 1.5)}, "Invalid nu parameter at index 1: 1.5 (must be a number, 0 <= nus[1] <= 1)"),
+    (
+        "Adan",
+        {"decoupled_weight_decay": True},
+        "Adan: its weight decay is its own; decoupled_weight_decay must be False",
+    ),
     ("ADOPT", {"clip": 1.0}, "Invalid clip value: 1.0 (must be True or False)"),
 ]
 

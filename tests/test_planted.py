@@ -11,8 +11,8 @@ from subjects import Subject
 
 from test_oracle import TOLERANCE, distance_from_paper
 from thalweg.catalogue import CATALOGUE, Entry
-from thalweg.equations import RuleError
 from thalweg.classes import optimizer
+from thalweg.equations import RuleError
 from thalweg.rule import Rule
 
 
@@ -95,6 +95,7 @@ SETTINGS = {
     "momentum": [{"momentum": 0.9, "dampening": 0.3}],
     "adam": [{}, {"bias_correction": False}],
     "asgd": [{"lambd": 0.1, "t0": 10.0}],
+    "adan": [{"weight_decay": 0.3}],
     "qhadam": [{"nus": (0.4, 0.8)}],
     "adabelief": [{"eps": 1e-3}],
     "ademamix": [{}, {"t_warmup": 40.0}],

@@ -32,7 +32,7 @@ print(sum(module.span.stats.cache_hits.values()), sum(module.span.stats.cache_mi
 """
     assert [output(program, THALWEG_CACHE=str(tmp_path)) for _ in range(2)] == ["0 1\n", "1 0\n"]
     [file] = tmp_path.glob("*.py")
-    assert "m = _s0 * m + _s1 * g" in file.read_text()
+    assert "m = __s0 * m + __s1 * g" in file.read_text()
 
 
 def test_a_broken_kernel_file_is_made_again_and_a_closed_folder_is_no_obstacle(tmp_path):

@@ -178,7 +178,7 @@ def halves(p, g, m, *, a, b):
 
 def test_what_needs_no_tensor_is_worked_out_once_in_double_precision():
     program = Program([read(halves)])
-    assert program.lines == ["m = _s0 * m + _s1 * g * _s2", "p = p - _s3 * m - _s4"]
+    assert program.lines == ["m = __s0 * m + __s1 * g * __s2", "p = p - __s3 * m - __s4"]
     assert [program.explain(index) for index in range(5)] == ["1 - a / 2", "a / 2", "3", "b", "0.5 * (a / 2)"]
     assert program.row([{"a": 0.001, "b": 7.0}]) == (1 - 0.0005, 0.0005, 3, 7.0, 0.5 * 0.0005)
     assert program.written == ("p", "m")

@@ -68,7 +68,9 @@ def test_half_precision_rows_are_the_same_on_both_engines(rounding):
 def test_several_sparse_dimensions_scalars_complex_and_nothing(engine):
     """A gradient may be sparse in every dimension, complex, or empty; a second parameter may be dense."""
     full = torch.nn.Parameter(torch.ones(4, 3, dtype=torch.complex64))
-    full.grad = torch.sparse_coo_tensor([[0, 3, 3], [1, 2, 2]], torch.tensor([1.0, 2.0, 3.0], dtype=torch.complex64), (4, 3))
+    full.grad = torch.sparse_coo_tensor(
+        [[0, 3, 3], [1, 2, 2]], torch.tensor([1.0, 2.0, 3.0], dtype=torch.complex64), (4, 3)
+    )
     empty = torch.nn.Parameter(torch.ones(4, 3))
     empty.grad = torch.sparse_coo_tensor(torch.zeros(1, 0, dtype=torch.int64), torch.zeros(0, 3), (4, 3))
     dense = torch.nn.Parameter(torch.ones(2))

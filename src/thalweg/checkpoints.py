@@ -90,11 +90,13 @@ def convert(
     for group in state_dict["param_groups"]:
         extras = _extras(group, classes, from_)
         if from_ == "torch":
-            groups.append({**group, **{name: value for name, value in extras.items() if name not in group}})
+            groups.append({**group, **extras})
             continue
         for name, neutral in extras.items():
-            if name != "rounding" and group[name] != neutral:
-                raise ValueError(f"{name}={group[name]!r}: torch's class has no such setting; it can only be {neutral!r}")
+            if name not in ("rounding", *FLAGS) and group[name] != neutral:
+                raise ValueError(
+                    f"{name}={group[name]!r}: torch's class has no such setting; it can only be {neutral!r}"
+                )
         groups.append({name: value for name, value in group.items() if name not in extras})
     if to == "torch":
         for place, state in state_dict["state"].items():
@@ -111,10 +113,14 @@ def _extras(group: Mapping[str, Any], classes: Iterable[Any], from_: str) -> dic
     """The settings that only ours has, with their defaults, of the class whose group this is."""
     for cls in classes:
         torchs = getattr(torch.optim, cls.__name__)([torch.zeros(1)]).defaults
-        ours = cls([torch.zeros(1)]).defaults
-        known = torchs if from_ == "torch" else ours
-        if known.keys() <= group.keys() and not (ours.keys() - known.keys()) & group.keys():
-            extras = {name: value for name, value in ours.items() if name not in torchs and name not in FLAGS}
-            if from_ == "torch" or extras.keys() <= group.keys():
+        extras = {name: value for name, value in cls([torch.zeros(1)]).defaults.items() if name not in torchs}
+        own = extras.keys() - FLAGS.keys()
+        if torchs.keys() - FLAGS.keys() <= group.keys() and (from_ == "torch" or own <= group.keys()):
+            if not (group.keys() - extras.keys() - torchs.keys()) & _settings(classes):
                 return extras
     raise ValueError(f"a parameter group with the settings {', '.join(group)} is of no class that torch has, too")
+
+
+def _settings(classes: Iterable[Any]) -> set[str]:
+    """All settings of all classes: a key that is none of them is the user's own."""
+    return {name for cls in classes for name in cls._arguments.parameters if name != "params"}

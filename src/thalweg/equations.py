@@ -34,6 +34,8 @@ REFUSED = {
     ast.Subscript: "an index: an equation acts on one element",
     ast.Lambda: "a function inside an equation",
 }
+# What kernels call by name; all else of their own starts with two underscores.
+KERNELS_OWN = frozenset(["at", "at_bits", "by_chance", "carray", "math", "nearest", "number", "random_bits", "range", "tl", "widen"])
 OPERATORS = (
     ast.Add,
     ast.Sub,
@@ -119,8 +121,11 @@ class _Reader:
         return Equations(tensors[0], tensors[1], tuple(tensors[2:]), tuple(numbers), tuple(assignments), self.source)
 
     def check_name(self, node: ast.AST, name: str) -> None:
-        if name.startswith("_") or name in WORDS:
-            self.refuse(node, f"{name!r} cannot be a name here: it is a word, or starts with an underscore")
+        if name.startswith("_") or name in WORDS or name in KERNELS_OWN:
+            self.refuse(
+                node,
+                f"{name!r} cannot be a name here: it is a word, one of a kernel's own, or starts with an underscore",
+            )
 
     def depends(self, node: ast.expr) -> bool:
         """True where an expression holds a tensor, and not numbers alone."""
@@ -218,7 +223,7 @@ class _Reader:
 class Program:
     """Equations in a row, as lines of kernel code and the row of numbers they need.
 
-    `lines` use the last piece's tensor names, and `_s0`, `_s1`, ... for the numbers. `row(pieces)` works these numbers
+    `lines` use the last piece's tensor names, and `__s0`, `__s1`, ... for the numbers. `row(pieces)` works these numbers
     out, in double precision, from one dict of values a piece. `used` and `written`: the tensors that are read, stored.
     """
 
@@ -236,7 +241,7 @@ class Program:
         self.row = self._compile()
 
     def explain(self, index: int) -> str:
-        """The formula behind `_s<index>`, as the rule's author wrote it."""
+        """The formula behind `__s<index>`, as the rule's author wrote it."""
         return re.sub(r"\b_\d+_", "", self.formulas[index])
 
     def _add(self, index: int, piece: Equations) -> set[str]:
@@ -263,7 +268,7 @@ class Program:
         formula = ast.unparse(expression)
         if formula not in self.formulas:
             self.formulas.append(formula)
-        return f"_s{self.formulas.index(formula)}"
+        return f"__s{self.formulas.index(formula)}"
 
     def _compile(self) -> Callable[[Sequence[Mapping[str, float]]], tuple[float, ...]]:
         """The row as one function of the pieces' values: made once, called in every step."""

@@ -81,7 +81,9 @@ class Optimizer(torch.optim.Optimizer):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         rule = self._rule(settings)
         if rule.decay == "own" and settings["decoupled_weight_decay"]:
-            raise ValueError(f"decoupled_weight_decay=True: {rule.name} has a weight decay of its own; allowed is False")
+            raise ValueError(
+                f"decoupled_weight_decay=True: {rule.name} has a weight decay of its own; allowed is False"
+            )
         if rule.check:
             rule.check(settings)
 
@@ -188,7 +190,8 @@ class Optimizer(torch.optim.Optimizer):
         """Where a state has a first value of its own, it is there from the start, as in torch (Adagrad)."""
         for group in self.param_groups:
             rule = self._rule(group)
-            if rule.initial and "p" not in rule.initial.values():
+            # Not where it is the parameter's or the learning rate's: these may be changed before the first step.
+            if rule.initial and not {"p", "lr"} & {*rule.initial.values()}:
                 for p in group["params"]:
                     start(self.state[p], rule, storage_of(p.dtype, group["rounding"]), p, group)
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch.nn.utils import get_total_norm
 
-from thalweg.memory import is_shard
 from thalweg.hyperparameters import is_number, plain
+from thalweg.memory import is_shard
 
 Tensor = torch.Tensor
 

@@ -71,8 +71,9 @@ def check_apart(params: Sequence[Tensor]) -> None:
     spans = []
     for index, p in enumerate(params):
         if p.numel() and p.layout is torch.strided and p.device.type != "meta":
-            start, extent = p.data_ptr(), 1 + sum(
-                (size - 1) * stride for size, stride in zip(p.shape, p.stride(), strict=True)
+            start, extent = (
+                p.data_ptr(),
+                1 + sum((size - 1) * stride for size, stride in zip(p.shape, p.stride(), strict=True)),
             )
             spans.append((str(p.device), start, start + extent * p.element_size(), index))
             if extent < p.numel() or (not is_flat(p) and len(np.unique(_addresses(p))) < p.numel()):

@@ -302,7 +302,7 @@ class Adan(Optimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
-        decoupled_weight_decay: bool = True,
+        decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,
         rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
         foreach: bool | None = None,

@@ -85,6 +85,8 @@ class Rule:
         except ValueError as error:
             raise RuleError(f"rule {self.name!r}: {error}") from None
         self._set("hyperparameters", MappingProxyType(settings))
+        if ("weight_decay" in settings) != (self.decay == "own"):
+            raise RuleError(f"rule {self.name!r}: decay='own' and weight_decay in per_step go together")
         self._set("carried", MappingProxyType(self._read_carried()))
         self._set("matrices", MappingProxyType(dict(self.matrices)))
         held = [*self.states, *self.matrices]

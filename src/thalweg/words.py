@@ -49,6 +49,8 @@ def where(condition: Value, then: Value, otherwise: Value) -> Value:
     """`then` where the comparison holds, `otherwise` elsewhere. The comparison may be one of plain numbers."""
     if isinstance(condition, bool):
         return then if condition else otherwise
+    if not isinstance(then, torch.Tensor) and not isinstance(otherwise, torch.Tensor):
+        then = torch.tensor(then, dtype=torch.float64, device=condition.device)  # torch would round it to float32
     return torch.where(condition, then, otherwise)
 
 

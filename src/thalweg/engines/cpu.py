@@ -64,26 +64,26 @@ def at(typing_context, address):
 
 {halves}{words}
 @njit(**OPTIONS)
-def span(_first, _last, _chunks, _table, _rows):
+def span(__first, __last, __chunks, __table, __rows):
     """Chunks first..last: (tensor, first element, length, row). Table: the addresses of each tensor's {tensors}."""
-    for _c in range(_first, _last):
-        _t = _chunks[_c, 0]
-        _from = _chunks[_c, 1]
-        _n = _chunks[_c, 2]
-        _r = _chunks[_c, 3]
+    for __c in range(__first, __last):
+        __t = __chunks[__c, 0]
+        __from = __chunks[__c, 1]
+        __n = __chunks[__c, 2]
+        __r = __chunks[__c, 3]
 {numbers}
 {arrays}
-        for _i in range(_n):
+        for __i in range(__n):
 {loads}
 {body}
 {stores}
 
 
 @njit(parallel=True, **OPTIONS)
-def run(_bounds, _chunks, _table, _rows):
+def run(__bounds, __chunks, __table, __rows):
     """One share of the chunks for each thread."""
-    for _share in prange(len(_bounds) - 1):
-        span(_bounds[_share], _bounds[_share + 1], _chunks, _table, _rows)
+    for __share in prange(len(__bounds) - 1):
+        span(__bounds[__share], __bounds[__share + 1], __chunks, __table, __rows)
 '''
 
 
@@ -95,9 +95,9 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL) -> str:
     held = program.tensors
     form = halves.Form(dtype, storage, held) if storage is not FULL else None
     read = [name for name in held if name in program.used]
-    memory = {name: f"at(_table[_t, {index}] + _from * {size})" for index, name in enumerate(held)}
-    loads = {name: f"{name} = _{name}[_i]" for name in read}
-    stores = {name: f"_{name}[_i] = {name}" for name in program.written}
+    memory = {name: f"at(__table[__t, {index}] + __from * {size})" for index, name in enumerate(held)}
+    loads = {name: f"{name} = _{name}[__i]" for name in read}
+    stores = {name: f"_{name}[__i] = {name}" for name in program.written}
     if form:
         memory, loads, stores = form.memory(memory), form.loads(loads), form.stores(stores)
     return TEMPLATE.format(
@@ -109,8 +109,8 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL) -> str:
         fastmath=FASTMATH,
         tensors=", ".join([*held, *(form.columns if form else ())]),
         words=kernel.words(program, WORDS, "@njit(**OPTIONS)"),
-        numbers=kernel.numbers(program, "_rows[_r, {}]", 8) + (form.numbers(8) if form else ""),
-        arrays="\n".join(f"        _{name} = carray({place}, _n)" for name, place in memory.items()),
+        numbers=kernel.numbers(program, "__rows[__r, {}]", 8) + (form.numbers(8) if form else ""),
+        arrays="\n".join(f"        _{name} = carray({place}, __n)" for name, place in memory.items()),
         loads="\n".join(" " * 12 + line for line in loads.values()),
         body=kernel.body(program, 12),
         stores="\n".join(" " * 12 + line for line in stores.values()),

@@ -56,23 +56,23 @@ def update({arguments}):
 
 
 @triton.jit
-def chunk(_table, _chunks, _rows, BLOCK: tl.constexpr):
+def chunk(__table, __chunks, __rows, BLOCK: tl.constexpr):
     """One chunk: (tensor, first element, length, row). Table: the addresses of each tensor's {tensors}."""
-    _c = tl.program_id(0)
-    _t = tl.load(_chunks + _c * 4)
-    _skip = tl.load(_chunks + _c * 4 + 1)
-    _n = tl.load(_chunks + _c * 4 + 2)
-    _r = tl.load(_chunks + _c * 4 + 3)
-    _i = tl.arange(0, BLOCK)
+    __c = tl.program_id(0)
+    __t = tl.load(__chunks + __c * 4)
+    __skip = tl.load(__chunks + __c * 4 + 1)
+    __n = tl.load(__chunks + __c * 4 + 2)
+    __r = tl.load(__chunks + __c * 4 + 3)
+    __i = tl.arange(0, BLOCK)
 {numbers}
 {addresses}
-    if (_n == BLOCK) & ((({either}) & 15) == 0):
+    if (__n == BLOCK) & ((({either}) & 15) == 0):
 {full_pointers}
 {full_loads}
         {assign} = update({arguments})
 {full_stores}
     else:
-        _mask = _i < _n
+        __mask = __i < __n
 {pointers}
 {loads}
         {assign} = update({arguments})
@@ -96,20 +96,20 @@ def source(recipe: Recipe, dtype: str) -> str:
         dtype=dtype,
         tensors=", ".join(tensors),
         words=kernel.words(program, WORDS | {"sqrt": SQRT[dtype]}, "@triton.jit"),
-        arguments=", ".join([*tensors, *(f"_s{index}" for index in range(count))]),
+        arguments=", ".join([*tensors, *(f"__s{index}" for index in range(count))]),
         body=kernel.body(program, 4),
         results=", ".join(written),
         assign=", ".join(written),
-        numbers=kernel.numbers(program, f"tl.load(_rows + _r * {count} + {{}})", 4),
-        addresses=lines(4, tensors, f"_{{name}} = tl.load(_table + _t * {columns} + {{index}}) + _skip * {size}"),
+        numbers=kernel.numbers(program, f"tl.load(__rows + __r * {count} + {{}})", 4),
+        addresses=lines(4, tensors, f"_{{name}} = tl.load(__table + __t * {columns} + {{index}}) + __skip * {size}"),
         either=" | ".join(f"_{name}" for name in tensors),
         # The hint stands on the pointer after the cast: put before it, it is lost and each access moves 4 bytes.
-        full_pointers=lines(8, tensors, f"_at_{{name}} = tl.multiple_of(_{{name}}.to({pointer}), 16)"),
-        full_loads=lines(8, tensors, "{name} = tl.load(_at_{name} + _i)"),
-        full_stores=lines(8, written, "tl.store(_at_{name} + _i, {name})"),
-        pointers=lines(8, tensors, f"_at_{{name}} = _{{name}}.to({pointer})"),
-        loads=lines(8, tensors, "{name} = tl.load(_at_{name} + _i, mask=_mask, other=0.0)"),
-        stores=lines(8, written, "tl.store(_at_{name} + _i, {name}, mask=_mask)"),
+        full_pointers=lines(8, tensors, f"__at_{{name}} = tl.multiple_of(_{{name}}.to({pointer}), 16)"),
+        full_loads=lines(8, tensors, "{name} = tl.load(__at_{name} + __i)"),
+        full_stores=lines(8, written, "tl.store(__at_{name} + __i, {name})"),
+        pointers=lines(8, tensors, f"__at_{{name}} = _{{name}}.to({pointer})"),
+        loads=lines(8, tensors, "{name} = tl.load(__at_{name} + __i, mask=__mask, other=0.0)"),
+        stores=lines(8, written, "tl.store(__at_{name} + __i, {name}, mask=__mask)"),
     )
 
 
@@ -131,7 +131,7 @@ def compile_for(recipe: Recipe, dtype: torch.dtype, capability: int = 90) -> Any
     from triton.compiler import ASTSource, compile
 
     number = {"float32": "fp32", "float64": "fp64"}[kernel.DTYPES[dtype]]
-    signature = {"_table": "*i64", "_chunks": "*i64", "_rows": f"*{number}", "BLOCK": "constexpr"}
+    signature = {"__table": "*i64", "__chunks": "*i64", "__rows": f"*{number}", "BLOCK": "constexpr"}
     function = build(recipe, dtype, interpret=False).chunk
     text = ASTSource(function, signature, {"BLOCK": BLOCK})
     options = {"num_warps": WARPS, "enable_fp_fusion": True}

@@ -133,20 +133,20 @@ class Form:
 
     def memory(self, memory: Mapping[str, str]) -> dict[str, str]:
         """Where the arrays begin."""
-        own = {name: f"at_bits(_table[_t, {index}] + _from * 2)" for index, name in enumerate((self.p, self.g))}
+        own = {name: f"at_bits(__table[__t, {index}] + __from * 2)" for index, name in enumerate((self.p, self.g))}
         if self.storage.name == "kahan":
-            own["_kept"] = f"at_bits(_table[_t, {self.column}] + _from * 2)"
+            own["_kept"] = f"at_bits(__table[__t, {self.column}] + __from * 2)"
         if self.storage.name == "master":
-            own["_kept"] = f"at(_table[_t, {self.column}] + _from * 4)"
+            own["_kept"] = f"at(__table[__t, {self.column}] + __from * 4)"
         return {**memory, **own}
 
     def loads(self, loads: Mapping[str, str]) -> dict[str, str]:
         """Read an element; what is kept beside it counts only as long as it rounds to the parameter."""
-        own = {name: f"{name} = widen(_{name}[_i])" for name in (self.p, self.g) if name in loads}
+        own = {name: f"{name} = widen(_{name}[__i])" for name in (self.p, self.g) if name in loads}
         if self.p in own and self.storage.kept:
-            full = f"{own[self.p][len(self.p) + 3 :]} + widen(__kept[_i])" if self._kahan else "__kept[_i]"
-            own[self.p] += f"\n            _full = {full}"
-            own[self.p] += f"\n            {self.p} = _full if nearest(_full) == _{self.p}[_i] else {self.p}"
+            full = f"{own[self.p][len(self.p) + 3 :]} + widen(__kept[__i])" if self._kahan else "__kept[__i]"
+            own[self.p] += f"\n            __full = {full}"
+            own[self.p] += f"\n            {self.p} = __full if nearest(__full) == _{self.p}[__i] else {self.p}"
         return {**loads, **own}
 
     @property
@@ -157,22 +157,22 @@ class Form:
         """Write an element."""
         p = self.p
         if self.storage.name == "stochastic":
-            line = f"_{p}[_i] = by_chance({p}, random_bits(_place + _i, _low, _high))"
+            line = f"_{p}[__i] = by_chance({p}, random_bits(__place + __i, __low, __high))"
         else:
-            line = f"_{p}[_i] = nearest({p})"
+            line = f"_{p}[__i] = nearest({p})"
         if self._kahan:
-            line = f"_bits = nearest({p})\n            _{p}[_i] = _bits\n            _cut = {p} - widen(_bits)"
-            line += "\n            __kept[_i] = nearest(_cut if _cut - _cut == 0 else number(0.0))"
+            line = f"__bits = nearest({p})\n            _{p}[__i] = __bits\n            __cut = {p} - widen(__bits)"
+            line += "\n            __kept[__i] = nearest(__cut if __cut - __cut == 0 else number(0.0))"
         if self.storage.name == "master":
-            line += f"\n            __kept[_i] = {p}"
+            line += f"\n            __kept[__i] = {p}"
         return {**stores, p: line}
 
     def numbers(self, indent: int) -> str:
         """The keys of a tensor's random bits."""
         if self.storage.name != "stochastic":
             return ""
-        pad, keys = "\n" + " " * indent, f"_table[_t, {self.column + 1}]"
-        return f"{pad}_place = _table[_t, {self.column + 2}] + _from{pad}_low = {keys}{pad}_high = {keys} >> 32"
+        pad, keys = "\n" + " " * indent, f"__table[__t, {self.column + 1}]"
+        return f"{pad}__place = __table[__t, {self.column + 2}] + __from{pad}__low = {keys}{pad}__high = {keys} >> 32"
 
 
 @cache

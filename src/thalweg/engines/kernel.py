@@ -118,5 +118,5 @@ def numbers(program: Program, read: str, indent: int) -> str:
     """One line for each number of the row, with the formula it was worked out from. `read` has a {} for its place."""
     pad = " " * indent
     return "\n".join(
-        f"{pad}_s{index} = {read.format(index)}  # {program.explain(index)}" for index in range(len(program.formulas))
+        f"{pad}__s{index} = {read.format(index)}  # {program.explain(index)}" for index in range(len(program.formulas))
     )

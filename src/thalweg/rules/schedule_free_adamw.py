@@ -47,6 +47,7 @@ schedule_free_adamw = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"v": "exp_avg_sq"},
+    decay="own",
     departures="Bias correction and weights are those of the authors' code, which corrects the denominator; the paper "
     "scales eta_t by sqrt(1 - beta2^t). The parameter holds y while training; x = y + (1 - 1 / beta1) (z - y). Each "
     "parameter sums its own weights. The decay is the rule's own: it joins the step d_t, at y.",

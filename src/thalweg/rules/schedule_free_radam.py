@@ -55,6 +55,7 @@ schedule_free_radam = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"v": "exp_avg_sq"},
+    decay="own",
     departures="As in the authors' code: rectifies above 4. The parameter holds y while training; "
     "x = y + (1 - 1 / beta1) (z - y). Each parameter sums its own weights. The decay is the rule's own, at y.",
 )
