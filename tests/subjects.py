@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import papers
-import papers_matrix
 import papers_modern
 import torch
 
+import papers_matrix
 from thalweg.catalogue import CATALOGUE, Entry
 
 ORACLES: dict[str, Callable[..., papers.Run]] = {
@@ -138,6 +138,8 @@ def _all() -> list[Subject]:
 SUBJECTS = _all()
 PLAIN = [subject for subject in SUBJECTS if not subject.settings]
 EVERY_RULE_WITH_DECAY = [subject for subject in SUBJECTS if subject.settings in ({}, {"weight_decay": 0.1})]
+# Rules in which no element knows of another: a tensor may be split, and a NaN stays where it is.
+ELEMENTWISE = [subject for subject in PLAIN if subject.entry.rule.per_tensor is None]
 # Each setting compiles a kernel. The stages are the same text around every rule, so three rules carry them all.
 FOR_KERNELS = [
     subject for subject in SUBJECTS if subject.settings not in STAGES or subject.entry.name in ("sgd", "adam", "radam")

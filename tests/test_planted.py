@@ -43,7 +43,7 @@ class Change(ast.NodeTransformer):
 
 def mutants(rule: Rule, folder):
     """The rule's file again and again, each time with one constant or operator of its own equations changed."""
-    for function in (rule.per_step, rule.per_element):
+    for function in filter(None, (rule.per_step, rule.per_tensor, rule.per_element)):
         module = inspect.getmodule(function)
         if not hasattr(module, rule.name):  # Adam's equations, shared by AMSGrad and AdamW: tried with Adam
             continue
@@ -99,6 +99,8 @@ SETTINGS = {
     "qhadam": [{"nus": (0.4, 0.8)}],
     "adabelief": [{"eps": 1e-3}],
     "ademamix": [{}, {"t_warmup": 40.0}],
+    "lars": [{"weight_decay": 0.3, "eps": 0.1}],
+    "lamb": [{"weight_decay": 0.3, "eps": 1e-2}],
 }
 # A change that makes no difference to any step is no fault.
 FIRST = "steps are whole: 1.5 stands for any number between the first and the second"

@@ -60,7 +60,6 @@ lamb = Rule(
     measures=("trust",),
     torch_names={"m": "exp_avg", "v": "exp_avg_sq"},
     decay="own",
-    departures="phi(z) = z, no bounds on the ratio; bias-corrected, as from the paper's third version on. Every tensor is "
-    "scaled: keep biases and norms in a group of AdamW where they are not to be. The decay is the rule's own, inside "
-    "the norm.",
+    departures="phi(z) = z, no bounds on the ratio; bias-corrected, as from the paper's third version on. Biases are "
+    "scaled as any tensor is: step them with AdamW where they are not to be. The decay is the rule's own, inside the norm.",
 )
