@@ -61,5 +61,5 @@ lamb = Rule(
     torch_names={"m": "exp_avg", "v": "exp_avg_sq"},
     decay="own",
     departures="phi(z) = z, no bounds on the ratio; bias-corrected, as from the paper's third version on. Biases are "
-    "scaled as any tensor is: step them with AdamW where they are not to be. The decay is the rule's own, inside the norm.",
+    "scaled as any tensor is: step them with AdamW where they are not to be. The decay is the rule's own, in the norm.",
 )

@@ -52,6 +52,6 @@ lars = Rule(
     torch_names={"b": "momentum_buffer"},
     decay="own",
     departures="eta stands outside the momentum, as in torch's SGD; the paper has it inside, which differs only where "
-    "eta changes. eps, 0 by default, is of later code. Biases are scaled as any tensor is: step them with SGD where they "
-    "are not to be. The decay is the rule's own, inside the ratio.",
+    "eta changes. eps, 0 by default, is of later code. Biases are scaled as any tensor is: step them with SGD where "
+    "they are not to be. The decay is the rule's own, inside the ratio.",
 )
