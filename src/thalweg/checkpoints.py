@@ -116,7 +116,8 @@ def _extras(group: Mapping[str, Any], classes: Iterable[Any], from_: str) -> dic
         extras = {name: value for name, value in cls([torch.zeros(1)]).defaults.items() if name not in torchs}
         own = extras.keys() - FLAGS.keys()
         if torchs.keys() - FLAGS.keys() <= group.keys() and (from_ == "torch" or own <= group.keys()):
-            if not (group.keys() - extras.keys() - torchs.keys()) & _settings(classes):
+            known = torchs.keys() | (FLAGS if from_ == "torch" else extras).keys()
+            if not (group.keys() - known) & _settings(classes):
                 return extras
     raise ValueError(f"a parameter group with the settings {', '.join(group)} is of no class that torch has, too")
 

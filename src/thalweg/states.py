@@ -1,4 +1,4 @@
-"""What an optimizer keeps for a parameter: made when it is missing, brought in line with the parameter when it moved."""
+"""What an optimizer keeps for a parameter: made where it is missing, brought in line where the parameter has moved."""
 
 from __future__ import annotations
 
