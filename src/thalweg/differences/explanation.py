@@ -31,8 +31,10 @@ class Finding:
 
     @property
     def differs(self) -> bool:
-        """Both answer, and not alike."""
-        return None not in (self.first, self.second) and self.first != self.second
+        """Both answer, and have no answer in common: 'this = that' is told where the probe cannot part the two."""
+        if self.first is None or self.second is None:
+            return False
+        return not set(self.first.split(" = ")) & set(self.second.split(" = "))
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Explanation:
 
     names: tuple[str, str]
     shared: dict[str, Any]
+    unlike: dict[str, tuple[Any, Any]]  # settings that both have and that each runs with a value of its own
     defaults_that_differ: dict[str, tuple[Any, Any]]
     only: tuple[dict[str, Any], dict[str, Any]]
     synonyms: tuple[tuple[str, str], ...]
@@ -59,7 +62,7 @@ class Explanation:
         for each in self.findings:
             if each.differs:
                 lines += [f"* {each.probe}", f"    A  {each.first}", f"    B  {each.second}"]
-            elif each.first == each.second:
+            elif None not in (each.first, each.second):
                 lines.append(f"  {each.probe}: {each.first}")
             else:
                 side, word = ("A", each.first) if each.second is None else ("B", each.second)
@@ -69,8 +72,11 @@ class Explanation:
 
     def _settings(self) -> list[str]:
         lines = ["both run with  " + (_listed(self.shared) or "nothing in common")]
+        for name, (first, second) in self.unlike.items():
+            lines.append(f"each runs with its own {name}: {first!r} in A, {second!r} in B")
         for name, (first, second) in self.defaults_that_differ.items():
-            lines.append(f"default of {name}: {first!r} in A, {second!r} in B")
+            if name not in self.unlike:
+                lines.append(f"default of {name}: {first!r} in A, {second!r} in B")
         for side, names in zip("AB", self.only, strict=True):
             if names:
                 lines.append(f"only {side} has  {_listed(names)}")
@@ -111,14 +117,16 @@ def explain_difference(
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise DifferenceError(f"steps: got {steps!r}; must be a whole number of at least 1")
     a, b = find("first", first), find("second", second)
-    shared = _settle(a, b, settings)
+    _settle(a, b, settings)
     for one in (a, b):
         measure_precision(one)
     parted, apart = _compare_paths(a, b, steps)
     names = (_without_switches(a), _without_switches(b))
+    common = {name: (a.value(name), b.value(name)) for name in names[0] if name in names[1]}
     return Explanation(
         names=(a.name, b.name),
-        shared=shared,
+        shared={name: pair[0] for name, pair in common.items() if _same(*pair)},
+        unlike={name: pair for name, pair in common.items() if not _same(*pair)},
         defaults_that_differ={
             name: (a.defaults[name], b.defaults[name])
             for name in names[0]
@@ -140,8 +148,8 @@ def _without_switches(one: Contender) -> list[str]:
     return [name for name in one.defaults if name not in SWITCHES]
 
 
-def _settle(a: Contender, b: Contender, given: dict[str, Any]) -> dict[str, Any]:
-    """Give both the same settings where names and kinds agree; returns those."""
+def _settle(a: Contender, b: Contender, given: dict[str, Any]) -> None:
+    """Give both the same settings where names and kinds agree."""
     unknown = [name for name in given if not (a.has(name) or b.has(name))]
     if unknown:
         known = sorted({*a.defaults, *b.defaults})
@@ -162,7 +170,6 @@ def _settle(a: Contender, b: Contender, given: dict[str, Any]) -> dict[str, Any]
         if missing:
             raise DifferenceError(f"{one.name}: {missing[0]} has no default; give it a value")
     a.rated = b.rated = all(isinstance(one.value("lr"), (int, float)) for one in (a, b))
-    return {name: value for name, value in a.settings.items() if name in b.settings and _same(value, b.settings[name])}
 
 
 def _common(first: Any, second: Any) -> Any:
@@ -179,7 +186,7 @@ def _common(first: Any, second: Any) -> Any:
 
 
 def _same(first: Any, second: Any) -> bool:
-    return type(first) is type(second) and bool(first == second)
+    return isinstance(first, bool) == isinstance(second, bool) and bool(first == second)
 
 
 def _synonyms(a: Contender, b: Contender) -> tuple[tuple[str, str], ...]:
