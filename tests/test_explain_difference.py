@@ -50,6 +50,8 @@ class Planted(torch.optim.Optimizer):
                     update = m / unbias1 / ((v / unbias2).sqrt() + eps)
                 if has("linear"):
                     update = m
+                if has("noise"):
+                    update = update + torch.randn_like(p)
                 if has("lr inside"):
                     update = state["b"] = 0.5 * state.get("b", 0.0) + lr * update
                 else:
@@ -115,10 +117,13 @@ def test_probes_stay_silent_about_what_was_not_planted():
     [
         (torch.optim.Adam, thalweg.optim.AdamW, "weight_decay", "decay decoupled, by lr * weight_decay"),
         (torch.optim.SGD, thalweg.optim.ClassicalMomentum, "change of lr", "lr inside the buffer"),
+        (torch.optim.SGD, torch.optim.ASGD, "change of lr", "lr acts one step late"),
+        (torch.optim.SGD, torch.optim.Rprop, "change of lr", "lr without effect"),
         (torch.optim.Adam, "thalweg.optim.Adam(bias_correction=False)", "bias correction", "no bias correction"),
         (torch.optim.Adam, torch.optim.RAdam, "size of the gradient", "proportional to the gradient up to step 5"),
         (torch.optim.RAdam, "thalweg.optim.RAdam(rectify_above=4.0)", "size of the gradient", "up to step 4"),
-        ("thalweg.optim.SGD(nesterov=True, momentum=0.9)", "torch.optim.SGD(momentum=0.9)", "momentum", "heavy ball"),
+        ("torch.optim.SGD(nesterov=True, momentum=0.9)", "thalweg.optim.SGD(momentum=0.9)", "momentum", "heavy ball"),
+        ("thalweg.optim.SGD(momentum=0.9)", "torch.optim.SGD(nesterov=True, momentum=0.9)", "momentum", "Nesterov"),
         (
             torch.optim.Adagrad,
             "thalweg.optim:Adagrad(initial_accumulator_value=0.1)",
@@ -137,6 +142,43 @@ def test_no_difference(name):
     found = explain_difference(f"torch.optim.{name}", f"thalweg.optim.{name}")
     assert (found.parted, found.differences) == (None, ())
     assert "no difference in 100 steps" in str(found) and "No probe tells them apart." in str(found)
+    assert "engine='reference'" in str(found)
+
+
+def test_what_draws_numbers_draws_the_same():
+    assert explain_difference(planted("noise"), planted("noise"), steps=3).parted is None
+
+
+def test_rounding_is_no_parting():
+    """A path in float32 is held to float32, whichever of the two takes it."""
+    found = explain_difference(planted(), planted("float32"))
+    assert found.parted is None and [each.probe for each in found.differences] == ["arithmetic"]
+    assert explain_difference(planted("float32"), planted()).parted is None
+
+
+def test_what_must_be_told_to_train_is_told():
+    class Told(Planted):
+        trains = False
+
+        def train(self):
+            self.trains = True
+
+        def step(self):
+            assert self.trains
+            super().step()
+
+    assert explain_difference(planted(), Told).parted is None
+
+
+def test_a_class_that_chooses_its_own_lr_is_left_to_it():
+    class Own(Planted):
+        def __init__(self, params, lr=None, **settings):
+            assert lr is None
+            super().__init__(params, 1e-3, **settings)
+
+    found = explain_difference(planted(), Own, steps=3)
+    assert [each for each in found.findings if "refused" in f"{each.first}{each.second}"] == []
+    assert {each.probe: each.first for each in found.findings}["first step at |g| = 1"] == "0.001"
 
 
 def test_the_path_tells_where_and_how_far():
