@@ -35,7 +35,9 @@ REFUSED = {
     ast.Lambda: "a function inside an equation",
 }
 # What kernels call by name; all else of their own starts with two underscores.
-KERNELS_OWN = frozenset(["at", "at_bits", "by_chance", "carray", "math", "nearest", "number", "random_bits", "range", "tl", "widen"])
+KERNELS_OWN = frozenset(
+    ["at", "at_bits", "by_chance", "carray", "math", "nearest", "number", "random_bits", "range", "tl", "widen"]
+)
 OPERATORS = (
     ast.Add,
     ast.Sub,

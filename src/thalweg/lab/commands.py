@@ -84,6 +84,21 @@ def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`."
     show_rule(entry)
 
 
+@app.command("explain-difference")
+def explain(
+    first: Annotated[str, typer.Argument(help="torch.optim.RMSprop, or 'torch.optim.SGD(momentum=0.9)'.")],
+    second: Annotated[str, typer.Argument(help="timm.optim:RMSpropTF, or any other torch.optim.Optimizer class.")],
+    steps: Annotated[int, typer.Option(help="How far to follow the two.")] = 100,
+) -> None:
+    """Why do two optimizers of one name give different results? Run both, and tell what they do differently."""
+    from thalweg.differences import DifferenceError, explain_difference
+
+    try:
+        print(explain_difference(first, second, steps=steps))
+    except DifferenceError as error:
+        _refuse(error)
+
+
 def _refuse(error: ValueError) -> None:
     typer.echo("thalweg: " + " ".join(str(error).split()), err=True)
     raise typer.Exit(2) from None
