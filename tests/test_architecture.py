@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "thalweg"
 ORDER = [
     *("words", "equations", "hyperparameters", "rule", "rules", "stages", "recipe", "plan", "engines"),
-    *("optimizer", "optim", "catalogue", "lab", "cli"),
+    *("optimizer", "optim", "catalogue", "conformance", "lab", "cli"),
 ]
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -7,13 +7,19 @@ from thalweg.optimizer import optimizer
 from thalweg.rule import Rule, RuleError
 
 if TYPE_CHECKING:
+    from thalweg.conformance.run import conform
     from thalweg.lab.compare import Comparison, compare
     from thalweg.lab.task import Task
 
 __version__ = "0.1.0"
-__all__ = ["Comparison", "Rule", "RuleError", "Task", "compare", "optim", "optimizer"]
+__all__ = ["Comparison", "Rule", "RuleError", "Task", "compare", "conform", "optim", "optimizer"]
 
-_LAZY = {"Comparison": "thalweg.lab.compare", "compare": "thalweg.lab.compare", "Task": "thalweg.lab.task"}
+_LAZY = {
+    "Comparison": "thalweg.lab.compare",
+    "compare": "thalweg.lab.compare",
+    "Task": "thalweg.lab.task",
+    "conform": "thalweg.conformance.run",
+}
 
 
 def __getattr__(name: str) -> Any:
