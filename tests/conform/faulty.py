@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 import random
+import signal
+import time
 from typing import Any
 
 import torch
@@ -526,3 +529,29 @@ FAULTS: dict[str, tuple[type, dict[str, Any]]] = {
     "a_step_skipped_by_a_scaler": (BelievesScaler, {}),
     "scaled_gradients": (BelievesScaler, {}),
 }
+
+
+class Crashing(Right):
+    """Ends the process at a parameter without elements, as bad native code may."""
+
+    def update(self, p, g, group):
+        if not p.numel():
+            os.kill(os.getpid(), signal.SIGSEGV)
+        print("stepping", flush=True)  # what it prints must not come between the outcomes
+        super().update(p, g, group)
+
+
+class Hanging(Right):
+    """Never ends at a parameter without elements."""
+
+    def update(self, p, g, group):
+        while not p.numel():
+            time.sleep(1)
+        super().update(p, g, group)
+
+
+class Dying(Right):
+    """Ends the process in every step."""
+
+    def update(self, p, g, group):
+        os._exit(3)

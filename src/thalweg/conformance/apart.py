@@ -13,6 +13,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
+import torch
+
 from thalweg.conformance.report import BREAKS, NOT_APPLICABLE, Outcome
 from thalweg.conformance.subject import words
 
@@ -116,6 +118,10 @@ def serve() -> None:
     from thalweg.conformance.run import outcomes
     from thalweg.conformance.typed import find
 
+    # What torch imports in the very first step of a process (seconds, on a busy machine) is no law's doing.
+    p = torch.nn.Parameter(torch.zeros(1))
+    p.grad = torch.zeros(1)
+    torch.optim.SGD([p]).step()
     print("ready", file=out)
     for outcome in outcomes(find(name), settings, jobs):
         print(json.dumps(vars(outcome)), file=out)

@@ -104,6 +104,8 @@ def conform(
     if listing:
         return show_laws(LAWS)
     try:
+        if out and not out.parent.is_dir():
+            raise ValueError(f"json: no folder {out.parent}")
         with watch_laws() as progress:
             report = run.try_laws(
                 optimizer,
