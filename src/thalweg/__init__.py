@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    *("Comparison", "Rule", "RuleError", "Task", "compare", "conform", "explain_difference", "optim", "optimizer"),
+    "Comparison",
+    "Rule",
+    "RuleError",
+    "Task",
+    "compare",
+    "conform",
+    "explain_difference",
+    "optim",
+    "optimizer",
 ]
 
 _LAZY = {

@@ -56,7 +56,8 @@ def _first(rule: Rule, letter: str, dtype: torch.dtype, p: Tensor, group: Mappin
     if source == "p":
         return p.detach().to(dtype, copy=True, memory_format=torch.preserve_format)
     if source is not None and group["differentiable"]:
-        return torch.ones_like(p, dtype=dtype).detach() * group[source]  # autograd may follow it
+        followed: Tensor = torch.ones_like(p, dtype=dtype).detach() * group[source]  # by autograd
+        return followed
     first = 0.0 if source is None else float(group[source])
     return torch.full_like(p, complex(first, first) if p.is_complex() else first, dtype=dtype).detach()
 
