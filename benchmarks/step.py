@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import report
 
 if TYPE_CHECKING:
-    from interleave import Pace
     from peers import Start
+
+    from interleave import Pace
     from thalweg.catalogue import Entry
 
 SHAPES = ("small", "tensors", "large")
@@ -78,8 +79,9 @@ def pace_of(shape: str, quick: bool) -> Pace:
 
 def measure_step(shape: str, entry: Entry, start: Start, quick: bool) -> dict[str, Any]:
     """One rule on one shape, everybody in turn."""
-    from interleave import compared, interleave, stopwatch
     from peers import builders, bytes_per_parameter, disagreement, stream
+
+    from interleave import compared, interleave, stopwatch
 
     states = len(entry.rule.states) if entry.rule else 0
     found = builders(entry)
@@ -108,8 +110,9 @@ def measure_step(shape: str, entry: Entry, start: Start, quick: bool) -> dict[st
 
 def too_large(entry: Entry, start: Start) -> str | None:
     """Why a rule cannot be measured here: each subject has its own tensors, foreach temporaries as well."""
-    from machine import available_memory
     from peers import builders
+
+    from machine import available_memory
 
     states = len(entry.rule.states) if entry.rule else 0
     needed = ((len(builders(entry)) + 1) * (2 + states) + 3 - 2 * len(start.held)) * 4 * start.numel

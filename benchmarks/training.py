@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from peers import builders
 from torch import nn
 
 from interleave import Pace, Turn, compared, interleave, summary
-from peers import builders
 from thalweg.catalogue import CATALOGUE
 
 LAYERS, WIDTH, BATCH, CLASSES = 40, 64, 32, 10

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import papers
+import papers_matrix
 import pytest
 import torch
-
-import papers_matrix
 
 STEPS = 60
 # As in test_oracle.py: a step errs by a few units in the last place, and the errors of all steps add up.

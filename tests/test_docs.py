@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,7 +35,7 @@ def test_the_kernel_in_the_docs_is_the_kernel():
     from thalweg.recipe import Recipe
 
     [block] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how_it_works.md").read_text(), re.DOTALL)
-    kernel = cpu.source(Recipe(CATALOGUE["adam"].rule, ()), "float32").splitlines()
+    kernel = cpu.source(Recipe(CATALOGUE["adam"].rule, ()), torch.float32).splitlines()
     shown = [line for line in block.splitlines() if line.strip() != "..."]
     assert shown and [line for line in shown if line not in kernel] == []
 

@@ -33,8 +33,8 @@ def spacing(p):
 @each_dtype
 @pytest.mark.parametrize(("name", "more", "rounding"), CASES, ids=str)
 def test_both_engines_write_the_same_numbers(name, more, rounding, dtype):
-    """A contracted product may differ in the last float32 bit, and so, rarely, a rounding: no more than one spacing, in no
-    more than one element of a thousand."""
+    """A contracted product may differ in the last float32 bit, and so, rarely, a rounding: no more than one spacing, in
+    no more than one element of a thousand."""
     outcome = []
     for engine in ("reference", "cpu"):
         params = halves(dtype)
@@ -65,8 +65,8 @@ def test_resuming_changes_no_bit(rounding, dtype):
 @each_way
 @pytest.mark.parametrize("engine", ["reference", "cpu"])
 def test_a_weight_of_one_moves_by_steps_far_below_its_spacing(dtype, rounding, engine):
-    """1,000 weights of 1.0, lr 1e-3, gradient 1, 100 steps: 0.9 is due. A bfloat16 1.0 stays where it is when rounded to
-    the nearest, and a float16 one takes whole spacings."""
+    """1,000 weights of 1.0, lr 1e-3, gradient 1, 100 steps: 0.9 is due. A bfloat16 1.0 stays where it is when rounded
+    to the nearest, and a float16 one takes whole spacings."""
     p = torch.nn.Parameter(torch.ones(1000, dtype=dtype))
     run(optim.SGD([p], lr=1e-3, rounding=rounding, engine=engine), [[torch.ones_like(p)]] * 100)
     if rounding != "nearest":

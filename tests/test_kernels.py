@@ -149,6 +149,6 @@ def per_element(p, g, *, lr):
 def test_the_adam_loop_is_one_pass():
     """Each array is read once and each result written once in the loop's text."""
     text = cpu.source(Recipe(optim.Adam.rules[0], ()), torch.float32)
-    loop = text[text.index("for _i in") : text.index("@njit(parallel")]
-    assert re.findall(r"(\w+) = _\w+\[_i\]", loop) == ["p", "g", "m", "v"]
-    assert re.findall(r"_(\w+)\[_i\] = ", loop) == ["p", "m", "v"]
+    loop = text[text.index("for __i in") : text.index("@njit(parallel")]
+    assert re.findall(r"(\w+) = _\w+\[__i\]", loop) == ["p", "g", "m", "v"]
+    assert re.findall(r"_(\w+)\[__i\] = ", loop) == ["p", "m", "v"]

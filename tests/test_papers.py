@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import papers_matrix as matrix
 import papers_modern as modern
 import pytest
-
-import papers_matrix as matrix
 from peers import CURVATURES, ROWS, STARTS, gradient, gradients
 
 STEPS = 20

@@ -29,11 +29,10 @@ asserts the difference, so that the claim is tested. The verdicts:
 from typing import Any
 
 import numpy as np
+import papers_matrix as matrix
 import papers_modern as modern
 import pytest
 import torch
-
-import papers_matrix as matrix
 from peers import DIFFERENT, ROWS, TOLERANCE, Case, curvature, distance, own_walk, peer_walk
 
 ADAM = {"lr": 0.03, "betas": (0.8, 0.95), "eps": 1e-3}

@@ -7,13 +7,31 @@ from thalweg.classes import optimizer
 from thalweg.rule import Rule, RuleError
 
 if TYPE_CHECKING:
+    from thalweg.conformance.run import conform
+    from thalweg.differences import explain_difference
     from thalweg.lab.compare import Comparison, compare
     from thalweg.lab.task import Task
 
 __version__ = "0.1.0"
-__all__ = ["Comparison", "Rule", "RuleError", "Task", "compare", "optim", "optimizer"]
+__all__ = [
+    "Comparison",
+    "Rule",
+    "RuleError",
+    "Task",
+    "compare",
+    "conform",
+    "explain_difference",
+    "optim",
+    "optimizer",
+]
 
-_LAZY = {"Comparison": "thalweg.lab.compare", "compare": "thalweg.lab.compare", "Task": "thalweg.lab.task"}
+_LAZY = {
+    "Comparison": "thalweg.lab.compare",
+    "Task": "thalweg.lab.task",
+    "compare": "thalweg.lab.compare",
+    "conform": "thalweg.conformance.run",
+    "explain_difference": "thalweg.differences",
+}
 
 
 def __getattr__(name: str) -> Any:

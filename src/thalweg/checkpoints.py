@@ -82,7 +82,8 @@ def convert(
     """A checkpoint of a torch class as one of the class of the same name in `classes`, or the other way; a copy.
 
     States are the same in both, so it is about settings: those that torch lacks are added at their neutral values, and
-    taken out on the way back. Either way and back gives the same checkpoint. ValueError where torch has no words for it.
+    taken out on the way back. Either way and back gives the same checkpoint. ValueError where torch has no words for
+    one.
     """
     if {from_, to} != {"torch", "thalweg"}:
         raise ValueError(f"from_={from_!r}, to={to!r}: allowed are 'torch' and 'thalweg', in either order")
@@ -116,7 +117,8 @@ def _extras(group: Mapping[str, Any], classes: Iterable[Any], from_: str) -> dic
         extras = {name: value for name, value in cls([torch.zeros(1)]).defaults.items() if name not in torchs}
         own = extras.keys() - FLAGS.keys()
         if torchs.keys() - FLAGS.keys() <= group.keys() and (from_ == "torch" or own <= group.keys()):
-            if not (group.keys() - extras.keys() - torchs.keys()) & _settings(classes):
+            known = torchs.keys() | (FLAGS if from_ == "torch" else extras).keys()
+            if not (group.keys() - known) & _settings(classes):
                 return extras
     raise ValueError(f"a parameter group with the settings {', '.join(group)} is of no class that torch has, too")
 

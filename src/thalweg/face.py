@@ -29,10 +29,10 @@ class Optimizer(torch.optim.Optimizer):
     """What every class of `thalweg.optim` is; made by `thalweg.optimizer(rule)`.
 
     A drop-in for the torch class of the same name: groups, closures, hooks, schedulers and checkpoints are torch's.
-    On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else, and `rounding`, which
-    says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`). And for the optimizer: `clip_norm` and
-    `on_nonfinite` (`thalweg.guard`; `optimizer.guard` has the counters), and `engine` ('auto', 'reference', 'cpu' or
-    'cuda'), which says what steps it.
+    On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else, and `rounding`,
+    which says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`). And for the optimizer:
+    `clip_norm` and `on_nonfinite` (`thalweg.guard`; `optimizer.guard` has the counters), and `engine` ('auto',
+    'reference', 'cpu' or 'cuda'), which says what steps it.
     """
 
     rules: ClassVar[tuple[Rule, ...]] = ()
@@ -151,14 +151,15 @@ class Optimizer(torch.optim.Optimizer):
                 loss = closure()
         params = [p for group in self.param_groups for p in group["params"]]
         gradients = [p.grad for p in params]
-        factor: float | None = 1.0
+        factor = 1.0
         handed = self.__dict__.get("grad_scale")  # by a gradient scaler
         scaled = handed is not None or self.guard.clip_norm is not None
         if scaled or not self.guard.idle or "found_inf" in self.__dict__:
             scales = [float(group["gradient_scale"]) for group in self.param_groups for _ in group["params"]]
-            factor = self.guard.look(gradients, scales, handed, self.__dict__.get("found_inf"))
-            if factor is None:
+            found = self.guard.look(gradients, scales, handed, self.__dict__.get("found_inf"))
+            if found is None:
                 return loss
+            factor = found
         groups = [(group, len(group["params"]), self._recipe(group, scaled)) for group in self.param_groups]
         self._stepper.step(params, gradients, groups, self.state, factor)
         return loss
@@ -207,7 +208,8 @@ class Optimizer(torch.optim.Optimizer):
         Raises ValueError or RuntimeError, with the parameter, where the checkpoint is of another model; nothing is
         taken over then.
         """
-        before, taken = self.param_groups, {}
+        before = self.param_groups
+        taken: dict[str, Any] = {}
 
         def look(_: torch.optim.Optimizer, given: StateDict) -> StateDict:
             given = checkpoints.matched(given, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,8 @@ def shard_offset(tensor: Tensor) -> int:
         return 0
     from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-    _, starts = compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)
+    shard: Any = tensor
+    _, starts = compute_local_shape_and_global_offset(shard.shape, shard.device_mesh, shard.placements)
     return int(starts[0]) * (tensor.numel() // max(tensor.shape[0], 1)) if starts else 0
 
 

@@ -86,8 +86,9 @@ def __getattr__(name: str) -> NoReturn:
 def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]:
     """A checkpoint of torch's as one of ours, or of ours as one of torch's: a copy; there and back changes nothing.
 
-    The classes here load torch's checkpoints as they are, and torch's those of the same name here; this is for who wants
-    a file that holds exactly what the other side writes. `from_` and `to` are 'torch' and 'thalweg', or the reverse.
+    The classes here load torch's checkpoints as they are, and torch's those of the same name here; this is for who
+    wants a file that holds exactly what the other side writes. `from_` and `to` are 'torch' and 'thalweg', or the
+    reverse.
     ValueError where torch has no such setting or state.
 
     >>> import torch

@@ -206,7 +206,7 @@ class Plan:
 
     def numbers(self, index: int) -> tuple[dict[str, Any], ...]:
         """The numbers of one tensor: one dict for each piece of the recipe."""
-        return self.rows[self.row_of[index]]
+        return self.rows[int(self.row_of[index])]
 
     def _measure(self, index: int) -> dict[str, Any]:
         """The rule's numbers of one tensor; its direction, where it gives one, takes the gradient's place."""

@@ -6,6 +6,7 @@ Of a model's gradients only one is then in memory at a time, in place of all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -17,7 +18,8 @@ class Release:
     """What `release_gradients` gives back: `remove()` ends it; it also works in a `with`."""
 
     def __init__(self, optimizer: Optimizer, params: list[torch.nn.Parameter]) -> None:
-        self._handles = [p.register_post_accumulate_grad_hook(_hook(optimizer, p)) for p in params]
+        register: Any = torch.Tensor.register_post_accumulate_grad_hook
+        self._handles = [register(p, _hook(optimizer, p)) for p in params]
 
     def remove(self) -> None:
         """From now on gradients stay, and `step()` steps."""
@@ -36,8 +38,8 @@ def release_gradients(model: torch.nn.Module, optimizer: Optimizer) -> Release:
     """Step each of the model's parameters during `backward()`, as soon as its gradient is there, and free the gradient.
 
     The training loop stays as it is: `optimizer.step()` finds nothing left to do, runs its hooks, and keeps schedulers
-    in order. The result is that of stepping at the end, bit for bit. `with release_gradients(model, optimizer): ...`, or
-    `remove()` on what is returned, ends it.
+    in order. The result is that of stepping at the end, bit for bit. `with release_gradients(model, optimizer): ...`,
+    or `remove()` on what is returned, ends it.
 
     It cannot be combined with what needs all gradients at once or more than one backward pass a step: `clip_norm`,
     `on_nonfinite`, a gradient scaler, gradient accumulation, rules that sum over all parameters (Prodigy). ValueError
@@ -56,8 +58,8 @@ def release_gradients(model: torch.nn.Module, optimizer: Optimizer) -> Release:
     if not optimizer.guard.idle:
         guard = optimizer.guard
         raise ValueError(
-            f"release_gradients with clip_norm={guard.clip_norm} and on_nonfinite={guard.on_nonfinite!r}: these look at "
-            "all gradients at once; allowed are None and 'propagate'"
+            f"release_gradients with clip_norm={guard.clip_norm} and on_nonfinite={guard.on_nonfinite!r}: these look "
+            "at all gradients at once; allowed are None and 'propagate'"
         )
     for rule in optimizer.rules:
         if rule.summed:

@@ -1,8 +1,8 @@
 """What a rule is: a paper's equations, in two or three scopes, checked when it is defined.
 
-`per_step` works in Python floats, once a step: bias corrections, schedules. `per_tensor`, where there is one, sees whole
-tensors through torch's operations: norms, matrix roots. `per_element` is the fused equation. A rule knows nothing of
-devices, groups or dtypes. docs/add_a_rule.md shows one from the first line to the comparison.
+`per_step` works in Python floats, once a step: bias corrections, schedules. `per_tensor`, where there is one, sees
+whole tensors through torch's operations: norms, matrix roots. `per_element` is the fused equation. A rule knows nothing
+of devices, groups or dtypes. docs/add_a_rule.md shows one from the first line to the comparison.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Rule:
     `decay`: 'coupled' (weight_decay * p joins the gradient), 'decoupled' (p shrinks by lr * weight_decay), or 'own'
     (the rule's equations take weight_decay as a hyperparameter).
     `counts_steps`: False where checkpoints hold no step count; `per_step` may then only ask whether step is 1.
-    `sparse`: what a sparse gradient does: 'rows' (only the rows it touches are stepped; with 'only' no other gradient is
-    taken), 'dense' (it is made dense), '' (it is refused).
+    `sparse`: what a sparse gradient does: 'rows' (only the rows it touches are stepped; with 'only' no other gradient
+    is taken), 'dense' (it is made dense), '' (it is refused).
 
     Raises RuleError, with the line and the reason, for equations that no engine could run.
     """

@@ -1,4 +1,4 @@
-"""What an optimizer keeps for a parameter: made when it is missing, brought in line with the parameter when it moved."""
+"""What an optimizer keeps for a parameter: made where it is missing, brought in line where the parameter has moved."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def _first(rule: Rule, letter: str, dtype: torch.dtype, p: Tensor, group: Mappin
         held = p if group["differentiable"] else p.detach()
         return held.to(dtype, copy=True, memory_format=torch.preserve_format)
     if source is not None and group["differentiable"]:
-        return torch.ones_like(p, dtype=dtype).detach() * group[source]  # autograd may follow it
+        followed: Tensor = torch.ones_like(p, dtype=dtype).detach() * group[source]  # by autograd
+        return followed
     first = 0.0 if source is None else float(group[source])
     return torch.full_like(p, complex(first, first) if p.is_complex() else first, dtype=dtype).detach()
 

@@ -1,4 +1,4 @@
-"""The commands: compare, rules, show. What they do is elsewhere; here it is asked for and printed."""
+"""The commands: compare, rules, show, conform. What they do is elsewhere; here it is asked for and printed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.lab.errors import LabError
-from thalweg.lab.screen import console, show_comparison, show_rule, show_rules, watch
+from thalweg.lab.screen import console, show_comparison, show_laws, show_rule, show_rules, watch, watch_laws
 
 if TYPE_CHECKING:
     from thalweg.lab.result import Comparison
@@ -84,6 +84,59 @@ def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`."
     show_rule(entry)
 
 
-def _refuse(error: ValueError) -> None:
+@app.command("explain-difference")
+def explain(
+    first: Annotated[str, typer.Argument(help="torch.optim.RMSprop, or 'torch.optim.SGD(momentum=0.9)'.")],
+    second: Annotated[str, typer.Argument(help="timm.optim:RMSpropTF, or any other torch.optim.Optimizer class.")],
+    steps: Annotated[int, typer.Option(help="How far to follow the two.")] = 100,
+) -> None:
+    """Why do two optimizers of one name give different results? Run both, and tell what they do differently."""
+    from thalweg.differences import DifferenceError, explain_difference
+
+    try:
+        print(explain_difference(first, second, steps=steps))
+    except DifferenceError as error:
+        _refuse(error)
+
+
+@app.command()
+def conform(
+    optimizer: Annotated[
+        str, typer.Argument(help="package.module.Class, package.module:Class or my_file.py:Class.", show_default=False)
+    ] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting, NAME=VALUE; may be repeated.", show_default=False)
+    ] = None,
+    laws: Annotated[str, typer.Option(help="Names from --list, with commas.", show_default="all")] = "",
+    out: Annotated[Path | None, typer.Option("--json", help="Write the report there too.", show_default=False)] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds for each law.")] = 60.0,
+    listing: Annotated[bool, typer.Option("--list", help="List the laws, and try none.")] = False,
+) -> None:
+    """Try the laws of conformance on any torch.optim.Optimizer. Exit code 1 where one breaks."""
+    from thalweg.conformance import run, typed
+    from thalweg.conformance.law import LAWS
+
+    if listing:
+        return show_laws(LAWS)
+    try:
+        if out and not out.parent.is_dir():
+            raise ValueError(f"json: no folder {out.parent}")
+        with watch_laws() as progress:
+            report = run.try_laws(
+                optimizer,
+                typed.settings(settings or []),
+                laws=laws.split(",") if laws else None,
+                time_limit=time_limit,
+                progress=progress,
+            )
+        if out:
+            report.write(out)
+    except (ValueError, OSError) as error:
+        _refuse(error)
+    print(report)
+    raise typer.Exit(1 if report.breaks else 0)
+
+
+def _refuse(error: ValueError | OSError) -> None:
     typer.echo("thalweg: " + " ".join(str(error).split()), err=True)
     raise typer.Exit(2) from None

@@ -11,6 +11,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
+    from thalweg.conformance.law import Law
+    from thalweg.conformance.report import Outcome
     from thalweg.lab.compare import Progress
     from thalweg.lab.result import Comparison
 
@@ -128,6 +130,21 @@ def show_rule(entry: Entry) -> None:
     _print_table(["hyperparameter", "default", "valid", "searched"], rows)
     if rule.departures:
         print(f"\nDepartures: {rule.departures}")
+
+
+@contextmanager
+def watch_laws() -> Iterator[Callable[[Outcome], None]]:
+    """A function to call after each law; it shows how far one is, on a terminal."""
+    if not console.is_terminal:
+        yield lambda outcome: None
+        return
+    with console.status("starting") as status:
+        yield lambda outcome: status.update(f"{outcome.law} {outcome.variant}")
+
+
+def show_laws(laws: Sequence[Law]) -> None:
+    """Every law: its name, its theme, its meaning."""
+    _print_table(["law", "about", "meaning"], [[law.name, law.theme, law.meaning] for law in laws])
 
 
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
