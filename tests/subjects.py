@@ -10,11 +10,17 @@ from typing import Any
 
 import numpy as np
 import papers
+import papers_matrix
 import papers_modern
 import torch
 
-import papers_matrix
 from thalweg.catalogue import CATALOGUE, Entry
+
+
+def beside(oracle: Callable[..., papers.Run]) -> Callable[..., papers.Run]:
+    """The oracle with its decay beside the gradient, whatever `decoupled` says: the rule's own is there."""
+    return lambda *given, decoupled, **settings: oracle(*given, decoupled=True, **settings)
+
 
 ORACLES: dict[str, Callable[..., papers.Run]] = {
     "sgd": papers.gradient_descent,
@@ -44,6 +50,10 @@ ORACLES: dict[str, Callable[..., papers.Run]] = {
     "adopt": papers_modern.adopt,
     "ademamix": papers_modern.ademamix,
     "lion": papers_modern.lion,
+    "sparse_adam": papers_modern.sparse_adam,
+    "schedule_free_sgd": papers_modern.schedule_free_sgd,
+    "schedule_free_adamw": beside(papers_modern.schedule_free_adamw),
+    "schedule_free_radam": beside(papers_modern.schedule_free_radam),
     "lars": papers_matrix.lars,
     "lamb": papers_matrix.lamb,
 }
@@ -77,6 +87,12 @@ VARIATIONS: dict[str, list[dict[str, Any]]] = {
     "adopt": [BETAS, {"clip": False}],
     "ademamix": [{"betas": (0.8, 0.95, 0.99), "eps": 1e-4}, {"alpha": 3.0, "t_warmup": 100.0}],
     "lion": [{"betas": (0.8, 0.95)}],
+    "schedule_free_sgd": [
+        {"lr": 0.05, "momentum": 0.7, "warmup_steps": 20.0, "r": 1.0, "weight_lr_power": 1.0, "weight_decay": 0.2},
+        {"lr": 0.0},
+    ],
+    "schedule_free_adamw": [{**BETAS, "weight_decay": 0.2, "warmup_steps": 10.0, "r": 0.5}],
+    "schedule_free_radam": [{"weight_decay": 0.2}, {**BETAS, "silent_sgd_phase": False, "r": 0.5}],
     "lars": [{"momentum": 0.5, "eps": 0.1, "weight_decay": 0.3}],
     "lamb": [BETAS, {"weight_decay": 0.3}],
 }
@@ -127,7 +143,7 @@ DECAY_DEPARTS = ("classical_nesterov", "adopt")
 
 def _all() -> list[Subject]:
     subjects = []
-    for entry in CATALOGUE.values():
+    for entry in filter(lambda entry: entry.takes_dense, CATALOGUE.values()):  # test_sparse.py has the others
         for settings in [{}, *VARIATIONS.get(entry.name, []), *STAGES]:
             departs = entry.name in DECAY_DEPARTS or entry.rule.decay == "own"
             if not (departs and settings.get("decoupled_weight_decay")):

@@ -38,8 +38,12 @@ from thalweg.rules.qhadam import qhadam
 from thalweg.rules.radam import radam
 from thalweg.rules.rmsprop import rmsprop, rmsprop_centred, rmsprop_centred_momentum, rmsprop_momentum
 from thalweg.rules.rprop import rprop
+from thalweg.rules.schedule_free_adamw import schedule_free_adamw
+from thalweg.rules.schedule_free_radam import schedule_free_radam
+from thalweg.rules.schedule_free_sgd import schedule_free_sgd
 from thalweg.rules.sgd import sgd
 from thalweg.rules.sparse_adam import sparse_adam
+from thalweg.schedule_free import ScheduleFree
 
 # torch's own, as far as the installed torch has them.
 TORCHS = ("Adafactor", "LBFGS", "Muon", "swap_in_optimizer_params_and_state")
@@ -67,6 +71,9 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeRAdam",
+    "ScheduleFreeSGD",
     "SparseAdam",
     "convert",
     "lr_scheduler",
@@ -136,3 +143,14 @@ NAdamW = optimizer(nadamw, name="NAdamW", positional=_ADAM)
 QHAdam = optimizer(qhadam, name="QHAdam", positional="lr betas nus eps weight_decay")
 LAMB = optimizer(lamb, name="LAMB", positional=_ADAM)
 LARS = optimizer(lars, name="LARS", positional="lr momentum weight_decay trust_coefficient eps")
+_AVERAGE = "r weight_lr_power"
+ScheduleFreeSGD = optimizer(
+    schedule_free_sgd, name="ScheduleFreeSGD", base=ScheduleFree,
+    positional=f"lr momentum weight_decay warmup_steps {_AVERAGE}",
+)  # fmt: skip
+ScheduleFreeAdamW = optimizer(
+    schedule_free_adamw, name="ScheduleFreeAdamW", base=ScheduleFree, positional=f"{_ADAM} warmup_steps {_AVERAGE}"
+)
+ScheduleFreeRAdam = optimizer(
+    schedule_free_radam, name="ScheduleFreeRAdam", base=ScheduleFree, positional=f"{_ADAM} {_AVERAGE} silent_sgd_phase"
+)
