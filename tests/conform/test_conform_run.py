@@ -7,6 +7,7 @@ import sys
 
 import faulty
 import pytest
+import right
 import torch
 from typer.testing import CliRunner
 
@@ -24,17 +25,13 @@ def statuses(report):
     return {outcome.law: outcome.status for outcome in report.outcomes}
 
 
-def test_a_crash_breaks_its_law_and_no_other():
-    report = try_laws(faulty.Crashing, {}, laws=AROUND)
-    assert statuses(report) == {"no_gradient": HOLDS, "zero_length": BREAKS, "maximize": HOLDS}
+def test_a_crash_and_a_hang_break_their_laws_and_no_other():
+    report = try_laws(faulty.Deadly, {}, laws=[*AROUND, "zero_dimensions"], time_limit=5)
+    kept, ended = dict.fromkeys(["no_gradient", "maximize"], HOLDS), ["zero_length", "zero_dimensions"]
+    assert statuses(report) == {**kept, **dict.fromkeys(ended, BREAKS)}
     assert "the process ended (SIGSEGV)" in report.breaks[0].evidence
+    assert "no end within 5 s" in report.breaks[1].evidence
     assert report.notes == ()
-
-
-def test_a_hang_breaks_its_law_and_no_other():
-    report = try_laws(faulty.Hanging, {}, laws=AROUND, time_limit=5)
-    assert statuses(report) == {"no_gradient": HOLDS, "zero_length": BREAKS, "maximize": HOLDS}
-    assert "no end within 5 s" in report.breaks[0].evidence
 
 
 def test_one_that_cannot_be_stepped_is_told_once():
@@ -52,7 +49,7 @@ def test_apart_and_here_say_the_same():
 
 
 def test_a_class_that_cannot_travel_is_tried_here_and_the_report_says_so():
-    class Local(faulty.Right):
+    class Local(right.Right):
         pass
 
     report = try_laws(Local, {}, laws=["steps"])
