@@ -350,3 +350,25 @@ class Dying(Right):
 
     def update(self, p, g, group):
         os._exit(3)
+
+
+class NoGradInClosure(Right):
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = closure() if closure else None
+        super().step()
+        return loss
+
+
+class Modal(Right):
+    """As schedule-free optimizers: no step before train()."""
+
+    training = False
+
+    def train(self):
+        self.training = True
+
+    def update(self, p, g, group):
+        if not self.training:
+            raise Exception("not in train mode")
+        super().update(p, g, group)
