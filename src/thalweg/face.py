@@ -120,6 +120,10 @@ class Optimizer(torch.optim.Optimizer):
                 raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near[0]!r}?")
         self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        rate = self.param_groups[-1]["lr"]
+        if isinstance(rate, torch.Tensor) and not rate.requires_grad:
+            # A scheduler writes into it: neither the caller's nor another group's may be the same tensor.
+            self.param_groups[-1]["lr"] = rate.clone()
 
     # -- the step -----------------------------------------------------------------------------------------------
 
@@ -169,15 +173,12 @@ class Optimizer(torch.optim.Optimizer):
 
         No closure, no hooks, no guard: for who steps parameters as their gradients arrive.
         """
-        place = 0
         for group in self.param_groups:
-            for p in group["params"]:
-                if p is param:
-                    stepper = stepper if stepper and stepper.first == place else Stepper(self._engine, place)
-                    own = {param: self.state[param]} if param in self.state else self.state
-                    stepper.step([param], [param.grad], [(group, 1, self._recipe(group))], own)
-                    return stepper
-                place += 1
+            if any(p is param for p in group["params"]):
+                stepper = stepper or Stepper(self._engine)
+                own = {param: self.state[param]} if param in self.state else self.state
+                stepper.step([param], [param.grad], [(group, 1, self._recipe(group))], own)
+                return stepper
         raise ValueError(f"a parameter of shape {tuple(param.shape)} is in no group of this optimizer")
 
     @property

@@ -23,10 +23,10 @@ State = Mapping[Tensor, dict[str, Any]]
 
 
 class Stepper:
-    """Steps some parameters of an optimizer. `first`: the place of the first of them among all."""
+    """Steps some parameters of an optimizer, by the engine of that name."""
 
-    def __init__(self, engine: str, first: int = 0) -> None:
-        self.engine, self.first = engine, first
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
         self._signature: Signature | None = None
         self._plans: list[tuple[Engine, Plan]] = []
         self._sharded = False
@@ -91,7 +91,7 @@ class Stepper:
             g = gradients[place]
             sparse = place if g is not None and g.layout is not torch.strided and recipe.rule.sparse != "dense" else -1
             key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse)
-            chosen.setdefault(key, []).append(Member(p, state[p], group, self.first + place, place))
+            chosen.setdefault(key, []).append(Member(p, state[p], group, place))
         for place, p in enumerate(params):
             group, recipe = members[place]
             if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"])):
