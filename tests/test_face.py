@@ -328,7 +328,7 @@ SLIPS = [
     (
         "Adan",
         {"decoupled_weight_decay": True},
-        "Adan: its weight decay is its own; decoupled_weight_decay must be False",
+        "adan has a weight decay of its own; allowed is False",
     ),
     ("ADOPT", {"clip": 1.0}, "Invalid clip value: 1.0 (must be True or False)"),
 ]

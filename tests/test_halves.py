@@ -33,8 +33,8 @@ def spacing(p):
 @each_dtype
 @pytest.mark.parametrize(("name", "more", "rounding"), CASES, ids=str)
 def test_both_engines_write_the_same_numbers(name, more, rounding, dtype):
-    """A contracted product may differ in the last float32 bit, and so, rarely, a rounding: no more than one spacing, in
-    no more than one element of a thousand."""
+    """A contracted product may differ in the last float32 bit, and so, rarely, a rounding: in no more than one element of
+    a thousand, by one spacing; by chance such an element then goes a way of its own, at most a spacing further a step."""
     outcome = []
     for engine in ("reference", "cpu"):
         params = halves(dtype)
@@ -43,7 +43,8 @@ def test_both_engines_write_the_same_numbers(name, more, rounding, dtype):
         outcome.append(params)
     differ = torch.cat([(p != q).flatten() for p, q in zip(*outcome, strict=True)])
     assert differ.float().mean() <= 1e-3
-    assert all(((p - q).abs().float() <= spacing(p)).all() for p, q in zip(*outcome, strict=True))
+    far = 20 if rounding == "stochastic" else 1
+    assert all(((p - q).abs().float() <= far * spacing(p)).all() for p, q in zip(*outcome, strict=True))
 
 
 @each_dtype
