@@ -78,9 +78,13 @@ class Optimizer(torch.optim.Optimizer):
             hyperparameter.check(settings[name])
         if settings["foreach"] and settings["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        if settings["fused"] and settings["differentiable"]:
+            raise RuntimeError("`fused` does not support `differentiable`")
         rule = self._rule(settings)
         if rule.decay == "own" and settings["decoupled_weight_decay"]:
-            raise ValueError(f"decoupled_weight_decay=True: {rule.name} has a weight decay of its own; allowed is False")
+            raise ValueError(
+                f"decoupled_weight_decay=True: {rule.name} has a weight decay of its own; allowed is False"
+            )
         if rule.check:
             rule.check(settings)
 
@@ -117,6 +121,13 @@ class Optimizer(torch.optim.Optimizer):
                 raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near[0]!r}?")
         self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        for index, p in enumerate(self.param_groups[-1]["params"]):
+            if p.layout is not torch.strided:
+                self.param_groups.pop()
+                raise ValueError(
+                    f"{type(self).__name__} requires dense parameter tensors, and parameter {index} of the group has "
+                    f"layout {p.layout}; its gradient may be sparse"
+                )
 
     # -- the step -----------------------------------------------------------------------------------------------
 
@@ -230,4 +241,3 @@ class Optimizer(torch.optim.Optimizer):
 
 
 _step_with_hooks = torch.optim.Optimizer.profile_hook_step(Optimizer._step)
-
