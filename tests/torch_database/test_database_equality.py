@@ -21,12 +21,7 @@ STEPS = 9  # RAdam's denominator comes in with the sixth
 ROUNDINGS = 50 * STEPS
 
 
-@pytest.fixture(autouse=True)
-def double():
-    """torch keeps NAdam's product of momenta, and ASGD's eta and mu, in the default dtype: float32 would be seen."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def assert_close(ours, theirs, roundings=ROUNDINGS, least=torch.float64):
@@ -99,6 +94,51 @@ def test_parameters_of_several_dtypes(configuration):
     for optimizer in (mine, other):
         run(configuration, optimizer, gradients(params, STEPS))
     assert_same_outcome(mine, other)
+
+
+def in_rows(seed, halves, dtype=torch.float64):
+    """A gradient of some rows; `halves`: each comes twice, by half."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(7, generator=generator)[:3]
+    values = torch.randn(3, 5, generator=generator, dtype=dtype)
+    rows, values = (rows.repeat(2), values.repeat(2, 1) / 2) if halves else (rows, values)
+    return torch.sparse_coo_tensor(rows[None], values, (7, 5), check_invariants=True)
+
+
+TAKES_SPARSE = [
+    each
+    for each in OURS
+    if each.info.only_supports_sparse_grads
+    or (each.info.supports_sparse and not {"weight_decay", "momentum"} & each.settings.keys())
+]
+
+
+@pytest.mark.parametrize("halves", [False, True], ids=["coalesced", "in halves"])
+@laws(TAKES_SPARSE)
+def test_sparse_gradients_step_as_in_torch(configuration, halves):
+    outcomes = []
+    for build in (configuration.build, configuration.build_torch):
+        p = torch.nn.Parameter(torch.ones(7, 5, dtype=torch.float64))
+        optimizer = build([p])
+        for step in range(STEPS):
+            p.grad = in_rows(step, halves)
+            optimizer.step()
+        outcomes.append(optimizer)
+    assert_same_outcome(*outcomes, least=configuration.coarsest)
+
+
+@laws([each for each in TAKES_SPARSE if each.info.supports_sparse])
+def test_a_sparse_gradient_is_the_dense_one_in_fewer_words(configuration):
+    """Where a gradient of zero changes nothing."""
+    outcomes = []
+    for sparse in (True, False):
+        p = torch.nn.Parameter(torch.ones(7, 5, dtype=torch.float64))
+        optimizer = configuration.build([p])
+        for step in range(STEPS):
+            p.grad = in_rows(step, False) if sparse else in_rows(step, False).to_dense()
+            optimizer.step()
+        outcomes.append(optimizer)
+    assert_same_outcome(*outcomes)
 
 
 @pytest.mark.parametrize("default", [torch.float32, torch.float64], ids=str)
