@@ -33,8 +33,9 @@ def spacing(p):
 @each_dtype
 @pytest.mark.parametrize(("name", "more", "rounding"), CASES, ids=str)
 def test_both_engines_write_the_same_numbers(name, more, rounding, dtype):
-    """A contracted product may differ in the last float32 bit, and so, rarely, a rounding: in no more than one element of
-    a thousand, by one spacing; by chance such an element then goes a way of its own, at most a spacing further a step."""
+    """A contracted product may differ in the last float32 bit, and so, rarely, a rounding: in no more than one element
+    of a thousand, by one spacing. By chance such an element then goes its own way, at most a spacing further a step.
+    """
     outcome = []
     for engine in ("reference", "cpu"):
         params = halves(dtype)

@@ -79,6 +79,8 @@ class Optimizer(torch.optim.Optimizer):
             hyperparameter.check(settings[name])
         if settings["foreach"] and settings["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        if settings["fused"] and settings["differentiable"]:
+            raise RuntimeError("`fused` does not support `differentiable`")
         rule = self._rule(settings)
         if rule.decay == "own" and settings["decoupled_weight_decay"]:
             raise ValueError(
@@ -120,6 +122,13 @@ class Optimizer(torch.optim.Optimizer):
                 raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near[0]!r}?")
         self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        for index, p in enumerate(self.param_groups[-1]["params"]):
+            if p.layout is not torch.strided:
+                self.param_groups.pop()
+                raise ValueError(
+                    f"{type(self).__name__} requires dense parameter tensors, and parameter {index} of the group has "
+                    f"layout {p.layout}; its gradient may be sparse"
+                )
         rate = self.param_groups[-1]["lr"]
         if isinstance(rate, torch.Tensor) and not rate.requires_grad:
             # A scheduler writes into it: neither the caller's nor another group's may be the same tensor.
