@@ -152,7 +152,7 @@ def reallocate(side: Side, dice: Dice) -> None:
     sizes = [(p.shape, p.dtype) for p in side.params]
     side.optimizer.zero_grad(set_to_none=True)
     if dice.chance(0.3):
-        gc.collect()
+        gc.collect(0)
     side.junk = [torch.full(shape, math.nan, dtype=dtype) for shape, dtype in sizes]
     give(side, dice)
     side.step()

@@ -137,8 +137,10 @@ def act(name: str, seed: tuple[int, int], sides: Sequence[Side]) -> None:
 
 @contextmanager
 def surroundings(case: Case) -> Iterator[None]:
-    """Warnings are not compared; the number of threads is put back."""
+    """Warnings are not compared. One thread until a program asks for two: torch's roots would start a second for some
+    hundred elements, which takes milliseconds on a busy machine. The numbers are put back."""
     threads, few = torch.get_num_threads(), cpu.ONE_THREAD
+    torch.set_num_threads(1)
     if case.threads:
         cpu.ONE_THREAD = FEW_FOR_THREADS
     try:

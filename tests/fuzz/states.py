@@ -142,6 +142,7 @@ def resume_by_name(side: Side, dice: Dice) -> None:
         params.append([group["params"][index] for index in order])
         names.append([group["param_names"][index] for index in order])
     if side.way == TORCH:
+        side.optimizer = blank(side, [group["params"] for group in side.groups], lr=0.5)
         side.optimizer.load_state_dict(taken)
         for group, own, called in zip(side.groups, params, names, strict=True):
             group["params"], group["param_names"] = own, called
