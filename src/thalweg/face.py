@@ -198,10 +198,10 @@ class Optimizer(torch.optim.Optimizer):
     # -- state --------------------------------------------------------------------------------------------------
 
     def _start_states(self) -> None:
-        """Where a state has a first value of its own, it is there from the start, as in torch (Adagrad)."""
+        """Where a state has a constant first value, it is there from the start, as in torch (Adagrad). The parameter, and
+        the rate (Rprop), may still change before the first step."""
         for group in self.param_groups:
             rule = self._rule(group)
-            # Not where it is the parameter's or the learning rate's: these may be changed before the first step.
             if rule.initial and not {"p", "lr"} & {*rule.initial.values()}:
                 for p in group["params"]:
                     start(self.state[p], rule, storage_of(p.dtype, group["rounding"]), p, group)
