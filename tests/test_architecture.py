@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "thalweg"
 ORDER = [
-    *("words", "equations", "hyperparameters", "rule", "rules", "storage", "stages", "recipe"),
-    *("memory", "plan", "rows", "engines"),
+    *("words", "equations", "hyperparameters", "rule", "rules", "memory", "storage", "stages"),
+    *("recipe", "plan", "rows", "engines"),
     *("states", "stepper", "guard", "checkpoints", "face", "schedule_free", "classes", "release", "optim", "catalogue"),
     *("conformance", "differences", "lab", "cli"),
 ]

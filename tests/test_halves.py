@@ -33,8 +33,9 @@ def spacing(p):
 @each_dtype
 @pytest.mark.parametrize(("name", "more", "rounding"), CASES, ids=str)
 def test_both_engines_write_the_same_numbers(name, more, rounding, dtype):
-    """A contracted product may differ in the last float32 bit, and so, rarely, a rounding: no more than one spacing, in
-    no more than one element of a thousand."""
+    """A contracted product may differ in the last float32 bit, and so, rarely, a rounding: in no more than one element
+    of a thousand, by one spacing. By chance such an element then goes its own way, at most a spacing further a step.
+    """
     outcome = []
     for engine in ("reference", "cpu"):
         params = halves(dtype)
@@ -43,7 +44,8 @@ def test_both_engines_write_the_same_numbers(name, more, rounding, dtype):
         outcome.append(params)
     differ = torch.cat([(p != q).flatten() for p, q in zip(*outcome, strict=True)])
     assert differ.float().mean() <= 1e-3
-    assert all(((p - q).abs().float() <= spacing(p)).all() for p, q in zip(*outcome, strict=True))
+    far = 20 if rounding == "stochastic" else 1
+    assert all(((p - q).abs().float() <= far * spacing(p)).all() for p, q in zip(*outcome, strict=True))
 
 
 @each_dtype
@@ -106,7 +108,7 @@ def test_a_thousand_bfloat16_steps_track_the_float32_run(rounding):
 @given(x=st.floats(width=32), seed=st.integers(0, 2**40))
 def test_rounding_by_chance_gives_a_neighbour_and_hides_nothing(dtype, x, seed):
     value = torch.tensor([x] * 64)
-    rounded = round_by_chance(value, dtype, random_bits(64, Noise(seed)))
+    rounded = round_by_chance(value, dtype, random_bits(torch.zeros(64, dtype=dtype), Noise(seed)))
     nearest = value.to(dtype)
     if x != x:
         assert rounded.isnan().all()
@@ -124,16 +126,20 @@ def test_rounding_by_chance_gives_a_neighbour_and_hides_nothing(dtype, x, seed):
 @pytest.mark.parametrize("x", [1.0003, -0.3712345, 3.1e-6, -7.7e-8, 12345.678])
 def test_the_mean_of_rounding_by_chance_is_right(dtype, x):
     count = 1 << 16
-    rounded = round_by_chance(torch.full((count,), x), dtype, random_bits(count, Noise(12345))).double()
+    bits = random_bits(torch.zeros(count, dtype=dtype), Noise(12345))
+    rounded = round_by_chance(torch.full((count,), x), dtype, bits).double()
     gap = (rounded.max() - rounded.min()).item()
     assert rounded.mean().item() == pytest.approx(x, abs=5 * gap / 2 / count**0.5)
 
 
 def test_the_random_bits_are_even_and_keyed():
-    bits = torch.stack([random_bits(1 << 14, Noise(keys)) for keys in (1, 2, 1 << 33)])
+    before = torch.zeros(1 << 14, dtype=torch.bfloat16)
+    bits = torch.stack(
+        [random_bits(before, Noise(keys)) for keys in (1, 2, 1 << 33)] + [random_bits(before + 1, Noise(1))]
+    )
     shares = torch.stack([(bits >> place & 1).double().mean(1) for place in range(32)])
     assert (shares - 0.5).abs().max() < 5 * 0.5 / 2**7
-    for one, two in ((0, 1), (0, 2), (1, 2)):
+    for one, two in ((0, 1), (0, 2), (1, 2), (0, 3)):
         agree = (~(bits[one] ^ bits[two]) & 0xFFFF).double().mean() / 0xFFFF
         assert abs(agree - 0.5) < 0.01
 

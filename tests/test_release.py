@@ -38,7 +38,7 @@ def test_it_is_stepping_at_the_end_bit_for_bit(name):
         assert all(torch.equal(mine.state[p][key], other.state[q][key]) for key in mine.state[p])
 
 
-def test_random_bits_are_those_of_the_parameters_place():
+def test_random_bits_are_the_same_either_way():
     outcome = []
     for release in (True, False):
         torch.manual_seed(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -33,10 +34,25 @@ def matched(taken: StateDict, groups: Groups) -> StateDict:
                 f"the checkpoint's group {index} is of other parameters: it lacks {', '.join(lacking) or 'none'}, "
                 f"and has {', '.join(unknown) or 'none'} that this optimizer's group does not have"
             )
-        place = dict(zip(saved["param_names"], saved["params"], strict=True))
+        own_names, saved_names = _told_apart(own["param_names"]), _told_apart(saved["param_names"])
+        place = dict(zip(saved_names, saved["params"], strict=True))
+        if place.keys() != set(own_names):
+            raise ValueError(
+                f"the checkpoint's group {index} has a name for another number of parameters than this optimizer's"
+            )
         names = list(own["param_names"])
-        ordered.append({**saved, "params": [place[name] for name in names], "param_names": names})
+        ordered.append({**saved, "params": [place[name] for name in own_names], "param_names": names})
     return {**taken, "param_groups": ordered}
+
+
+def _told_apart(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Each name with how often it came before: torch lets parameters share one, and then their order says which."""
+    seen: Counter[str] = Counter()
+    told = []
+    for name in names:
+        told.append((name, seen[name]))
+        seen[name] += 1
+    return told
 
 
 def _pairs(taken: StateDict, groups: Groups) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:

@@ -225,8 +225,8 @@ class _Reader:
 class Program:
     """Equations in a row, as lines of kernel code and the row of numbers they need.
 
-    `lines` use the last piece's tensor names, and `__s0`, `__s1`, ... for the numbers. `row(pieces)` works these out, in
-    double precision, from one dict of values a piece. `used` and `written`: the tensors that are read, stored.
+    `lines` use the last piece's tensor names, and `__s0`, `__s1`, ... for the numbers. `row(pieces)` works these out
+    in double precision, from one dict of values a piece. `used` and `written`: the tensors that are read, stored.
     """
 
     def __init__(self, pieces: Sequence[Equations]) -> None:

@@ -81,6 +81,8 @@ class Optimizer(torch.optim.Optimizer):
             hyperparameter.check(settings[name])
         if settings["foreach"] and settings["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        if settings["fused"] and settings["differentiable"]:
+            raise RuntimeError("`fused` does not support `differentiable`")
         rule = self._rule(settings)
         if rule.decay == "own" and settings["decoupled_weight_decay"]:
             raise ValueError(
@@ -122,6 +124,17 @@ class Optimizer(torch.optim.Optimizer):
                 raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near[0]!r}?")
         self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        for index, p in enumerate(self.param_groups[-1]["params"]):
+            if p.layout is not torch.strided:
+                self.param_groups.pop()
+                raise ValueError(
+                    f"{type(self).__name__} requires dense parameter tensors, and parameter {index} of the group has "
+                    f"layout {p.layout}; its gradient may be sparse"
+                )
+        rate = self.param_groups[-1]["lr"]
+        if isinstance(rate, torch.Tensor) and not rate.requires_grad:
+            # A scheduler writes into it: neither the caller's nor another group's may be the same tensor.
+            self.param_groups[-1]["lr"] = rate.clone()
 
     # -- the step -----------------------------------------------------------------------------------------------
 
@@ -171,15 +184,12 @@ class Optimizer(torch.optim.Optimizer):
 
         No closure, no hooks, no guard: for who steps parameters as their gradients arrive.
         """
-        place = 0
         for group in self.param_groups:
-            for p in group["params"]:
-                if p is param:
-                    stepper = stepper if stepper and stepper.first == place else Stepper(self._engine, place)
-                    own = {param: self.state[param]} if param in self.state else self.state
-                    stepper.step([param], [param.grad], [(group, 1, self._recipe(group))], own)
-                    return stepper
-                place += 1
+            if any(p is param for p in group["params"]):
+                stepper = stepper or Stepper(self._engine)
+                own = {param: self.state[param]} if param in self.state else self.state
+                stepper.step([param], [param.grad], [(group, 1, self._recipe(group))], own)
+                return stepper
         raise ValueError(f"a parameter of shape {tuple(param.shape)} is in no group of this optimizer")
 
     @property
@@ -190,10 +200,10 @@ class Optimizer(torch.optim.Optimizer):
     # -- state --------------------------------------------------------------------------------------------------
 
     def _start_states(self) -> None:
-        """Where a state has a first value of its own, it is there from the start, as in torch (Adagrad)."""
+        """Where a state has a constant first value, it is there from the start, as in torch (Adagrad). The parameter, and
+        the rate (Rprop), may still change before the first step."""
         for group in self.param_groups:
             rule = self._rule(group)
-            # Not where it is the parameter's or the learning rate's: these may be changed before the first step.
             if rule.initial and not {"p", "lr"} & {*rule.initial.values()}:
                 for p in group["params"]:
                     start(self.state[p], rule, storage_of(p.dtype, group["rounding"]), p, group)

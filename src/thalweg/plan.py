@@ -63,12 +63,11 @@ class Signature:
 
 @dataclass(frozen=True)
 class Member:
-    """A parameter in a plan: itself, what is kept for it, its group, its place among all, its position in the ages."""
+    """A parameter in a plan: itself, what is kept for it, its group, its position in the ages."""
 
     param: Tensor
     state: dict[str, Any]
     group: Group
-    place: int
     position: int
 
     @property
@@ -181,7 +180,7 @@ class Plan:
         self._left = values[:, self._index].tobytes()
         if self.storage.name == "stochastic":
             steps = values[0, self._index].tolist()
-            self._key([keys(m.place, step) for m, step in zip(self.members, steps, strict=True)])
+            self._key([keys(step) for step in steps])
         if rule.per_tensor:
             self.measured = [self._measure(index) for index in range(len(self.members))]
 

@@ -36,8 +36,8 @@ class RowsPlan(Plan):
         whole = gradient.coalesce()
         [p] = self.params
         depth = whole.sparse_dim()
-        sizes = torch.tensor(p.shape[:depth])
-        strides = torch.cat([sizes.flip(0).cumprod(0).flip(0)[1:], torch.ones(1, dtype=torch.int64)])
+        sizes = torch.tensor(p.shape[:depth], dtype=torch.int64)  # of a number (no dimensions) torch would make floats
+        strides = torch.cat([sizes.flip(0).cumprod(0).flip(0)[1:], torch.ones(1, dtype=torch.int64)])[:depth]
         touched = (whole.indices().cpu() * strides[:, None]).sum(0)
         values = whole.values().to(p.dtype).resolve_conj().resolve_neg().contiguous()
         self.gradients = [values]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -19,14 +19,14 @@ from thalweg.states import counts, share_ages, start
 from thalweg.storage import storage_of
 
 Tensor = torch.Tensor
-State = Mapping[Tensor, dict[str, Any]]
+State = MutableMapping[Tensor, dict[str, Any]]
 
 
 class Stepper:
-    """Steps some parameters of an optimizer. `first`: the place of the first of them among all."""
+    """Steps some parameters of an optimizer, by the engine of that name."""
 
-    def __init__(self, engine: str, first: int = 0) -> None:
-        self.engine, self.first = engine, first
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
         self._signature: Signature | None = None
         self._plans: list[tuple[Engine, Plan]] = []
         self._sharded = False
@@ -86,12 +86,15 @@ class Stepper:
         for place, engine in stepped:
             p, (group, recipe) = params[place], members[place]
             storage = storage_of(p.dtype, group["rounding"])
-            fresh = start(state[p], recipe.rule, storage, p, group)
+            own_state = state[p]
+            fresh = start(own_state, recipe.rule, storage, p, group)
+            if not own_state:
+                del state[p]  # as in torch: checkpoints have no entry where nothing is kept
             ages.values[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
             g = gradients[place]
             sparse = place if g is not None and g.layout is not torch.strided and recipe.rule.sparse != "dense" else -1
             key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse)
-            chosen.setdefault(key, []).append(Member(p, state[p], group, self.first + place, place))
+            chosen.setdefault(key, []).append(Member(p, own_state, group, place))
         for place, p in enumerate(params):
             group, recipe = members[place]
             if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"])):

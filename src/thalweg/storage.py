@@ -4,8 +4,8 @@ Rules work in float32, with float32 state, whatever the parameter's dtype. A bfl
 0.0078: rounding to the nearest loses every smaller step. So `rounding` is one of
 
 - 'stochastic' (the default): up or down by chance, so that the mean is right. The random bits are a function of the
-  parameter's place, its step and the element's place, and of nothing else: the same whatever the number of threads,
-  in every replica, and after resume. No memory.
+  step, the element's place in its parameter and its value before, and of nothing else: the same whatever the number of
+  threads, in every replica and shard, in whatever optimizer the parameter is, and after resume. No memory.
 - 'kahan': what rounding cut off is kept beside the parameter, in its dtype, and added before the next step.
 - 'master': the parameter is the rounding of a float32 copy that is the true one.
 - 'nearest': as torch does it.
@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+
+from thalweg.memory import is_flat
 
 Tensor = torch.Tensor
 HALVES = (torch.float16, torch.bfloat16)
@@ -37,8 +39,8 @@ class Storage:
 
 @dataclass(frozen=True)
 class Noise:
-    """Where random bits come from: the keys of a parameter and its step, and the places of the elements in it, which
-    are those from `offset` on, or (a sparse gradient) `rows` of `width`."""
+    """Where random bits come from: the keys of a step, and the places of the elements in the parameter, which are those
+    from `offset` on, or (a sparse gradient) `rows` of `width`."""
 
     keys: int
     offset: int = 0
@@ -52,19 +54,24 @@ class Noise:
         return (self.offset + self.rows.cpu()[:, None] * self.width + torch.arange(self.width)).flatten()
 
 
-def keys(place: int, step: float) -> int:
-    """64 bits that differ for every parameter and step (splitmix64)."""
-    x = (int(step) * 0x9E3779B97F4A7C15 + (place + 1) * 0xD1B54A32D192ED03) & 0xFFFFFFFFFFFFFFFF
+def keys(step: float) -> int:
+    """64 bits that differ for every step (splitmix64)."""
+    x = (int(step) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
     return x ^ (x >> 31)
 
 
-def random_bits(count: int, noise: Noise) -> Tensor:
-    """32 random bits an element, as int64 (torch has no shifts of unsigned 32): murmur3's mixer, keyed twice."""
+def random_bits(before: Tensor, noise: Noise) -> Tensor:
+    """32 random bits an element, as int64 (torch has no shifts of unsigned 32): murmur3's mixer, keyed twice.
+
+    `before`: the elements as they were, in their order in memory. Without them parameters of one shape would all be
+    rounded by the same bits.
+    """
     low, high = noise.keys & 0xFFFFFFFF, noise.keys >> 32
-    x = noise.places(count) & 0xFFFFFFFF
-    x = (x * 0x9E3779B1 + low) & 0xFFFFFFFF
+    pattern = before.view(torch.int16).to("cpu", torch.int64) & 0xFFFF
+    x = noise.places(before.numel()) & 0xFFFFFFFF
+    x = (x * 0x9E3779B1 + pattern * 0x85EBCA77 + low) & 0xFFFFFFFF
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
     x = ((x ^ (x >> 13) ^ high) * 0xC2B2AE35) & 0xFFFFFFFF
     return x ^ (x >> 16)
@@ -103,10 +110,11 @@ def _save_nearest(p: Tensor, kept: Tensor | None, new: Tensor, noise: Noise) -> 
 
 
 def _save_stochastic(p: Tensor, kept: Tensor | None, new: Tensor, noise: Noise) -> None:
-    bits = random_bits(new.numel(), noise).to(new.device)
-    # An element's place is its place in memory, which is where a kernel counts.
-    flat = torch.as_strided(bits, p.shape, p.stride()) if new.numel() else bits.view(p.shape)
-    p.copy_(round_by_chance(new.contiguous(), p.dtype, flat))
+    # An element's place is its place in memory, which is where a kernel counts; with gaps there, its place in order.
+    order = p.stride() if is_flat(p) else torch.empty(p.shape, device="meta").stride()
+    before = torch.empty_strided(p.shape, order, dtype=p.dtype, device=p.device).copy_(p)
+    bits = random_bits(before.as_strided((p.numel(),), (1,)), noise).to(new.device)
+    p.copy_(round_by_chance(new.contiguous(), p.dtype, bits.as_strided(p.shape, order)))
 
 
 def _save_kahan(p: Tensor, kept: Tensor | None, new: Tensor, noise: Noise) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from faulty import FAULTS, Right
+from faults import FAULTS
+from right import Right
 
 from thalweg.conformance.law import LAWS
 from thalweg.conformance.run import try_laws

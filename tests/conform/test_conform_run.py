@@ -7,6 +7,7 @@ import sys
 
 import faulty
 import pytest
+import right
 import torch
 from typer.testing import CliRunner
 
@@ -24,17 +25,23 @@ def statuses(report):
     return {outcome.law: outcome.status for outcome in report.outcomes}
 
 
-def test_a_crash_breaks_its_law_and_no_other():
-    report = try_laws(faulty.Crashing, {}, laws=AROUND)
-    assert statuses(report) == {"no_gradient": HOLDS, "zero_length": BREAKS, "maximize": HOLDS}
+def test_a_crash_and_a_hang_break_their_laws_and_no_other():
+    report = try_laws(faulty.Deadly, {}, laws=[*AROUND, "zero_dimensions"], time_limit=5)
+    kept, ended = dict.fromkeys(["no_gradient", "maximize"], HOLDS), ["zero_length", "zero_dimensions"]
+    assert statuses(report) == {**kept, **dict.fromkeys(ended, BREAKS)}
     assert "the process ended (SIGSEGV)" in report.breaks[0].evidence
+    assert "no end within 5 s" in report.breaks[1].evidence
     assert report.notes == ()
 
 
-def test_a_hang_breaks_its_law_and_no_other():
-    report = try_laws(faulty.Hanging, {}, laws=AROUND, time_limit=5)
-    assert statuses(report) == {"no_gradient": HOLDS, "zero_length": BREAKS, "maximize": HOLDS}
-    assert "no end within 5 s" in report.breaks[0].evidence
+def test_what_a_law_sees_in_its_own_closure_is_not_taken_for_an_error_of_the_optimizer():
+    report = try_laws(faulty.NoGradInClosure, {}, laws=["closure"], apart=False)
+    assert report.breaks[0].evidence.startswith("seen: the closure runs without gradients")
+
+
+def test_one_that_asks_for_train_mode_is_put_into_it():
+    report = try_laws(faulty.Modal, {}, laws=["steps", "resumed_run"], apart=False)
+    assert report.breaks == [] and len(report.holds) == 2
 
 
 def test_one_that_cannot_be_stepped_is_told_once():
@@ -52,7 +59,7 @@ def test_apart_and_here_say_the_same():
 
 
 def test_a_class_that_cannot_travel_is_tried_here_and_the_report_says_so():
-    class Local(faulty.Right):
+    class Local(right.Right):
         pass
 
     report = try_laws(Local, {}, laws=["steps"])
@@ -100,7 +107,12 @@ def test_the_report_in_words_and_as_json(tmp_path):
     assert text[1:3] == ["3 laws: 1 hold, 2 break, 0 do not apply", "each on foreach=False | foreach=True | fused=True"]
     assert [line for line in text if line.isupper()] == ["BREAKS", "DOES NOT APPLY", "HOLDS"]
     assert "      seen: lr=nan is taken without a word; expected: an error" in text
+    assert "      [fused=True] momentum=0.9" not in str(report)  # given, so no mode
     assert "      [fused=True] raises TypeError" in str(report)
+    local = try_laws(
+        torch.optim.LBFGS, {}, laws=["maximize", "weight_decay", "odd_sizes", "a_split_tensor"], apart=False
+    )
+    assert "  odd_sizes, a_split_tensor: an element's step depends on its whole tensor" in str(local).splitlines()
     report.write(tmp_path / "report.json")
     read = json.loads((tmp_path / "report.json").read_text())
     assert read == json.loads(json.dumps(report.to_dict())) and len(read["outcomes"]) == 9

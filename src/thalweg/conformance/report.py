@@ -85,9 +85,11 @@ class Report:
             lines.append(f"each on {' | '.join(self.variants)}")
         lines += [f"note: {note}" for note in self.notes]
         for status in (BREAKS, NOT_APPLICABLE, HOLDS):
-            found = [line for law in self._by_law() for line in self._lines(law, status)]
+            here = [[outcome for outcome in law if outcome.status == status] for law in self._by_law()]
+            tell = self._reasons if status == NOT_APPLICABLE else self._lines
+            found = list(tell([law for law in here if law]))
             if found:
-                lines += ["", f"{status.upper()}", *found]
+                lines += ["", status.upper(), *found]
         return "\n".join(lines)
 
     def _by_law(self) -> list[list[Outcome]]:
@@ -95,24 +97,38 @@ class Report:
         ordered = sorted(self.outcomes, key=lambda outcome: order[outcome.law])
         return [list(each) for _, each in groupby(ordered, key=lambda outcome: outcome.law)]
 
-    def _lines(self, outcomes: list[Outcome], status: str) -> Iterator[str]:
-        """A law's lines of one status: one where all implementations say the same, else one for each thing said."""
-        here = [outcome for outcome in outcomes if outcome.status == status]
-        if not here:
-            return
-        name, meaning = here[0].law, {law.name: law.meaning for law in LAWS}[here[0].law]
-        if status == BREAKS:
-            yield textwrap.fill(f"{name}: {meaning}", WIDTH, initial_indent="  ", subsequent_indent="      ")
-        said: dict[str, list[str]] = {}
-        for outcome in here:
-            # Where it holds, the evidence of the first stands for all.
-            key = here[0].evidence if status == HOLDS else outcome.evidence
-            said.setdefault(key, []).append(outcome.variant)
-        for evidence, variants in said.items():
-            all_of_them = len(variants) == len(self.variants)
-            where = "" if all_of_them else f"[{', '.join(variants)}] "
-            first = "      " if status == BREAKS else f"  {name}: "
-            yield textwrap.fill(where + evidence, WIDTH, initial_indent=first, subsequent_indent="      ")
+    def _lines(self, laws: list[list[Outcome]]) -> Iterator[str]:
+        """A law's evidence: one line where all implementations say the same, else one for each thing said."""
+        meanings = {law.name: law.meaning for law in LAWS}
+        for here in laws:
+            name, breaks = here[0].law, here[0].status == BREAKS
+            if breaks:
+                yield _fill(f"  {name}: {meanings[name]}")
+            said: dict[str, list[str]] = {}
+            for outcome in here:
+                # Where it holds, the evidence of the first stands for all.
+                said.setdefault(outcome.evidence if breaks else here[0].evidence, []).append(outcome.variant)
+            for evidence, variants in said.items():
+                yield _fill(("      " if breaks else f"  {name}: ") + self._on(variants) + evidence)
+
+    def _reasons(self, laws: list[list[Outcome]]) -> Iterator[str]:
+        """What does not apply, by its reason: one reason often stands for many laws."""
+        names: dict[tuple[str, str], list[str]] = {}
+        for here in laws:
+            said: dict[str, list[str]] = {}
+            for outcome in here:
+                said.setdefault(outcome.evidence, []).append(outcome.variant)
+            for evidence, variants in said.items():
+                names.setdefault((self._on(variants), evidence), []).append(here[0].law)
+        for (where, evidence), those in names.items():
+            yield _fill(f"  {', '.join(those)}: {where}{evidence}")
+
+    def _on(self, variants: list[str]) -> str:
+        return "" if len(variants) == len(self.variants) else f"[{', '.join(variants)}] "
+
+
+def _fill(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="      ")
 
 
 def _worst(outcomes: list[Outcome]) -> str:

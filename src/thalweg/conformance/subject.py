@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from thalweg.conformance.evidence import copies, different, near
-from thalweg.conformance.law import RefusedError
+from thalweg.conformance.law import BrokenError, RefusedError
 
 Gradients = Sequence[torch.Tensor | None]
 FLAGS = ("foreach", "fused", "capturable", "differentiable")
@@ -60,6 +60,8 @@ def inside() -> Iterator[None]:
     """What is raised in here is the optimizer's doing."""
     try:
         yield
+    except BrokenError:  # what a law's own closure or hook saw
+        raise
     except Exception as error:
         raise RefusedError(error) from error
 
@@ -78,7 +80,11 @@ class Subject:
     def build(self, params: Any, **more: Any) -> torch.optim.Optimizer:
         """An optimizer of these parameters or groups; RefusedError with what the constructor raises."""
         with inside():
-            return self.cls(params, **{**self.settings, **self.variant, **self.mode, **more})
+            optimizer = self.cls(params, **{**self.settings, **self.variant, **self.mode, **more})
+            train = getattr(optimizer, "train", None)
+            if callable(train):
+                train()  # schedule-free optimizers ask for it before a step, as a model in training does
+            return optimizer
 
     def step(self, optimizer: torch.optim.Optimizer, gradients: Gradients, *, as_they_are: bool = False) -> Any:
         """Give each parameter its gradient (a copy, unless `as_they_are`) and step; RefusedError if that raises."""

@@ -92,17 +92,19 @@ FLOAT16 = {
 
 BY_CHANCE = '''
 @intrinsic
-def random_bits(typing_context, place, low, high):
-    """32 random bits for the element at a place: murmur3's mixer, keyed twice."""
+def random_bits(typing_context, place, before, low, high):
+    """32 random bits for the element at a place with a value: murmur3's mixer, keyed twice."""
 
     def make(context, builder, signature, arguments):
-        place, low, high = (builder.trunc(argument, WORD) for argument in arguments)
+        place, before, low, high = arguments
+        place, low, high = (builder.trunc(argument, WORD) for argument in (place, low, high))
         x = builder.add(builder.mul(place, WORD(0x9E3779B1)), low)
+        x = builder.add(x, builder.mul(builder.zext(before, WORD), WORD(0x85EBCA77)))
         x = builder.mul(builder.xor(x, builder.lshr(x, WORD(16))), WORD(0x85EBCA6B))
         x = builder.mul(builder.xor(builder.xor(x, builder.lshr(x, WORD(13))), high), WORD(0xC2B2AE35))
         return builder.xor(x, builder.lshr(x, WORD(16)))
 
-    return BITS(types.int64, types.int64, types.int64), make
+    return BITS(types.int64, types.uint16, types.int64, types.int64), make
 
 
 @intrinsic
@@ -157,7 +159,7 @@ class Form:
         """Write an element."""
         p = self.p
         if self.storage.name == "stochastic":
-            line = f"_{p}[__i] = by_chance({p}, random_bits(__place + __i, __low, __high))"
+            line = f"_{p}[__i] = by_chance({p}, random_bits(__place + __i, _{p}[__i], __low, __high))"
         else:
             line = f"_{p}[__i] = nearest({p})"
         if self._kahan:

@@ -49,7 +49,7 @@ def resumed_run(s: Subject) -> str:
 
 @law(THEME, modes=True)
 def resumed_from_a_file(s: Subject) -> str:
-    """So it does through torch.save and torch.load(weights_only=True)."""
+    """A run resumed through torch.save and torch.load(weights_only=True) goes on with the same bits."""
 
     def through(saved: Any) -> Any:
         buffer = io.BytesIO()
@@ -64,7 +64,7 @@ def resumed_from_a_file(s: Subject) -> str:
 
 @law(THEME, modes=True, may_refuse=True)
 def resumed_in_bfloat16(s: Subject) -> str:
-    """So it does with bfloat16 parameters."""
+    """A resumed run of bfloat16 parameters goes on with the same bits."""
     resume(s, copy.deepcopy, MANY, torch.bfloat16)
     return f"stopped at step {HALFWAY} of {STEPS}: the same bits"
 

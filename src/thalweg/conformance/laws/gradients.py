@@ -90,7 +90,7 @@ def gradient_strides(s: Subject) -> str:
         strange, plain = s.params((6, 5)), s.params((6, 5))
         mine, theirs = s.build(strange), s.build(plain)
         for [g] in wide:
-            s.step(mine, [cut(g)], as_they_are=True)
+            s.step(mine, [cut(g.clone())], as_they_are=True)
             s.step(theirs, [cut(g).contiguous()])
         s.near(strange, plain, 3, f"with a gradient {name}, the parameters")
     return f"{', '.join(cuts)}: as contiguous"

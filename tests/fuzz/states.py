@@ -1,0 +1,186 @@
+"""Operations on what an optimizer keeps: rewritten, replaced and deleted by hand, saved, loaded, copied, pickled."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from fuzz.gradients import turned
+from fuzz.operations import Dice, Side, moves, operation
+from fuzz.sides import NUMBERS, TORCH
+
+Tensor = torch.Tensor
+
+
+def held(side: Side, p: Tensor) -> list[str]:
+    """The names of a parameter's states that have its shape."""
+    names = sorted(name for name, value in side.state(p).items() if isinstance(value, Tensor))
+    return [name for name in names if name not in (*NUMBERS, "master", "compensation")]
+
+
+@operation(weight=3)
+def replace_state(side: Side, dice: Dice) -> None:
+    """By another tensor: of the same order in memory, or of another."""
+    p, turn = dice.one(side.params), dice.chance(0.5)
+    for name in held(side, p):
+        value = side.state(p)[name] * 1.5
+        if turn and not value.is_sparse:
+            value = turned(value)
+        side.state(p)[name] = value
+
+
+@operation()
+def rewrite_state(side: Side, dice: Dice) -> None:
+    p = dice.one(side.params)
+    for name in held(side, p):
+        side.state(p)[name].mul_(0.75)
+
+
+@operation()
+def delete_state(side: Side, dice: Dice) -> None:
+    """Of one parameter, or of all."""
+    p = dice.one(side.params)
+    if dice.chance(0.7):
+        side.optimizer.state.pop(p, None)
+    else:
+        side.optimizer.state.clear()
+
+
+@operation(weight=1)
+def delete_an_entry(side: Side, dice: Dice) -> None:
+    p, place = dice.one(side.params), dice.random.random()
+    names = held(side, p)
+    if names and side.case.name != "Adagrad":
+        del side.state(p)[names[int(place * len(names))]]
+
+
+@operation(weight=3)
+def rewrite_step(side: Side, dice: Dice) -> None:
+    """In place, or by another tensor."""
+    count, in_place = float(dice.one((0, 1, 3, 20, 1000))), dice.chance(0.5)
+    for p in [dice.one(side.params)] if dice.chance(0.7) else side.params:
+        state = side.state(p)
+        if isinstance(state.get("step"), Tensor) and in_place:
+            state["step"].fill_(count)
+        elif "step" in state:
+            state["step"] = torch.tensor(count)
+
+
+# -- saving and loading -----------------------------------------------------------------------------------------
+
+
+def forget_strangers(side: Side) -> None:
+    """torch's `state_dict()` stops at the state of a parameter that is in no group any more."""
+    known = set(map(id, side.params))
+    for p in [p for p in side.optimizer.state if id(p) not in known]:
+        del side.optimizer.state[p]
+
+
+def saved(side: Side, through_a_file: bool) -> dict[str, Any]:
+    """A checkpoint that shares nothing with the optimizer."""
+    forget_strangers(side)
+    if not through_a_file:
+        return copy.deepcopy(side.optimizer.state_dict())
+    file = io.BytesIO()
+    torch.save(side.optimizer.state_dict(), file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def blank(side: Side, params: Sequence[Sequence[Tensor]], names: Sequence[Sequence[str]] = (), **settings: Any) -> Any:
+    """A new optimizer over groups of parameters."""
+    named = names or [group.get("param_names", ()) for group in side.groups]
+    return side.build(
+        [{"params": side.named_params(own, called)} for own, called in zip(params, named, strict=True)], **settings
+    )
+
+
+@operation()
+def reload(side: Side, dice: Dice) -> None:
+    side.optimizer.load_state_dict(saved(side, dice.chance(0.5)))
+
+
+@operation()
+def resume(side: Side, dice: Dice) -> None:
+    """Into a fresh optimizer with other settings."""
+    taken = saved(side, dice.chance(0.5))
+    side.optimizer = blank(side, [group["params"] for group in side.groups], lr=0.5)
+    side.optimizer.load_state_dict(taken)
+
+
+@operation()
+def fork(side: Side, dice: Dice) -> None:
+    """A second optimizer goes on from the state of the first, over copies of its parameters; the first steps on, and the
+    second must not see it. torch's loader shares the tensors: its side gets copies."""
+    forget_strangers(side)
+    first, state_dict = side.optimizer, side.optimizer.state_dict()
+    old = side.params
+    copies = [[torch.nn.Parameter(p.detach().clone()) for p in group["params"]] for group in side.groups]
+    side.optimizer = blank(side, copies)
+    side.optimizer.load_state_dict(copy.deepcopy(state_dict) if side.way == TORCH else state_dict)
+    second, side.optimizer = side.optimizer, first
+    for p in old:
+        p.grad = torch.ones_like(p) if not side.case.sparse else torch.ones_like(p).to_sparse(1) if p.dim() else None
+    side.step()
+    side.optimizer = second
+
+
+@operation(weight=1)
+def resume_by_name(side: Side, dice: Dice) -> None:
+    """Into an optimizer over the same parameters in another order: the names say which is which. torch goes by place."""
+    if not side.named:
+        return
+    taken = saved(side, False)
+    params, names = [], []
+    for group in side.groups:
+        order = list(range(len(group["params"])))
+        dice.random.shuffle(order)
+        params.append([group["params"][index] for index in order])
+        names.append([group["param_names"][index] for index in order])
+    if side.way == TORCH:
+        side.optimizer = blank(side, [group["params"] for group in side.groups], lr=0.5)
+        side.optimizer.load_state_dict(taken)
+        for group, own, called in zip(side.groups, params, names, strict=True):
+            group["params"], group["param_names"] = own, called
+    else:
+        side.optimizer = blank(side, params, names, lr=0.5)
+        side.optimizer.load_state_dict(taken)
+
+
+@operation(together=True)
+def exchange(sides: Sequence[Side], dice: Dice) -> None:
+    """All go on from the checkpoint of one of them."""
+    giver = dice.one(sides)
+    taken = saved(giver, dice.chance(0.5))
+    for side in sides:
+        forget_strangers(side)
+        side.optimizer = blank(side, [group["params"] for group in side.groups])
+        side.optimizer.load_state_dict(copy.deepcopy(taken))
+        for p, q in zip(side.params, giver.params, strict=True):
+            p.data.copy_(q.data)
+
+
+@operation()
+def deepcopy(side: Side, dice: Dice) -> None:
+    side.optimizer = copy.deepcopy(side.optimizer)
+
+
+@operation(weight=1)
+def pickled(side: Side, dice: Dice) -> None:
+    side.optimizer = pickle.loads(pickle.dumps(side.optimizer))
+
+
+@operation(weight=1, allowed=moves)
+def half_saved_half_trained(side: Side, dice: Dice) -> None:
+    """A checkpoint is taken, training goes on, and the checkpoint is loaded after all: it has not moved."""
+    forget_strangers(side)
+    taken = side.optimizer.state_dict() if dice.chance(0.5) else saved(side, False)
+    taken = copy.deepcopy(taken)
+    for p in side.params:
+        p.grad = dice.gradient(p)
+    side.step()
+    side.optimizer.load_state_dict(taken)
