@@ -129,10 +129,9 @@ class Optimizer(torch.optim.Optimizer):
                     f"{type(self).__name__} requires dense parameter tensors, and parameter {index} of the group has "
                     f"layout {p.layout}; its gradient may be sparse"
                 )
-        rate = self.param_groups[-1]["lr"]
-        if isinstance(rate, torch.Tensor) and not rate.requires_grad:
-            # A scheduler writes into it: neither the caller's nor another group's may be the same tensor.
-            self.param_groups[-1]["lr"] = rate.clone()
+        *others, group = self.param_groups
+        if isinstance(group["lr"], torch.Tensor) and any(group["lr"] is each["lr"] for each in others):
+            group["lr"] = group["lr"].clone()  # a scheduler writes into it, for this group alone
 
     # -- the step -----------------------------------------------------------------------------------------------
 
