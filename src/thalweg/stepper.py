@@ -151,5 +151,3 @@ def _settle(plans: Sequence[Plan]) -> None:
     sums = {name: sum(numbers[name] for numbers in measured) for name in (measured[0] if measured else ())}
     for plan in plans:
         plan.settle([sums] * len(plan.members) if plan.recipe.rule.summed else plan.measured)
-
-
