@@ -104,8 +104,9 @@ def _save_nearest(p: Tensor, kept: Tensor | None, new: Tensor, noise: Noise) -> 
 
 def _save_stochastic(p: Tensor, kept: Tensor | None, new: Tensor, noise: Noise) -> None:
     bits = random_bits(new.numel(), noise).to(new.device)
-    # An element's place is its place in memory, which is where a kernel counts.
-    flat = torch.as_strided(bits, p.shape, p.stride()) if new.numel() else bits.view(p.shape)
+    # An element's place is its place in memory, which is where a kernel counts; with gaps no kernel does.
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(p.shape, p.stride(), strict=True))
+    flat = torch.as_strided(bits, p.shape, p.stride()) if extent == new.numel() else bits.view(p.shape)
     p.copy_(round_by_chance(new.contiguous(), p.dtype, flat))
 
 
