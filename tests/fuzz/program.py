@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import traceback
 import warnings
@@ -12,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
+
 from fuzz import changes, gradients, loops, states
 from fuzz.cases import CASES, Case
 from fuzz.dice import DTYPES, SHAPES, SPARSE_SHAPES, Dice
 from fuzz.operations import OPERATIONS, Setting
 from fuzz.sides import CPU, REFERENCE, TORCH, Side
 from fuzz.verdict import DOUBLE, SINGLE, Difference, Verdict
-
 from thalweg.engines import cpu
 
 __all__ = ["Program", "changes", "draw", "find", "gradients", "loops", "play", "shrink", "states"]
@@ -132,7 +131,9 @@ def act(name: str, seed: tuple[int, int], sides: Sequence[Side]) -> None:
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
-            raise Difference(f"{name} ({seed[1]}): {side.way} raised {type(error).__name__}: {error} at {place}") from error
+            raise Difference(
+                f"{name} ({seed[1]}): {side.way} raised {type(error).__name__}: {error} at {place}"
+            ) from error
 
 
 @contextmanager
@@ -193,8 +194,5 @@ def shrink(program: Program, attempts: int = 300) -> Program:
         return now
 
     program = without(program.operations, lambda kept: replace(program, operations=kept), program)
-    groups = [group for group in program.groups if group]
-    whole = program
-    program = without(tuple(groups), lambda kept: replace(whole, groups=kept) if kept else replace(whole, groups=()), whole)
-    gc.collect()
-    return program
+    short = program
+    return without(short.groups, lambda kept: replace(short, groups=kept), short)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+
 from fuzz.gradients import turned
 from fuzz.operations import Dice, Side, moves, operation
 from fuzz.sides import NUMBERS, TORCH
@@ -114,8 +115,8 @@ def resume(side: Side, dice: Dice) -> None:
 
 @operation()
 def fork(side: Side, dice: Dice) -> None:
-    """A second optimizer goes on from the state of the first, over copies of its parameters; the first steps on, and the
-    second must not see it. torch's loader shares the tensors: its side gets copies."""
+    """A second optimizer goes on from the state of the first, over copies of its parameters; the first steps on, and
+    the second must not see it. torch's loader shares the tensors: its side gets copies."""
     forget_strangers(side)
     first, state_dict = side.optimizer, side.optimizer.state_dict()
     old = side.params
@@ -131,7 +132,7 @@ def fork(side: Side, dice: Dice) -> None:
 
 @operation(weight=1)
 def resume_by_name(side: Side, dice: Dice) -> None:
-    """Into an optimizer over the same parameters in another order: the names say which is which. torch goes by place."""
+    """Into an optimizer over the same parameters in another order: names say which is which. torch goes by place."""
     if not side.named:
         return
     taken = saved(side, False)
