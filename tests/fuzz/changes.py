@@ -37,6 +37,9 @@ def turn_switch(side: Side, dice: Dice) -> None:
         if name != "nesterov" or not group["dampening"]:
             group[name] = not group[name]
             side.notes.append((name, group[name]))
+            if name == "centered":  # a mean from long ago gives a variance below 0: NaN in torch, 0 in ours
+                for p in group["params"]:
+                    side.state(p).pop("grad_avg", None)
 
 
 @operation()

@@ -25,10 +25,11 @@ def held(side: Side, p: Tensor) -> list[str]:
 
 @operation(weight=3)
 def replace_state(side: Side, dice: Dice) -> None:
-    """By another tensor: of the same order in memory, or of another."""
+    """By another tensor: of the same order in memory, or of another. Smaller, as in `rewrite_state`: the variance of
+    centred RMSprop, s - a a, must not fall below 0, where torch's is NaN and ours 0."""
     p, turn = dice.one(side.params), dice.chance(0.5)
     for name in held(side, p):
-        value = side.state(p)[name] * 1.5
+        value = side.state(p)[name] * 0.8
         if turn and not value.is_sparse:
             value = turned(value)
         side.state(p)[name] = value
@@ -55,8 +56,9 @@ def delete_state(side: Side, dice: Dice) -> None:
 def delete_an_entry(side: Side, dice: Dice) -> None:
     p, place = dice.one(side.params), dice.random.random()
     names = held(side, p)
-    if names and side.case.name != "Adagrad":
-        del side.state(p)[names[int(place * len(names))]]
+    name = names[int(place * len(names))] if names else ""
+    if name and not ("grad_avg" in names and name == "square_avg"):  # the centred variance, again
+        del side.state(p)[name]
 
 
 @operation(weight=3)

@@ -169,9 +169,8 @@ def frozen_parameters_are_not_stepped(monkeypatch):
     step = stepper.Stepper.step
 
     def pass_over(self, params, gradients, *rest):
-        return step(
-            self, params, [g if p.requires_grad else None for p, g in zip(params, gradients, strict=True)], *rest
-        )
+        thawed = [g if p.requires_grad else None for p, g in zip(params, gradients, strict=True)]
+        return step(self, params, thawed, *rest)
 
     monkeypatch.setattr(stepper.Stepper, "step", pass_over)
 

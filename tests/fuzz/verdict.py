@@ -18,6 +18,7 @@ import torch
 from fuzz.sides import NUMBERS, TORCH, Side
 
 Tensor = torch.Tensor
+State = dict[str, Any]
 ROUNDINGS = 16
 HALVES = (torch.float16, torch.bfloat16)
 SINGLE, DOUBLE = torch.finfo(torch.float32).eps, torch.finfo(torch.float64).eps
@@ -53,9 +54,7 @@ class Verdict:
                 values = [tuple(each[name]) if isinstance(each[name], list) else each[name] for each in (one, two)]
                 self._same(f"group {index}: {name}", *values, other)
 
-    def _param(
-        self, where: str, p: Tensor, q: Tensor, right: dict[str, Any], ours: dict[str, Any], other: Side
-    ) -> None:
+    def _param(self, where: str, p: Tensor, q: Tensor, right: State, ours: State, other: Side) -> None:
         self._same(f"{where}: dtype", p.dtype, q.dtype, other)
         self._same(f"{where}: has a gradient", p.grad is None, q.grad is None, other)
         if p.grad is not None:
