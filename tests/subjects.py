@@ -10,10 +10,17 @@ from typing import Any
 
 import numpy as np
 import papers
+import papers_matrix
 import papers_modern
 import torch
 
 from thalweg.catalogue import CATALOGUE, Entry
+
+
+def beside(oracle: Callable[..., papers.Run]) -> Callable[..., papers.Run]:
+    """The oracle with its decay beside the gradient, whatever `decoupled` says: the rule's own is there."""
+    return lambda *given, decoupled, **settings: oracle(*given, decoupled=True, **settings)
+
 
 ORACLES: dict[str, Callable[..., papers.Run]] = {
     "sgd": papers.gradient_descent,
@@ -43,6 +50,12 @@ ORACLES: dict[str, Callable[..., papers.Run]] = {
     "adopt": papers_modern.adopt,
     "ademamix": papers_modern.ademamix,
     "lion": papers_modern.lion,
+    "sparse_adam": papers_modern.sparse_adam,
+    "schedule_free_sgd": papers_modern.schedule_free_sgd,
+    "schedule_free_adamw": beside(papers_modern.schedule_free_adamw),
+    "schedule_free_radam": beside(papers_modern.schedule_free_radam),
+    "lars": papers_matrix.lars,
+    "lamb": papers_matrix.lamb,
 }
 SWITCHES = ("nesterov", "amsgrad")  # chosen by the oracle's name, not its argument
 
@@ -74,6 +87,14 @@ VARIATIONS: dict[str, list[dict[str, Any]]] = {
     "adopt": [BETAS, {"clip": False}],
     "ademamix": [{"betas": (0.8, 0.95, 0.99), "eps": 1e-4}, {"alpha": 3.0, "t_warmup": 100.0}],
     "lion": [{"betas": (0.8, 0.95)}],
+    "schedule_free_sgd": [
+        {"lr": 0.05, "momentum": 0.7, "warmup_steps": 20.0, "r": 1.0, "weight_lr_power": 1.0, "weight_decay": 0.2},
+        {"lr": 0.0},
+    ],
+    "schedule_free_adamw": [{**BETAS, "weight_decay": 0.2, "warmup_steps": 10.0, "r": 0.5}],
+    "schedule_free_radam": [{"weight_decay": 0.2}, {**BETAS, "silent_sgd_phase": False, "r": 0.5}],
+    "lars": [{"momentum": 0.5, "eps": 0.1, "weight_decay": 0.3}],
+    "lamb": [BETAS, {"weight_decay": 0.3}],
 }
 STAGES: list[dict[str, Any]] = [
     {"weight_decay": 0.1},
@@ -122,7 +143,7 @@ DECAY_DEPARTS = ("classical_nesterov", "adopt")
 
 def _all() -> list[Subject]:
     subjects = []
-    for entry in CATALOGUE.values():
+    for entry in filter(lambda entry: entry.takes_dense, CATALOGUE.values()):  # test_sparse.py has the others
         for settings in [{}, *VARIATIONS.get(entry.name, []), *STAGES]:
             departs = entry.name in DECAY_DEPARTS or entry.rule.decay == "own"
             if not (departs and settings.get("decoupled_weight_decay")):
@@ -133,6 +154,8 @@ def _all() -> list[Subject]:
 SUBJECTS = _all()
 PLAIN = [subject for subject in SUBJECTS if not subject.settings]
 EVERY_RULE_WITH_DECAY = [subject for subject in SUBJECTS if subject.settings in ({}, {"weight_decay": 0.1})]
+# Rules in which no element knows of another: a tensor may be split, and a NaN stays where it is.
+ELEMENTWISE = [subject for subject in PLAIN if subject.entry.rule.per_tensor is None]
 # Each setting compiles a kernel. The stages are the same text around every rule, so three rules carry them all.
 FOR_KERNELS = [
     subject for subject in SUBJECTS if subject.settings not in STAGES or subject.entry.name in ("sgd", "adam", "radam")

@@ -37,8 +37,8 @@ def distance_from_paper(subject: Subject, steps: int = STEPS) -> float:
         # The classical Nesterov parameter holds the point at which the next gradient is due.
         expected = paper.lookahead[-1] if paper.lookahead else paper.path[-1]
         worst = max(worst, relative(p.detach().numpy(), expected))
-        if not paper.lookahead:
-            for name, value in paper.state.items():
+        for name, value in paper.state.items():
+            if not paper.lookahead or name in optimizer.state[p]:
                 own = optimizer.state[p]["velocity" if subject.entry.name == "classical_momentum" else name]
                 worst = max(worst, relative(own.numpy(), np.asarray(value)))
     return worst

@@ -34,7 +34,13 @@ CLASSES: tuple[type[Optimizer], ...] = (
     optim.Adan,
     optim.ADOPT,
     optim.AdEMAMix,
+    optim.SparseAdam,
     optim.Lion,
+    optim.ScheduleFreeSGD,
+    optim.ScheduleFreeAdamW,
+    optim.ScheduleFreeRAdam,
+    optim.LARS,
+    optim.LAMB,
 )
 FOREIGN_RATES = (1e-5, 1e-1)
 
@@ -63,6 +69,11 @@ class Entry:
             f"optimizers: {spec!r} is neither a torch.optim.Optimizer class nor in the catalogue: "
             f"{', '.join(CATALOGUE)}"
         )
+
+    @property
+    def takes_dense(self) -> bool:
+        """False for a rule that takes sparse gradients alone: no comparison by default has these."""
+        return self.rule is None or self.rule.sparse != "only"
 
     def build(self, params: Any, **settings: Any) -> torch.optim.Optimizer:
         """The optimizer of these parameters, with settings on top of the entry's own."""

@@ -20,11 +20,13 @@ def optimizer(
     name: str | None = None,
     positional: str = "",
     defaults: Mapping[str, Any] | None = None,
+    base: type[Optimizer] = Optimizer,
 ) -> type[Optimizer]:
     """A drop-in optimizer class from one rule, or from several between which settings choose (see `Rule.when`).
 
     `positional`: the settings that may be given by place, in order; by default all hyperparameters of the rules, then
     `weight_decay`. `defaults`: where the class differs from its rules. `name`: by default the first rule's.
+    `base`: the face, where the rule needs more of it than a step (`thalweg.schedule_free`, `thalweg.second_order`).
 
     >>> import torch, thalweg
     >>> from thalweg.rules.sgd import sgd
@@ -56,7 +58,7 @@ def optimizer(
     signature = inspect.Signature(parameters)
     module = sys._getframe(1).f_globals.get("__name__", "__main__")  # the caller's: its classes can be pickled
     namespace = {
-        "__doc__": _document(name, module, rules),
+        "__doc__": _document(name, module, rules, base.example),
         "__module__": module,
         "__signature__": signature,
         "_arguments": signature,
@@ -64,7 +66,7 @@ def optimizer(
         "_switches": tuple(dict.fromkeys(switch for rule in rules for switch in rule.when)),
         "_recipes": {},
     }
-    return type(name, (Optimizer,), namespace)
+    return type(name, (base,), namespace)
 
 
 EXAMPLE = """Example:
@@ -72,14 +74,16 @@ EXAMPLE = """Example:
 >>> import torch
 >>> from {module} import {name}
 >>> p = torch.nn.Parameter(torch.ones(3))
->>> p.grad = torch.ones(3)
->>> {name}([p]).step()
+>>> optimizer = {name}([p])
+>>> for _ in range(10):
+...     {gradient}
+...     optimizer.step()
 >>> bool((p < 1).all())
 True
 """
 
 
-def _document(name: str, module: str, rules: tuple[Rule, ...]) -> str:
+def _document(name: str, module: str, rules: tuple[Rule, ...], gradient: str) -> str:
     """The class's docstring: each rule's title, equations, departures and source, and an example."""
     parts = []
     for rule in rules:
@@ -89,5 +93,6 @@ def _document(name: str, module: str, rules: tuple[Rule, ...]) -> str:
             f"{rule.title}{where}.\n\n{text}\n\nDepartures: {rule.departures or 'none.'}\n\nSource: {rule.source}."
         )
     if module.startswith("thalweg."):
-        parts.append(EXAMPLE.format(module=module, name=name))
+        gradient += ".to_sparse()" if rules[0].sparse == "only" else ""
+        parts.append(EXAMPLE.format(module=module, name=name, gradient=gradient))
     return "\n\n".join(parts)

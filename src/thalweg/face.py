@@ -39,6 +39,8 @@ class Optimizer(torch.optim.Optimizer):
     _switches: ClassVar[tuple[str, ...]] = ()  # the settings that choose between the rules
     _recipes: ClassVar[dict[Any, Recipe]] = {}
     _arguments: ClassVar[inspect.Signature]
+    example: ClassVar[str] = "p.grad = torch.ones(3)"  # how a gradient comes about, in the classes' docstrings
+    _beside: ClassVar[tuple[str, ...]] = ("master", "compensation")  # what a state may hold that is no rule's
 
     guard: Guard
     _engine: str = "auto"
@@ -225,7 +227,7 @@ class Optimizer(torch.optim.Optimizer):
         def look(_: torch.optim.Optimizer, given: StateDict) -> StateDict:
             given = checkpoints.matched(given, before)
             names = [rule.torch_names[letter] for rule in self.rules for letter in rule.states]
-            checkpoints.check_shapes(given, before, dict.fromkeys([*names, "master", "compensation"]))
+            checkpoints.check_shapes(given, before, dict.fromkeys([*names, *self._beside]))
             taken.update(given)
             return given
 

@@ -27,6 +27,8 @@ from thalweg.rules.amsgrad import amsgrad
 from thalweg.rules.asgd import asgd
 from thalweg.rules.classical_momentum import classical_momentum
 from thalweg.rules.classical_nesterov import classical_nesterov
+from thalweg.rules.lamb import lamb
+from thalweg.rules.lars import lars
 from thalweg.rules.lion import lion
 from thalweg.rules.momentum import momentum
 from thalweg.rules.nadam import nadam
@@ -36,14 +38,20 @@ from thalweg.rules.qhadam import qhadam
 from thalweg.rules.radam import radam
 from thalweg.rules.rmsprop import rmsprop, rmsprop_centred, rmsprop_centred_momentum, rmsprop_momentum
 from thalweg.rules.rprop import rprop
+from thalweg.rules.schedule_free_adamw import schedule_free_adamw
+from thalweg.rules.schedule_free_radam import schedule_free_radam
+from thalweg.rules.schedule_free_sgd import schedule_free_sgd
 from thalweg.rules.sgd import sgd
 from thalweg.rules.sparse_adam import sparse_adam
+from thalweg.schedule_free import ScheduleFree
 
 # torch's own, as far as the installed torch has them.
 TORCHS = ("Adafactor", "LBFGS", "Muon", "swap_in_optimizer_params_and_state")
 __all__ = [
     "ADOPT",
     "ASGD",
+    "LAMB",
+    "LARS",
     "SGD",
     "AdEMAMix",
     "AdaBelief",
@@ -63,6 +71,9 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeRAdam",
+    "ScheduleFreeSGD",
     "SparseAdam",
     "convert",
     "lr_scheduler",
@@ -130,3 +141,16 @@ ADOPT = optimizer(adopt, name="ADOPT", positional="lr betas eps clip weight_deca
 AdEMAMix = optimizer(ademamix, name="AdEMAMix", positional="lr betas alpha t_warmup eps weight_decay")
 NAdamW = optimizer(nadamw, name="NAdamW", positional=_ADAM)
 QHAdam = optimizer(qhadam, name="QHAdam", positional="lr betas nus eps weight_decay")
+LAMB = optimizer(lamb, name="LAMB", positional=_ADAM)
+LARS = optimizer(lars, name="LARS", positional="lr momentum weight_decay trust_coefficient eps")
+_AVERAGE = "r weight_lr_power"
+ScheduleFreeSGD = optimizer(
+    schedule_free_sgd, name="ScheduleFreeSGD", base=ScheduleFree,
+    positional=f"lr momentum weight_decay warmup_steps {_AVERAGE}",
+)  # fmt: skip
+ScheduleFreeAdamW = optimizer(
+    schedule_free_adamw, name="ScheduleFreeAdamW", base=ScheduleFree, positional=f"{_ADAM} warmup_steps {_AVERAGE}"
+)
+ScheduleFreeRAdam = optimizer(
+    schedule_free_radam, name="ScheduleFreeRAdam", base=ScheduleFree, positional=f"{_ADAM} {_AVERAGE} silent_sgd_phase"
+)

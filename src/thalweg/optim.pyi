@@ -63,6 +63,51 @@ class ASGD(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
+class LAMB(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-06,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class LARS(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust_coefficient: float = 0.001,
+        eps: float = 0.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
 class SGD(Optimizer):
     def __init__(
         self,
@@ -457,6 +502,80 @@ class Rprop(Optimizer):
         step_sizes: tuple[float, float] = (1e-06, 50),
         *,
         weight_decay: float = 0.0,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class ScheduleFreeAdamW(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        warmup_steps: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class ScheduleFreeRAdam(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        silent_sgd_phase: bool = True,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class ScheduleFreeSGD(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        warmup_steps: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,

@@ -211,25 +211,30 @@ class Plan:
         """The rule's numbers of one tensor; its direction, where it gives one, takes the gradient's place."""
         rule, member, own = self.recipe.rule, self.members[index], self.numbers(index)
         assert rule.per_tensor is not None
-        with torch.no_grad():
-            p, g = self.storage.load(member.param.detach(), member.state.get(self.storage.kept)), self.gradients[index]
+        with torch.set_grad_enabled(self.differentiable):
+            param = member.param if self.differentiable else member.param.detach()
+            p, g = self.storage.load(real(param), member.state.get(self.storage.kept)), self.gradients[index]
             if is_shard(member.param):
                 g = member.like(g)
-            p, g = self.recipe.staged(p, g.to(p.dtype), own)
-            state = {letter: member.state[name] for letter, name in rule.torch_names.items()}
+            p, g = self.recipe.staged(p, real(g).to(p.dtype), own)
+            state = {letter: real(member.state[name]) for letter, name in rule.torch_names.items()}
+            if self.differentiable:  # what autograd saves must outlive the engine's writing
+                p, state = p.clone(), {letter: held.clone() for letter, held in state.items()}
             given = rule.per_tensor(p, g, state, **{name: own[-1][name] for name in rule.tensor_numbers})
             if rule.directs:
                 self.gradients[index] = laid_like(given["g"], self.states[index][0] if self.states[index] else p)
                 self.table[index, 1] = self.gradients[index].data_ptr()
-        return {name: _whole(given[name]) for name in rule.measures}
+        return {name: given[name] if self.differentiable else _whole(given[name]) for name in rule.measures}
 
     def settle(self, measured: Sequence[Mapping[str, Any]]) -> None:
         """Put the numbers that were measured, for each tensor, where they belong."""
+        carried = [name for name in self.recipe.rule.measures if name in self.recipe.rule.carried]
         for index, numbers in enumerate(measured):
             self.numbers(index)[-1].update(numbers)
-            for name in self.recipe.rule.measures:
-                if name in self.recipe.rule.carried:
-                    self.ages.values[self.ages.names.index(name), self.positions[index]] = numbers[name]
+            for name in carried:
+                self.ages.values[self.ages.names.index(name), self.positions[index]] = plain(numbers[name])
+                if self.differentiable:
+                    self._record([self.positions[index]], name, numbers[name])
         self._left = self.ages.values[:, self._index].tobytes()
 
     def kernel_rows(self, dtype: str) -> npt.NDArray[Any]:

@@ -54,7 +54,8 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
 def _first(rule: Rule, letter: str, dtype: torch.dtype, p: Tensor, group: Mapping[str, Any]) -> Tensor:
     source = rule.initial.get(letter)
     if source == "p":
-        return p.detach().to(dtype, copy=True, memory_format=torch.preserve_format)
+        held = p if group["differentiable"] else p.detach()
+        return held.to(dtype, copy=True, memory_format=torch.preserve_format)
     if source is not None and group["differentiable"]:
         followed: Tensor = torch.ones_like(p, dtype=dtype).detach() * group[source]  # by autograd
         return followed

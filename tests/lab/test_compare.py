@@ -232,3 +232,12 @@ def test_a_result_shows_itself(found: Comparison) -> None:
     assert found.verdict in str(found) and found.line in str(found)
     assert "<table>" in found._repr_html_() and str(len(found.rows)) and "sgd" in repr(found)
     assert list(found.to_pandas()["optimizer"]) == [row.optimizer for row in found.rows]
+
+
+def test_by_default_all_are_compared_that_take_dense_gradients() -> None:
+    from thalweg.catalogue import CATALOGUE
+    from thalweg.lab.compare import resolve
+
+    names = [entry.name for entry in resolve(None)]
+    assert "sparse_adam" not in names and {*names, "sparse_adam"} == CATALOGUE.keys()
+    assert [entry.name for entry in resolve(["sparse_adam"])] == ["sparse_adam"]

@@ -191,3 +191,27 @@ def test_the_watch_ends_what_has_diverged_and_nothing_else() -> None:
     )  # the floor is a share of the first loss, not a constant
     assert watch([2.0, *[1e-6] * 50, 1e-4, 1e-4, 0.01]) is None  # noise near zero
     assert watch([1.0, math.inf]) == 1
+
+
+def test_an_optimizer_with_modes_is_judged_in_eval_mode() -> None:
+    """Schedule-Free's parameters are its result in eval mode alone: here they are 0 while training."""
+
+    class Hidden(torch.optim.SGD):
+        def train(self) -> None:
+            self.swap()
+
+        def eval(self) -> None:
+            self.swap()
+
+        @torch.no_grad()
+        def swap(self) -> None:
+            for p in self.param_groups[0]["params"]:
+                shown, self.state[p]["hidden"] = self.state[p].get("hidden", torch.zeros_like(p)), p.clone()
+                p.copy_(shown)
+
+    hidden = Entry("hidden", Hidden)
+    task = little.task(epochs=1)
+    trained, plain = run(task, hidden, lr=0.0, phase="final"), run(task, SGD, lr=0.0, phase="final")
+    assert trained.curve.validation_loss == plain.curve.validation_loss
+    assert trained.test_loss == plain.test_loss
+    assert trained.curve.train_loss != plain.curve.train_loss

@@ -94,7 +94,8 @@ def resolve(optimizers: Sequence[Any] | None) -> list[Entry]:
     if isinstance(optimizers, str):
         optimizers = [optimizers]
     try:
-        entries = [Entry.of(spec) for spec in (CATALOGUE.values() if optimizers is None else optimizers)]
+        every = [entry for entry in CATALOGUE.values() if entry.takes_dense]
+        entries = [Entry.of(spec) for spec in (every if optimizers is None else optimizers)]
     except ValueError as error:
         raise LabError(str(error)) from None
     if not entries:

@@ -158,6 +158,7 @@ def _train(
     model = task.build(setting.seed)
     model.train()
     optimizer = entry.build(model.parameters(), **setting.settings)
+    switch(optimizer, "train")
     seed_everything(derive(setting.seed, "noise"))  # dropout and augmentation
     watch, steps = Watch(), 0
     for epoch in range(epochs):
@@ -166,7 +167,9 @@ def _train(
             losses.append(_step(task, model, optimizer, to_device(batch, task.device)))
             watch.see(losses[-1])
             steps += 1
+        switch(optimizer, "eval")
         loss, metric = evaluate(task, model, task.sources["validation"])
+        switch(optimizer, "train")
         curve.steps.append(steps)
         curve.train_loss.append(sum(losses) / max(1, len(losses)))
         curve.validation_loss.append(loss)
@@ -174,7 +177,13 @@ def _train(
     for name, value in (("loss", loss), (task.metric_name, metric)):
         if not math.isfinite(value):
             raise Diverged(f"validation {name} is {value} at the end")
+    switch(optimizer, "eval")
     return evaluate(task, model, task.sources["test"]) if read_test else (None, None)
+
+
+def switch(optimizer: torch.optim.Optimizer, mode: str) -> None:
+    """Some optimizers (Schedule-Free) have modes, as models have: while training, parameters are not yet the result."""
+    getattr(optimizer, mode, lambda: None)()
 
 
 def _step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> float:

@@ -37,13 +37,13 @@ def per_step(
 
 
 def per_element(p, g, m, v, s, prev, *, beta1, beta2, beta3, eps, step, shrink, alpha_m, alpha_v, root):
-    d = where(step > 1.5, g - prev, 0.0)
+    d = where(step > 1.5, g + prev, 0.0)
     ahead = g + beta2 * d
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * d
     s = beta3 * s + (1 - beta3) * ahead * ahead
     p = shrink * (p - (alpha_m * m + alpha_v * v) / (root * sqrt(s) + eps))
-    prev = g
+    prev = -g
     return p, m, v, s, prev
 
 
@@ -53,7 +53,7 @@ adan = Rule(
     source="Xie et al. 2022, arXiv:2208.06677",
     per_step=per_step,
     per_element=per_element,
-    torch_names={"m": "exp_avg", "v": "exp_avg_diff", "s": "exp_avg_sq", "prev": "previous_grad"},
+    torch_names={"m": "exp_avg", "v": "exp_avg_diff", "s": "exp_avg_sq", "prev": "neg_pre_grad"},
     decay="own",
     departures="betas, bias correction and eps outside the root as in the authors' code; the paper writes 1 - beta for "
     "beta, starts from the first gradient and corrects nothing. No restarts.",

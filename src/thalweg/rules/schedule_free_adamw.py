@@ -8,8 +8,8 @@ from typing import Annotated
 
 from thalweg.hyperparameters import AnyNumber, Betas, Decay, Epsilon, Rate, Search
 from thalweg.rule import Rule
-from thalweg.rules.schedule_free_sgd import SOURCE, WarmUp, average
-from thalweg.words import sqrt, where
+from thalweg.rules.schedule_free_sgd import SOURCE, WarmUp, average, averages
+from thalweg.words import sqrt
 
 
 def per_step(
@@ -31,10 +31,9 @@ def per_step(
     return shared | {"beta2": beta2, "eps": eps, "decay": weight_decay, "root": 1 / (1 - beta2**step) ** 0.5}
 
 
-def per_element(y, g, v, z, *, step, beta2, eps, decay, root, eta, c, eta_y):
+def per_element(y, g, v, z, *, beta2, eps, decay, root, eta, c, eta_y):
     v = beta2 * v + (1 - beta2) * g * g
     d = g / (root * sqrt(v) + eps) + decay * y
-    z = where(step > 1.5, z, y)
     y = (1 - c) * y + c * z - eta_y * d
     z = z - eta * d
     return y, v, z
@@ -47,7 +46,9 @@ schedule_free_adamw = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"v": "exp_avg_sq"},
+    initial={"z": "p"},
     decay="own",
+    check=averages,
     departures="Bias correction and weights are those of the authors' code, which corrects the denominator; the paper "
     "scales eta_t by sqrt(1 - beta2^t). The parameter holds y while training; x = y + (1 - 1 / beta1) (z - y). Each "
     "parameter sums its own weights. The decay is the rule's own: it joins the step d_t, at y.",

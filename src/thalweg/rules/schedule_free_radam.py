@@ -9,7 +9,7 @@ from typing import Annotated
 
 from thalweg.hyperparameters import AnyNumber, Betas, Decay, Epsilon, Rate, Search, Switch
 from thalweg.rule import Rule
-from thalweg.rules.schedule_free_sgd import SOURCE, average
+from thalweg.rules.schedule_free_sgd import SOURCE, average, averages
 from thalweg.words import sqrt, where
 
 
@@ -39,10 +39,9 @@ def per_step(
     return shared | {"beta2": beta2, "eps": eps, "decay": weight_decay, "root": root}
 
 
-def per_element(y, g, v, z, *, step, beta2, eps, decay, root, eta, c, eta_y):
+def per_element(y, g, v, z, *, beta2, eps, decay, root, eta, c, eta_y):
     v = beta2 * v + (1 - beta2) * g * g
     d = g * where(root > 0.0, 1.0 / (root * sqrt(v) + eps), 1.0) + decay * y
-    z = where(step > 1.5, z, y)
     y = (1 - c) * y + c * z - eta_y * d
     z = z - eta * d
     return y, v, z
@@ -55,7 +54,9 @@ schedule_free_radam = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"v": "exp_avg_sq"},
+    initial={"z": "p"},
     decay="own",
+    check=averages,
     departures="As in the authors' code: rectifies above 4. The parameter holds y while training; "
     "x = y + (1 - 1 / beta1) (z - y). Each parameter sums its own weights. The decay is the rule's own, at y.",
 )

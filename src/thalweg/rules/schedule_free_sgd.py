@@ -1,20 +1,19 @@
 r"""Schedule-Free SGD: the average x of a sequence z in place of a schedule, and gradients taken between the two.
 
     y_t = (1 - beta) z_t + beta x_t                                      where the gradient is taken
-    z_{t+1} = z_t - eta_t g_t,   x_{t+1} = (1 - c_t) x_t + c_t z_{t+1},   z_1 = x_1 = y_1
+    z_{t+1} = z_t - eta_t d_t,   d_t = g_t + lambda y_t,   x_{t+1} = (1 - c_t) x_t + c_t z_{t+1},   z_1 = x_1 = y_1
     c_t = w_t / (w_1 + ... + w_t),   w_t = t^r max(eta_1, ..., eta_t)^weight_lr_power
     eta_t = eta min(1, t / warmup_steps)
 
 The parameter holds y, so that x is not stored; putting x out of the lines leaves
 
-    y_{t+1} = (1 - c_t) y_t + c_t z_t - eta_t (1 - beta (1 - c_t)) g_t
+    y_{t+1} = (1 - c_t) y_t + c_t z_t - eta_t (1 - beta (1 - c_t)) d_t
 """
 
 from typing import Annotated
 
-from thalweg.hyperparameters import AnyNumber, Rate, Search, Valid
+from thalweg.hyperparameters import AnyNumber, Decay, Rate, Search, Valid
 from thalweg.rule import Rule
-from thalweg.words import where
 
 Between = Annotated[float, Valid("Invalid momentum value", high=1.0, open_above=True)]
 WarmUp = Annotated[float, Valid("Invalid warmup_steps value")]
@@ -27,7 +26,6 @@ def average(step, weight_sum, lr_max, *, eta, beta, r, weight_lr_power):
     weight_sum = weight_sum + weight
     c = weight / weight_sum if weight_sum > 0 else 0.0
     return {
-        "step": step,
         "eta": eta,
         "c": c,
         "eta_y": eta * (1 - beta * (1 - c)),
@@ -43,19 +41,28 @@ def per_step(
     *,
     lr: Annotated[Rate, Search(1e-2, 1e2)] = 1.0,
     momentum: Between = 0.9,
+    weight_decay: Decay = 0.0,
     warmup_steps: WarmUp = 0.0,
     r: AnyNumber = 0.0,
     weight_lr_power: AnyNumber = 2.0,
 ):
     eta = lr * step / warmup_steps if step < warmup_steps else lr
-    return average(step, weight_sum, lr_max, eta=eta, beta=momentum, r=r, weight_lr_power=weight_lr_power)
+    shared = average(step, weight_sum, lr_max, eta=eta, beta=momentum, r=r, weight_lr_power=weight_lr_power)
+    return shared | {"decay": weight_decay}
 
 
-def per_element(y, g, z, *, step, eta, c, eta_y):
-    z = where(step > 1.5, z, y)
-    y = (1 - c) * y + c * z - eta_y * g
-    z = z - eta * g
+def per_element(y, g, z, *, decay, eta, c, eta_y):
+    d = g + decay * y
+    y = (1 - c) * y + c * z - eta_y * d
+    z = z - eta * d
     return y, z
+
+
+def averages(settings):
+    """Refuse what leaves no average: at beta = 0 y is z, and x could not be told from the two."""
+    name, beta = ("momentum", settings["momentum"]) if "momentum" in settings else ("betas[0]", settings["betas"][0])
+    if beta == 0:
+        raise ValueError(f"{name}={beta!r}: the average is known by y and z alone; allowed is 0 < {name} < 1")
 
 
 SOURCE = "Defazio et al. 2024, arXiv:2405.15682"
@@ -66,6 +73,9 @@ schedule_free_sgd = Rule(
     source=SOURCE,
     per_step=per_step,
     per_element=per_element,
-    departures="The parameter holds y while training; x = y + (1 - 1 / momentum) (z - y). The weights are the authors' "
-    "code's, and each parameter sums its own. Decay acts at y, through the gradient.",
+    initial={"z": "p"},
+    decay="own",
+    check=averages,
+    departures="The parameter holds y while training; x = y + (1 - 1 / momentum) (z - y), as long as momentum stays as "
+    "it is. The weights are the authors' code's, and each parameter sums its own. The decay is the rule's own, at y.",
 )
