@@ -16,6 +16,8 @@ SUBJECTS = [
     (optim.RAdam, {}),
     (optim.Adagrad, {}),
 ]
+
+
 @pytest.mark.parametrize(("cls", "settings"), SUBJECTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_ours_break_nothing(cls, settings):
     report = try_laws(cls, {**settings, "foreach": None}, apart=False)
