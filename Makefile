@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test check stub bench clean
+.PHONY: install compare test check fuzz stub bench clean
 
 install: .venv/installed
 
@@ -21,6 +21,9 @@ check: install
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+fuzz: install
+	PYTHONPATH=tests .venv/bin/python -m fuzz --programs 5000 --operations 20 --seed $${SEED:-0}
 
 stub: install
 	.venv/bin/python tests/test_stub.py > optim.pyi && mv optim.pyi src/thalweg/optim.pyi

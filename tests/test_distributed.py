@@ -156,7 +156,6 @@ def test_two_processes_train_as_one(run, name, dtype, replicated):
     as_one(run, name, dtype, replicated)
 
 
-@pytest.mark.xfail(strict=True, reason="a DTensor has no address of its own: the CPU engine reads at 0 and crashes")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", CLASSES)
 def test_shards_train_as_one(name, dtype, sharded):

@@ -132,12 +132,21 @@ def test_a_tensor_rate_is_read_each_step_and_never_kept():
     given = gradients([(4,)], 6, torch.float32)
     run(mine, given[:3])
     run(other, given[:3])
-    assert mine.param_groups[0]["lr"] is not rate
-    mine.param_groups[0]["lr"].fill_(0.01)
+    rate.fill_(0.01)
     other.param_groups[0]["lr"] = 0.01
     run(mine, given[3:])
     run(other, given[3:])
     assert torch.allclose(a[0], b[0], rtol=1e-6)
+
+
+def test_groups_that_were_given_one_tensor_rate_go_their_own_ways():
+    """torch's share it: a schedule of one group's is the other's, too."""
+    a, b = parameters([(4,), (4,)], torch.float32)
+    rate = torch.tensor(2.0**-7)
+    optimizer = optim.Adam([{"params": [a]}, {"params": [b]}], lr=rate)
+    optim.lr_scheduler.LambdaLR(optimizer, [lambda _: 1.0, lambda _: 0.25])
+    assert [group["lr"].item() for group in optimizer.param_groups] == [2.0**-7, 2.0**-9]
+    assert optimizer.param_groups[0]["lr"] is rate
 
 
 def test_groups_of_different_age_rate_and_rule_share_one_optimizer():

@@ -85,8 +85,8 @@ MEASURE = {"stochastic": 0.1, "kahan": 0.01, "master": 0.01}
 @pytest.mark.parametrize("rounding", MEASURE)
 def test_a_thousand_bfloat16_steps_track_the_float32_run(rounding):
     """The measure: how far the weights end from those of the float32 run over the same gradients (rounded to bfloat16),
-    relative to how far these have come. What is left beyond a spacing of the weights is drift: with 'nearest' more
-    than a third of the way is lost, by chance a tenth is noise, and with something kept a hundredth is rounding."""
+    relative to how far these have come. What is left beyond a spacing of the weights is drift: with 'nearest' nine
+    tenths of the way are lost, by chance a tenth is noise, and with something kept a hundredth is rounding."""
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(4000, generator=generator).to(torch.bfloat16)
     pull = torch.randn(4000, generator=generator)
@@ -100,7 +100,7 @@ def test_a_thousand_bfloat16_steps_track_the_float32_run(rounding):
     p = torch.nn.Parameter(start.float())
     run(optim.Adam([p], lr=1e-3), [[g.float()] for [g] in given])
     exact = p.detach()
-    assert distance(rounding) < MEASURE[rounding] < 0.33 < distance("nearest")
+    assert distance(rounding) < MEASURE[rounding] < 0.8 < distance("nearest")
 
 
 @each_dtype

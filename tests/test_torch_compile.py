@@ -19,10 +19,16 @@ INDUCTOR = pytest.param(
 )
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Inductor's own cache. It is one for the module: the C++ headers are compiled once."""
+    return tmp_path_factory.mktemp("inductor")
+
+
 @pytest.fixture(autouse=True)
-def fresh(tmp_path, monkeypatch):
-    """Nothing compiled before is met here, and inductor writes to a folder of its own, with no worker processes."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+def fresh(folder, monkeypatch):
+    """torch.compile remembers nothing of the tests before, and starts no worker processes."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
     torch._dynamo.reset()
     counters.clear()
     with torch._inductor.config.patch(compile_threads=1):

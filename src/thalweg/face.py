@@ -89,8 +89,10 @@ class Optimizer(torch.optim.Optimizer):
             raise ValueError(
                 f"decoupled_weight_decay=True: {rule.name} has a weight decay of its own; allowed is False"
             )
-        if rule.check:
-            rule.check(settings)
+        for each in self.rules:
+            # By its own switch, the last: Nesterov's momentum without momentum is a slip, not gradient descent.
+            if each.check and all(settings[switch] for switch in each.when[-1:]):
+                each.check(settings)
 
     def _rule(self, settings: Mapping[str, Any]) -> Rule:
         """The last of the rules whose switches are all on."""
@@ -133,10 +135,9 @@ class Optimizer(torch.optim.Optimizer):
                     f"{type(self).__name__} requires dense parameter tensors, and parameter {index} of the group has "
                     f"layout {p.layout}; its gradient may be sparse"
                 )
-        rate = self.param_groups[-1]["lr"]
-        if isinstance(rate, torch.Tensor) and not rate.requires_grad:
-            # A scheduler writes into it: neither the caller's nor another group's may be the same tensor.
-            self.param_groups[-1]["lr"] = rate.clone()
+        *others, group = self.param_groups
+        if isinstance(group["lr"], torch.Tensor) and any(group["lr"] is each["lr"] for each in others):
+            group["lr"] = group["lr"].clone()  # a scheduler writes into it, for this group alone
 
     # -- the step -----------------------------------------------------------------------------------------------
 
@@ -202,8 +203,8 @@ class Optimizer(torch.optim.Optimizer):
     # -- state --------------------------------------------------------------------------------------------------
 
     def _start_states(self) -> None:
-        """Where a state has a constant first value, it is there from the start, as in torch (Adagrad). The parameter, and
-        the rate (Rprop), may still change before the first step."""
+        """Where a state has a constant first value, it is there from the start, as in torch (Adagrad). A parameter, or
+        a rate (Rprop), may still change before the first step."""
         for group in self.param_groups:
             rule = self._rule(group)
             if rule.initial and not {"p", "lr"} & {*rule.initial.values()}:

@@ -2,6 +2,6 @@
 
     python -m fuzz --programs 5000 --operations 20 --seed 0
 
-`cases` has the optimizers, `sides` one way of running them, `gradients`, `changes`, `states` and `loops` the operations,
-`verdict` what counts as a difference, `program` how programs are made, played and cut down.
+`cases` has the optimizers, `sides` one way of running them, `gradients`, `changes`, `states` and `loops` the
+operations, `verdict` what counts as a difference, `program` how programs are made, played and cut down.
 """

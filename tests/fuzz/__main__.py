@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import torch
+
 from fuzz.cases import CASES
 from fuzz.program import draw, play, shrink
 from fuzz.verdict import Difference
@@ -46,7 +47,8 @@ def main() -> int:
                 break
         if (index + 1) % max(given.programs // 4, 1) == 0:
             memory.append(held())
-            print(f"{index + 1} programs, {time.monotonic() - began:.0f} s, {found} differences, {memory[-1]}", flush=True)
+            passed = time.monotonic() - began
+            print(f"{index + 1} programs, {passed:.0f} s, {found} differences, {memory[-1]}", flush=True)
     print(f"\n{sum(count.values())} operations in {index + 1} programs from seed {given.seed}, {found} differences")
     print(", ".join(f"{name} {number}" for name, number in count.most_common()))
     return int(found > 0)

@@ -13,6 +13,7 @@ import thalweg.optim as optim
 from thalweg.catalogue import CATALOGUE
 
 SWITCHES = ("amsgrad", "centered", "nesterov", "maximize", "decoupled_weight_decay", "bias_correction", "clip")
+SWITCHED = (False, True)
 CHOICES: dict[str, tuple[Any, ...]] = {
     "lr": (0.003, 0.01, 0.03),
     "eps": (1e-6, 1e-3),
@@ -84,7 +85,7 @@ class Case:
         if not self.wide:
             both -= set(ONLY_WIDE)
         values = {name: CHOICES[name] for name in CHOICES if name in both}
-        values |= {name: (False, True) for name in SWITCHES if name in both}
+        values |= {name: SWITCHED for name in SWITCHES if name in both}
         if "betas" in both:
             values["betas"] = BETAS[len(inspect.signature(self.ours).parameters["betas"].default)]
         return values

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
+
+from fuzz.cases import SWITCHED
 from fuzz.dice import SHAPES, SPARSE_SHAPES
 from fuzz.gradients import turned
 from fuzz.operations import Dice, Setting, Side, dense, moves, operation
@@ -18,21 +19,27 @@ Tensor = torch.Tensor
 
 @operation(weight=6)
 def change_setting(side: Side, dice: Dice) -> None:
-    """Any of the settings of a group: numbers, and switches that change the rule."""
-    choices = side.case.changes(side.beside_torch)
-    name = dice.one(sorted(choices))
+    """Any number of a group; one that becomes 0, or is 0 no longer, changes the rule."""
+    choices = {name: values for name, values in side.case.changes(side.beside_torch).items() if values != SWITCHED}
+    name, group = dice.one(sorted(choices)), dice.one(side.groups)
     value = dice.one(choices[name])
-    group = dice.one(side.groups)
-    if is_allowed(group, name, value):
+    if name != "dampening" or not group.get("nesterov"):  # which the constructor refuses
         group[name] = value
         side.notes.append((name, value))
 
 
-def is_allowed(group: dict[str, Any], name: str, value: Any) -> bool:
-    """What the constructor would refuse is not tried. Nesterov's momentum takes no dampening and some momentum."""
-    nesterov = value if name == "nesterov" else group.get("nesterov")
-    settings = {**group, name: value}
-    return not nesterov or (settings.get("momentum", 1) > 0 and settings.get("dampening", 0) == 0)
+@operation(weight=6)
+def turn_switch(side: Side, dice: Dice) -> None:
+    """Any switch of a group, on or off."""
+    switches = [name for name, values in side.case.changes(side.beside_torch).items() if values == SWITCHED]
+    if switches:
+        name, group = dice.one(sorted(switches)), dice.one(side.groups)
+        if name != "nesterov" or not group["dampening"]:
+            group[name] = not group[name]
+            side.notes.append((name, group[name]))
+            if name == "centered":  # a mean from long ago gives a variance below 0: NaN in torch, 0 in ours
+                for p in group["params"]:
+                    side.state(p).pop("grad_avg", None)
 
 
 @operation()

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 
 import torch
+
 from fuzz.operations import Dice, Setting, Side, dense, operation
 from fuzz.sides import takes_sparse
 
@@ -280,5 +281,6 @@ def nonfinite(side: Side, dice: Dice, value: float) -> None:
     p = dice.one(side.params)
     place = dice.random.randrange(max(p.numel(), 1))
     if p.numel():
-        p.grad.view(-1)[place] = value
+        # both parts of a complex number: torch multiplies it by a complex rate, which spreads a NaN over both
+        p.grad.view(-1)[place] = complex(value, value) if p.is_complex() else value
     side.step()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.optim import lr_scheduler
+
 from fuzz.gradients import give
 from fuzz.operations import Dice, Setting, Side, operation
 from fuzz.sides import TORCH
-from torch.optim import lr_scheduler
 
 Tensor = torch.Tensor
 
@@ -54,7 +55,8 @@ def gradient_scaler(side: Side, dice: Dice) -> None:
     if side.limit == {"clip_norm": None, "on_nonfinite": "propagate"} and side.params[0].numel():
         if side.way == TORCH:
             scaler.unscale_(side.optimizer)
-            side.prepare()
+            if not bad:
+                side.prepare()
         side.steps += 1
         if all(group.get("gradient_scale", 1.0) == 1.0 for group in side.groups):
             scaler.step(side.optimizer)
@@ -65,7 +67,7 @@ def gradient_scaler(side: Side, dice: Dice) -> None:
 
 @operation(allowed=lambda setting: scales(setting) and setting.case.wide)
 def scale_handed_over(side: Side, dice: Dice) -> None:
-    """As a scaler does it with torch's fused classes: the step is told the scale, and whether a gradient is not finite."""
+    """As a scaler does it with torch's fused classes: the step is told the scale, and whether to be left out."""
     remove_hooks(side, dice)
     found = dice.chance(0.3)
     given = [dice.gradient(p) for p in side.params]

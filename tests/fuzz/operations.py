@@ -23,7 +23,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Operation:
-    """`function(side, dice)`, or `function(sides, dice)` where it is `together`; `weight` in a program; `allowed` where."""
+    """`function(side, dice)`, or `function(sides, dice)` where it is `together`, with its weight in a program."""
 
     function: Callable[[Any, Dice], None]
     weight: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import traceback
 import warnings
@@ -10,15 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
 
 import torch
+
 from fuzz import changes, gradients, loops, states
 from fuzz.cases import CASES, Case
 from fuzz.dice import DTYPES, SHAPES, SPARSE_SHAPES, Dice
 from fuzz.operations import OPERATIONS, Setting
 from fuzz.sides import CPU, REFERENCE, TORCH, Side
 from fuzz.verdict import DOUBLE, SINGLE, Difference, Verdict
-
 from thalweg.engines import cpu
 
 __all__ = ["Program", "changes", "draw", "find", "gradients", "loops", "play", "shrink", "states"]
@@ -48,7 +49,8 @@ class Program:
         """To paste into a script, with tests/ on the path."""
         lines = "".join(f"        {operation!r},\n" for operation in self.operations)
         return (
-            f"from fuzz.program import Program, play\n\nplay(\n    Program(\n        {self.case!r},\n        {self.seed},\n"
+            "from fuzz.program import Program, play\n\n"
+            f"play(\n    Program(\n        {self.case!r},\n        {self.seed},\n"
             f"        (\n{lines.replace('        ', ' ' * 12)}        ),\n        {self.groups!r},\n"
             f"        rounding={self.rounding!r},\n        named={self.named},\n        torch={self.torch},\n    )\n)"
         )
@@ -123,16 +125,13 @@ def begin(program: Program) -> list[Side]:
 def act(name: str, seed: tuple[int, int], sides: Sequence[Side]) -> None:
     """One operation on every side. What one side refuses and the others do is a difference."""
     operation = OPERATIONS[name]
-    if operation.together:
-        operation.function(sides, Dice(name, seed))
-        return
-    for side in sides:
+    for side in sides if not operation.together else [None]:
         try:
-            operation.function(side, Dice(name, seed))
+            operation.function(sides if side is None else side, Dice(name, seed))
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
-            raise Difference(f"{name} ({seed[1]}): {side.way} raised {type(error).__name__}: {error} at {place}") from error
+            what = f"{type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})"
+            raise Difference(f"{name} ({seed[1]}): {side.way if side else 'one side'} raised {what}") from error
 
 
 @contextmanager
@@ -192,9 +191,14 @@ def shrink(program: Program, attempts: int = 300) -> Program:
             size //= 2
         return now
 
-    program = without(program.operations, lambda kept: replace(program, operations=kept), program)
-    groups = [group for group in program.groups if group]
-    whole = program
-    program = without(tuple(groups), lambda kept: replace(whole, groups=kept) if kept else replace(whole, groups=()), whole)
-    gc.collect()
+    for _ in range(2):  # with fewer parameters an operation may do alone what two did
+        long = program
+        many = without(long.operations, lambda kept, long=long: replace(long, operations=kept), long)
+        cells = tuple((place, each) for place, group in enumerate(many.groups) for each in group)
+        program = without(cells, lambda kept, many=many: replace(many, groups=grouped(kept)), many)
     return program
+
+
+def grouped(cells: Sequence[Any]) -> tuple[Any, ...]:
+    """Parameters by the place of their group; a group that is left with none is gone."""
+    return tuple(tuple(each for _, each in group) for _, group in groupby(cells, key=lambda cell: cell[0]))

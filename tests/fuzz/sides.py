@@ -1,7 +1,7 @@
 """One side of the comparison: a model's parameters under our kernels, our reference, or torch's class.
 
-Where torch's class stops at something that ours takes, `Side.prepare` does by hand what it lacks. These are torch's known
-limits, each with its reason; everything else is compared as it comes.
+Where torch's class stops at something that ours takes, `Side.prepare` does by hand what it lacks. These are torch's
+known limits, each with its reason; everything else is compared as it comes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from fuzz.cases import Case
 from torch.nn.utils import clip_grad_norm_
+
+from fuzz.cases import Case
 
 Tensor = torch.Tensor
 Group = dict[str, Any]
@@ -130,11 +131,11 @@ class Side:
 
         def before() -> Any:
             losses.append(closure() if closure else None)
-            self.prepare()
             given.extend(p.grad for p in self.params)
             for p in self.params:  # some of torch's classes cannot view a gradient that is conjugated by a note
                 p.grad = p.grad.resolve_conj() if p.grad is not None and p.grad.is_conj() else p.grad
             self._limit_gradients()
+            self.prepare()
             return losses[-1]
 
         try:

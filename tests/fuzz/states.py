@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+
 from fuzz.gradients import turned
 from fuzz.operations import Dice, Side, moves, operation
 from fuzz.sides import NUMBERS, TORCH
@@ -24,10 +25,11 @@ def held(side: Side, p: Tensor) -> list[str]:
 
 @operation(weight=3)
 def replace_state(side: Side, dice: Dice) -> None:
-    """By another tensor: of the same order in memory, or of another."""
+    """By another tensor: of the same order in memory, or of another. Smaller, as in `rewrite_state`: the variance of
+    centred RMSprop, s - a a, must not fall below 0, where torch's is NaN and ours 0."""
     p, turn = dice.one(side.params), dice.chance(0.5)
     for name in held(side, p):
-        value = side.state(p)[name] * 1.5
+        value = side.state(p)[name] * 0.8
         if turn and not value.is_sparse:
             value = turned(value)
         side.state(p)[name] = value
@@ -54,8 +56,9 @@ def delete_state(side: Side, dice: Dice) -> None:
 def delete_an_entry(side: Side, dice: Dice) -> None:
     p, place = dice.one(side.params), dice.random.random()
     names = held(side, p)
-    if names and side.case.name != "Adagrad":
-        del side.state(p)[names[int(place * len(names))]]
+    name = names[int(place * len(names))] if names else ""
+    if name and not ("grad_avg" in names and name == "square_avg"):  # the centred variance, again
+        del side.state(p)[name]
 
 
 @operation(weight=3)
@@ -114,8 +117,8 @@ def resume(side: Side, dice: Dice) -> None:
 
 @operation()
 def fork(side: Side, dice: Dice) -> None:
-    """A second optimizer goes on from the state of the first, over copies of its parameters; the first steps on, and the
-    second must not see it. torch's loader shares the tensors: its side gets copies."""
+    """A second optimizer goes on from the state of the first, over copies of its parameters; the first steps on, and
+    the second must not see it. torch's loader shares the tensors: its side gets copies."""
     forget_strangers(side)
     first, state_dict = side.optimizer, side.optimizer.state_dict()
     old = side.params
@@ -131,7 +134,7 @@ def fork(side: Side, dice: Dice) -> None:
 
 @operation(weight=1)
 def resume_by_name(side: Side, dice: Dice) -> None:
-    """Into an optimizer over the same parameters in another order: the names say which is which. torch goes by place."""
+    """Into an optimizer over the same parameters in another order: names say which is which. torch goes by place."""
     if not side.named:
         return
     taken = saved(side, False)

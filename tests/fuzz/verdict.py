@@ -5,8 +5,8 @@ rule rounds some 16 times for an element, each by half a spacing at most, on eit
 16 n spacings apart, of the largest number that this state has had. NaN and infinity must stand in the same places, what
 is no number (step counts, names, shapes, dtypes, gradients, what operations noted) must be the same.
 
-Half precision: a sum that lies between two numbers may round to either. One spacing is allowed, and then taken over from
-the reference, so that the next step starts from the same numbers.
+Half precision: a sum that lies between two numbers may round to either. One spacing is allowed, and then taken over
+from the reference, so that the next step starts from the same numbers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
 from fuzz.sides import NUMBERS, TORCH, Side
 
 Tensor = torch.Tensor
+State = dict[str, Any]
 ROUNDINGS = 16
 HALVES = (torch.float16, torch.bfloat16)
 SINGLE, DOUBLE = torch.finfo(torch.float32).eps, torch.finfo(torch.float64).eps
@@ -28,7 +30,7 @@ class Difference(AssertionError):
 
 
 class Verdict:
-    """Compares each side with the reference; `precision`: the coarsest in which any number of the program was worked out."""
+    """Compares each side with the reference; `precision`: the coarsest in which any number was worked out."""
 
     def __init__(self, precision: float) -> None:
         self.precision = precision
@@ -52,7 +54,7 @@ class Verdict:
                 values = [tuple(each[name]) if isinstance(each[name], list) else each[name] for each in (one, two)]
                 self._same(f"group {index}: {name}", *values, other)
 
-    def _param(self, where: str, p: Tensor, q: Tensor, right: dict[str, Any], ours: dict[str, Any], other: Side) -> None:
+    def _param(self, where: str, p: Tensor, q: Tensor, right: State, ours: State, other: Side) -> None:
         self._same(f"{where}: dtype", p.dtype, q.dtype, other)
         self._same(f"{where}: has a gradient", p.grad is None, q.grad is None, other)
         if p.grad is not None:

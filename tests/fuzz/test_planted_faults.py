@@ -1,0 +1,231 @@
+"""Faults planted in the package: a run of bounded length finds each of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from fuzz.program import draw, find
+from thalweg import checkpoints, plan, rows, states, stepper
+from thalweg.face import Optimizer
+from thalweg.guard import Guard
+from thalweg.memory import laid_like
+from thalweg.recipe import Recipe
+
+PROGRAMS = 60
+FEW = ("Adam", "SGD momentum", "NAdam", "RMSprop centered", "SGD sparse")
+FAULTS = {}
+
+
+def fault(function):
+    """Enter a function that plants a fault."""
+    FAULTS[function.__name__] = function
+    return function
+
+
+def blind(monkeypatch, **lost):
+    """Signatures that do not see something: `lost` says what is left of each of their parts."""
+
+    class Blind(stepper.Signature):
+        def __init__(self, *args):
+            super().__init__(*args)
+            for name, change in lost.items():
+                setattr(self, name, change(getattr(self, name)))
+
+    monkeypatch.setattr(stepper, "Signature", Blind)
+
+
+@fault
+def addresses_of_parameters_are_not_compared(monkeypatch):
+    blind(monkeypatch, where=lambda where: [each[1:] for each in where])
+
+
+@fault
+def strides_of_parameters_are_not_compared(monkeypatch):
+    """A parameter in new memory of another order has another address, too: both are kept from view."""
+    blind(monkeypatch, where=lambda where: [each[1] for each in where])
+
+
+@fault
+def strides_of_gradients_are_not_compared(monkeypatch):
+    blind(monkeypatch, kinds=lambda kinds: [kind and (kind[0], kind[2:]) for kind in kinds])
+
+
+@fault
+def negated_gradients_are_not_seen(monkeypatch):
+    blind(monkeypatch, kinds=lambda kinds: [kind and kind[:2] for kind in kinds])
+
+
+@fault
+def settings_of_groups_are_not_compared(monkeypatch):
+    blind(monkeypatch, groups=lambda groups: [each[:2] for each in groups])
+
+
+@fault
+def states_are_not_compared(monkeypatch):
+    blind(monkeypatch, objects=lambda objects: [each for each in objects if isinstance(each, torch.nn.Parameter)])
+
+
+@fault
+def step_counts_are_not_read_again(monkeypatch):
+    advance = plan.Plan.advance
+
+    def advance_blindly(self, scale=1.0):
+        self._left = self.ages.values[:, self._index].tobytes()
+        advance(self, scale)
+
+    monkeypatch.setattr(plan.Plan, "advance", advance_blindly)
+
+
+@fault
+def a_group_has_one_age(monkeypatch):
+    form_rows = plan.Plan._form_rows
+
+    def form_rows_by_group(self):
+        form_rows(self)
+        first = {id(self._group_of[row[0]]): index for index, row in reversed(list(enumerate(self._rows)))}
+        for index, row in enumerate(self._rows):
+            for position in row:
+                self.row_of[self.positions.index(position)] = first[id(self._group_of[row[0]])]
+            assert index >= first[id(self._group_of[row[0]])]
+
+    monkeypatch.setattr(plan.Plan, "_form_rows", form_rows_by_group)
+
+
+@fault
+def those_without_a_gradient_age_too(monkeypatch):
+    advance = plan.Plan.advance
+
+    def advance_all(self, scale=1.0):
+        kept = self.ages.values[0].copy()
+        advance(self, scale)
+        others = np.setdiff1d(np.arange(len(kept)), self.positions)
+        self.ages.values[0, others] = kept[others] + 1
+
+    monkeypatch.setattr(plan.Plan, "advance", advance_all)
+
+
+@fault
+def states_are_not_laid_out_as_the_parameter(monkeypatch):
+    monkeypatch.setattr(
+        states, "in_line", lambda held, name, p, dtype: held if held.dtype == dtype else laid_like(held, p, dtype)
+    )
+
+
+@fault
+def loading_shares_the_tensors(monkeypatch):
+    take_over = Optimizer._take_over
+
+    def share(self, taken, before):
+        take_over(self, taken, before)
+        params = [p for group in self.param_groups for p in group["params"]]
+        places = [place for group in taken["param_groups"] for place in group["params"]]
+        for place, p in zip(places, params, strict=True):
+            self.state[p].update(taken["state"].get(place, {}))
+
+    monkeypatch.setattr(Optimizer, "_take_over", share)
+
+
+@fault
+def names_are_not_looked_at_in_loading(monkeypatch):
+    monkeypatch.setattr(checkpoints, "matched", lambda taken, groups: taken)
+
+
+@fault
+def a_switch_is_not_in_the_key_of_the_kernels(monkeypatch):
+    recipe = Optimizer._recipe
+    known = {}
+
+    def by_class(self, group, scaled=False):
+        key = (type(self), scaled, group["weight_decay"] != 0, group.get("momentum", 0) > 0)
+        return known.setdefault(key, recipe(self, group, scaled))
+
+    monkeypatch.setattr(Optimizer, "_recipe", by_class)
+
+
+@fault
+def numbers_of_a_group_are_worked_out_once(monkeypatch):
+    numbers = Recipe.numbers
+    rates = {}
+
+    def stale(self, step, carried, group, scale=1.0):
+        return numbers(self, step, carried, {**group, "lr": rates.setdefault(id(group), group["lr"])}, scale)
+
+    monkeypatch.setattr(Recipe, "numbers", stale)
+
+
+@fault
+def gradients_are_held_after_the_step(monkeypatch):
+    step = stepper.Stepper.step
+
+    def hold(self, params, gradients, *rest):
+        step(self, params, gradients, *rest)
+        self.held = gradients
+
+    monkeypatch.setattr(stepper.Stepper, "step", hold)
+
+
+@fault
+def frozen_parameters_are_not_stepped(monkeypatch):
+    step = stepper.Stepper.step
+
+    def pass_over(self, params, gradients, *rest):
+        thawed = [g if p.requires_grad else None for p, g in zip(params, gradients, strict=True)]
+        return step(self, params, thawed, *rest)
+
+    monkeypatch.setattr(stepper.Stepper, "step", pass_over)
+
+
+@fault
+def clipping_is_left_out(monkeypatch):
+    look = Guard.look
+
+    def without(self, *args):
+        norm, self.clip_norm = self.clip_norm, None
+        try:
+            return look(self, *args)
+        finally:
+            self.clip_norm = norm
+
+    monkeypatch.setattr(Guard, "look", without)
+
+
+@fault
+def a_step_with_infinite_gradients_is_taken(monkeypatch):
+    look = Guard.look
+    monkeypatch.setattr(Guard, "look", lambda self, gs, scales, scale, found: look(self, gs, scales, scale, None))
+
+
+@fault
+def the_last_chunk_is_lost_on_two_threads(monkeypatch):
+    cut = plan.cut
+
+    def lose(numels, parts, limit):
+        chunks, bounds = cut(numels, parts, limit)
+        return (chunks, [*bounds[:-1], bounds[-1] - 1]) if len(bounds) > 2 else (chunks, bounds)
+
+    monkeypatch.setattr(plan, "cut", lambda *args: (lambda got: (got[0], np.array(got[1])))(lose(*args)))
+
+
+@fault
+def repeated_rows_are_not_added_up(monkeypatch):
+    refresh = rows.RowsPlan.refresh
+
+    def as_they_come(self, gradients):
+        def flat(g):
+            same = g is None or g.layout is torch.strided
+            return g if same else torch.sparse_coo_tensor(g._indices(), g._values(), g.shape, is_coalesced=True)
+
+        refresh(self, [flat(g) for g in gradients])
+
+    monkeypatch.setattr(rows.RowsPlan, "refresh", as_they_come)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_planted_fault_is_found(name, monkeypatch):
+    FAULTS[name](monkeypatch)
+    assert find(draw(seed, 20, FEW) for seed in range(PROGRAMS)), f"{PROGRAMS} programs did not show it"
+
+
+def test_without_a_fault_there_is_no_difference():
+    """The same programs, so that the faults are what is found above."""
+    assert find(draw(seed, 20, FEW) for seed in range(PROGRAMS)) == ""
