@@ -29,11 +29,11 @@ class Optimizer(torch.optim.Optimizer):
     """What every class of `thalweg.optim` is; made by `thalweg.optimizer(rule)`.
 
     A drop-in for the torch class of the same name: groups, closures, hooks, schedulers and checkpoints are torch's.
-    On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else; `rounding`,
-    which says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`); and `cautious`, which leaves out
-    what a step would do against the gradient (`thalweg.cautious`). And for the optimizer:
-    `clip_norm` and `on_nonfinite` (`thalweg.guard`; `optimizer.guard` has the counters), and `engine` ('auto',
-    'reference', 'cpu' or 'cuda'), which says what steps it.
+    On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else; `rounding`, which
+    says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`); and `cautious`, which leaves out what
+    a step would do against the gradient (`thalweg.cautious`). And for the optimizer: `clip_norm` and `on_nonfinite`
+    (`thalweg.guard`; `optimizer.guard` has the counters), and `engine` ('auto', 'reference', 'cpu' or 'cuda'), which
+    says what steps it.
     """
 
     rules: ClassVar[tuple[Rule, ...]] = ()
@@ -41,6 +41,7 @@ class Optimizer(torch.optim.Optimizer):
     _recipes: ClassVar[dict[Any, Recipe]] = {}
     _arguments: ClassVar[inspect.Signature]
     example: ClassVar[str] = "p.grad = torch.ones(3)"  # how a gradient comes about, in the classes' docstrings
+    second_order: ClassVar[bool] = False  # True where a step needs `loss.backward(create_graph=True)`
     _beside: ClassVar[tuple[str, ...]] = ("master", "compensation")  # what a state may hold that is no rule's
 
     guard: Guard
@@ -268,7 +269,11 @@ class Optimizer(torch.optim.Optimizer):
                 group.setdefault(name, value)
 
 
-_step_with_hooks = torch.optim.Optimizer.profile_hook_step(Optimizer._step)
+def _step_alone(optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
+    return optimizer._step(closure)  # the subclass's, where it has one
+
+
+_step_with_hooks = torch.optim.Optimizer.profile_hook_step(_step_alone)
 # torch.compile, tracing into a step, would run it on copies of the plan's numbers. It is left out of the graph by a
 # question rather than a decorator: 20 ns a step against 300.
 _step_untraced = _disable_dynamo(Optimizer.step)
