@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fuzz.gradients import turned
+from fuzz.gradients import give, turned
 from fuzz.operations import Dice, Side, moves, operation
 from fuzz.sides import NUMBERS, TORCH
 
@@ -82,7 +82,7 @@ def delete_an_entry(side: Side, dice: Dice) -> None:
         del side.state(p)[name]
 
 
-@operation(weight=3)
+@operation(weight=4)
 def rewrite_step(side: Side, dice: Dice) -> None:
     """In place, or by another tensor."""
     # ASGD's first step takes the rate, the others what the step before worked out; ours knows the first by its count
@@ -94,6 +94,8 @@ def rewrite_step(side: Side, dice: Dice) -> None:
             state["step"].fill_(count)
         elif "step" in state:
             state["step"] = torch.tensor(count)
+    give(side, dice)  # at once: what comes between may have the plan made anew
+    side.step()
 
 
 # -- saving and loading -----------------------------------------------------------------------------------------

@@ -87,9 +87,7 @@ def settings_of_groups_are_not_compared(monkeypatch):
 @fault
 def states_are_not_compared(monkeypatch):
     params = torch.nn.Parameter
-    blind(
-        monkeypatch, objects=lambda all: [each for each in all if isinstance(each, params)], held_at=lambda held_at: []
-    )
+    blind(monkeypatch, objects=lambda all: [each for each in all if isinstance(each, params)], held_at=lambda at: [])
 
 
 @fault
