@@ -31,7 +31,8 @@ class Signature:
     """All that plans take for granted. They are good as long as it is unchanged.
 
     Where the gradients are is not in it: that changes with every `zero_grad()` and is read anew each step. Tensors are
-    compared as objects, and held, so that none of their addresses can be given to another.
+    compared as objects, and held, and by their addresses: a tensor's storage may be moved under it (`.data =`,
+    `share_memory_`, `resize_`), and what it left given to another.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Signature:
         state: Mapping[Tensor, Any],
         groups: list[Any],
     ) -> None:
-        self.objects = [*params, *state, *(value for own in state.values() for value in own.values())]
+        held = [value for own in state.values() for value in own.values()]
+        self.objects = [*params, *state, *held]
+        self.held_at = addresses(held)
         self.groups = groups
         self.where = [(p.data_ptr(), p.numel(), p.is_contiguous() or p.stride()) for p in params]
         self.kinds = [
@@ -54,11 +57,20 @@ class Signature:
     def same(self, other: Signature) -> bool:
         return (
             self.where == other.where
+            and self.held_at == other.held_at
             and self.kinds == other.kinds
             and self.groups == other.groups
             and len(self.objects) == len(other.objects)
             and all(map(is_, self.objects, other.objects))
         )
+
+
+def addresses(held: Sequence[Any]) -> list[int]:
+    """Where states are. Nearly always all are plain tensors: 40 ns each."""
+    try:
+        return list(map(Tensor.data_ptr, held))
+    except (TypeError, RuntimeError):  # a number among them, or a shard
+        return [local(value).data_ptr() if isinstance(value, Tensor) else 0 for value in held]
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,8 @@ class Plan:
         self.recipe, self.storage, self.members, self.ages = recipe, storage, members, ages
         self.differentiable = bool(members[0].group["differentiable"])
         self.params = [local(m.param) if self.differentiable else local(m.param).detach() for m in members]
+        # Those hold the memory that was laid out; these are the parameters, wherever their storage was moved since.
+        self.live = [local(m.param) for m in members]
         names = recipe.rule.torch_names
         self.states = [[local(m.state[names[letter]]) for letter in recipe.rule.states] for m in members]
         self.kept = [local(m.state[storage.kept]) if storage.kept else None for m in members]
@@ -245,15 +259,19 @@ class Plan:
             rows[index] = program.row(self.recipe.inside(pieces))
         return rows
 
+    def now(self, index: int) -> Tensor:
+        """A parameter as torch's operations take it."""
+        return self.live[index] if self.differentiable else self.live[index].detach()
+
     def read(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
         """A tensor, its gradient and its states, as the rule's equations take them."""
-        p = self.storage.load(real(self.params[index]), self.kept[index])
+        p = self.storage.load(real(self.now(index)), self.kept[index])
         return p, real(self.gradients[index]).to(p.dtype), [real(state) for state in self.states[index]]
 
     def write(self, index: int, p: Tensor, states: Sequence[Tensor]) -> None:
         """Put back what the rule's equations gave."""
         noise = self.noise(index) if self.storage.name == "stochastic" else Noise(0)
-        self.storage.save(real(self.params[index]), self.kept[index], p, noise)
+        self.storage.save(real(self.now(index)), self.kept[index], p, noise)
         for state, new in zip(self.states[index], states, strict=True):
             real(state).copy_(new)
 

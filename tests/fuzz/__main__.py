@@ -41,6 +41,7 @@ def main() -> int:
             small = shrink(program)
             try:
                 play(small)
+                print(f"{program.text()}\n# not every time: it depends on addresses, or on threads\n", flush=True)
             except Difference as last:
                 print(f"{small.text()}\n# {last}\n", flush=True)
             if found == given.keep_going:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fuzz.gradients import turned
+from fuzz.gradients import give, turned
 from fuzz.operations import Dice, Side, moves, operation
 from fuzz.sides import NUMBERS, TORCH
 
@@ -42,6 +42,27 @@ def rewrite_state(side: Side, dice: Dice) -> None:
         side.state(p)[name].mul_(0.75)
 
 
+@operation(weight=3)
+def move_state(side: Side, dice: Dice) -> None:
+    """The same tensor with other memory under it."""
+    p, way = dice.one(side.params), dice.one(("data", "shared", "resized"))
+    for value in [value for value in side.state(p).values() if isinstance(value, Tensor)]:
+        if value.is_sparse or not value.numel() or value.untyped_storage().is_shared():
+            continue
+        if way == "data":
+            value.data = value.data.clone()
+        elif way == "shared":
+            value.share_memory_()
+        elif value.untyped_storage().resizable():
+            kept, storage = value.clone(), value.untyped_storage()
+            size = storage.nbytes()
+            if size == value.numel() * value.element_size():  # and not that of step counts, which lie together
+                storage.resize_(0)
+                side.junk = [torch.zeros(size // 8 + 1, dtype=torch.float64)]
+                storage.resize_(size)
+                value.copy_(kept)
+
+
 @operation()
 def delete_state(side: Side, dice: Dice) -> None:
     """Of one parameter, or of all."""
@@ -61,16 +82,20 @@ def delete_an_entry(side: Side, dice: Dice) -> None:
         del side.state(p)[name]
 
 
-@operation(weight=3)
+@operation(weight=4)
 def rewrite_step(side: Side, dice: Dice) -> None:
     """In place, or by another tensor."""
-    count, in_place = float(dice.one((0, 1, 3, 20, 1000))), dice.chance(0.5)
+    # ASGD's first step takes the rate, the others what the step before worked out; ours knows the first by its count
+    counts = (1, 3, 20, 1000) if side.case.name == "ASGD" else (0, 1, 3, 20, 1000)
+    count, in_place = float(dice.one(counts)), dice.chance(0.5)
     for p in [dice.one(side.params)] if dice.chance(0.7) else side.params:
         state = side.state(p)
         if isinstance(state.get("step"), Tensor) and in_place:
             state["step"].fill_(count)
         elif "step" in state:
             state["step"] = torch.tensor(count)
+    give(side, dice)  # at once: what comes between may have the plan made anew
+    side.step()
 
 
 # -- saving and loading -----------------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
 """Faults planted in the package: a run of bounded length finds each of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from fuzz.operations import OPERATIONS
 from fuzz.program import draw, find
 from thalweg import checkpoints, plan, rows, states, stepper
 from thalweg.face import Optimizer
@@ -11,7 +14,7 @@ from thalweg.guard import Guard
 from thalweg.memory import laid_like
 from thalweg.recipe import Recipe
 
-PROGRAMS = 60
+PROGRAMS = 100
 FEW = ("Adam", "SGD momentum", "NAdam", "RMSprop centered", "SGD sparse")
 FAULTS = {}
 
@@ -23,7 +26,13 @@ def fault(function):
 
 
 def blind(monkeypatch, **lost):
-    """Signatures that do not see something: `lost` says what is left of each of their parts."""
+    """Signatures that do not see something: `lost` says what is left of each of their parts.
+
+    Without the operations that free memory under a tensor: a plan that missed them would write where it must not, and
+    the tests would end with it.
+    """
+    for name in ("share_memory", "free_and_refill_storage", "move_state"):
+        monkeypatch.delitem(OPERATIONS, name, raising=False)
 
     class Blind(stepper.Signature):
         def __init__(self, *args):
@@ -37,6 +46,21 @@ def blind(monkeypatch, **lost):
 @fault
 def addresses_of_parameters_are_not_compared(monkeypatch):
     blind(monkeypatch, where=lambda where: [each[1:] for each in where])
+
+
+@fault
+def addresses_of_states_are_not_compared(monkeypatch):
+    moving = OPERATIONS["move_state"]
+    blind(monkeypatch, held_at=lambda held_at: [])
+    monkeypatch.setitem(OPERATIONS, "move_state", replace(moving, function=give_states_new_data))
+
+
+def give_states_new_data(side, dice):
+    """Of the ways to move a state the one that leaves its old memory alone."""
+    for value in [value for value in side.state(dice.one(side.params)).values() if isinstance(value, torch.Tensor)]:
+        if not value.is_sparse:
+            side.junk.append(value.data)
+            value.data = value.data.clone()
 
 
 @fault
@@ -62,7 +86,8 @@ def settings_of_groups_are_not_compared(monkeypatch):
 
 @fault
 def states_are_not_compared(monkeypatch):
-    blind(monkeypatch, objects=lambda objects: [each for each in objects if isinstance(each, torch.nn.Parameter)])
+    params = torch.nn.Parameter
+    blind(monkeypatch, objects=lambda all: [each for each in all if isinstance(each, params)], held_at=lambda at: [])
 
 
 @fault
