@@ -105,12 +105,14 @@ def cautious_momentum(theta, gradient, *, steps, lr, momentum=0.9, dampening=0.0
 
 def prodigy(
     theta, gradient, *, steps, lr=1.0, betas=(0.9, 0.999), beta3=None, eps=1e-8, d0=1e-6, d_coef=1.0,
-    growth_rate=np.inf, weight_decay=0.0, decoupled=True, safeguard_warmup=False, use_bias_correction=False, **common,
+    growth_rate=np.inf, weight_decay=0.0, decoupled=True, safeguard_warmup=False, use_bias_correction=False,
+    eps_before=False, **common,
 ):  # fmt: skip
     """Mishchenko and Defazio 2023, arXiv:2306.06101, Algorithm 4; over a LIST of tensors, since d is one for all.
 
     `gradient` takes and gives a list, and so are path and state. Authors' form where it parts from the paper: eps is
-    scaled by the d just found, not the one before; the growth of d is bounded by `growth_rate`, save for the first.
+    scaled by the d just found, not (as with `eps_before`) the one before; the growth of d is bounded by `growth_rate`,
+    save for the first.
     In theta_0 - theta nearly all digits cancel while d is small: expect a relative error of epsilon / d0.
     """
     beta1, beta2 = betas
@@ -143,13 +145,13 @@ def prodigy(
         v = beta2 * v + (1 - beta2) * (d * g) ** 2
         r = beta3 * r + d / d0 * rate * np.sum(g * (start - descent.theta))
         s = beta3 * s + d / d0 * (d if safeguard_warmup else rate) * g
-        d_hat = d_coef * r / np.sum(np.abs(s))
+        d_hat, d_before = d_coef * r / np.sum(np.abs(s)), d
         if d == d0:
             d = max(d, d_hat)
         d_max = max(d_max, d_hat)
         d = min(d_max, d * growth_rate)
         decay = weight_decay * descent.theta if decoupled else 0.0
-        descent.move(rate * (m / (np.sqrt(v) + d * eps) + decay))
+        descent.move(rate * (m / (np.sqrt(v) + (d_before if eps_before else d) * eps) + decay))
     return Run([parts(x) for x in descent.path], {"exp_avg": parts(m), "exp_avg_sq": parts(v), "s": parts(s), "d": d})
 
 

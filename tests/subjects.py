@@ -56,6 +56,7 @@ ORACLES: dict[str, Callable[..., papers.Run]] = {
     "schedule_free_radam": beside(papers_modern.schedule_free_radam),
     "lars": papers_matrix.lars,
     "lamb": papers_matrix.lamb,
+    "prodigy": beside(partial(papers_matrix.prodigy, eps_before=True)),
 }
 SWITCHES = ("nesterov", "amsgrad")  # chosen by the oracle's name, not its argument
 
@@ -94,6 +95,10 @@ VARIATIONS: dict[str, list[dict[str, Any]]] = {
     "schedule_free_adamw": [{**BETAS, "weight_decay": 0.2, "warmup_steps": 10.0, "r": 0.5}],
     "schedule_free_radam": [{"weight_decay": 0.2}, {**BETAS, "silent_sgd_phase": False, "r": 0.5}],
     "lars": [{"momentum": 0.5, "eps": 0.1, "weight_decay": 0.3}],
+    "prodigy": [
+        {**BETAS, "d0": 1e-2, "weight_decay": 0.3, "use_bias_correction": True},
+        {"d0": 1e-3, "d_coef": 0.9, "growth_rate": 1.4, "safeguard_warmup": True},
+    ],
     "lamb": [BETAS, {"weight_decay": 0.3}],
 }
 STAGES: list[dict[str, Any]] = [
@@ -134,6 +139,26 @@ class Subject:
         arguments.setdefault("weight_decay", self.entry.default("weight_decay"))
         arguments["decoupled"] = arguments.pop("decoupled_weight_decay", decoupled)
         return ORACLES[self.entry.name](theta, gradient, steps=steps, **arguments)
+
+    def papers(self, starts: list[np.ndarray], given: list[list[torch.Tensor]], steps: int) -> list[papers.Run]:
+        """The oracle's run of each tensor; of all together for a rule that sums over them."""
+        if not self.entry.rule.summed:
+            return [
+                self.oracle(start, lambda _, t, index=index: given[t - 1][index].numpy(), steps)
+                for index, start in enumerate(starts)
+            ]
+        run = self.oracle(starts, lambda _, t: [g.numpy() for g in given[t - 1]], steps)
+        parts = {name: value for name, value in run.state.items() if isinstance(value, list)}
+        return [
+            papers.Run([all_[index] for all_ in run.path], {name: value[index] for name, value in parts.items()})
+            for index in range(len(starts))
+        ]
+
+    @property
+    def amplifies(self) -> float:
+        """How many times larger than elsewhere rounding errors are: Prodigy's first steps are d0 long, and it divides
+        by them how far the parameters have come."""
+        return 1 / self.settings.get("d0", self.entry.default("d0")) if "d0" in self.entry.rule.hyperparameters else 1.0
 
 
 # Where decoupled decay departs from the paper: classical Nesterov's acts at the point ahead, which the parameter holds;

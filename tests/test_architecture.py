@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "thalweg"
 ORDER = [
-    *("words", "equations", "hyperparameters", "rule", "rules", "memory", "storage", "stages"),
+    *("words", "equations", "hyperparameters", "rule", "rules", "memory", "storage", "stages", "cautious"),
     *("recipe", "plan", "rows", "engines"),
     *("states", "stepper", "guard", "checkpoints", "face", "schedule_free", "classes", "release", "optim", "catalogue"),
     *("conformance", "differences", "lab", "cli"),

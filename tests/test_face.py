@@ -39,7 +39,7 @@ def test_the_constructor_is_torchs(name):
 @pytest.mark.parametrize("name", {each.optimizer.__name__: 0 for each in CATALOGUE.values() if each.takes_dense})
 def test_training_with_closure_scheduler_and_groups(name):
     model, loss_of = model_and_loss()
-    rate = {"Adadelta": 5.0, "LARS": 10.0}.get(name, 0.01)
+    rate = {"Adadelta": 5.0, "LARS": 10.0, "Prodigy": 1.0}.get(name, 0.01)
     groups = [{"params": model[0].parameters(), "lr": 2 * rate}, {"params": model[2].parameters()}]
     optimizer = CLASSES[name](groups, lr=rate)
     scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.9)

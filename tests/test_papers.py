@@ -97,6 +97,23 @@ def test_tensors_of_every_order(rule, shape):
     assert walk.shape == (8, *shape) and np.isfinite(walk).all() and np.abs(walk[-1] - 1.0).max() > 1e-6
 
 
+@pytest.mark.parametrize("eps_before", [False, True])
+def test_prodigys_eps_is_scaled_by_the_distance_found_or_the_one_before(eps_before):
+    """Two steps by hand, along a constant gradient of 1: the second finds a larger d."""
+    d0, d_coef, eps, (beta1, beta2) = 0.01, 100.0, 0.5, (0.9, 0.99)
+    settings = {"d0": d0, "d_coef": d_coef, "eps": eps, "betas": (beta1, beta2), "eps_before": eps_before}
+    run = matrix.prodigy([np.ones(1)], lambda _, t: [np.ones(1)], steps=2, **settings)
+    m, v = (1 - beta1) * d0, (1 - beta2) * d0**2
+    first = d0 * m / (v**0.5 + d0 * eps)
+    assert run.path[0][0][0] == pytest.approx(1 - first, rel=1e-14)
+    m, v = beta1 * m + (1 - beta1) * d0, beta2 * v + (1 - beta2) * d0**2
+    found = d_coef * d0 * first / (beta2**0.5 * d0 + d0)
+    assert found > d0
+    second = d0 * m / (v**0.5 + (d0 if eps_before else found) * eps)
+    assert run.path[1][0][0] == pytest.approx(1 - first - second, rel=1e-14)
+    assert run.state["d"] == pytest.approx(found, rel=1e-13)
+
+
 def test_prodigy_has_one_distance_for_all_tensors():
     together = matrix.prodigy(STARTS, gradients, steps=STEPS, d0=1e-2)
     alone = matrix.prodigy(STARTS[:1], gradients, steps=STEPS, d0=1e-2)

@@ -105,14 +105,21 @@ SETTINGS = {
         {"weight_decay": 0.2, "eps": 1e-3},
         {"silent_sgd_phase": False, "betas": (0.9, 0.78)},  # rho_5 = 4.03: on which side of it is the threshold?
     ],
+    "prodigy": [
+        {"d0": 1e-2, "eps": 1e-2, "weight_decay": 0.3, "use_bias_correction": True, "d_coef": 0.9, "lr": 0.7},
+        {"d0": 1e-3, "growth_rate": 1.1},
+        {"d0": 1e-2, "eps": 1e-2, "safeguard_warmup": True},
+    ],
     "lars": [{"weight_decay": 0.3, "eps": 0.1}],
     "lamb": [{"weight_decay": 0.3, "eps": 1e-2}],
 }
 # A change that makes no difference to any step is no fault.
+COUNTED = "whether there ever was a gradient decides; test_whole_tensors.py has the steps before the first one"
 FIRST = "steps are whole: 1.5 stands for any number between the first and the second"
 HARMLESS = {
     ("radam", "per_element: constant 0.0"): "r_t is 0 or above 0.01: the margin of scale > 0 decides nothing",
     ("schedule_free_radam", "per_element: constant 0.0"): "root is 0, or 1 and more",
+    ("prodigy", "per_element: constant 0.0"): COUNTED,
     ("adan", "per_element: constant 1.5"): FIRST,
     ("adopt", "per_element: constant 1.5"): FIRST,
     ("lion", "per_element: operator of eta * u"): "u is 1 or -1: eta / u is eta * u",

@@ -49,6 +49,11 @@ def kind(name: str, default: object) -> str:
     return "bool" if isinstance(default, bool) else "float"
 
 
+def shown(default: object) -> str:
+    """The default as the stub has it, which knows no `inf`."""
+    return 'float("inf")' if default == float("inf") else repr(default)
+
+
 def render() -> str:
     """The stub's text."""
     handed_on = sorted([*optim.TORCHS, "lr_scheduler", "swa_utils"], key=lambda name: (not name.isupper(), name))
@@ -63,7 +68,7 @@ def render() -> str:
             if each.kind is each.KEYWORD_ONLY and not starred:
                 lines.append("*")
                 starred = True
-            default = "" if each.default is each.empty else f" = {each.default!r}".replace("'", '"')
+            default = "" if each.default is each.empty else f" = {shown(each.default)}".replace("'", '"')
             lines.append(f"{each.name}: {kind(each.name, each.default)}{default}")
         arguments = "".join(f"        {line},\n" for line in lines)
         parts.append(f"class {name}(Optimizer):\n    def __init__(\n{arguments}    ) -> None: ...\n")

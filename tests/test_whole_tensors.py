@@ -1,9 +1,12 @@
 """Rules that measure whole tensors: norms that are 0, complex parameters, tensors that lie in memory in other ways."""
 
+import copy
+
 import numpy as np
+import papers_matrix
 import pytest
 import torch
-from subjects import ORACLES, gradients, run
+from subjects import ORACLES, gradients, parameters, run
 
 import thalweg.optim as optim
 
@@ -50,3 +53,91 @@ def test_memory_order_and_gaps_change_nothing_but_rounding(name, dtype):
     assert torch.allclose(turned, plain, rtol=error, atol=error) and torch.allclose(
         sliced, plain, rtol=error, atol=error
     )
+
+
+# -- one number over all tensors: Prodigy's d --------------------------------------------------------------------------
+
+D = {"d0": 1e-2, "eps": 1e-3, "weight_decay": 0.3}
+PATH = {"d0": 1e-2, "eps": 1e-3, "weight_decay": 0.3, "eps_before": True, "use_bias_correction": True}
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # d is kept in float32 between steps
+
+
+def d_of(optimizer):
+    return [state["ratio"].item() for state in optimizer.state.values()]
+
+
+def followed(given):
+    """The parameters after these steps beside the oracle's; None for no gradient."""
+    shapes = [g.shape for g in given[0]]
+    params = parameters(shapes)
+    starts = [p.detach().numpy().copy() for p in params]
+    optimizer = optim.Prodigy(params, use_bias_correction=True, **D)
+    run(optimizer, given)
+    paper = papers_matrix.prodigy(starts, lambda _, t: [g.numpy() for g in given[t - 1]], steps=len(given), **PATH)
+    return params, optimizer, paper
+
+
+def test_steps_before_any_gradient_do_not_count():
+    """Zero gradients to start with: nothing moves, nothing decays, and no step is counted for the bias correction."""
+    given = [[torch.zeros_like(g) for g in step] for step in gradients([(4,), (3,)], 3)] + gradients([(4,), (3,)], 20)
+    params, optimizer, paper = followed(given)
+    for p, expected in zip(params, paper.path[-1], strict=True):
+        assert np.allclose(p.detach().numpy(), expected, **CLOSE)
+    assert d_of(optimizer)[0] > 1.0
+    still = parameters([(4,)])[0]
+    before = still.detach().clone()
+    run(optim.Prodigy([still], **D), [[torch.zeros(4, dtype=torch.float64)]] * 3)
+    assert torch.equal(still, before)
+
+
+def test_groups_plans_and_engines_share_one_distance():
+    """Two groups, two dtypes: as one group of one."""
+    shapes, steps = [(6, 5), (7,), (3,)], 25
+    given = gradients(shapes, steps)
+    together = parameters(shapes)
+    one = optim.Prodigy(together, **D)
+    run(one, given)
+    apart = parameters(shapes)
+    apart[1] = torch.nn.Parameter(apart[1].detach().float())
+    two = optim.Prodigy([{"params": apart[:2]}, {"params": apart[2:]}], **D)
+    run(two, [[g.to(p.dtype) for g, p in zip(step, apart, strict=True)] for step in given])
+    assert len({*d_of(one)}) == len({*d_of(two)}) == 1 and d_of(one)[0] > 1.5
+    for p, q in zip(together, apart, strict=True):
+        assert torch.allclose(p, q.double(), **CLOSE)
+
+
+def test_a_parameter_that_sits_out_knows_the_distance_when_it_is_back():
+    """In turns: first only a, then only b, then a again; d never falls back to what a knew."""
+    a, b = parameters([(5,), (5,)])
+    optimizer = optim.Prodigy([a, b], **D)
+    grown = [1.0]
+    for turn in range(12):
+        a.grad, b.grad = (torch.ones(5).double(), None) if turn % 3 != 1 else (None, torch.ones(5).double())
+        optimizer.step()
+        now = d_of(optimizer)
+        assert len({*now}) == 1 and now[0] >= grown[-1]
+        grown.append(now[0])
+    assert grown[-1] > 1.5
+
+
+def test_the_distance_is_saved():
+    given = gradients([(6, 5), (7,)], 20)
+    steady = parameters([(6, 5), (7,)])
+    run(optim.Prodigy(steady, **D), given)
+    begun = parameters([(6, 5), (7,)])
+    first = optim.Prodigy(begun, **D)
+    run(first, given[:9])
+    again = optim.Prodigy(begun, **D)
+    again.load_state_dict(copy.deepcopy(first.state_dict()))
+    run(again, given[9:])
+    assert all(torch.equal(p, q) for p, q in zip(begun, steady, strict=True))
+
+
+def test_a_nan_in_one_tensor_is_a_nan_in_all():
+    """They share one d: none of them has a step that is worth anything."""
+    params = parameters([(3,), (4,)])
+    optimizer = optim.Prodigy(params, **D)
+    given = gradients([(3,), (4,)], 6)
+    given[3][0][1] = float("nan")
+    run(optimizer, given)
+    assert all(p.isnan().all() for p in params)

@@ -41,6 +41,7 @@ CLASSES: tuple[type[Optimizer], ...] = (
     optim.ScheduleFreeRAdam,
     optim.LARS,
     optim.LAMB,
+    optim.Prodigy,
 )
 FOREIGN_RATES = (1e-5, 1e-1)
 

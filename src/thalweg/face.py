@@ -29,8 +29,9 @@ class Optimizer(torch.optim.Optimizer):
     """What every class of `thalweg.optim` is; made by `thalweg.optimizer(rule)`.
 
     A drop-in for the torch class of the same name: groups, closures, hooks, schedulers and checkpoints are torch's.
-    On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else, and `rounding`,
-    which says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`). And for the optimizer:
+    On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else; `rounding`,
+    which says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`); and `cautious`, which leaves out
+    what a step would do against the gradient (`thalweg.cautious`). And for the optimizer:
     `clip_norm` and `on_nonfinite` (`thalweg.guard`; `optimizer.guard` has the counters), and `engine` ('auto',
     'reference', 'cpu' or 'cuda'), which says what steps it.
     """
@@ -105,12 +106,13 @@ class Optimizer(torch.optim.Optimizer):
             group["decoupled_weight_decay"],
             group["maximize"],
             bool(group["gradient_scale"] != 1),
+            group["cautious"],
             *[bool(group[switch]) for switch in self._switches],
         )
         recipe = self._recipes.get(key)
         if recipe is None:
             rule = self._rule(group)
-            recipe = self._recipes[key] = Recipe(rule, stages_of(rule, group, scaled))
+            recipe = self._recipes[key] = Recipe(rule, stages_of(rule, group, scaled), group["cautious"])
         return recipe
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ from thalweg.rules.momentum import momentum
 from thalweg.rules.nadam import nadam
 from thalweg.rules.nadamw import nadamw
 from thalweg.rules.nesterov import nesterov
+from thalweg.rules.prodigy import prodigy
 from thalweg.rules.qhadam import qhadam
 from thalweg.rules.radam import radam
 from thalweg.rules.rmsprop import rmsprop, rmsprop_centred, rmsprop_centred_momentum, rmsprop_momentum
@@ -67,6 +68,7 @@ __all__ = [
     "NAdam",
     "NAdamW",
     "Optimizer",
+    "Prodigy",
     "QHAdam",
     "RAdam",
     "RMSprop",
@@ -143,6 +145,7 @@ NAdamW = optimizer(nadamw, name="NAdamW", positional=_ADAM)
 QHAdam = optimizer(qhadam, name="QHAdam", positional="lr betas nus eps weight_decay")
 LAMB = optimizer(lamb, name="LAMB", positional=_ADAM)
 LARS = optimizer(lars, name="LARS", positional="lr momentum weight_decay trust_coefficient eps")
+Prodigy = optimizer(prodigy, positional="lr betas eps weight_decay")
 _AVERAGE = "r weight_lr_power"
 ScheduleFreeSGD = optimizer(
     schedule_free_sgd, name="ScheduleFreeSGD", base=ScheduleFree,

@@ -6,7 +6,7 @@ held while their addresses are in the table, and what could have moved is compar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
 from typing import Any
@@ -130,6 +130,7 @@ class Plan:
         self.gradients: list[Tensor] = []
         self.rows: list[tuple[dict[str, Any], ...]] = []
         self.measured: list[dict[str, Any]] = []
+        self.staged: dict[int, Tensor] = {}  # gradients that a direction has taken the place of
         self.dtype = real(self.params[0]).dtype
         self.positions = [m.position for m in members]
         whole = list(range(self.positions[0], self.positions[-1] + 1)) == self.positions
@@ -236,6 +237,8 @@ class Plan:
                 p, state = p.clone(), {letter: held.clone() for letter, held in state.items()}
             given = rule.per_tensor(p, g, state, **{name: own[-1][name] for name in rule.tensor_numbers})
             if rule.directs:
+                if self.recipe.cautious:
+                    self.staged[index] = g
                 self.gradients[index] = laid_like(given["g"], self.states[index][0] if self.states[index] else p)
                 self.table[index, 1] = self.gradients[index].data_ptr()
         return {name: given[name] if self.differentiable else _whole(given[name]) for name in rule.measures}
@@ -250,6 +253,14 @@ class Plan:
                 if self.differentiable:
                     self._record([self.positions[index]], name, numbers[name])
         self._left = self.ages.values[:, self._index].tobytes()
+
+    def hand_on(self, stepped: Collection[int]) -> None:
+        """Bring the carried numbers of parameters that were not stepped up to those that were: they are of all."""
+        values = self.ages.values
+        others = [place for place in range(values.shape[1]) if place not in stepped]
+        for name in self.recipe.rule.carried:
+            row = self.ages.names.index(name)
+            values[row, others] = values[row, self.positions[0]]
 
     def kernel_rows(self, dtype: str) -> npt.NDArray[Any]:
         """The rows of numbers that a kernel reads, rounded to its precision here and nowhere else."""

@@ -17,14 +17,15 @@ Group = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """The stages that a group uses, then its rule."""
+    """The stages that a group uses, then its rule; where `cautious`, nothing of that goes against the gradient."""
 
     rule: Rule
     stages: tuple[Stage, ...]
+    cautious: bool = False
 
     @property
     def name(self) -> str:
-        return "+".join([*(stage.name for stage in self.stages), self.rule.name])
+        return "+".join([*(stage.name for stage in self.stages), self.rule.name, *(["cautious"] * self.cautious)])
 
     @cached_property
     def _inside(self) -> tuple[Stage, ...]:

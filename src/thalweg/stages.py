@@ -95,6 +95,7 @@ def _settings(
     decoupled_weight_decay: Switch = False,
     gradient_scale: AnyNumber = 1.0,
     rounding: Rounding = "stochastic",
+    cautious: Switch = False,
 ) -> None:
     """The settings that every rule has, whatever its equations."""
 

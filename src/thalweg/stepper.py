@@ -14,7 +14,6 @@ from thalweg.memory import check_apart, is_shard, local
 from thalweg.plan import Ages, Member, Plan, Signature
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
-from thalweg.rule import Rule
 from thalweg.states import counts, share_ages, start
 from thalweg.storage import storage_of
 
@@ -62,7 +61,7 @@ class Stepper:
         _settle([plan for _, plan in self._plans if plan.measured])
         for engine, plan in self._plans:
             engine.step(plan)
-            plan.gradients = []  # not held until the next step: zero_grad() may free them
+            plan.gradients, plan.staged = [], {}  # not held until the next step: zero_grad() may free them
             if not plan.differentiable:
                 increment_version(plan.live)
 
@@ -77,8 +76,9 @@ class Stepper:
         stepped = []
         for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
-                stepped.append((place, engines.choose(self.engine, local(p), group["differentiable"])))
-                _check(recipe.rule, p, g, group)
+                engine = engines.choose(self.engine, local(p), group["differentiable"], recipe.cautious)
+                stepped.append((place, engine))
+                _check(recipe, p, g, group)
         self._check_apart(params)
         carried = dict.fromkeys(name for _, recipe in members for name in recipe.rule.carried)
         ages = Ages(len(params), list(carried))
@@ -122,9 +122,12 @@ def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
     return local(whole)
 
 
-def _check(rule: Rule, p: Tensor, g: Tensor, group: Group) -> None:
+def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
     """What a rule cannot do with a gradient, or a parameter: RuntimeError or ValueError, in torch's words."""
-    sparse = g.layout is not torch.strided
+    rule, sparse = recipe.rule, g.layout is not torch.strided
+    if recipe.cautious and (is_shard(p) or (sparse and rule.sparse != "dense")):
+        what = "a sharded parameter" if is_shard(p) else "a sparse gradient"
+        raise RuntimeError(f"cautious=True counts over whole tensors, which {what} does not show; allowed is False")
     if sparse and not rule.sparse:
         raise RuntimeError(
             f"{rule.name} does not support sparse gradients; SparseAdam, Adagrad and SGD do, or use dense ones"
@@ -151,3 +154,5 @@ def _settle(plans: Sequence[Plan]) -> None:
     sums = {name: sum(numbers[name] for numbers in measured) for name in (measured[0] if measured else ())}
     for plan in plans:
         plan.settle([sums] * len(plan.members) if plan.recipe.rule.summed else plan.measured)
+    if summed:
+        summed[0].hand_on({position for plan in summed for position in plan.positions})

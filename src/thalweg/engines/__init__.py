@@ -1,8 +1,8 @@
 """The engines, and which one steps a parameter. Each is imported when it is first needed.
 
 With `engine="auto"`, parameters on the CPU that fill one stretch of memory go to `cpu`; all others (gaps in memory,
-other devices, steps that autograd is to record) go to `reference`. An engine asked for by name steps everything or
-raises: nothing falls back silently.
+other devices, steps that autograd is to record, cautious groups, whose elements are counted) go to `reference`. An
+engine asked for by name steps everything or raises: nothing falls back silently.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ def load(name: str) -> Engine:
     return engine
 
 
-def choose(name: str, param: torch.Tensor, differentiable: bool = False) -> Engine:
+def choose(name: str, param: torch.Tensor, differentiable: bool = False, cautious: bool = False) -> Engine:
     """The engine that steps this parameter, by name or by the rules above."""
     if differentiable and name not in ("auto", "reference"):
         raise ValueError(f"engine={name!r} with differentiable=True: only 'reference' records its steps for autograd")
-    if differentiable:
+    if cautious and name not in ("auto", "reference"):
+        raise ValueError(
+            f"engine={name!r} with cautious=True: only 'reference' counts over whole tensors; or use 'auto'"
+        )
+    if differentiable or cautious:
         name = "reference"
     if name == "auto":
         if param.device.type == "cpu":

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from thalweg.cautious import cautious
 from thalweg.engines.engine import Engine
 from thalweg.plan import Plan
 from thalweg.recipe import Recipe
@@ -35,19 +36,26 @@ class Reference(Engine):
                 p, g, states = plan.read(index)
                 if plan.differentiable:  # what autograd saves must outlive the writing below
                     p, states = p.clone(), [state.clone() for state in states]
-                plan.write(index, *equations(plan.recipe, p, g, states, numbers))
+                plan.write(index, *equations(plan.recipe, p, g, states, numbers, plan.staged.get(index)))
 
 
 def equations(
-    recipe: Recipe, p: Tensor, g: Tensor, states: Sequence[Tensor], numbers: Sequence[Mapping[str, Any]]
+    recipe: Recipe,
+    p: Tensor,
+    g: Tensor,
+    states: Sequence[Tensor],
+    numbers: Sequence[Mapping[str, Any]],
+    staged: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """What the stages and the rule make of one tensor."""
+    """What the stages and the rule make of one tensor. `staged`: the gradient, where `g` is a direction made of it."""
     *stages, rule = zip(recipe.elements(), numbers, strict=True)
     for (function, names), own in stages:
         p, g = function(p, g, **{name: own[name] for name in names})
     (function, names), own = rule
     result = function(p, g, *states, **{name: own[name] for name in names})
     new, *held = result if states else (result,)
+    if recipe.cautious:
+        new = cautious(p, new, g if staged is None else staged)
     return new, held
 
 
