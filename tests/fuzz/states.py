@@ -84,7 +84,9 @@ def delete_an_entry(side: Side, dice: Dice) -> None:
 
 @operation(weight=4)
 def rewrite_step(side: Side, dice: Dice) -> None:
-    """In place, or by another tensor."""
+    """In place, or by another tensor, between two like steps: the plan of one must not serve the other as it is."""
+    give(side, dice)
+    side.step()
     # ASGD's first step takes the rate, the others what the step before worked out; ours knows the first by its count
     counts = (1, 3, 20, 1000) if side.case.name == "ASGD" else (0, 1, 3, 20, 1000)
     count, in_place = float(dice.one(counts)), dice.chance(0.5)
@@ -94,7 +96,7 @@ def rewrite_step(side: Side, dice: Dice) -> None:
             state["step"].fill_(count)
         elif "step" in state:
             state["step"] = torch.tensor(count)
-    give(side, dice)  # at once: what comes between may have the plan made anew
+    give(side, dice)
     side.step()
 
 
@@ -157,7 +159,7 @@ def fork(side: Side, dice: Dice) -> None:
     side.optimizer = second
 
 
-@operation(weight=1)
+@operation(weight=2)
 def resume_by_name(side: Side, dice: Dice) -> None:
     """Into an optimizer over the same parameters in another order: names say which is which. torch goes by place."""
     if not side.named:
