@@ -1,4 +1,4 @@
-"""One thread a test process: several, on fewer cores than they want, wait for each other (a step of 0.03 ms took 16 ms).
+"""One thread a test process: several, on fewer cores than they want, wait for each other (0.03 ms a step became 16).
 
 Tests of threads set their own number.
 """

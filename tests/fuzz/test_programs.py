@@ -4,7 +4,7 @@ import pytest
 
 from fuzz.cases import CASES
 from fuzz.program import Program, draw, find, play, shrink
-from fuzz.test_planted_faults import blind
+from fuzz.test_planted_faults import blind, gone
 from fuzz.verdict import Difference
 
 PROGRAMS, OPERATIONS = 4, 15
@@ -32,7 +32,7 @@ def test_a_program_is_its_text():
 def test_a_difference_is_cut_down_to_what_shows_it(monkeypatch):
     """Plans that miss where a parameter is: one operation that moves it is left, and the steps around it."""
 
-    blind(monkeypatch, where=lambda where: [])
+    blind(monkeypatch, at=gone, order=gone, sizes=gone)
     program = next(each for each in (draw(seed, 20, ["SGD momentum"]) for seed in range(50)) if find([each]))
     small = shrink(program)
     assert len(small.operations) == 1 and len(small.groups) == 1
