@@ -22,6 +22,16 @@ def beside(oracle: Callable[..., papers.Run]) -> Callable[..., papers.Run]:
     return lambda *given, decoupled, **settings: oracle(*given, decoupled=True, **settings)
 
 
+def curvature(g: Any) -> Any:
+    """The diagonal of the Hessian where the gradient is g: whatever `give` and the oracle agree on."""
+    return 0.1 + abs(g)
+
+
+def adahessian(theta: Any, gradient: Callable[..., Any], **settings: Any) -> papers.Run:
+    hessian = lambda theta, t: curvature(gradient(theta, t))  # noqa: E731
+    return papers_modern.adahessian(theta, gradient, hessian=hessian, **settings)
+
+
 ORACLES: dict[str, Callable[..., papers.Run]] = {
     "sgd": papers.gradient_descent,
     "momentum": papers.momentum,
@@ -56,6 +66,7 @@ ORACLES: dict[str, Callable[..., papers.Run]] = {
     "schedule_free_radam": beside(papers_modern.schedule_free_radam),
     "lars": papers_matrix.lars,
     "lamb": papers_matrix.lamb,
+    "adahessian": adahessian,
     "prodigy": beside(partial(papers_matrix.prodigy, eps_before=True)),
 }
 SWITCHES = ("nesterov", "amsgrad")  # chosen by the oracle's name, not its argument
@@ -95,6 +106,7 @@ VARIATIONS: dict[str, list[dict[str, Any]]] = {
     "schedule_free_adamw": [{**BETAS, "weight_decay": 0.2, "warmup_steps": 10.0, "r": 0.5}],
     "schedule_free_radam": [{"weight_decay": 0.2}, {**BETAS, "silent_sgd_phase": False, "r": 0.5}],
     "lars": [{"momentum": 0.5, "eps": 0.1, "weight_decay": 0.3}],
+    "adahessian": [BETAS, {"hessian_power": 0.7}, {"hessian_power": 0.0}, {"weight_decay": 0.3}],
     "prodigy": [
         {**BETAS, "d0": 1e-2, "weight_decay": 0.3, "use_bias_correction": True},
         {"d0": 1e-3, "d_coef": 0.9, "growth_rate": 1.4, "safeguard_warmup": True},
@@ -202,12 +214,23 @@ def gradients(shapes: Any, steps: int, dtype: torch.dtype = torch.float64, seed:
     ]
 
 
+def give(optimizer: torch.optim.Optimizer, p: torch.Tensor, g: torch.Tensor) -> None:
+    """The gradient as the optimizer takes it: with a graph, in which the Hessian is diagonal, where it needs one.
+
+    Of a diagonal Hessian Hutchinson's estimate is exact, whatever the signs.
+    """
+    p.grad = g.clone()
+    if getattr(optimizer, "second_order", False):
+        with torch.enable_grad():
+            p.grad = p.grad + curvature(g) * (p - p.detach())
+
+
 def run(optimizer: torch.optim.Optimizer, steps: list[list[torch.Tensor]]) -> None:
     """Step an optimizer over given gradients."""
     params = [p for group in optimizer.param_groups for p in group["params"]]
     for values in steps:
         for p, g in zip(params, values, strict=True):
-            p.grad = g.clone()
+            give(optimizer, p, g)
         optimizer.step()
 
 

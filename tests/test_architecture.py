@@ -9,7 +9,19 @@ PACKAGE = Path(__file__).parent.parent / "src" / "thalweg"
 ORDER = [
     *("words", "equations", "hyperparameters", "rule", "rules", "memory", "storage", "stages", "cautious"),
     *("recipe", "plan", "rows", "engines"),
-    *("states", "stepper", "guard", "checkpoints", "face", "schedule_free", "classes", "release", "optim", "catalogue"),
+    *(
+        "states",
+        "stepper",
+        "guard",
+        "checkpoints",
+        "face",
+        "schedule_free",
+        "second_order",
+        "classes",
+        "release",
+        "optim",
+        "catalogue",
+    ),
     *("conformance", "differences", "lab", "cli"),
 ]
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -47,7 +47,7 @@ def test_training_with_closure_scheduler_and_groups(name):
     def closure():
         optimizer.zero_grad()
         loss = loss_of()
-        loss.backward()
+        loss.backward(create_graph=optimizer.second_order)
         return loss
 
     first = optimizer.step(closure)

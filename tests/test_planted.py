@@ -80,7 +80,8 @@ def sees(entry: Entry, path, settings) -> bool:
     try:
         rule = load(path, entry.rule.name)
         object.__setattr__(rule, "when", ())
-        mutant = Entry(entry.name, optimizer(rule, name="Mutant"), entry.settings, rule)
+        base = entry.optimizer.__mro__[1]  # the face: Optimizer, or what the rule needs of it
+        mutant = Entry(entry.name, optimizer(rule, name="Mutant", base=base), entry.settings, rule)
         return not distance_from_paper(Mutant(mutant, settings), steps=60) < TOLERANCE
     except (RuleError, ArithmeticError, ValueError, AssertionError):  # refused, or no longer finite
         return True
@@ -110,6 +111,7 @@ SETTINGS = {
         {"d0": 1e-3, "growth_rate": 1.1},
         {"d0": 1e-2, "eps": 1e-2, "safeguard_warmup": True},
     ],
+    "adahessian": [{"eps": 1e-2}, {"eps": 1e-2, "hessian_power": 0.7}, {"hessian_power": 0.0}, {"hessian_power": 5e-4}],
     "lars": [{"weight_decay": 0.3, "eps": 0.1}],
     "lamb": [{"weight_decay": 0.3, "eps": 1e-2}],
 }
@@ -120,6 +122,7 @@ HARMLESS = {
     ("radam", "per_element: constant 0.0"): "r_t is 0 or above 0.01: the margin of scale > 0 decides nothing",
     ("schedule_free_radam", "per_element: constant 0.0"): "root is 0, or 1 and more",
     ("prodigy", "per_element: constant 0.0"): COUNTED,
+    ("adahessian", "per_element: constant 1.0"): "exp(log(d)) is d: the comparison spares the way there",
     ("adan", "per_element: constant 1.5"): FIRST,
     ("adopt", "per_element: constant 1.5"): FIRST,
     ("lion", "per_element: operator of eta * u"): "u is 1 or -1: eta / u is eta * u",

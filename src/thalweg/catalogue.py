@@ -42,6 +42,7 @@ CLASSES: tuple[type[Optimizer], ...] = (
     optim.LARS,
     optim.LAMB,
     optim.Prodigy,
+    optim.AdaHessian,
 )
 FOREIGN_RATES = (1e-5, 1e-1)
 

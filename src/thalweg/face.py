@@ -40,6 +40,7 @@ class Optimizer(torch.optim.Optimizer):
     _recipes: ClassVar[dict[Any, Recipe]] = {}
     _arguments: ClassVar[inspect.Signature]
     example: ClassVar[str] = "p.grad = torch.ones(3)"  # how a gradient comes about, in the classes' docstrings
+    second_order: ClassVar[bool] = False  # True where a step needs `loss.backward(create_graph=True)`
     _beside: ClassVar[tuple[str, ...]] = ("master", "compensation")  # what a state may hold that is no rule's
 
     guard: Guard
@@ -267,7 +268,11 @@ class Optimizer(torch.optim.Optimizer):
                 group.setdefault(name, value)
 
 
-_step_with_hooks = torch.optim.Optimizer.profile_hook_step(Optimizer._step)
+def _step_alone(optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
+    return optimizer._step(closure)  # the subclass's, where it has one
+
+
+_step_with_hooks = torch.optim.Optimizer.profile_hook_step(_step_alone)
 # torch.compile, tracing into a step, would run it on copies of the plan's numbers. It is left out of the graph by a
 # question rather than a decorator: 20 ns a step against 300.
 _step_untraced = _disable_dynamo(Optimizer.step)

@@ -17,6 +17,7 @@ from thalweg.release import release_gradients
 from thalweg.rules.adabelief import adabelief
 from thalweg.rules.adadelta import adadelta
 from thalweg.rules.adagrad import adagrad
+from thalweg.rules.adahessian import adahessian
 from thalweg.rules.adam import adam
 from thalweg.rules.adamax import adamax
 from thalweg.rules.adamw import adamw, adamw_amsgrad
@@ -45,6 +46,7 @@ from thalweg.rules.schedule_free_sgd import schedule_free_sgd
 from thalweg.rules.sgd import sgd
 from thalweg.rules.sparse_adam import sparse_adam
 from thalweg.schedule_free import ScheduleFree
+from thalweg.second_order import SecondOrder
 
 # torch's own, as far as the installed torch has them.
 TORCHS = ("Adafactor", "LBFGS", "Muon", "swap_in_optimizer_params_and_state")
@@ -56,6 +58,7 @@ __all__ = [
     "SGD",
     "AdEMAMix",
     "AdaBelief",
+    "AdaHessian",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -145,6 +148,10 @@ NAdamW = optimizer(nadamw, name="NAdamW", positional=_ADAM)
 QHAdam = optimizer(qhadam, name="QHAdam", positional="lr betas nus eps weight_decay")
 LAMB = optimizer(lamb, name="LAMB", positional=_ADAM)
 LARS = optimizer(lars, name="LARS", positional="lr momentum weight_decay trust_coefficient eps")
+AdaHessian = optimizer(
+    adahessian, name="AdaHessian", base=SecondOrder,
+    positional=f"{_ADAM} hessian_power update_each average_conv_kernel seed",
+)  # fmt: skip
 Prodigy = optimizer(prodigy, positional="lr betas eps weight_decay")
 _AVERAGE = "r weight_lr_power"
 ScheduleFreeSGD = optimizer(

@@ -184,6 +184,33 @@ class AdaBelief(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
+class AdaHessian(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.15,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        hessian_power: float = 1.0,
+        update_each: float = 1,
+        average_conv_kernel: bool = False,
+        seed: float = 0,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = True,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        cautious: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
 class Adadelta(Optimizer):
     def __init__(
         self,

@@ -215,3 +215,7 @@ def test_an_optimizer_with_modes_is_judged_in_eval_mode() -> None:
     assert trained.curve.validation_loss == plain.curve.validation_loss
     assert trained.test_loss == plain.test_loss
     assert trained.curve.train_loss != plain.curve.train_loss
+
+
+def test_an_optimizer_that_needs_the_gradients_graph_has_it() -> None:
+    assert run(little.task(), Entry.of("adahessian"), lr=0.01).status == "done"

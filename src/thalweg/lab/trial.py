@@ -196,7 +196,7 @@ def _step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch:
         if not first:
             check_loss(loss, finite=False)
             first.append(float(loss.detach()))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward(create_graph=getattr(optimizer, "second_order", False))  # type: ignore[no-untyped-call]
         return loss  # type: ignore[return-value]
 
     optimizer.step(closure)
