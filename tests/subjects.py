@@ -67,6 +67,8 @@ ORACLES: dict[str, Callable[..., papers.Run]] = {
     "lars": papers_matrix.lars,
     "lamb": papers_matrix.lamb,
     "adahessian": adahessian,
+    "shampoo": papers_matrix.shampoo,
+    "soap": beside(papers_matrix.soap),
     "prodigy": beside(partial(papers_matrix.prodigy, eps_before=True)),
 }
 SWITCHES = ("nesterov", "amsgrad")  # chosen by the oracle's name, not its argument
@@ -107,6 +109,8 @@ VARIATIONS: dict[str, list[dict[str, Any]]] = {
     "schedule_free_radam": [{"weight_decay": 0.2}, {**BETAS, "silent_sgd_phase": False, "r": 0.5}],
     "lars": [{"momentum": 0.5, "eps": 0.1, "weight_decay": 0.3}],
     "adahessian": [BETAS, {"hessian_power": 0.7}, {"hessian_power": 0.0}, {"weight_decay": 0.3}],
+    "shampoo": [{"lr": 0.3, "eps": 0.1, "update_frequency": 3}],
+    "soap": [{**BETAS, "weight_decay": 0.3, "precondition_frequency": 3}, {"max_precondition_dim": 4}],
     "prodigy": [
         {**BETAS, "d0": 1e-2, "weight_decay": 0.3, "use_bias_correction": True},
         {"d0": 1e-3, "d_coef": 0.9, "growth_rate": 1.4, "safeguard_warmup": True},

@@ -82,8 +82,8 @@ def sees(entry: Entry, path, settings) -> bool:
         object.__setattr__(rule, "when", ())
         base = entry.optimizer.__mro__[1]  # the face: Optimizer, or what the rule needs of it
         mutant = Entry(entry.name, optimizer(rule, name="Mutant", base=base), entry.settings, rule)
-        return not distance_from_paper(Mutant(mutant, settings), steps=60) < TOLERANCE
-    except (RuleError, ArithmeticError, ValueError, AssertionError):  # refused, or no longer finite
+        return not distance_from_paper(Mutant(mutant, settings), steps=20 if rule.matrices else 60) < TOLERANCE
+    except (RuleError, ArithmeticError, ValueError, TypeError, AssertionError):  # refused, or no longer finite
         return True
     except RuntimeError as error:  # a root of less than 0 is complex: torch refuses it as a number
         assert "cannot be converted" in str(error), error
@@ -112,17 +112,22 @@ SETTINGS = {
         {"d0": 1e-2, "eps": 1e-2, "safeguard_warmup": True},
     ],
     "adahessian": [{"eps": 1e-2}, {"eps": 1e-2, "hessian_power": 0.7}, {"hessian_power": 0.0}, {"hessian_power": 5e-4}],
+    "shampoo": [{"lr": 0.3, "eps": 0.1, "update_frequency": 3}],
+    "soap": [{"eps": 1e-2, "betas": (0.8, 0.95), "weight_decay": 0.3, "precondition_frequency": 3}],
     "lars": [{"weight_decay": 0.3, "eps": 0.1}],
     "lamb": [{"weight_decay": 0.3, "eps": 1e-2}],
 }
 # A change that makes no difference to any step is no fault.
 COUNTED = "whether there ever was a gradient decides; test_whole_tensors.py has the steps before the first one"
 FIRST = "steps are whole: 1.5 stands for any number between the first and the second"
+WHOLE = "steps are whole: more than 0 is more than 0.001"
 HARMLESS = {
     ("radam", "per_element: constant 0.0"): "r_t is 0 or above 0.01: the margin of scale > 0 decides nothing",
     ("schedule_free_radam", "per_element: constant 0.0"): "root is 0, or 1 and more",
     ("prodigy", "per_element: constant 0.0"): COUNTED,
     ("adahessian", "per_element: constant 1.0"): "exp(log(d)) is d: the comparison spares the way there",
+    ("soap", "per_step: constant 0"): WHOLE,
+    ("soap", "per_tensor: constant 0"): WHOLE,
     ("adan", "per_element: constant 1.5"): FIRST,
     ("adopt", "per_element: constant 1.5"): FIRST,
     ("lion", "per_element: operator of eta * u"): "u is 1 or -1: eta / u is eta * u",

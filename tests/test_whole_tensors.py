@@ -55,6 +55,16 @@ def test_memory_order_and_gaps_change_nothing_but_rounding(name, dtype):
     )
 
 
+@pytest.mark.parametrize("name", TRUSTING)
+def test_a_nan_in_one_element_is_a_nan_in_all(name):
+    """Their norm is one: no element has a step that is worth anything."""
+    [p] = parameters([(5,)])
+    g = torch.ones(5, dtype=torch.float64)
+    g[2] = float("nan")
+    run(CLASS[name]([p]), [[g]])
+    assert p.isnan().all()
+
+
 # -- one number over all tensors: Prodigy's d --------------------------------------------------------------------------
 
 D = {"d0": 1e-2, "eps": 1e-3, "weight_decay": 0.3}

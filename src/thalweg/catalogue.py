@@ -43,6 +43,8 @@ CLASSES: tuple[type[Optimizer], ...] = (
     optim.LAMB,
     optim.Prodigy,
     optim.AdaHessian,
+    optim.Shampoo,
+    optim.SOAP,
 )
 FOREIGN_RATES = (1e-5, 1e-1)
 

@@ -44,6 +44,8 @@ from thalweg.rules.schedule_free_adamw import schedule_free_adamw
 from thalweg.rules.schedule_free_radam import schedule_free_radam
 from thalweg.rules.schedule_free_sgd import schedule_free_sgd
 from thalweg.rules.sgd import sgd
+from thalweg.rules.shampoo import shampoo
+from thalweg.rules.soap import soap
 from thalweg.rules.sparse_adam import sparse_adam
 from thalweg.schedule_free import ScheduleFree
 from thalweg.second_order import SecondOrder
@@ -56,6 +58,7 @@ __all__ = [
     "LAMB",
     "LARS",
     "SGD",
+    "SOAP",
     "AdEMAMix",
     "AdaBelief",
     "AdaHessian",
@@ -79,6 +82,7 @@ __all__ = [
     "ScheduleFreeAdamW",
     "ScheduleFreeRAdam",
     "ScheduleFreeSGD",
+    "Shampoo",
     "SparseAdam",
     "convert",
     "lr_scheduler",
@@ -164,3 +168,5 @@ ScheduleFreeAdamW = optimizer(
 ScheduleFreeRAdam = optimizer(
     schedule_free_radam, name="ScheduleFreeRAdam", base=ScheduleFree, positional=f"{_ADAM} {_AVERAGE} silent_sgd_phase"
 )
+Shampoo = optimizer(shampoo, positional="lr eps weight_decay update_frequency")
+SOAP = optimizer(soap, name="SOAP", positional=f"{_ADAM} precondition_frequency max_precondition_dim")

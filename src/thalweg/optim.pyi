@@ -136,6 +136,31 @@ class SGD(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
+class SOAP(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.003,
+        betas: tuple[float, float] = (0.95, 0.95),
+        eps: float = 1e-08,
+        weight_decay: float = 0.01,
+        precondition_frequency: float = 10,
+        max_precondition_dim: float = 10000,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        cautious: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
 class AdEMAMix(Optimizer):
     def __init__(
         self,
@@ -655,6 +680,30 @@ class ScheduleFreeSGD(Optimizer):
         r: float = 0.0,
         weight_lr_power: float = 2.0,
         *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        cautious: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class Shampoo(Optimizer):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.1,
+        eps: float = 0.0001,
+        weight_decay: float = 0.0,
+        update_frequency: float = 1,
+        *,
+        max_precondition_dim: float = 10000,
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         gradient_scale: float = 1.0,

@@ -33,10 +33,11 @@ class Rule:
     A state starts at 0, or at the hyperparameter that `initial` names for it, or at the parameter ('p').
 
     `per_tensor(p, g, state, *, numbers) -> dict` comes between the two, where there is one. `state` holds the tensor's
-    states by letter, and those of `matrices`, which have shapes of their own (each value makes one from the parameter)
-    and which it may write. What it returns under the names of `measures` are numbers: for per_element, or, where it
-    is one of the carried, its next value. With `summed`, numbers are added up over all tensors of the optimizer. With
-    `directs`, it also returns 'g': what per_element takes in place of the gradient.
+    states by letter, and those of `matrices`, which have shapes of their own and which it may write: each value makes
+    one, from the parameter in the dtype of the arithmetic and the group's settings. What it returns under the names of
+    `measures` are numbers: for per_element, or, where it is one of the carried, its next value. With `summed`, numbers
+    are added up over all tensors of the optimizer. With `directs`, it also returns 'g': what per_element takes in place
+    of the gradient.
 
     `when`: the settings that must be on for a class with several rules to choose this one.
     `decay`: 'coupled' (weight_decay * p joins the gradient), 'decoupled' (p shrinks by lr * weight_decay), or 'own'
@@ -63,7 +64,7 @@ class Rule:
     sparse: str = ""
     per_tensor: Callable[..., dict[str, Any]] | None = None
     measures: tuple[str, ...] = ()
-    matrices: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    matrices: Mapping[str, Callable[[Any, Mapping[str, Any]], Any]] = field(default_factory=dict)
     summed: bool = False
     directs: bool = False
     check: Callable[[Mapping[str, Any]], None] | None = None

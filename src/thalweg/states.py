@@ -31,10 +31,12 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
     for letter, name in rule.torch_names.items():
         held = state.get(name)
         if letter in rule.matrices:
+            make = rule.matrices[letter]
             if held is None:
-                state[name] = rule.matrices[letter](p.detach())
-            elif held.device != p.device:
-                state[name] = held.to(p.device)
+                state[name] = make(p.detach().to(dtype), group)
+            else:
+                check_matrix(held, name, make(torch.empty_like(p, dtype=dtype, device="meta"), group), p)
+                state[name] = held.to(p.device, dtype)
         elif held is None:
             missing = True
             state[name] = _first(rule, letter, dtype, p, group)
@@ -73,6 +75,15 @@ def in_line(held: Tensor, name: str, p: Tensor, dtype: torch.dtype) -> Tensor:
     if held.dtype != dtype or held.device != p.device or (held.stride() != p.stride() and is_flat(p)):
         return laid_like(held, p, dtype)
     return held
+
+
+def check_matrix(held: Tensor, name: str, due: Tensor, p: Tensor) -> None:
+    """RuntimeError where a state with a shape of its own cannot be this parameter's."""
+    if held.shape != due.shape:
+        raise RuntimeError(
+            f"state {name!r} has shape {tuple(held.shape)}, and {tuple(due.shape)} is due for a parameter of shape "
+            f"{tuple(p.shape)}: the parameter was resized, a setting was changed, or the checkpoint is of another model"
+        )
 
 
 def share_ages(state: State, ages: Ages, place: int) -> None:

@@ -142,6 +142,10 @@ def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
             raise RuntimeError(f"a sparse gradient needs a contiguous parameter, and this one has strides {p.stride()}")
     if rule.sparse == "only" and not sparse:
         raise RuntimeError(f"{rule.name} does not support dense gradients, please consider Adam instead")
+    if rule.matrices and group["differentiable"]:
+        raise RuntimeError(
+            f"{rule.name} writes its matrices in place, where autograd cannot follow: differentiable=True"
+        )
     if rule.matrices and (p.is_complex() or is_shard(p)):
         what = "complex" if p.is_complex() else "sharded"
         raise RuntimeError(f"{rule.name} works on whole real matrices: a {what} parameter is not supported")

@@ -93,7 +93,7 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL) -> str:
     number = kernel.DTYPES[dtype]
     size = {"float32": 4, "float64": 8}[number]
     held = program.tensors
-    form = halves.Form(dtype, storage, held) if storage is not FULL else None
+    form = halves.Form(dtype, storage, held, recipe.rule.directs) if storage is not FULL else None
     read = [name for name in held if name in program.used]
     memory = {name: f"at(__table[__t, {index}] + __from * {size})" for index, name in enumerate(held)}
     loads = {name: f"{name} = _{name}[__i]" for name in read}

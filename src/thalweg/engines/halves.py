@@ -125,8 +125,9 @@ class Form:
 
     imports = IMPORTS
 
-    def __init__(self, dtype: torch.dtype, storage: Storage, tensors: Sequence[str]) -> None:
+    def __init__(self, dtype: torch.dtype, storage: Storage, tensors: Sequence[str], directed: bool = False) -> None:
         self.storage, (self.p, self.g) = storage, tensors[:2]
+        self.halved = tensors[: 1 if directed else 2]  # a direction made of the gradient is a float32
         self.name = f"{str(dtype).removeprefix('torch.')} ({storage.name})"
         texts = BFLOAT16 if dtype == torch.bfloat16 else FLOAT16
         self.words = (WORDS + (BY_CHANCE if storage.name == "stochastic" else "")).format(**texts)
@@ -135,7 +136,7 @@ class Form:
 
     def memory(self, memory: Mapping[str, str]) -> dict[str, str]:
         """Where the arrays begin."""
-        own = {name: f"at_bits(__table[__t, {index}] + __from * 2)" for index, name in enumerate((self.p, self.g))}
+        own = {name: f"at_bits(__table[__t, {index}] + __from * 2)" for index, name in enumerate(self.halved)}
         if self.storage.name == "kahan":
             own["_kept"] = f"at_bits(__table[__t, {self.column}] + __from * 2)"
         if self.storage.name == "master":
@@ -144,7 +145,7 @@ class Form:
 
     def loads(self, loads: Mapping[str, str]) -> dict[str, str]:
         """Read an element; what is kept beside it counts only as long as it rounds to the parameter."""
-        own = {name: f"{name} = widen(_{name}[__i])" for name in (self.p, self.g) if name in loads}
+        own = {name: f"{name} = widen(_{name}[__i])" for name in self.halved if name in loads}
         if self.p in own and self.storage.kept:
             full = f"{own[self.p][len(self.p) + 3 :]} + widen(__kept[__i])" if self._kahan else "__kept[__i]"
             own[self.p] += f"\n            __full = {full}"
