@@ -50,7 +50,7 @@ def along(matrix, g, axis):
 
 def eigen(matrix):
     """Eigenvalues, smallest first, and vectors; NaN for a matrix that is not finite, where torch would raise."""
-    if False:
+    if not matrix.isfinite().all():
         return torch.full_like(matrix[0], torch.nan), torch.full_like(matrix, torch.nan)
     return torch.linalg.eigh(matrix)
 
