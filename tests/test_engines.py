@@ -239,6 +239,7 @@ def test_without_openmp_one_thread_serves(monkeypatch):
     from thalweg.engines import cpu
 
     monkeypatch.setattr(numba.config, "THREADING_LAYER", "workqueue")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     threads = cpu.Threads()
     with pytest.warns(UserWarning, match="no OpenMP library"):
         assert threads.number(10**7) == 1

@@ -31,9 +31,8 @@ class Optimizer(torch.optim.Optimizer):
     A drop-in for the torch class of the same name: groups, closures, hooks, schedulers and checkpoints are torch's.
     On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else; `rounding`, which
     says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`); and `cautious`, which leaves out what
-    a step would do against the gradient (`thalweg.cautious`). And for the optimizer: `clip_norm` and `on_nonfinite`
-    (`thalweg.guard`; `optimizer.guard` has the counters), and `engine` ('auto', 'reference', 'cpu' or 'cuda'), which
-    says what steps it.
+    a step would do against the gradient (`thalweg.cautious`). For the optimizer: `clip_norm` and `on_nonfinite`
+    (`thalweg.guard`; `optimizer.guard` has the counters), and `engine` ('auto', 'reference', 'cpu' or 'cuda').
     """
 
     rules: ClassVar[tuple[Rule, ...]] = ()

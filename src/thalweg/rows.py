@@ -68,15 +68,15 @@ class RowsPlan(Plan):
     def read(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
         """All touched rows at once: to torch they are one tensor."""
         kept = self._take(self.kept[0]) if self.kept[0] is not None else None
-        p = self.storage.load(real(self._take(self.params[0])), kept)
+        p = self.storage.load(real(self._take(self.now(0))), kept)
         g = real(self.gradients[0].reshape(len(self._touched), self._width))
         return p, g.to(p.dtype), [real(self._take(state)) for state in self.states[0]]
 
     def write(self, index: int, p: Tensor, states: Sequence[Tensor]) -> None:
         """Scatter the new rows."""
-        old, kept = self._take(self.params[0]), self._take(self.kept[0]) if self.kept[0] is not None else None
+        old, kept = self._take(self.now(0)), self._take(self.kept[0]) if self.kept[0] is not None else None
         self.storage.save(real(old), kept, p, self.noise(index))
-        for whole, part in [(self.params[0], old), (self.kept[0], kept)]:
+        for whole, part in [(self.now(0), old), (self.kept[0], kept)]:
             if whole is not None and part is not None:
                 self._by_row(whole).index_copy_(0, self._touched.to(whole.device), part)
         for state, new in zip(self.states[0], states, strict=True):

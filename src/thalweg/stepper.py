@@ -63,7 +63,7 @@ class Stepper:
             engine.step(plan)
             plan.gradients, plan.staged = [], {}  # not held until the next step: zero_grad() may free them
             if not plan.differentiable:
-                increment_version(plan.params)
+                increment_version(plan.live)
 
     def _make_plans(
         self,

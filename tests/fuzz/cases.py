@@ -11,6 +11,7 @@ import torch
 
 import thalweg.optim as optim
 from thalweg.catalogue import CATALOGUE
+from thalweg.second_order import SecondOrder
 
 SWITCHES = ("amsgrad", "centered", "nesterov", "maximize", "decoupled_weight_decay", "bias_correction", "clip")
 SWITCHED = (False, True)
@@ -116,11 +117,13 @@ def _torchs() -> list[Case]:
 
 
 def _ours() -> list[Case]:
-    """What the catalogue has beyond torch."""
+    """What the catalogue has beyond torch; not what asks for the gradients' graph, where programs give gradients."""
     return [
         Case(name, entry.optimizer, dict(entry.settings))
         for name, entry in CATALOGUE.items()
-        if isinstance(entry.optimizer, type) and not hasattr(torch.optim, entry.optimizer.__name__)
+        if isinstance(entry.optimizer, type)
+        and not hasattr(torch.optim, entry.optimizer.__name__)
+        and not issubclass(entry.optimizer, SecondOrder)
     ]
 
 

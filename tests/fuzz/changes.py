@@ -64,7 +64,7 @@ def change_limits(side: Side, dice: Dice) -> None:
         side.optimizer.guard.on_nonfinite = side.limit["on_nonfinite"]
 
 
-@operation(together=True, allowed=lambda setting: setting.case.threads)
+@operation(weight=5, together=True, allowed=lambda setting: setting.case.threads)
 def set_threads(sides: Sequence[Side], dice: Dice) -> None:
     torch.set_num_threads(dice.one((1, 2)))
 
@@ -239,7 +239,7 @@ def to_double_and_back(side: Side, dice: Dice) -> None:
             p.grad, p.data = None, p.data.to(dtype)
 
 
-@operation(weight=1, allowed=lambda setting: setting.half)
+@operation(weight=3, allowed=lambda setting: setting.half)
 def to_float_and_back(side: Side, dice: Dice) -> None:
     """Half precision to float32 and back to the other half."""
     for p in side.params:

@@ -60,7 +60,7 @@ def draw(seed: int, operations: int, cases: Sequence[str] = tuple(CASES)) -> Pro
     """The random program of a seed."""
     chance = random.Random(f"program {seed}")
     case = CASES[cases[seed % len(cases)]]
-    kind = chance.choices(("single", "double", "mixed", "half"), (6, 1, 2, 2))[0]
+    kind = chance.choices(("single", "double", "mixed", "half"), (6, 1, 2, 4))[0]
     if kind == "half" and (not case.halves or case.sparse):
         kind = "single"
     dtypes = {

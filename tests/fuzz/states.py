@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fuzz.gradients import turned
+from fuzz.gradients import give, turned
 from fuzz.operations import Dice, Side, moves, operation
 from fuzz.sides import NUMBERS, TORCH
 
@@ -42,6 +42,27 @@ def rewrite_state(side: Side, dice: Dice) -> None:
         side.state(p)[name].mul_(0.75)
 
 
+@operation(weight=3)
+def move_state(side: Side, dice: Dice) -> None:
+    """The same tensor with other memory under it."""
+    p, way = dice.one(side.params), dice.one(("data", "shared", "resized"))
+    for value in [value for value in side.state(p).values() if isinstance(value, Tensor)]:
+        if value.is_sparse or not value.numel() or value.untyped_storage().is_shared():
+            continue
+        if way == "data":
+            value.data = value.data.clone()
+        elif way == "shared":
+            value.share_memory_()
+        elif value.untyped_storage().resizable():
+            kept, storage = value.clone(), value.untyped_storage()
+            size = storage.nbytes()
+            if size == value.numel() * value.element_size():  # and not that of step counts, which lie together
+                storage.resize_(0)
+                side.junk = [torch.zeros(size // 8 + 1, dtype=torch.float64)]
+                storage.resize_(size)
+                value.copy_(kept)
+
+
 @operation()
 def delete_state(side: Side, dice: Dice) -> None:
     """Of one parameter, or of all."""
@@ -52,7 +73,8 @@ def delete_state(side: Side, dice: Dice) -> None:
         side.optimizer.state.clear()
 
 
-@operation(weight=1)
+# AdaBelief divides by a mean of (g - m)^2, and one of a single step is, for the unlucky element, nothing but rounding
+@operation(weight=1, allowed=lambda setting: setting.case.name != "adabelief")
 def delete_an_entry(side: Side, dice: Dice) -> None:
     p, place = dice.one(side.params), dice.random.random()
     names = held(side, p)
@@ -61,16 +83,22 @@ def delete_an_entry(side: Side, dice: Dice) -> None:
         del side.state(p)[name]
 
 
-@operation(weight=3)
+@operation(weight=4)
 def rewrite_step(side: Side, dice: Dice) -> None:
-    """In place, or by another tensor."""
-    count, in_place = float(dice.one((0, 1, 3, 20, 1000))), dice.chance(0.5)
+    """In place, or by another tensor, between two like steps: the plan of one must not serve the other as it is."""
+    give(side, dice)
+    side.step()
+    # ASGD's first step takes the rate, the others what the step before worked out; ours knows the first by its count
+    counts = (1, 3, 20, 1000) if side.case.name == "ASGD" else (0, 1, 3, 20, 1000)
+    count, in_place = float(dice.one(counts)), dice.chance(0.5)
     for p in [dice.one(side.params)] if dice.chance(0.7) else side.params:
         state = side.state(p)
         if isinstance(state.get("step"), Tensor) and in_place:
             state["step"].fill_(count)
         elif "step" in state:
             state["step"] = torch.tensor(count)
+    give(side, dice)
+    side.step()
 
 
 # -- saving and loading -----------------------------------------------------------------------------------------
@@ -132,7 +160,7 @@ def fork(side: Side, dice: Dice) -> None:
     side.optimizer = second
 
 
-@operation(weight=1)
+@operation(weight=2)
 def resume_by_name(side: Side, dice: Dice) -> None:
     """Into an optimizer over the same parameters in another order: names say which is which. torch goes by place."""
     if not side.named:

@@ -4,8 +4,8 @@ import pytest
 
 from fuzz.cases import CASES
 from fuzz.program import Program, draw, find, play, shrink
+from fuzz.test_planted_faults import blind, gone
 from fuzz.verdict import Difference
-from thalweg import stepper
 
 PROGRAMS, OPERATIONS = 4, 15
 
@@ -32,12 +32,7 @@ def test_a_program_is_its_text():
 def test_a_difference_is_cut_down_to_what_shows_it(monkeypatch):
     """Plans that miss where a parameter is: one operation that moves it is left, and the steps around it."""
 
-    class Blind(stepper.Signature):
-        def __init__(self, *args):
-            super().__init__(*args)
-            self.where = []
-
-    monkeypatch.setattr(stepper, "Signature", Blind)
+    blind(monkeypatch, at=gone, order=gone, sizes=gone)
     program = next(each for each in (draw(seed, 20, ["SGD momentum"]) for seed in range(50)) if find([each]))
     small = shrink(program)
     assert len(small.operations) == 1 and len(small.groups) == 1
