@@ -50,6 +50,19 @@ def test_as_torch_does_it(name, settings, engine):
             assert mine.state[ours][key] == value
 
 
+@pytest.mark.parametrize("engine", ["reference", "cpu"])
+def test_a_gradient_may_be_sparse_in_one_step_and_expanded_in_the_next(engine):
+    """Both say that their strides are 0."""
+    p = torch.nn.Parameter(torch.zeros(4, 2))
+    optimizer = optim.SGD([p], lr=1.0, engine=engine)
+    for _ in range(2):
+        p.grad = torch.sparse_coo_tensor([[1]], torch.ones(1, 2), (4, 2))
+        optimizer.step()
+        p.grad = torch.ones(1).expand(4, 2)
+        optimizer.step()
+    assert p.tolist() == [[-2.0] * 2, [-4.0] * 2, [-2.0] * 2, [-2.0] * 2]
+
+
 @pytest.mark.parametrize("rounding", ["stochastic", "kahan", "master"])
 def test_half_precision_rows_are_the_same_on_both_engines(rounding):
     outcome = []

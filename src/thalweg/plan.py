@@ -69,11 +69,8 @@ class Signature:
 
 def _order(tensors: Sequence[Tensor]) -> list[Any]:
     """How dimensions follow each other in memory."""
-    try:
-        plain = list(map(Tensor.is_contiguous, tensors))
-        return plain if all(plain) else list(map(Tensor.stride, tensors))
-    except RuntimeError:  # a sparse one has no strides
-        return [tensor.layout is STRIDED and tensor.stride() for tensor in tensors]
+    plain = list(map(Tensor.is_contiguous, tensors))  # False for sparse ones, whose strides can be an expanded one's
+    return plain if all(plain) else [(t.layout, t.layout is STRIDED and t.stride()) for t in tensors]
 
 
 def addresses(held: Sequence[Any]) -> list[int]:
