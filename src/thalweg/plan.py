@@ -69,7 +69,10 @@ class Signature:
 
 def _order(tensors: Sequence[Tensor]) -> list[Any]:
     """How dimensions follow each other in memory."""
-    plain = list(map(Tensor.is_contiguous, tensors))  # False for sparse ones, whose strides can be an expanded one's
+    try:
+        plain = list(map(Tensor.is_contiguous, tensors))  # False for sparse ones, whose strides can be an expanded one's
+    except RuntimeError:  # compressed ones do not say
+        plain = [False]
     return plain if all(plain) else [(t.layout, t.layout is STRIDED and t.stride()) for t in tensors]
 
 
