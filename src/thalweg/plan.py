@@ -70,7 +70,7 @@ class Signature:
 def _order(tensors: Sequence[Tensor]) -> list[Any]:
     """How dimensions follow each other in memory."""
     try:
-        plain = list(map(Tensor.is_contiguous, tensors))  # False for sparse ones, whose strides can be an expanded one's
+        plain = list(map(Tensor.is_contiguous, tensors))  # False for sparse ones, whose strides may be an expanded's
     except RuntimeError:  # compressed ones do not say
         plain = [False]
     return plain if all(plain) else [(t.layout, t.layout is STRIDED and t.stride()) for t in tensors]
