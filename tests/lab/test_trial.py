@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg.catalogue import Entry
+from thalweg.lab.job import Job
 from thalweg.lab.task import Task
 from thalweg.lab.trial import Diverged, Setting, Trial, Watch, run_trial
 
@@ -22,7 +23,7 @@ SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 
 
 def run(task: Task, entry: Entry = SGD, lr: float = 0.1, seed: int = 0, phase: str = "search") -> Trial:
-    return run_trial(task, entry, Setting(entry.name, {"lr": lr}, seed), task.epochs, id="x", phase=phase, index=0)
+    return run_trial(task, Job("x", phase, 0, entry, Setting(entry.name, {"lr": lr}, seed), task.epochs))
 
 
 def same(one: Trial, other: Trial) -> bool:

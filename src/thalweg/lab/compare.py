@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.errors import LabError
 from thalweg.lab.load import load_task
 from thalweg.lab.machine import measure_threads, torch_threads, versions
 from thalweg.lab.points import points, ranked
 from thalweg.lab.protocol import Protocol, first_look, second_look
 from thalweg.lab.result import Comparison
+from thalweg.lab.runners import Alone
 from thalweg.lab.study import Study
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Setting, Trial, run_trial
 
 __all__ = ["Comparison", "Progress", "compare"]
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a study stands. `trial` just ended, None at the start; seconds_left is None until known."""
-
-    done: int
-    total: int
-    found: int  # of those done, how many were there before
-    trial: Trial | None = None
-    seconds_left: float | None = None
-    folder: Path = field(default_factory=Path)
 
 
 def compare(
@@ -76,8 +64,10 @@ def compare(
     with Study(folder, spec, versions()) as study:
         threads = study.settle_threads(lambda: measure_threads(task))
         with torch_threads(threads) if task.device == "cpu" else nullcontext():
-            runner = Runner(task, entries, Protocol(**study.spec["protocol"]), epochs or task.epochs, study, progress)
-            runner.run()
+            agreed = Protocol(**study.spec["protocol"])
+            total = sum(price(entry, agreed) for entry in entries)
+            campaign = Campaign(task, epochs or task.epochs, study, Alone(), total, progress)
+            Comparing(campaign, entries, agreed).run()
         comparison = Comparison.of(task, entries, study)
         comparison.save()
     return comparison
@@ -132,48 +122,42 @@ def describe(task: Task, entries: Sequence[Entry], protocol: Protocol, epochs: i
     }
 
 
-class Runner:
-    """Plans the trials, trains those the study does not have yet, and tells how far it is."""
+class Comparing:
+    """Plans a comparison's rounds: search, look again, decide on fresh seeds."""
 
-    def __init__(
-        self,
-        task: Task,
-        entries: Sequence[Entry],
-        protocol: Protocol,
-        epochs: int,
-        study: Study,
-        progress: Callable[[Progress], None] | None,
-    ) -> None:
-        self.task, self.entries, self.protocol, self.epochs = task, entries, protocol, epochs
-        self.study, self.progress = study, progress
-        self.identity = f"{study.spec['task']['identity']}, {epochs} epochs"
-        self.asked: dict[str, Trial] = {}  # the trials of this plan so far
-        self.total = sum(self._price(entry) for entry in entries)
-        self.found = len(study.trials)
-        self.trained, self.spent = 0, 0.0
+    def __init__(self, campaign: Campaign, entries: Sequence[Entry], protocol: Protocol) -> None:
+        self.campaign, self.entries, self.protocol = campaign, entries, protocol
 
     def run(self) -> None:
-        """Search, look again, then decide on fresh seeds: round by round over the optimizers."""
-        self._tell(None)
+        """Round by round over the optimizers, all of a round at once: a runner may train many side by side."""
         rates = {entry.name: self._first(entry) for entry in self.entries}
         self._search(rates, start=0)
         more = {entry.name: self._second(entry, rates[entry.name]) for entry in self.entries}
         self._search(more, start=self.protocol.trials - self.protocol.second_look)
-        finalists = {}
-        for entry in self.entries:
-            best = ranked(points(self._of(entry)), self.task.larger_is_better)
-            finalists[entry.name] = best[: self.protocol.finalists]
-        for seed in self.protocol.fresh_seeds:
-            for entry in self.entries:
-                for point in finalists[entry.name]:
-                    self._trial(entry, point.settings, seed, "final", point.index)
+        larger = self.campaign.task.larger_is_better
+        finalists = [
+            (entry, point)
+            for entry in self.entries
+            for point in ranked(points(self.campaign.searched(entry.name)), larger)[: self.protocol.finalists]
+        ]
+        self.campaign.run(
+            [
+                self.campaign.job(entry, point.settings, seed, phase="final", index=point.index)
+                for seed in self.protocol.fresh_seeds
+                for entry, point in finalists
+            ]
+        )
 
     def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:
-        for place in range(max(len(found) for found in rates.values())):
-            for seed in self.protocol.search_seeds:
-                for entry in self.entries:
-                    if place < len(rates[entry.name]):
-                        self._trial(entry, rates[entry.name][place], seed, "search", start + place)
+        self.campaign.run(
+            [
+                self.campaign.job(entry, rates[entry.name][place], seed, index=start + place)
+                for place in range(max(len(found) for found in rates.values()))
+                for seed in self.protocol.search_seeds
+                for entry in self.entries
+                if place < len(rates[entry.name])
+            ]
+        )
 
     def _first(self, entry: Entry) -> list[dict[str, Any]]:
         default = _default_rate(entry)
@@ -183,41 +167,17 @@ class Runner:
         return [{"lr": rate} for rate in first_look(default, entry.search("lr"), count)]
 
     def _second(self, entry: Entry, first: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        best = ranked(points(self._of(entry)), self.task.larger_is_better)[0]
+        found = points(self.campaign.searched(entry.name))
+        best = ranked(found, self.campaign.task.larger_is_better)[0]
         rate = None if best.failed == len(best.trials) else best.rate
         tried = [settings["lr"] for settings in first if "lr" in settings]
         return [{"lr": rate} for rate in second_look(tried, rate, self.protocol.second_look)]
 
-    def _of(self, entry: Entry) -> list[Trial]:
-        return [trial for trial in self.asked.values() if trial.optimizer == entry.name and trial.phase == "search"]
 
-    def _trial(self, entry: Entry, settings: dict[str, Any], seed: int, phase: str, index: int) -> None:
-        setting = Setting(entry.name, settings, seed)
-        kind = {"class": entry.optimizer.__qualname__, **entry.settings}
-        id = setting.identity(f"{self.identity}, {kind}")
-        trial = self.study.trials.get(id)
-        if trial is None:
-            start = time.perf_counter()
-            trial = run_trial(self.task, entry, setting, self.epochs, id=id, phase=phase, index=index)
-            self.study.add(trial)
-            self.trained += 1
-            self.spent += time.perf_counter() - start
-            self.asked[id] = trial
-            self._tell(trial)
-        self.asked[id] = trial
-
-    def _tell(self, trial: Trial | None) -> None:
-        if self.progress is None:
-            return
-        done = self.found + self.trained
-        pace = self.spent / self.trained if self.trained else None
-        left = None if pace is None else pace * (self.total - done)
-        self.progress(Progress(done, self.total, self.found, trial, left, self.study.folder))
-
-    def _price(self, entry: Entry) -> int:
-        trials = self.protocol.trials if _default_rate(entry) is not None else 1
-        final = min(self.protocol.finalists, trials) * self.protocol.finalist_seeds
-        return trials * self.protocol.seeds + final
+def price(entry: Entry, protocol: Protocol) -> int:
+    """How many trainings an optimizer gets."""
+    trials = protocol.trials if _default_rate(entry) is not None else 1
+    return trials * protocol.seeds + min(protocol.finalists, trials) * protocol.finalist_seeds
 
 
 def _default_rate(entry: Entry) -> float | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from thalweg.catalogue import Entry
     from thalweg.conformance.law import Law
     from thalweg.conformance.report import Outcome
-    from thalweg.lab.compare import Progress
+    from thalweg.lab.campaign import Progress
     from thalweg.lab.result import Comparison
 
 console = Console(highlight=False)

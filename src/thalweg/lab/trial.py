@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ from thalweg.lab.seeds import derive, random_state_kept, seed_everything
 from thalweg.lab.task import Task, check_loss, inputs_and_target, takes_model
 
 if TYPE_CHECKING:
-    from thalweg.catalogue import Entry
+    from thalweg.lab.job import Job
 
 DIVERGED_FACTOR = 4.0  # a smoothed loss above 4 x its best has diverged
 DIVERGED_FLOOR = 0.1  # the best counts as at least a tenth of the first: near zero a ratio says nothing
@@ -28,15 +28,19 @@ SMOOTHING = 0.9
 
 @dataclass(frozen=True)
 class Setting:
-    """What identifies a trial, with the task: an optimizer, its settings and a seed."""
+    """What identifies a trial, with the task: an optimizer, its settings and a seed; a batch size where it is tuned."""
 
     optimizer: str
     settings: Mapping[str, Any]
     seed: int
+    batch_size: int | None = None
 
     def identity(self, task: str) -> str:
         """The trial's name in a study: a hash of (task, optimizer and settings, seed)."""
-        text = json.dumps([task, self.optimizer, dict(self.settings), self.seed], sort_keys=True, default=repr)
+        parts = [task, self.optimizer, dict(self.settings), self.seed]
+        if self.batch_size is not None:
+            parts.append(self.batch_size)
+        text = json.dumps(parts, sort_keys=True, default=repr)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -68,6 +72,7 @@ class Trial:
     test_metric: float | None
     seconds: float
     started: float
+    batch_size: int | None = None  # where it is not the task's own
 
     @property
     def done(self) -> bool:
@@ -121,23 +126,25 @@ class Watch:
             raise Diverged(f"smoothed training loss {smooth:.4g} is above {limit:.4g}, {DIVERGED_FACTOR:g} x its best")
 
 
-def run_trial(task: Task, entry: Entry, setting: Setting, epochs: int, *, id: str, phase: str, index: int) -> Trial:
+def run_trial(task: Task, job: Job) -> Trial:
     """Train once. Whatever goes wrong in it is written down, not raised; the caller's random state stays."""
+    setting = job.setting
     curve = Curve()
     status, message = "done", None
     test: tuple[float | None, float | None] = (None, None)
     started, clock = time.time(), time.perf_counter()
     with random_state_kept(task.device):
         try:
-            test = _train(task, entry, setting, epochs, curve, read_test=phase == "final")
+            own = task if setting.batch_size is None else replace(task, batch_size=setting.batch_size)
+            test = _train(own, job, curve)
         except Diverged as reason:
             status, message = "diverged", str(reason)
         except Exception as error:  # the user's model may raise anything: the other trials go on
             status, message = "crashed", f"{type(error).__name__}: {str(error).strip()}"[:500]
     return Trial(
-        id=id,
-        phase=phase,
-        index=index,
+        id=job.id,
+        phase=job.phase,
+        index=job.index,
         optimizer=setting.optimizer,
         settings=dict(setting.settings),
         seed=setting.seed,
@@ -149,19 +156,19 @@ def run_trial(task: Task, entry: Entry, setting: Setting, epochs: int, *, id: st
         test_metric=test[1],
         seconds=round(time.perf_counter() - clock, 4),
         started=round(started, 3),
+        batch_size=setting.batch_size,
     )
 
 
-def _train(
-    task: Task, entry: Entry, setting: Setting, epochs: int, curve: Curve, read_test: bool
-) -> tuple[float | None, float | None]:
+def _train(task: Task, job: Job, curve: Curve) -> tuple[float | None, float | None]:
+    setting = job.setting
     model = task.build(setting.seed)
     model.train()
-    optimizer = entry.build(model.parameters(), **setting.settings)
+    optimizer = job.entry.build(model.parameters(), **setting.settings)
     switch(optimizer, "train")
     seed_everything(derive(setting.seed, "noise"))  # dropout and augmentation
     watch, steps = Watch(), 0
-    for epoch in range(epochs):
+    for epoch in range(job.epochs):
         losses = []
         for batch in task.sources["train"].batches(derive(setting.seed, "order", epoch)):
             losses.append(_step(task, model, optimizer, to_device(batch, task.device)))
@@ -178,7 +185,7 @@ def _train(
         if not math.isfinite(value):
             raise Diverged(f"validation {name} is {value} at the end")
     switch(optimizer, "eval")
-    return evaluate(task, model, task.sources["test"]) if read_test else (None, None)
+    return evaluate(task, model, task.sources["test"]) if job.phase == "final" else (None, None)
 
 
 def switch(optimizer: torch.optim.Optimizer, mode: str) -> None:

@@ -1,0 +1,97 @@
+"""A campaign: the jobs of one study, run or found, round by round, whatever verb plans them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.lab.job import Job
+from thalweg.lab.runners import Runner
+from thalweg.lab.study import Study
+from thalweg.lab.task import Task
+from thalweg.lab.trial import Setting, Trial
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a study stands. `trial` just ended, None at the start; seconds_left is None until known."""
+
+    done: int
+    total: int
+    found: int  # of those done, how many were there before
+    trial: Trial | None = None
+    seconds_left: float | None = None
+    folder: Path = field(default_factory=Path)
+
+
+class Campaign:
+    """Runs the jobs the study does not have yet, writes each trial down, and tells how far it is.
+
+    Args:
+        total: how many trials the whole study will have, as far as can be told.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        epochs: int,
+        study: Study,
+        runner: Runner,
+        total: int,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.task, self.epochs, self.study, self.runner = task, epochs, study, runner
+        self.total, self.progress = total, progress
+        self.identity = f"{study.spec['task']['identity']}, {epochs} epochs"
+        self.asked: dict[str, Trial] = {}  # the trials of this plan so far
+        self.found = len(study.trials)
+        self.trained, self.spent = 0, 0.0
+        self._tell(None)
+
+    def job(
+        self,
+        entry: Entry,
+        settings: Mapping[str, Any],
+        seed: int,
+        *,
+        phase: str = "search",
+        index: int = 0,
+        batch_size: int | None = None,
+    ) -> Job:
+        """One training of `entry` with `settings`."""
+        setting = Setting(entry.name, dict(settings), seed, batch_size)
+        kind = {"class": entry.optimizer.__qualname__, **entry.settings}
+        return Job(setting.identity(f"{self.identity}, {kind}"), phase, index, entry, setting, self.epochs)
+
+    def run(self, jobs: Sequence[Job]) -> list[Trial]:
+        """The trials of these jobs, in their order; what the study has is not run again."""
+        missing = {job.id: job for job in jobs if job.id not in self.study.trials}
+        clock = time.perf_counter()
+        for trial in self.runner.run(self.task, list(missing.values())):
+            self.study.add(trial)
+            self.trained += 1
+            self.spent += time.perf_counter() - clock
+            clock = time.perf_counter()
+            self.asked[trial.id] = trial
+            self._tell(trial)
+        trials = [self.study.trials[job.id] for job in jobs]
+        self.asked.update((trial.id, trial) for trial in trials)
+        return trials
+
+    def searched(self, optimizer: str) -> list[Trial]:
+        """The search's trials of one optimizer so far."""
+        return [trial for trial in self.asked.values() if trial.optimizer == optimizer and trial.phase == "search"]
+
+    def _tell(self, trial: Trial | None) -> None:
+        if self.progress is None:
+            return
+        done = self.found + self.trained
+        pace = self.spent / self.trained if self.trained else None
+        left = None if pace is None else max(0.0, pace * (self.total - done))
+        self.progress(Progress(done, self.total, self.found, trial, left, self.study.folder))

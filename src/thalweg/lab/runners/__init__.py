@@ -1,0 +1,6 @@
+"""Runners: a runner turns jobs into trials, each in its own way; the trials are the same."""
+
+from thalweg.lab.runners.alone import Alone
+from thalweg.lab.runners.runner import Runner
+
+__all__ = ["Alone", "Runner"]

@@ -1,0 +1,20 @@
+"""One trial at a time, in this process: the definition of right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from thalweg.lab.job import Job
+from thalweg.lab.runners.runner import Runner
+from thalweg.lab.task import Task
+from thalweg.lab.trial import Trial, run_trial
+
+
+class Alone(Runner):
+    """Each job by itself."""
+
+    name = "alone"
+
+    def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:
+        for job in jobs:
+            yield run_trial(task, job)
