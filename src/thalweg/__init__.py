@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from thalweg.conformance.run import conform
     from thalweg.differences import explain_difference
     from thalweg.lab.compare import Comparison, compare
+    from thalweg.lab.sweep import Sweep, sweep
     from thalweg.lab.task import Task
 
 __version__ = "0.1.0"
@@ -17,20 +18,24 @@ __all__ = [
     "Comparison",
     "Rule",
     "RuleError",
+    "Sweep",
     "Task",
     "compare",
     "conform",
     "explain_difference",
     "optim",
     "optimizer",
+    "sweep",
 ]
 
 _LAZY = {
     "Comparison": "thalweg.lab.compare",
+    "Sweep": "thalweg.lab.sweep",
     "Task": "thalweg.lab.task",
     "compare": "thalweg.lab.compare",
     "conform": "thalweg.conformance.run",
     "explain_difference": "thalweg.differences",
+    "sweep": "thalweg.lab.sweep",
 }
 
 
