@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.errors import LabError
+from thalweg.lab.study import to_json
+from thalweg.spelled import listed
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -23,7 +25,7 @@ def resolve(optimizers: Any) -> list[Entry]:
     if optimizers is None:
         optimizers = [entry for entry in CATALOGUE.values() if entry.takes_dense]
     if isinstance(optimizers, str):
-        optimizers = [name.strip() for name in optimizers.split(",") if name.strip()]
+        optimizers = listed(optimizers)
     if not isinstance(optimizers, Sequence):
         optimizers = [optimizers]
     try:
@@ -58,10 +60,14 @@ def rebuild(name: str, described: Mapping[str, Any]) -> Entry:
     Raises:
         LabError: where its class cannot be found again.
     """
-    from thalweg.catalogue import CATALOGUE, Entry
+    from thalweg.catalogue import Entry
 
-    if name in CATALOGUE and "module" not in described:
-        return CATALOGUE[name]
+    try:
+        entry = Entry.of(name)
+        if to_json(describe(entry)) == described:
+            return entry
+    except ValueError:
+        pass  # a class of its own
     module, place = described.get("module", ""), described["class"]
     try:
         found: Any = import_module(module)
@@ -69,7 +75,7 @@ def rebuild(name: str, described: Mapping[str, Any]) -> Entry:
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError):
         raise LabError(f"optimizers: {name} was {module}.{place}, which cannot be imported here") from None
-    return Entry(name, found, dict(described["settings"]))
+    return Entry(name, found, pairs(described["settings"]))
 
 
 def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any]) -> str:
@@ -78,8 +84,13 @@ def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any]) -> st
     try:
         return rebuild(name, described).line(**settings)
     except LabError:
-        chosen = "".join(f", {key}={value!r}" for key, value in {**described["settings"], **settings}.items())
-        return f"{described['module']}.{described['class']}(model.parameters(){chosen})"
+        chosen = "".join(f", {key}={value!r}" for key, value in {**pairs(described["settings"]), **settings}.items())
+        return f"{described.get('module', 'torch.optim')}.{described['class']}(model.parameters(){chosen})"
+
+
+def pairs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings read from JSON, which knows no tuples: betas are pairs again."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
 
 
 def default_rate(entry: Entry) -> float | None:
