@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from thalweg.conformance.run import conform
     from thalweg.differences import explain_difference
     from thalweg.lab.compare import Comparison, compare
+    from thalweg.lab.replay import replay, report
     from thalweg.lab.sweep import Sweep, sweep
     from thalweg.lab.task import Task
 
@@ -25,6 +26,8 @@ __all__ = [
     "explain_difference",
     "optim",
     "optimizer",
+    "replay",
+    "report",
     "sweep",
 ]
 
@@ -35,6 +38,8 @@ _LAZY = {
     "compare": "thalweg.lab.compare",
     "conform": "thalweg.conformance.run",
     "explain_difference": "thalweg.differences",
+    "replay": "thalweg.lab.replay",
+    "report": "thalweg.lab.replay",
     "sweep": "thalweg.lab.sweep",
 }
 

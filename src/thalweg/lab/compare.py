@@ -65,7 +65,7 @@ def compare(
     folder = folder_of(out, task.name, preset)
     with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
         Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
-        comparison: Comparison = Comparison.of(campaign.study)
+        comparison = Comparison(*campaign.study.parts)
         comparison.save()
     return comparison
 

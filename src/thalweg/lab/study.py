@@ -81,6 +81,11 @@ class Study:
             write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
         return int(self.versions["threads"]["threads"])
 
+    @property
+    def parts(self) -> tuple[Path, dict[str, Any], dict[str, Any], list[Trial], list[str]]:
+        """What a result is made of: folder, spec, versions, trials, notes."""
+        return self.folder, self.spec, self.versions, list(self.trials.values()), self.notes
+
     def _agree_on_spec(self) -> None:
         path = self.folder / "spec.json"
         old = _read_json(path)
@@ -117,14 +122,38 @@ class Study:
         if mine not in ran:
             old["resumed_with"] = [*old.get("resumed_with", []), mine]
             write_atomically(path, lambda: json.dumps(old, indent=2) + "\n")
-        for other in ran[1:] + ([mine] if mine not in ran else []):
-            changed = "; ".join(differences(ran[0], other))
-            self.notes.append(f"resumed with other versions ({changed}): trials may differ in the last bits")
+        self.notes += resumed(old)
+
+
+def resumed(versions: Mapping[str, Any]) -> list[str]:
+    """What a study was resumed with that differs from what it began with."""
+    notes = []
+    for other in versions.get("resumed_with", []):
+        changed = "; ".join(differences({name: versions.get(name) for name in other}, other))
+        notes.append(f"resumed with other versions ({changed}): trials may differ in the last bits")
+    return notes
 
 
 def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A spec from the disk, with what earlier versions did not write: they could only compare."""
     return {"verb": "compare", **spec, "task": {**spec["task"]}, "protocol": {**spec["protocol"]}}
+
+
+def read_spec(folder: Path) -> dict[str, Any]:
+    """What a study was asked.
+
+    Raises:
+        StudyError: for a folder that is no study.
+    """
+    spec = _read_json(folder / "spec.json")
+    if spec is None:
+        raise StudyError(f"folder: {folder} is no study; must be a folder with a spec.json")
+    return completed(spec)
+
+
+def read_versions(folder: Path) -> dict[str, Any]:
+    """With what a study was made."""
+    return _read_json(folder / "versions.json") or {}
 
 
 def read_trials(path: Path, mend: bool = False) -> dict[str, Trial]:

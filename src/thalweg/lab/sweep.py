@@ -80,7 +80,7 @@ def sweep(
     folder = folder_of(out, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
     with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
-        found: Sweep = Sweep.of(campaign.study)
+        found = Sweep(*campaign.study.parts)
         found.save()
     return found
 

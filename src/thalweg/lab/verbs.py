@@ -70,6 +70,35 @@ def sweep(
     _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers))
 
 
+def replay(
+    folder: Annotated[Path, typer.Argument(help="The study's folder.")],
+    trial: Annotated[str, typer.Argument(help="A trial's id, or how it begins: see the report or trials.jsonl.")],
+    task: Annotated[
+        str, typer.Option(help="Where the task is, if the study's was an object in Python.", show_default="study")
+    ] = "",
+) -> None:
+    """Train one trial of a study again, alone, and compare. Exit code 1 where it is not the same."""
+    from thalweg.lab.replay import replay as run
+
+    try:
+        found = run(folder, trial, task=task or None)
+    except LabError as error:
+        refuse(error)
+    print(found)
+    raise typer.Exit(0 if found.same else 1)
+
+
+def report(folder: Annotated[Path, typer.Argument(help="The study's folder.")]) -> None:
+    """Make a study's table and report anew from its folder."""
+    from thalweg.lab.replay import report as run
+
+    try:
+        found = run(folder)
+    except LabError as error:
+        refuse(error)
+    show_result(found)
+
+
 def refuse(error: ValueError | OSError) -> NoReturn:
     """One line for what the user can mend, and exit code 2."""
     typer.echo("thalweg: " + " ".join(str(error).split()), err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from thalweg.lab import wording
@@ -22,15 +21,9 @@ class Comparison(Result):
 
     verb = "compare"
 
-    def __init__(
-        self,
-        folder: Path,
-        spec: Mapping[str, Any],
-        versions: Mapping[str, Any],
-        trials: Sequence[Trial],
-        notes: Sequence[str] = (),
-    ) -> None:
-        super().__init__(folder, spec, versions, trials)
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        spec = self.spec
         task = spec["task"]
         margin = task["margin"]
         if margin is None and self.unit.percent:
@@ -40,9 +33,15 @@ class Comparison(Result):
         )
         self.judged = judged
         self.lines = {row.optimizer: paste(spec, row.optimizer, row.settings) for row in judged.rows}
-        self.notes = [*describe(spec, judged, self.trials, self.unit), *notes]
+        self.notes = [*describe(spec, judged, self.trials, self.unit), *self.notes]
         self.verdict = wording.verdict(judged, task["name"], self.unit)
         self.line = self.lines[judged.rows[0].optimizer]
+
+    @classmethod
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+        ended = {trial.optimizer for trial in trials if trial.phase == "final"}
+        bare = [name for name in spec["optimizers"] if name not in ended]
+        return f"no fresh seed of {', '.join(bare)} has been trained" if bare else ""
 
     @property
     def rows(self) -> tuple[Row, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from thalweg.lab.points import Point, points
-from thalweg.lab.study import Study, to_json, write_atomically
+from thalweg.lab.study import to_json, write_atomically
 from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit
 
@@ -36,16 +36,23 @@ class Result(ABC):
     notes: list[str]
 
     def __init__(
-        self, folder: Path, spec: Mapping[str, Any], versions: Mapping[str, Any], trials: Sequence[Trial]
+        self,
+        folder: Path,
+        spec: Mapping[str, Any],
+        versions: Mapping[str, Any],
+        trials: Sequence[Trial],
+        notes: Sequence[str] = (),
     ) -> None:
         self.folder, self.spec, self.versions, self.trials = folder, spec, versions, tuple(trials)
+        self.notes = list(notes)
         self.unit = Unit(spec["task"]["metric"])
         self.larger_is_better = bool(spec["task"]["larger_is_better"])
 
     @classmethod
-    def of(cls, study: Study) -> Any:
-        """The result that a study's trials amount to."""
-        return cls(study.folder, study.spec, study.versions, list(study.trials.values()), study.notes)  # type: ignore
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+        """What a study needs before it has an answer, in words; empty where it has all."""
+        bare = [name for name in spec["optimizers"] if not any(t.optimizer == name for t in trials)]
+        return f"no training of {', '.join(bare)} has ended" if bare else ""
 
     @property
     @abstractmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from thalweg.lab.contenders import paste
@@ -13,7 +12,6 @@ from thalweg.lab.notes import count, data_note, failures
 from thalweg.lab.points import Point, as_good_range, highest_stable, ranked
 from thalweg.lab.results.result import Result
 from thalweg.lab.statistics import Interval, mean_interval
-from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit, rate
 
 
@@ -50,22 +48,16 @@ class Sweep(Result):
 
     verb = "sweep"
 
-    def __init__(
-        self,
-        folder: Path,
-        spec: Mapping[str, Any],
-        versions: Mapping[str, Any],
-        trials: Sequence[Trial],
-        notes: Sequence[str] = (),
-    ) -> None:
-        super().__init__(folder, spec, versions, trials)
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        spec = self.spec
         rows = [self._row(name, tried) for name, tried in self.tried.items()]
         best_first = ranked([row.best for row in rows], self.larger_is_better)
         self.rows = tuple(sorted(rows, key=lambda row: next(i for i, p in enumerate(best_first) if p is row.best)))
         leader = self.rows[0]
         self.line = "" if leader.failed else paste(spec, leader.optimizer, leader.best.settings)
         self.verdict = sentence(self.rows, spec["task"]["name"], self.unit)
-        self.notes = [*_describe(spec), *failures(self.trials), *notes]
+        self.notes = [*_describe(spec), *failures(self.trials), *self.notes]
 
     def _row(self, optimizer: str, tried: list[Point]) -> SweepRow:
         best = ranked(tried, self.larger_is_better)[0]
