@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.campaign import Campaign, Progress
+from thalweg.lab.decay import without_decay
 from thalweg.lab.errors import LabError
 from thalweg.lab.load import load_task
 from thalweg.lab.machine import measure_threads, torch_threads, versions
@@ -109,6 +110,7 @@ def describe(task: Task, entries: Sequence[Entry], protocol: Protocol, epochs: i
             "batch_size": task.batch_size,
             "margin": task.margin,
             "data": task.describe_data(),
+            **_training(task, entries),
         },
         "optimizers": {
             entry.name: {
@@ -120,6 +122,13 @@ def describe(task: Task, entries: Sequence[Entry], protocol: Protocol, epochs: i
         },
         "protocol": asdict(protocol),
     }
+
+
+def _training(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
+    found = task.describe_training()
+    if without := without_decay(task, entries):
+        found["without_weight_decay"] = without
+    return {"training": found} if found else {}
 
 
 class Comparing:
