@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.campaign import Campaign, Progress
+from thalweg.lab.decay import without_decay
 from thalweg.lab.errors import LabError
 from thalweg.lab.load import load_task
 from thalweg.lab.machine import measure_threads, torch_threads, versions
@@ -18,6 +19,7 @@ from thalweg.lab.result import Comparison
 from thalweg.lab.runners import Alone
 from thalweg.lab.study import Study
 from thalweg.lab.task import Task
+from thalweg.lab.timing import measure_milliseconds
 
 __all__ = ["Comparison", "Progress", "compare"]
 
@@ -109,6 +111,7 @@ def describe(task: Task, entries: Sequence[Entry], protocol: Protocol, epochs: i
             "batch_size": task.batch_size,
             "margin": task.margin,
             "data": task.describe_data(),
+            **_training(task, entries),
         },
         "optimizers": {
             entry.name: {
@@ -120,6 +123,13 @@ def describe(task: Task, entries: Sequence[Entry], protocol: Protocol, epochs: i
         },
         "protocol": asdict(protocol),
     }
+
+
+def _training(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
+    found = task.describe_training()
+    if without := without_decay(task, entries):
+        found["without_weight_decay"] = without
+    return {"training": found} if found else {}
 
 
 class Comparing:
@@ -147,6 +157,7 @@ class Comparing:
                 for entry, point in finalists
             ]
         )
+        self.campaign.study.settle("milliseconds", lambda: measure_milliseconds(self.campaign.task, self.entries))
 
     def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:
         self.campaign.run(
