@@ -11,12 +11,13 @@ from thalweg.lab.job import Job
 from thalweg.lab.lanes.batches import Batches, side_by_side
 from thalweg.lab.lanes.judging import judge
 from thalweg.lab.lanes.lane import Lane
+from thalweg.lab.lanes.refusal import CannotRide, model_refusal
 from thalweg.lab.lanes.riding import Streams
 from thalweg.lab.lanes.stack import Stack, join
 from thalweg.lab.lanes.stepping import Stepping
 from thalweg.lab.seeds import derive
 from thalweg.lab.task import Task
-from thalweg.lab.training import evaluation_step, switch
+from thalweg.lab.training import evaluation_step
 from thalweg.lab.trial import Trial
 
 COMPACT = 0.25  # the share of ended lanes at which the others close up
@@ -25,7 +26,8 @@ COMPACT = 0.25  # the share of ended lanes at which the others close up
 class Cohort:
     """Jobs of one task with equally many epochs and rows a batch.
 
-    Raises CannotRide, or whatever the stacked model raises, for what must go one at a time.
+    `alone`: the jobs whose optimizers cannot ride, with the reason; no trial of theirs is given. Raises CannotRide, or
+    whatever the stacked model raises, where the task cannot.
     """
 
     def __init__(self, task: Task, jobs: Sequence[Job]) -> None:
@@ -34,11 +36,14 @@ class Cohort:
         self.lanes = [Lane(self.task, job) for job in jobs]  # at their places in the stack
         seeds = [lane.seed for lane in self.lanes]
         models = {seed: self.task.build(seed).train() for seed in dict.fromkeys(seeds)}
+        if reason := model_refusal(models[seeds[0]]):
+            raise CannotRide(reason)
         self.stack = Stack(self.task, models, seeds)
         for lane, params in zip(self.lanes, self.stack.lanes, strict=True):
             lane.build(params)
         self.batches = Batches(self.task, [*models], jobs[0].epochs)
-        self.refused = [lane for lane in self.lanes if lane.status]
+        self.refused = [lane for lane in self.lanes if lane.status == "crashed"]
+        self.alone = {lane.job.id: reason for lane in self.lanes if (reason := lane.leave_if_alone())}
         self.steps = 0
         self._close_up()
 
@@ -97,10 +102,12 @@ class Cohort:
         clock = time.perf_counter()
         for lane in over:
             lane.finish()
-        finals = [(k, lane) for k, lane in enumerate(self.lanes) if lane in over and lane.final and lane.status == "done"]
+        finals = [
+            (k, lane) for k, lane in enumerate(self.lanes) if lane in over and lane.final and lane.status == "done"
+        ]
         if finals:
             for _, lane in finals:
-                switch(lane.optimizer, "eval")
+                lane.switch("eval")
             weights = join([lane.best or self.stack.weights(k) for k, lane in finals])
             streams = self._streams([lane for _, lane in finals])
             streams.begin(evaluation_step(None))
@@ -117,7 +124,7 @@ class Cohort:
 
     def _switch(self, mode: str) -> None:
         for _, lane in self.going:
-            switch(lane.optimizer, mode)
+            lane.switch(mode)
 
     def _close_up(self) -> None:
         """Leave the places of ended lanes, once there are enough of them; then see who is stepped with whom."""

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from thalweg.lab.data import Source, count_rows, to_device
+from thalweg.lab.evaluation import metric_of, whole_metric
 from thalweg.lab.lanes.riding import Streams
 from thalweg.lab.lanes.stack import Shared, Stack, Weights, put_into
 from thalweg.lab.task import inputs_and_target, takes_model
-from thalweg.lab.evaluation import metric_of, whole_metric
 
 Tensor = torch.Tensor
 Judged = tuple[float, float]
@@ -68,9 +68,7 @@ def _judge(stack: Stack, source: Source, streams: Streams, weights: Weights) -> 
     return [(losses[k] / total, metrics[k]) for k in lanes]
 
 
-def _metrics(
-    stack: Stack, weights: Weights, batch: Any, output: Any, losses: Sequence[float]
-) -> Sequence[float]:
+def _metrics(stack: Stack, weights: Weights, batch: Any, output: Any, losses: Sequence[float]) -> Sequence[float]:
     """The metric of one batch in each lane."""
     task = stack.task
     if task.metric == "loss":

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from thalweg.lab.batches import evaluations
 from thalweg.lab.decay import settings_of
 from thalweg.lab.job import Job
+from thalweg.lab.lanes.refusal import optimizer_refusal
 from thalweg.lab.lanes.stack import Weights
 from thalweg.lab.patience import Patience
 from thalweg.lab.schedule import Schedule
@@ -45,17 +47,31 @@ class Lane:
         try:
             self.optimizer = job.entry.build(params, **settings_of(self.task, job.entry, job.setting))
             self.schedule = Schedule(self.task, self.optimizer, job.epochs)
-            switch(self.optimizer, "train")
+            self.switch("train")
         except Exception as error:
             self.crash(error)
+
+    def leave_if_alone(self) -> str | None:
+        """Why this lane's optimizer cannot ride; None where it can. One that cannot leaves at once."""
+        reason = None if self.optimizer is None else optimizer_refusal(self.optimizer)
+        self.status = self.status or ("alone" if reason else "")
+        return reason
 
     @property
     def seed(self) -> int:
         return self.job.setting.seed
 
     @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+    @property
     def final(self) -> bool:
         return self.job.phase == "final"
+
+    def switch(self, mode: str) -> None:
+        assert self.optimizer is not None
+        switch(self.optimizer, mode)
 
     def see(self, loss: float) -> None:
         """Take in a step's loss, after the step, as a lone run does."""
@@ -91,7 +107,7 @@ class Lane:
         except Diverged as reason:
             self.diverge(reason)
             return
-        stopped = self.patience.over and len(curve.steps) < self.job.epochs
+        stopped = self.patience.over and len(curve.steps) < evaluations(self.task, self.job.epochs)
         self.outcome = Outcome(best=self.patience.best, stopped=stopped)
         self.status = "done"
 

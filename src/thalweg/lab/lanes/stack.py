@@ -148,6 +148,8 @@ def _joined(held: Sequence[Tensors]) -> Tensors:
 def _stacked(held: Mapping[int, Mapping[str, Tensor]], seeds: Sequence[int]) -> dict[str, Tensor]:
     """One of each name, the lanes first."""
     names = next(iter(held.values()))
-    if any({name: t.shape for name, t in one.items()} != {n: t.shape for n, t in names.items()} for one in held.values()):
+    if any(
+        {name: t.shape for name, t in one.items()} != {n: t.shape for n, t in names.items()} for one in held.values()
+    ):
         raise CannotRide("models of different seeds have different parameters")
     return {name: torch.stack([held[seed][name].detach() for seed in seeds]) for name in names}

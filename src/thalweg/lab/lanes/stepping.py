@@ -23,8 +23,8 @@ class Stepping:
         for k, lane in enumerate(lanes):
             if not lane.status and isinstance(lane.optimizer, Optimizer) and can_join(lane.optimizer):
                 joined.setdefault(lane.optimizer._engine, []).append((k, lane.optimizer))
-        self.together = [([k for k, _ in own], Together([each for _, each in own])) for own in joined.values()]
-        riding = {k for places, _ in self.together for k in places}
+        self.together = [Together([optimizer for _, optimizer in own]) for own in joined.values()]
+        riding = {k for own in joined.values() for k, _ in own}
         self.single = [k for k in range(len(lanes)) if k not in riding]
         self.names = {id(p): (k, name) for k, lane in enumerate(stack.lanes) for name, p in enumerate(lane)}
 
@@ -33,7 +33,7 @@ class Stepping:
         if (largest := self.stack.task.clip_norm) is not None:
             gradients = clip_lanes(gradients, largest)
         parts = [None if g is None else g.unbind(0) for g in gradients]
-        for places, together in self.together:
+        for together in self.together:
             given = []
             for p in together.params:
                 k, name = self.names[id(p)]

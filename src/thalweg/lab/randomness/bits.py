@@ -6,9 +6,9 @@ for every other device; both give the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ def fill_bits(keys: Keys, count: int, device: torch.device) -> Tensor:
     """(streams, count) numbers below 2^32, as int64."""
     if device.type == "cpu":
         out = torch.empty(len(keys), count, dtype=torch.int64)
-        _loops()[0](keys, out.numpy())
+        _loops().fill_bits(keys, out.numpy())
         return out
     words = torch.from_numpy(keys.astype(np.int64)).to(device)
     low, high = words[:, :1], words[:, 1:]
@@ -50,40 +50,14 @@ def fill_mask(keys: Keys, count: int, drop: float, kept: float, device: torch.de
     limit = min(2**32, round(drop * 2**32))
     if device.type == "cpu":
         out = torch.empty(len(keys), count)
-        _loops()[1](keys, limit, np.float32(kept), out.numpy())
+        _loops().fill_mask(keys, limit, np.float32(kept), out.numpy())
         return out
     return (fill_bits(keys, count, device) >= limit).float() * kept
 
 
 @cache
-def _loops() -> tuple[Callable[..., None], Callable[..., None]]:
-    """Compiled when first needed: Numba takes half a second to import."""
-    import numba
+def _loops() -> ModuleType:
+    """Imported when first needed: Numba takes half a second."""
+    from thalweg.lab.randomness import loops
 
-    word: Any = np.uint32
-    options = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-    @numba.njit(inline="always", **options)
-    def mixed(place: Any, low: Any, high: Any) -> Any:
-        x = word(word(place) * word(0x9E3779B1) + low)
-        x = word((x ^ (x >> word(16))) * word(0x85EBCA6B))
-        x = word((x ^ (x >> word(13)) ^ high) * word(0xC2B2AE35))
-        return word(x ^ (x >> word(16)))
-
-    @numba.njit(**options)
-    def bits(keys: Any, out: Any) -> None:
-        for row in range(len(keys)):
-            low, high = keys[row, 0], keys[row, 1]
-            line = out[row]
-            for place in range(len(line)):
-                line[place] = mixed(place, low, high)
-
-    @numba.njit(**options)
-    def mask(keys: Any, limit: Any, kept: Any, out: Any) -> None:
-        for row in range(len(keys)):
-            low, high = keys[row, 0], keys[row, 1]
-            line = out[row]
-            for place in range(len(line)):
-                line[place] = kept if np.int64(mixed(place, low, high)) >= limit else np.float32(0)
-
-    return bits, mask
+    return loops

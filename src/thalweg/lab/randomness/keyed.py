@@ -152,14 +152,16 @@ def attention(
         scores = scores.masked_fill(~seen, -math.inf)
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-    return dropout(stream, scores.softmax(-1), dropout_p) @ value
+    attended: Tensor = dropout(stream, scores.softmax(-1), dropout_p) @ value
+    return attended
 
 
 # -- numbers ------------------------------------------------------------------------------------------------------
 
 
 def _normal(stream: Stream, shape: Any, device: Any) -> Tensor:
-    return torch.special.ndtri(stream.inside(shape, device))
+    made: Tensor = torch.special.ndtri(stream.inside(shape, device))
+    return made
 
 
 def _exponential(stream: Stream, shape: Any, device: Any) -> Tensor:
@@ -205,12 +207,16 @@ def _randint(stream: Stream, *given: Any, dtype: Any = None, device: Any = None,
     size = named["size"] if "size" in named else numbers.pop()
     low = named.get("low", numbers[0] if len(numbers) == 2 else 0)
     high = named["high"] if "high" in named else numbers[-1]
-    return (stream.below(tuple(size), high - low, device) + low).to(dtype or torch.int64)
+    made = stream.below(tuple(size), high - low, device) + low
+    return made.to(dtype or torch.int64)
 
 
-def _randint_like(stream: Stream, input: Tensor, *given: int, dtype: Any = None, device: Any = None, **_: Any) -> Tensor:
+def _randint_like(
+    stream: Stream, input: Tensor, *given: int, dtype: Any = None, device: Any = None, **_: Any
+) -> Tensor:
     low, high = (0, *given)[-2:]
-    return (stream.below(input.shape, high - low, device or input.device) + low).to(dtype or input.dtype)
+    made = stream.below(input.shape, high - low, device or input.device) + low
+    return made.to(dtype or input.dtype)
 
 
 def _randperm(stream: Stream, n: int, *, dtype: Any = None, device: Any = None, **_: Any) -> Tensor:
@@ -239,15 +245,13 @@ def _exponential_(stream: Stream, input: Tensor, lambd: float = 1.0, **_: Any) -
 
 
 def _torch_normal(stream: Stream, mean: Any, std: Any = 1.0, size: Any = None, **named: Any) -> Tensor:
-    shape = size if size is not None else torch.broadcast_shapes(*[x.shape for x in (mean, std) if _is_tensor(x)])
-    like = next((x for x in (mean, std) if _is_tensor(x)), None)
+    given: list[Tensor] = [x for x in (mean, std) if isinstance(x, Tensor)]
+    shape = size if size is not None else sum(given, torch.zeros(())).shape
+    like = given[0] if given else None
     device = named.get("device", None if like is None else like.device)
     dtype = named.get("dtype") or (torch.get_default_dtype() if like is None else like.dtype)
-    return _normal(stream, shape, device).to(dtype) * std + mean
-
-
-def _is_tensor(x: Any) -> bool:
-    return isinstance(x, Tensor)
+    made: Tensor = _normal(stream, shape, device).to(dtype) * std + mean
+    return made
 
 
 def _gumbel_softmax(

@@ -8,13 +8,13 @@ import torch
 
 from thalweg.lab.job import Job
 from thalweg.lab.lanes.cohort import Cohort
-from thalweg.lab.lanes.refusal import in_words, model_refusal, optimizer_refusal
+from thalweg.lab.lanes.refusal import in_words
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.seeds import random_state_kept
 from thalweg.lab.task import Task
 from thalweg.lab.trial import Trial, run_trial
 
-MOST = 128
+MOST = 128  # lanes: beyond, a step's memory leaves the caches and nothing is gained
 
 
 class Lanes(Runner):
@@ -31,41 +31,46 @@ class Lanes(Runner):
 
     def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:
         for group in _alike(jobs):
-            place = 0
-            while place < len(group):
-                size = self.lanes
-                part = group[place : place + size]
-                yield from self._together(task, part)
-                place += size
+            waiting = list(group)
+            while waiting:
+                part, waiting = waiting[: self.lanes], waiting[self.lanes :]
+                missing = {job.id: job for job in part}
+                for trial in self._side_by_side(task, missing):
+                    del missing[trial.id]
+                    yield trial
+                waiting = [*missing.values(), *waiting]
 
-    def _together(self, task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:
-        """The trials of one group, however they come about."""
-        missing = {job.id: job for job in jobs}
+    def _side_by_side(self, task: Task, jobs: dict[str, Job]) -> Iterator[Trial]:
+        """The trials of one group, however they come about. What it gives no trial of is to be tried with fewer."""
+        riding = list(jobs.values())
         try:
-            for trial in _riding(task, [*missing.values()]):
-                del missing[trial.id]
-                yield trial
+            with random_state_kept(task.device):
+                cohort = Cohort(task, riding)
+            yield from _kept(task, cohort.run())
+            for reason in dict.fromkeys(cohort.alone.values()):
+                self._tell(reason)
         except Exception as error:
-            if _out_of_memory(error) and len(missing) > 1:
-                self.lanes = max(1, len(missing) // 2)
-                self._tell(f"out of memory with {len(jobs)} lanes: {self.lanes} from here on")
-                yield from self.run(task, [*missing.values()])
+            if _out_of_memory(error) and len(riding) > 1:
+                self.lanes = max(1, len(riding) // 2)
+                self._tell(f"{len(riding)} lanes need more memory than there is: {self.lanes} from here on")
                 return
             self._tell(in_words(error))
-            for job in missing.values():
-                yield run_trial(task, job)
+        for job in list(jobs.values()):
+            yield run_trial(task, job)
 
     def _tell(self, reason: str) -> None:
         if reason not in self.reasons:
             self.reasons.append(reason)
 
 
-def _riding(task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:
-    """The cohort's trials; between two of them the caller's random state is as it was."""
-    with random_state_kept(task.device):
-        cohort = Cohort(task, jobs)
-        for trial in cohort.run():
-            yield trial
+def _kept(task: Task, trials: Iterator[Trial]) -> Iterator[Trial]:
+    """The trials; whenever the caller has the word, the random state is its own."""
+    while True:
+        with random_state_kept(task.device):
+            trial = next(trials, None)
+        if trial is None:
+            return
+        yield trial
 
 
 def _alike(jobs: Sequence[Job]) -> list[list[Job]]:
