@@ -9,7 +9,7 @@ import torch
 
 from thalweg.lab.lanes.inside import at_top, lane
 from thalweg.lab.lanes.whole import WHOLE
-from thalweg.lab.randomness.keyed import Keyed
+from thalweg.lab.randomness.keyed import Keyed, draw_for
 from thalweg.lab.randomness.streams import Shape, Stream
 
 Tensor = torch.Tensor
@@ -36,8 +36,9 @@ class Riding(Keyed):
         self.lanes = lanes
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if (together := WHOLE.get(func)) is not None and at_top():
-            made = together(self.lanes, *args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if (together := WHOLE.get(func)) is not None and draw_for(func, args, kwargs) is None and at_top():
+            made = together(self.lanes, *args, **kwargs)
             if made is not None:
                 return made
         return super().__torch_function__(func, types, args, kwargs)

@@ -7,7 +7,7 @@ takes care, which a lone run seeds, and which lanes refuse.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -41,12 +41,20 @@ class Keyed(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if (draw := DRAWS.get(func)) is not None and kwargs.get("generator") is None:
+        if (draw := draw_for(func, args, kwargs)) is not None:
             return draw(self.stream, *args, **kwargs)
         if (body := WRITTEN_IN_PYTHON.get(func)) is not None:
             with self:
                 return body(*args, **kwargs)
         return func(*args, **kwargs)
+
+
+def draw_for(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Draw | None:
+    """What is called in place of a function that is about to draw random numbers; None for any other."""
+    draw = DRAWS.get(func)
+    if draw is attention and not (args[4] if len(args) > 4 else kwargs.get("dropout_p", 0.0)):
+        return None  # torch's own kernel
+    return None if draw is None or kwargs.get("generator") is not None else draw
 
 
 def _body(function: Any) -> Any:
@@ -140,10 +148,7 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Attention with dropout in its equations; without, torch's own kernel."""
-    if dropout_p == 0:
-        extra: Mapping[str, Any] = {"enable_gqa": True} if enable_gqa else {}
-        return F.scaled_dot_product_attention(query, key, value, attn_mask, 0.0, is_causal, scale=scale, **extra)
+    """Attention with dropout, by its equations."""
     if enable_gqa:
         key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], -3) for x in (key, value))
     scores = query @ key.mT * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
