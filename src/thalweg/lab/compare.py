@@ -15,6 +15,7 @@ from thalweg.lab.points import points, ranked
 from thalweg.lab.protocol import Protocol, first_look, second_look
 from thalweg.lab.results import Comparison
 from thalweg.lab.task import Task
+from thalweg.lab.timing import measure_milliseconds
 
 __all__ = ["Comparison", "Progress", "compare"]
 
@@ -95,6 +96,7 @@ class Comparing:
                 for entry, point in finalists
             ]
         )
+        self.campaign.study.settle("milliseconds", lambda: measure_milliseconds(self.campaign.task, self.entries))
 
     def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:
         self.campaign.run(

@@ -9,6 +9,7 @@ from typing import Any
 from thalweg.lab import wording
 from thalweg.lab.contenders import paste
 from thalweg.lab.notes import describe
+from thalweg.lab.protocol import Protocol
 from thalweg.lab.results.result import Result
 from thalweg.lab.table import Row, build_table
 from thalweg.lab.trial import Trial
@@ -29,7 +30,13 @@ class Comparison(Result):
         if margin is None and self.unit.percent:
             margin = ACCURACY_MARGIN
         judged = build_table(
-            self.trials, list(spec["optimizers"]), self.larger_is_better, margin, spec["protocol"]["alpha"]
+            self.trials,
+            list(spec["optimizers"]),
+            self.larger_is_better,
+            margin,
+            spec["protocol"]["alpha"],
+            Protocol(**spec["protocol"]).first_look,
+            self.versions.get("milliseconds"),
         )
         self.judged = judged
         self.lines = {row.optimizer: paste(spec, row.optimizer, row.settings) for row in judged.rows}
@@ -107,8 +114,11 @@ class Comparison(Result):
             "more_seeds": judged.more_seeds if judged else None,
             "steps_to_target": row.steps_to_target,
             "hit_rate": row.hits / len(row.finals),
+            "milliseconds_a_step": row.milliseconds,
+            "seconds_to_target": row.seconds_to_target,
             "as_good_low": low,
             "as_good_high": high,
+            "sensitivity_decades": row.sensitivity.decades if row.sensitivity else math.nan,
             "highest_stable_lr": row.highest_stable,
             "on_edge": row.on_edge,
             "diverged_share": row.diverged_share,

@@ -20,6 +20,8 @@ from thalweg.lab.wording import Unit
 if TYPE_CHECKING:
     import pandas
 
+TIMED = {"milliseconds_a_step", "seconds_to_target"}  # not in table.csv: it is the same wherever the trials are
+
 
 class Result(ABC):
     """What a verb found. Everything here comes from the study's folder: it can be made again from that alone.
@@ -123,7 +125,7 @@ class Result(ABC):
         )
 
     def _csv(self) -> str:
-        records = self.table
+        records = [{name: cell for name, cell in record.items() if name not in TIMED} for record in self.table]
         names = list(dict.fromkeys(name for record in records for name in record))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
