@@ -108,7 +108,7 @@ def test_known_points_lead_the_sampler_but_are_no_evidence(tmp_path: Path) -> No
         rate = 10 ** (exponent / 10)
         params = {"lr": rate}
         space = {"lr": optuna.distributions.FloatDistribution(1e-4, 1.0, log=True)}
-        value = abs(math.log10(rate / quadratic.BEST))
+        value = 2 * abs(math.log10(rate / quadratic.BEST)) - 4  # on the scale of the task's own metric
         theirs.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=value))
     asked: dict[str, Any] = {"knobs": {"lr": (1e-4, 1.0)}, "trials": 9, "batch": 2, "finalist_seeds": 2}
     blind = tune(quadratic.task(), "sgd", out=tmp_path / "blind", **asked)
