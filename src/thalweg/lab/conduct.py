@@ -12,7 +12,7 @@ from thalweg.lab.contenders import describe as describe_entry
 from thalweg.lab.decay import without_decay
 from thalweg.lab.machine import measure_threads, torch_threads, versions
 from thalweg.lab.runners import Alone
-from thalweg.lab.study import Study
+from thalweg.lab.study import Study, read_spec
 from thalweg.lab.task import Task
 
 if TYPE_CHECKING:
@@ -41,6 +41,18 @@ def conduct(
         with torch_threads(threads) if task.device == "cpu" else nullcontext():
             known = max(total(study.spec), len(study.trials))
             yield Campaign(task, study.spec["task"]["epochs"], study, Alone(), known, progress)
+
+
+def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:
+    """What a study's first run found out for the same question (`key` is `value`), else what is found now.
+
+    A budget becomes a number of trials, another study's trials become known points: once, or nothing would resume.
+    """
+    if (folder / "spec.json").exists():
+        before = read_spec(folder)["protocol"]
+        if before.get(key) == value and result in before:
+            return before[result]
+    return find()
 
 
 def describe(
