@@ -1,0 +1,48 @@
+"""Many optimizers in one figure: all in grey behind, the chosen ones in colour, in a handful of renderers.
+
+A renderer for each optimizer would be the simple way, and a slow and large one: here a row of a column belongs to an
+optimizer, and the chips of the page move a filter over the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bokeh.models import BooleanFilter, CDSView, ColumnDataSource
+
+from thalweg.lab.report.palette import colour, dash
+
+PICKED = "picked"  # the page's script looks for renderers of this name
+SHOWN = 5  # in colour at first; the chips bring the others
+FEW = 8  # so many and no more: all are in colour from the start
+
+
+def shown_first(count: int) -> int:
+    return count if count <= FEW else SHOWN
+
+
+class Columns:
+    """Rows of a figure's data, each of an optimizer, in its colour."""
+
+    def __init__(self, order: Sequence[str], *cells: str) -> None:
+        self.order = list(order)
+        self.data: dict[str, list[Any]] = {key: [] for key in ("name", "colour", "dash", *cells)}
+
+    def add(self, name: str, **cells: Any) -> None:
+        place = self.order.index(name)
+        row = {"name": name, "colour": colour(place), "dash": dash(place), **cells}
+        for key, column in self.data.items():
+            column.append(row[key])
+
+    @property
+    def names(self) -> list[str]:
+        return self.data["name"]
+
+    def source(self) -> Any:
+        return ColumnDataSource(self.data)
+
+    def picked(self) -> dict[str, Any]:
+        """What makes a renderer show the chosen optimizers only."""
+        first = set(self.order[: shown_first(len(self.order))])
+        return {"name": PICKED, "view": CDSView(filter=BooleanFilter([name in first for name in self.names]))}
