@@ -20,6 +20,7 @@ ORDER = [
         "classes",
         "release",
         "optim",
+        "spelled",
         "catalogue",
     ),
     *("conformance", "differences", "lab", "cli"),

@@ -11,6 +11,7 @@ import typer
 
 from thalweg.lab.errors import LabError
 from thalweg.lab.screen import console, show_comparison, show_laws, show_rule, show_rules, watch, watch_laws
+from thalweg.spelled import listed
 
 if TYPE_CHECKING:
     from thalweg.lab.result import Comparison
@@ -44,7 +45,7 @@ def compare(
     """Compare optimizers on a task under one fair protocol. The same command again resumes."""
     from thalweg.lab.compare import compare as run
 
-    names = [name.strip() for name in optimizers.split(",") if name.strip()] or None
+    names = listed(optimizers) or None
     numbers = {
         "trials": trials,
         "seeds": seeds,

@@ -18,6 +18,7 @@ from thalweg.lab.result import Comparison
 from thalweg.lab.runners import Alone
 from thalweg.lab.study import Study
 from thalweg.lab.task import Task
+from thalweg.lab.timing import measure_milliseconds
 
 __all__ = ["Comparison", "Progress", "compare"]
 
@@ -147,6 +148,7 @@ class Comparing:
                 for entry, point in finalists
             ]
         )
+        self.campaign.study.settle("milliseconds", lambda: measure_milliseconds(self.campaign.task, self.entries))
 
     def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:
         self.campaign.run(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.lab import wording
 from thalweg.lab.notes import describe
+from thalweg.lab.protocol import Protocol
 from thalweg.lab.study import Study, to_json, write_atomically
 from thalweg.lab.table import Row, build_table
 from thalweg.lab.task import Task
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from thalweg.catalogue import Entry
 
 ACCURACY_MARGIN = 0.005
+TIMED = {"milliseconds_a_step", "seconds_to_target"}  # not in table.csv: it is the same wherever the trials are
 
 
 class Comparison:
@@ -45,7 +47,13 @@ class Comparison:
         if margin is None and self.unit.percent:
             margin = ACCURACY_MARGIN
         judged = build_table(
-            self.trials, list(spec["optimizers"]), task["larger_is_better"], margin, spec["protocol"]["alpha"]
+            self.trials,
+            list(spec["optimizers"]),
+            task["larger_is_better"],
+            margin,
+            spec["protocol"]["alpha"],
+            Protocol(**spec["protocol"]).first_look,
+            versions.get("milliseconds"),
         )
         self.judged = judged
         self.lines = dict(lines)
@@ -171,8 +179,11 @@ class Comparison:
             "more_seeds": judged.more_seeds if judged else None,
             "steps_to_target": row.steps_to_target,
             "hit_rate": row.hits / len(row.finals),
+            "milliseconds_a_step": row.milliseconds,
+            "seconds_to_target": row.seconds_to_target,
             "as_good_low": low,
             "as_good_high": high,
+            "sensitivity_decades": row.sensitivity.decades if row.sensitivity else math.nan,
             "highest_stable_lr": row.highest_stable,
             "on_edge": row.on_edge,
             "diverged_share": row.diverged_share,
@@ -181,7 +192,7 @@ class Comparison:
         }
 
     def _csv(self) -> str:
-        records = self.table
+        records = [{name: cell for name, cell in record.items() if name not in TIMED} for record in self.table]
         names = list(dict.fromkeys(name for record in records for name in record))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, restval="", lineterminator="\n")

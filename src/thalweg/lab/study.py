@@ -72,10 +72,14 @@ class Study:
 
     def settle_threads(self, measure: Callable[[], dict[str, Any]]) -> int:
         """The threads all trials run on: measured once, then kept, as the last bits may depend on it."""
-        if self.versions.get("threads") is None:
-            self.versions["threads"] = measure()
+        return int(self.settle("threads", measure)["threads"])
+
+    def settle(self, name: str, measure: Callable[[], Any]) -> Any:
+        """What is measured on this machine once and then kept, so that who resumes finds the same."""
+        if self.versions.get(name) is None:
+            self.versions[name] = measure()
             write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
-        return int(self.versions["threads"]["threads"])
+        return self.versions[name]
 
     def _agree_on_spec(self) -> None:
         path = self.folder / "spec.json"
