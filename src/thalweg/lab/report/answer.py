@@ -12,6 +12,8 @@ from thalweg.lab.trial import Trial
 
 DOUBTS = ("Not ", "Undecided", "Failed")  # how a note begins that limits the answer
 
+LONG = 80  # letters: a headline above this is set smaller
+
 
 def screen(
     sentence: str, line: str, known: Sequence[tuple[str, str, str]], parts: Sequence[str], notes: Sequence[str]
@@ -21,11 +23,12 @@ def screen(
     doubts = [note for note in notes if note.startswith(DOUBTS) or " crashed: " in note]
     how = [note for note in notes if note not in doubts]
     lead = f'<p class="lead">{escape(rest)}</p>' if rest else ""
+    long = ' class="long"' if len(head) > LONG else ""
     return Screen(
         "answer",
         "Answer",
         [
-            f"<h1>{escape(head)}</h1>{lead}{paste(line) if line else ''}{facts(known)}",
+            f"<h1{long}>{escape(head)}</h1>{lead}{paste(line) if line else ''}{facts(known)}",
             *parts,
             f'<div class="block caveats">{items("What this does not say", doubts)}{items("How it was found", how)}</div>',
         ],
@@ -35,7 +38,13 @@ def screen(
 def price(trials: Sequence[Trial], versions: Mapping[str, Any]) -> tuple[str, str, str]:
     """The fact of what the answer cost."""
     seconds = sum(trial.seconds for trial in trials)
-    spent = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    spent = (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
     threads = (versions.get("threads") or {}).get("threads")
     on = f" on {threads} thread{'s' * (threads > 1)}" if threads else ""
     return "Price", spent, f"{len(trials)} trainings{on}"

@@ -22,7 +22,7 @@ NAME_LENGTH = 24
 ROW_HEIGHT = 26
 
 
-def plot(x_label: str, y_label: str, *, height: int = 380, log_x: bool = False, **options: Any) -> Any:
+def plot(x_label: str, y_label: str | None, *, height: int = 380, log_x: bool = False, **options: Any) -> Any:
     """An empty figure. Pan and zoom wait in a toolbar: a finger on a figure scrolls the page."""
     kinds = {"x_axis_type": "log"} if log_x else {}
     drawn = figure(
@@ -76,7 +76,7 @@ def valued(x_label: str, measure: Measure, values: Sequence[float], **options: A
 def rows(x_label: str, names: Sequence[str], *, log_x: bool = False, **options: Any) -> Any:
     """A figure with a row for each name, the first on top."""
     height = 84 + ROW_HEIGHT * len(names)
-    drawn = plot(x_label, "", log_x=log_x, y_range=[brief(name) for name in names][::-1], height=height, **options)
+    drawn = plot(x_label, None, log_x=log_x, y_range=[brief(name) for name in names][::-1], height=height, **options)
     drawn.yaxis.major_tick_line_color = drawn.yaxis.axis_line_color = None
     drawn.ygrid.grid_line_color = None
     return drawn

@@ -42,7 +42,9 @@ class Columns:
     def source(self) -> Any:
         return ColumnDataSource(self.data)
 
-    def picked(self) -> dict[str, Any]:
-        """What makes a renderer show the chosen optimizers only."""
+    def picked(self, most: int = 0) -> dict[str, Any]:
+        """What makes a renderer show the chosen optimizers only; none where more than `most` are chosen: bands
+        that lie over one another cannot be told apart."""
         first = set(self.order[: shown_first(len(self.order))])
-        return {"name": PICKED, "view": CDSView(filter=BooleanFilter([name in first for name in self.names]))}
+        show = [name in first and (not most or len(first) <= most) for name in self.names]
+        return {"name": PICKED, "tags": [most], "view": CDSView(filter=BooleanFilter(show))}

@@ -72,7 +72,7 @@ def _standings(found: Comparison) -> str:
         )
         rows.append(cells)
     headings = ("optimizer", "verdict", f"test {unit.name}", unit.gap_name, "", "setting")
-    return f"<h2>The standings</h2>{table([escape(text) for text in headings], rows, numbers=(2, 3))}"
+    return f"<h2>The standings</h2>{table([escape(text) for text in headings], rows, (2, 3), 'standings')}"
 
 
 def _sweep(found: Comparison) -> Screen:
@@ -174,8 +174,8 @@ def _robustness(found: Comparison) -> Screen:
                 "luck",
                 luck(found.rows, metric),
                 "Expected best of k settings",
-                f"The validation {unit.name} that a search of only k settings would have found; the band holds the "
-                "middle 80 % of such searches.",
+                f"The validation {unit.name} that a search of only k settings would have found; point at a "
+                "name for the band that holds the middle 80 % of such searches.",
             )
         )
     lead = "<h2>How far to trust it</h2><p>How sure the differences are, and how each optimizer takes a bad guess.</p>"

@@ -11,7 +11,7 @@ from typing import Any
 from bokeh.models import DataRange1d
 
 from thalweg.lab.report.axes import hover, level, valued
-from thalweg.lab.report.chosen import Columns
+from thalweg.lab.report.chosen import FEW, Columns
 from thalweg.lab.report.measure import Measure, short, shorts
 from thalweg.lab.trial import Trial
 
@@ -64,7 +64,7 @@ def curves(courses: Mapping[str, Course], measure: Measure, target: float = math
 def _draw(drawn: Any, columns: Columns, measure: Measure) -> None:
     data, view = columns.source(), columns.picked()
     data.name = "courses"  # the page's script changes the x axis of sources of this name
-    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.13, line_width=0, **view)
+    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.13, line_width=0, **columns.picked(most=FEW))
     thick = {"line_color": "colour", "line_dash": "dash", "line_width": 2, "hover_line_width": 4}
     lines = drawn.multi_line("xs", "ys", source=data, hover_line_color="colour", **thick, **view)
     reading = (("at", "$snap_x{0.[00]}"), (measure.name, "$snap_y{0.[0000]}"))

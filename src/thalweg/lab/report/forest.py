@@ -65,9 +65,7 @@ def differences(row: Row, leader: Row, larger_is_better: bool) -> list[float]:
     """Seed by seed: how much better than the leader."""
     sign = 1 if larger_is_better else -1
     known = {t.seed: t.test_metric for t in leader.finals if t.test_metric is not None}
-    return [
-        sign * (t.test_metric - known[t.seed]) for t in row.finals if t.test_metric is not None and t.seed in known
-    ]
+    return [sign * (t.test_metric - known[t.seed]) for t in row.finals if t.test_metric is not None and t.seed in known]
 
 
 def span(table: Table) -> float:

@@ -34,7 +34,7 @@ def luck(rows: Sequence[Row], measure: Measure) -> Any:
     drawn.xaxis.ticker.num_minor_ticks = 0
     data, view = columns.source(), columns.picked()
     drawn.multi_line("xs", "ys", source=data, line_color=GREY, line_alpha=0.22)
-    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.09, line_width=0, **view)
+    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.16, line_width=0, **columns.picked(most=2))
     thick = {"line_color": "colour", "line_dash": "dash", "line_width": 2, "hover_line_width": 4}
     lines = drawn.multi_line("xs", "ys", source=data, hover_line_color="colour", **thick, **view)
     reading = (("best of", "$snap_x{0}"), (f"expected {measure.name}", "$snap_y{0.[0000]}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -15,8 +16,8 @@ WIDTH, HEIGHT = 168, 20  # of a whisker, in pixels
 
 def sentences(verdict: str) -> tuple[str, str]:
     """A verdict's first sentence, and the rest: the one is the headline."""
-    first, _, rest = verdict.strip().partition(". ")
-    return (f"{first}.", rest) if rest else (first, "")
+    found = re.match(r"(.+?)[.;] +(?=\S)(.+)", verdict.strip(), re.DOTALL)
+    return (f"{found[1]}.", found[2]) if found else (verdict.strip(), "")
 
 
 def paste(line: str) -> str:
@@ -41,7 +42,7 @@ def items(title: str, lines: Sequence[str]) -> str:
     return f"<div><h3>{escape(title)}</h3><ul>{_bullets(lines)}</ul></div>" if lines else ""
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), kind: str = "") -> str:
     """A table of cells that are HTML already; `numbers` are the columns set flush right."""
     kinds = ['class="number"' if place in numbers else "" for place in range(len(headings))]
     head = "".join(f'<th scope="col" {kind}>{text}</th>' for kind, text in zip(kinds, headings, strict=True))
@@ -49,7 +50,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Seque
         "<tr>" + "".join(f"<td {kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll {kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def named(name: str, place: int) -> str:

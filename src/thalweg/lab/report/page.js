@@ -59,8 +59,10 @@ const models = () => Bokeh.documents.flatMap(doc => doc.roots().flatMap(root => 
 const chips = all("#chips [data-optimizer]");
 function choose(names) {
   for (const model of models())
-    if (model.type === "GlyphRenderer" && model.name === "picked")
-      model.view.filter.booleans = Array.from(model.data_source.data.name, name => names.has(name));
+    if (model.type === "GlyphRenderer" && model.name === "picked") {
+      const crowded = model.tags[0] && names.size > model.tags[0]; // bands over bands cannot be told apart
+      model.view.filter.booleans = Array.from(model.data_source.data.name, name => !crowded && names.has(name));
+    }
 }
 const chosen = () => new Set(chips.filter(on).map(chip => chip.dataset.optimizer));
 for (const chip of chips) {

@@ -35,7 +35,9 @@ def reach(found: Sequence[Row], target: float, larger_is_better: bool) -> Any:
                 columns[part][name].append(cell)
     hits, misses, medians = (ColumnDataSource(columns[part]) for part in ("hit", "miss", "median"))
     drawn.segment(0, "y", "x", "y", source=medians, line_color=GREY, line_alpha=0.5)
-    drawn.scatter("x", "y", source=medians, marker="dash", angle=math.pi / 2, size=16, line_color="colour", line_width=3)
+    drawn.scatter(
+        "x", "y", source=medians, marker="dash", angle=math.pi / 2, size=16, line_color="colour", line_width=3
+    )
     dots = drawn.scatter("x", "y", source=hits, size=7, color="colour", alpha=0.75)
     crosses = drawn.scatter("x", "y", source=misses, marker="x", size=8, line_color=VERDICTS["worse"], line_width=1.8)
     hover(drawn, dots, "@name", ("steps", "@x{0}"), ("seed", "@seed"))

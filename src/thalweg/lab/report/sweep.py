@@ -9,7 +9,7 @@ from typing import Any
 
 from thalweg.lab.points import Point, profile, ranked
 from thalweg.lab.report.axes import bad_edge, hover, valued
-from thalweg.lab.report.chosen import Columns
+from thalweg.lab.report.chosen import FEW, Columns
 from thalweg.lab.report.measure import Measure, short, shorts
 from thalweg.lab.report.palette import GREY
 from thalweg.lab.report.setting import in_words
@@ -53,7 +53,7 @@ def _lines(drawn: Any, searched: Searched, measure: Measure) -> None:
         )
     data, view = columns.source(), columns.picked()
     drawn.multi_line("xs", "ys", source=data, line_color=GREY, line_alpha=0.22)
-    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.13, line_width=0, **view)
+    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.13, line_width=0, **columns.picked(most=FEW))
     drawn.multi_line("xs", "ys", source=data, line_color="colour", line_dash="dash", line_width=2, **view)
 
 
