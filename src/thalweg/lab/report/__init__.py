@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thalweg.lab.results import Result
+
+PAGES = {"compare": "comparison", "sweep": "sweep"}
 
 
-def render(found: Any) -> str:
+def render(found: Result) -> str:
     """The whole page of a result as text."""
-    from thalweg.lab.report import comparison
-
-    return comparison.page(found).html()
+    kind = import_module(f"thalweg.lab.report.pages.{PAGES.get(found.verb, 'plain')}")
+    return str(kind.page(found).html())

@@ -30,7 +30,8 @@ def screen(
         [
             f"<h1{long}>{escape(head)}</h1>{lead}{paste(line) if line else ''}{facts(known)}",
             *parts,
-            f'<div class="block caveats">{items("What this does not say", doubts)}{items("How it was found", how)}</div>',
+            f'<div class="block caveats">{items("What this does not say", doubts)}'
+            f"{items('How it was found', how)}</div>",
         ],
     )
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from thalweg.lab.report.chosen import SHOWN, shown_first
-from thalweg.lab.report.palette import colour, dash
+from thalweg.lab.report.figures.chosen import SHOWN, shown_first
+from thalweg.lab.report.figures.palette import colour, dash, ramp
 
 BORDERS = {"solid": "solid", "dashed": "dashed", "dotted": "dotted", "dotdash": "double"}
 WIDTH, HEIGHT = 168, 20  # of a whisker, in pixels
@@ -60,7 +60,16 @@ def named(name: str, place: int) -> str:
 
 def key(place: int) -> str:
     style = f"border-top-style:{BORDERS[dash(place)]};border-top-color:{colour(place)}"
-    return f'<span class="key" style="{style}"></span>'
+    return f'<i class="key" style="{style}"></i>'
+
+
+def legend(names: Sequence[str]) -> str:
+    """What the colours of an ordered figure mean, from cold to hot."""
+    swatches = "".join(
+        f'<span><i style="border-top-color:{tone}"></i>{escape(name)}</span>'
+        for name, tone in zip(names, ramp(len(names)), strict=True)
+    )
+    return f'<p class="legend">{swatches}</p>'
 
 
 def verdict(said: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from bokeh.models import ColumnDataSource
 
-from thalweg.lab.report.axes import brief, hover, rows
-from thalweg.lab.report.palette import GREY, VERDICTS, colour
+from thalweg.lab.report.figures.axes import brief, hover, rows
+from thalweg.lab.report.figures.palette import GREY, VERDICTS, colour
 from thalweg.lab.table import Row
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from bokeh.models import ColumnDataSource
 
-from thalweg.lab.report.axes import brief, hover, rows
-from thalweg.lab.report.measure import short
-from thalweg.lab.report.palette import GREY, VERDICTS, colour
+from thalweg.lab.report.figures.axes import brief, hover, rows
+from thalweg.lab.report.figures.measure import short
+from thalweg.lab.report.figures.palette import GREY, VERDICTS, colour
 from thalweg.lab.table import Row
 from thalweg.lab.wording import rate
 
 
 def sensitivity(found: Sequence[Row]) -> Any:
-    """A thin line over what was tried, a thick one over what is as good, a dot the best, a ring the default, x failed."""
+    """Thin over what was tried, thick over what is as good; a dot the best, a ring the default, x what failed."""
     drawn = rows("learning rate", [row.optimizer for row in found], log_x=True)
     names = ("name", "y", "colour", "tried_low", "tried_high", "low", "high", "best", "default", "decades", "said")
     bars: dict[str, list[Any]] = {name: [] for name in names}

@@ -7,18 +7,18 @@ from collections import Counter
 from html import escape
 
 from thalweg.lab.report import answer, trials
-from thalweg.lab.report.curves import Course, curves
-from thalweg.lab.report.forest import forest, span
-from thalweg.lab.report.luck import luck
+from thalweg.lab.report.figures.curves import Course, curves
+from thalweg.lab.report.figures.forest import forest, span
+from thalweg.lab.report.figures.luck import luck
+from thalweg.lab.report.figures.measure import measures
+from thalweg.lab.report.figures.reach import reach
+from thalweg.lab.report.figures.sensitivity import decades, sensitivity
+from thalweg.lab.report.figures.sweep import sweep
 from thalweg.lab.report.markup import named, table, verdict, whisker
-from thalweg.lab.report.measure import measures
 from thalweg.lab.report.page import Figure, Page, Part, Screen
-from thalweg.lab.report.reach import reach
-from thalweg.lab.report.sensitivity import decades, sensitivity
 from thalweg.lab.report.setting import in_words
-from thalweg.lab.report.sweep import sweep
 from thalweg.lab.report.switch import switch
-from thalweg.lab.result import Comparison
+from thalweg.lab.results import Comparison
 from thalweg.lab.table import Row
 from thalweg.lab.wording import rate, status
 
@@ -79,7 +79,7 @@ def _sweep(found: Comparison) -> Screen:
     searched = {row.optimizer: row.tried for row in found.rows}
     figures = tuple(
         Figure(f"sweep-{measure.of}", sweep(searched, measure), f"Validation {measure.name} by learning rate")
-        for measure in measures(found.unit, found.spec["task"]["larger_is_better"])
+        for measure in measures(found.unit, found.larger_is_better)
     )
     rows = [
         (
@@ -98,8 +98,8 @@ def _sweep(found: Comparison) -> Screen:
         "sweep",
         "Sweep",
         [
-            "<h2>What each setting ends at</h2><p>A dot is one training, the line goes through the median of the seeds, "
-            "the ring marks the optimizer's default, a cross at the bad edge is a training that failed. "
+            "<h2>What each setting ends at</h2><p>A dot is one training, the line goes through the median of the "
+            "seeds, the ring marks the optimizer's default, a cross at the bad edge is a training that failed. "
             "The axes show the good end; point at a name to see it alone.</p>",
             figures,
             f'<div class="block">{table(headings, rows, numbers=(4, 5, 6))}</div>',
@@ -117,7 +117,7 @@ def _curves(found: Comparison) -> Screen:
             curves(courses, measure, target if measure.of == "metric" else math.nan),
             f"Validation {measure.name}",
         )
-        for measure in measures(found.unit, found.spec["task"]["larger_is_better"])
+        for measure in measures(found.unit, found.larger_is_better)
     )
     timed = any(math.isfinite(row.milliseconds) for row in found.rows)
     seconds = " Seconds are steps times what a step takes, measured alone." if timed else ""
@@ -135,7 +135,7 @@ def _curves(found: Comparison) -> Screen:
 
 
 def _robustness(found: Comparison) -> Screen:
-    unit, larger = found.unit, found.spec["task"]["larger_is_better"]
+    unit, larger = found.unit, found.larger_is_better
     target = unit.value(found.judged.target)
     metric = measures(unit, larger)[0]
     parts: list[Part] = []
@@ -145,8 +145,8 @@ def _robustness(found: Comparison) -> Screen:
                 "forest",
                 forest(found.judged, unit, larger),
                 "Paired differences",
-                f"Test {unit.name} minus the leader's, seed by seed, with 95 % intervals. In the grey band a difference "
-                "does not matter. Blue: practically equal; red: worse; green: better; grey: undecided.",
+                f"Test {unit.name} minus the leader's, seed by seed, with 95 % intervals. In the grey band a "
+                "difference does not matter. Blue: practically equal; red: worse; green: better; grey: undecided.",
             )
         )
     parts += [

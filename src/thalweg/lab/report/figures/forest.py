@@ -9,9 +9,9 @@ from typing import Any
 from bokeh.models import ColumnDataSource
 from bokeh.models.annotations import BoxAnnotation
 
-from thalweg.lab.report.axes import brief, hover, rows, upright
-from thalweg.lab.report.measure import short
-from thalweg.lab.report.palette import GREY, VERDICTS
+from thalweg.lab.report.figures.axes import brief, hover, rows, upright
+from thalweg.lab.report.figures.measure import short
+from thalweg.lab.report.figures.palette import GREY, VERDICTS
 from thalweg.lab.table import Row, Table
 from thalweg.lab.wording import Unit, status
 

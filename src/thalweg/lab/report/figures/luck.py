@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.lab.report.axes import hover, valued
-from thalweg.lab.report.chosen import Columns
-from thalweg.lab.report.measure import Measure, shorts
-from thalweg.lab.report.palette import GREY
+from thalweg.lab.report.figures.axes import hover, valued
+from thalweg.lab.report.figures.chosen import Columns
+from thalweg.lab.report.figures.measure import Measure, shorts
+from thalweg.lab.report.figures.palette import GREY
 from thalweg.lab.table import Row
 
 

@@ -8,10 +8,10 @@ from statistics import median
 from typing import Any
 
 from thalweg.lab.points import Point, profile, ranked
-from thalweg.lab.report.axes import bad_edge, hover, valued
-from thalweg.lab.report.chosen import FEW, Columns
-from thalweg.lab.report.measure import Measure, short, shorts
-from thalweg.lab.report.palette import GREY
+from thalweg.lab.report.figures.axes import bad_edge, hover, valued
+from thalweg.lab.report.figures.chosen import FEW, Columns
+from thalweg.lab.report.figures.measure import Measure, short, shorts
+from thalweg.lab.report.figures.palette import GREY
 from thalweg.lab.report.setting import in_words
 
 Searched = Mapping[str, Sequence[Point]]
@@ -28,7 +28,7 @@ def sweep(searched: Searched, measure: Measure, knob: str = "learning rate") -> 
 
 
 def line_of(tried: Sequence[Point], measure: Measure) -> list[tuple[float, list[float]]]:
-    """The learning rates in order, each with what its seeds ended at; where more than lr was tuned, the best near it."""
+    """The learning rates in order, each with what its seeds ended at; where more was tuned, the best near it."""
     known = [point for point in tried if point.rate > 0]
     if not known:
         return []

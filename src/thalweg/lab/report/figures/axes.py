@@ -12,8 +12,8 @@ from bokeh.models import BasicTickFormatter, FixedTicker, HoverTool, LogTicker
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
 
-from thalweg.lab.report.measure import Measure
-from thalweg.lab.report.palette import GREY
+from thalweg.lab.report.figures.measure import Measure
+from thalweg.lab.report.figures.palette import GREY
 
 silence(MISSING_RENDERERS)  # a figure where everything failed is rightly empty
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bokeh.models import BooleanFilter, CDSView, ColumnDataSource
 
-from thalweg.lab.report.palette import colour, dash
+from thalweg.lab.report.figures.palette import colour, dash, ramp
 
 PICKED = "picked"  # the page's script looks for renderers of this name
 SHOWN = 5  # in colour at first; the chips bring the others
@@ -23,15 +23,24 @@ def shown_first(count: int) -> int:
 
 
 class Columns:
-    """Rows of a figure's data, each of an optimizer, in its colour."""
+    """Rows of a figure's data, each of an optimizer, in its colour.
 
-    def __init__(self, order: Sequence[str], *cells: str) -> None:
-        self.order = list(order)
+    `ramped`: the rows are not optimizers but in an order of their own, cold to hot, and no chip hides them.
+    """
+
+    def __init__(self, order: Sequence[str], *cells: str, ramped: bool = False) -> None:
+        self.order, self.ramped = list(order), ramped
+        self.colours = ramp(len(order)) if ramped else [colour(place) for place in range(len(order))]
         self.data: dict[str, list[Any]] = {key: [] for key in ("name", "colour", "dash", *cells)}
 
     def add(self, name: str, **cells: Any) -> None:
         place = self.order.index(name)
-        row = {"name": name, "colour": colour(place), "dash": dash(place), **cells}
+        row = {
+            "name": name,
+            "colour": self.colours[place],
+            "dash": "solid" if self.ramped else dash(place),
+            **cells,
+        }
         for key, column in self.data.items():
             column.append(row[key])
 
@@ -45,6 +54,8 @@ class Columns:
     def picked(self, most: int = 0) -> dict[str, Any]:
         """What makes a renderer show the chosen optimizers only; none where more than `most` are chosen: bands
         that lie over one another cannot be told apart."""
+        if self.ramped:
+            return {}
         first = set(self.order[: shown_first(len(self.order))])
         show = [name in first and (not most or len(first) <= most) for name in self.names]
         return {"name": PICKED, "tags": [most], "view": CDSView(filter=BooleanFilter(show))}

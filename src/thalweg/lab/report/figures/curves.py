@@ -10,9 +10,9 @@ from typing import Any
 
 from bokeh.models import DataRange1d
 
-from thalweg.lab.report.axes import hover, level, valued
-from thalweg.lab.report.chosen import FEW, Columns
-from thalweg.lab.report.measure import Measure, short, shorts
+from thalweg.lab.report.figures.axes import hover, level, valued
+from thalweg.lab.report.figures.chosen import FEW, Columns
+from thalweg.lab.report.figures.measure import Measure, short, shorts
 from thalweg.lab.trial import Trial
 
 MOST = 120  # points of a curve: more cannot be seen at this width
@@ -26,10 +26,13 @@ class Course:
     milliseconds: float = math.nan
 
 
-def curves(courses: Mapping[str, Course], measure: Measure, target: float = math.nan) -> Any:
-    """The median of the seeds, in a band from the worst to the best; a dashed line where the target is."""
+def curves(courses: Mapping[str, Course], measure: Measure, target: float = math.nan, *, ramped: bool = False) -> Any:
+    """The median of the seeds, in a band from the worst to the best; a dashed line where the target is.
+
+    `ramped`: the courses are one optimizer's settings, low to high, and not optimizers.
+    """
     done = {name: [t for t in course.trials if t.done and t.curve.steps] for name, course in courses.items()}
-    columns = Columns(list(courses), "xs", "ys", "band_x", "band_y", "per_epoch", "milliseconds")
+    columns = Columns(list(courses), "xs", "ys", "band_x", "band_y", "per_epoch", "milliseconds", ramped=ramped)
     values: list[float] = []
     for name, trials in done.items():
         if not trials:
