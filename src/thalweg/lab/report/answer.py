@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
-from thalweg.lab.report.markup import facts, items, paste, sentences
+from thalweg.lab.report.markup import facts, glued, items, paste, sentences
 from thalweg.lab.report.page import Screen
 from thalweg.lab.trial import Trial
 
-DOUBTS = ("Not ", "Undecided", "Failed")  # how a note begins that limits the answer
+DOUBTS = ("Not ",)  # how a note begins that limits the answer
 
 LONG = 80  # letters: a headline above this is set smaller
 
@@ -22,13 +21,13 @@ def screen(
     head, rest = sentences(sentence)
     doubts = [note for note in notes if note.startswith(DOUBTS) or " crashed: " in note]
     how = [note for note in notes if note not in doubts]
-    lead = f'<p class="lead">{escape(rest)}</p>' if rest else ""
+    lead = f'<p class="lead">{glued(rest)}</p>' if rest else ""
     long = ' class="long"' if len(head) > LONG else ""
     return Screen(
         "answer",
         "Answer",
         [
-            f"<h1{long}>{escape(head)}</h1>{lead}{paste(line) if line else ''}{facts(known)}",
+            f"<h1{long}>{glued(head)}</h1>{lead}{paste(line) if line else ''}{facts(known)}",
             *parts,
             f'<div class="block caveats">{items("What this does not say", doubts)}'
             f"{items('How it was found', how)}</div>",

@@ -20,6 +20,11 @@ def sentences(verdict: str) -> tuple[str, str]:
     return (f"{found[1]}.", found[2]) if found else (verdict.strip(), "")
 
 
+def glued(text: str) -> str:
+    """Escaped, with numbers held to their units: no line breaks before a `%` or around a `±`."""
+    return re.sub(r" (?=[%±])|(?<=±) ", "\u00a0", escape(text))
+
+
 def paste(line: str) -> str:
     """The line to paste, with a button that copies it."""
     return (

@@ -59,8 +59,9 @@ const models = () => Bokeh.documents.flatMap(doc => doc.roots().flatMap(root => 
 const chips = all("#chips [data-optimizer]");
 function choose(names) {
   for (const model of models())
-    if (model.type === "GlyphRenderer" && model.name === "picked") {
-      const crowded = model.tags[0] && names.size > model.tags[0]; // bands over bands cannot be told apart
+    if (model.type === "GlyphRenderer" && String(model.name).startsWith("picked ")) {
+      const most = Number(model.name.split(" ")[1]);
+      const crowded = most && names.size > most; // bands over bands cannot be told apart
       model.view.filter.booleans = Array.from(model.data_source.data.name, name => !crowded && names.has(name));
     }
 }

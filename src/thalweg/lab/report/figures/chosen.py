@@ -6,20 +6,25 @@ optimizer, and the chips of the page move a filter over the rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bokeh.models import BooleanFilter, CDSView, ColumnDataSource
 
 from thalweg.lab.report.figures.palette import colour, dash, ramp
 
-PICKED = "picked"  # the page's script looks for renderers of this name
+PICKED = "picked"  # the page's script looks for renderers of this name, and for the most it may show
 SHOWN = 5  # in colour at first; the chips bring the others
 FEW = 8  # so many and no more: all are in colour from the start
 
 
 def shown_first(count: int) -> int:
     return count if count <= FEW else SHOWN
+
+
+def table(columns: Mapping[str, Sequence[Any]]) -> Any:
+    """Columns of equal length as Bokeh wants them."""
+    return ColumnDataSource(dict(columns))
 
 
 class Columns:
@@ -49,7 +54,7 @@ class Columns:
         return self.data["name"]
 
     def source(self) -> Any:
-        return ColumnDataSource(self.data)
+        return table(self.data)
 
     def picked(self, most: int = 0) -> dict[str, Any]:
         """What makes a renderer show the chosen optimizers only; none where more than `most` are chosen: bands
@@ -58,4 +63,4 @@ class Columns:
             return {}
         first = set(self.order[: shown_first(len(self.order))])
         show = [name in first and (not most or len(first) <= most) for name in self.names]
-        return {"name": PICKED, "tags": [most], "view": CDSView(filter=BooleanFilter(show))}
+        return {"name": f"{PICKED} {most}", "view": CDSView(filter=BooleanFilter(booleans=show))}

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bokeh.models import ColumnDataSource
 from bokeh.models.annotations import BoxAnnotation
 
 from thalweg.lab.report.figures.axes import brief, hover, rows, upright
+from thalweg.lab.report.figures.chosen import table
 from thalweg.lab.report.figures.measure import short
 from thalweg.lab.report.figures.palette import GREY, VERDICTS
 from thalweg.lab.table import Row, Table
@@ -18,19 +18,19 @@ from thalweg.lab.wording import Unit, status
 WIDEST = 4.0  # an interval of few seeds can be a hundred times the others': it runs out of the frame
 
 
-def forest(table: Table, unit: Unit, larger_is_better: bool) -> Any:
+def forest(judged: Table, unit: Unit, larger_is_better: bool) -> Any:
     """Test metric minus the leader's, seed by seed, positive where the optimizer is better than the leader."""
     scale = 100 if unit.percent else 1
-    leader, others = table.rows[0], table.rows[1:]
+    leader, others = judged.rows[0], judged.rows[1:]
     gap = "points" if unit.percent else unit.name
-    reach = span(table) * scale
+    reach = span(judged) * scale
     drawn = rows(
         f"{unit.name} against {leader.optimizer} ({gap}; right is better)",
         [row.optimizer for row in others],
         x_range=(-reach, reach),
     )
-    if math.isfinite(table.margin):
-        margin = scale * table.margin
+    if math.isfinite(judged.margin):
+        margin = scale * judged.margin
         drawn.add_layout(BoxAnnotation(left=-margin, right=margin, fill_color=GREY, fill_alpha=0.15))
     upright(drawn, 0)
     seeds: dict[str, list[Any]] = {key: [] for key in ("x", "y", "colour")}
@@ -52,8 +52,8 @@ def forest(table: Table, unit: Unit, larger_is_better: bool) -> Any:
             verdict=[status(row, False)],
             name=[row.optimizer],
         )
-    drawn.scatter("x", "y", source=ColumnDataSource(seeds), size=5, color="colour", alpha=0.5)
-    data = ColumnDataSource(means)
+    drawn.scatter("x", "y", source=table(seeds), size=5, color="colour", alpha=0.5)
+    data = table(means)
     drawn.segment("low", "y", "high", "y", source=data, line_width=2.5, color="colour")
     dots = drawn.scatter("x", "y", source=data, size=11, color="colour")
     interval = ("95 %", "@low{+0.000} to @high{+0.000}")

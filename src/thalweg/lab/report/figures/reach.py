@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bokeh.models import ColumnDataSource
-
 from thalweg.lab.report.figures.axes import brief, hover, rows
+from thalweg.lab.report.figures.chosen import table
 from thalweg.lab.report.figures.palette import GREY, VERDICTS, colour
 from thalweg.lab.table import Row
 
@@ -33,7 +32,7 @@ def reach(found: Sequence[Row], target: float, larger_is_better: bool) -> Any:
             cells = {"x": x, "y": brief(row.optimizer), "name": row.optimizer, "colour": colour(place), "seed": seed}
             for name, cell in cells.items():
                 columns[part][name].append(cell)
-    hits, misses, medians = (ColumnDataSource(columns[part]) for part in ("hit", "miss", "median"))
+    hits, misses, medians = (table(columns[part]) for part in ("hit", "miss", "median"))
     drawn.segment(0, "y", "x", "y", source=medians, line_color=GREY, line_alpha=0.5)
     drawn.scatter(
         "x", "y", source=medians, marker="dash", angle=math.pi / 2, size=16, line_color="colour", line_width=3

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bokeh.models import ColumnDataSource
-
 from thalweg.lab.report.figures.axes import brief, hover, rows
+from thalweg.lab.report.figures.chosen import table
 from thalweg.lab.report.figures.measure import short
 from thalweg.lab.report.figures.palette import GREY, VERDICTS, colour
 from thalweg.lab.table import Row
@@ -44,12 +43,12 @@ def sensitivity(found: Sequence[Row]) -> Any:
         for point in (p for p in row.tried if p.failed and p.rate > 0):
             for name, cell in (("x", short(point.rate)), ("y", brief(row.optimizer)), ("name", row.optimizer)):
                 crosses[name].append(cell)
-    data = ColumnDataSource(bars)
+    data = table(bars)
     drawn.segment("tried_low", "y", "tried_high", "y", source=data, line_color=GREY, line_alpha=0.6)
     thick = drawn.segment(
         "low", "y", "high", "y", source=data, line_color="colour", line_width=9, line_alpha=0.45, line_cap="round"
     )
-    failed = ColumnDataSource(crosses)
+    failed = table(crosses)
     drawn.scatter("x", "y", source=failed, marker="x", size=8, line_color=VERDICTS["worse"], line_width=1.8)
     ring = {"marker": "diamond", "size": 14, "fill_color": None, "line_color": "colour", "line_width": 1.8}
     drawn.scatter("default", "y", source=data, **ring)
