@@ -40,7 +40,9 @@ class World:
     """How optimizers truly differ and how seeds blur it, in seed deviations.
 
     Args:
-        truth: what each optimizer is worth at its best setting; the others lose up to one deviation.
+        truth: what each optimizer is worth at its best learning rate.
+        points: settings tried, the default and rates spread over two decades, somewhere in which the best one lies.
+        reach: so many decades off the best, a setting loses one deviation; twice as many, four.
         related: the part of a model's luck that validation and test share.
         shared: the part of a seed's luck that the optimizers share.
         wide: an optimizer's seeds may lie further apart than 1.
@@ -49,8 +51,9 @@ class World:
 
     truth: Sequence[float]
     seeds: int
-    points: int = 3
-    finalists: int = 1
+    points: int = 24
+    reach: float = 0.4
+    finalists: int = 2
     related: float = 0.3
     shared: float = 0.3
     wide: Sequence[float] | None = None
@@ -63,8 +66,9 @@ class World:
 
     def study(self, random: np.random.Generator) -> Table:
         """Search on one seed, the best on validation go on, fresh seeds judge."""
-        losses = np.linspace(0, 1, self.points)
-        worth = np.asarray(self.truth)[:, None] - losses
+        best = random.uniform(-0.5, 0.5)
+        away = np.array([0.6, *np.linspace(-1, 1, self.points - 1)]) - best
+        worth = np.asarray(self.truth)[:, None] - np.minimum((away / self.reach) ** 2, 30)
         wide = np.ones(len(self.truth)) if self.wide is None else np.asarray(self.wide)
         search, _ = self._values(random, worth, wide, 1)
         validation, test = self._values(random, worth, wide, self.seeds)

@@ -64,6 +64,7 @@ def judge(
     alpha: float = 0.05,
     correlation: float = 1.0,
     resolution: Mapping[str, float] | None = None,
+    tuning: float = 0.0,
 ) -> dict[str, Judgement]:
     """Judge paired per-seed differences to the leader, corrected for their number and for the leader's luck.
 
@@ -75,12 +76,14 @@ def judge(
             that is not.
         correlation: of test with validation values: see `luck`.
         resolution: the least step of the metric, such as one row of an accuracy, by optimizer; 0 if not given.
+        tuning: how far tuning by luck moves a difference, in its deviations over seeds; 0 for settings that were not
+            searched for.
     """
     if not differences:
         return {}
     steps = {name: (resolution or {}).get(name, 0.0) for name in differences}
     raw = {
-        name: (p_differs(values, steps[name]), p_equal(values, margin, steps[name]))
+        name: (p_differs(values, steps[name], tuning), p_equal(values, margin, steps[name], tuning))
         for name, values in differences.items()
     }
     seeds = min(len(values) for values in differences.values())
@@ -96,7 +99,7 @@ def judge(
             verdict = "better" if interval.mean > 0 else "worse"
         else:
             verdict = "undecided"
-            more = seeds_to_decide(differences[name], margin, alpha / len(differences), steps[name])
+            more = seeds_to_decide(differences[name], margin, alpha / len(differences), steps[name], tuning)
         judgements[name] = Judgement(interval, verdict, p, q, more)
     return judgements
 
@@ -117,9 +120,9 @@ def holm(p_values: Sequence[float], seeds: int = 0, correlation: float = 1.0) ->
     return corrected
 
 
-def p_differs(values: Sequence[float], resolution: float = 0.0) -> float:
+def p_differs(values: Sequence[float], resolution: float = 0.0, tuning: float = 0.0) -> float:
     """Two-sided paired t-test: could the mean difference be 0? NaN for fewer than two seeds."""
-    mean, error, n = _moments(values, resolution)
+    mean, error, n = _moments(values, resolution, tuning)
     if n < 2:
         return math.nan
     if error == 0:  # every seed gave the very same difference, and not for want of resolution
@@ -127,9 +130,9 @@ def p_differs(values: Sequence[float], resolution: float = 0.0) -> float:
     return float(2 * stats.t.sf(abs(mean) / error, n - 1))
 
 
-def p_equal(values: Sequence[float], margin: float, resolution: float = 0.0) -> float:
+def p_equal(values: Sequence[float], margin: float, resolution: float = 0.0, tuning: float = 0.0) -> float:
     """Two one-sided t-tests: could the mean be as large as the margin? NaN for fewer than two seeds."""
-    mean, error, n = _moments(values, resolution)
+    mean, error, n = _moments(values, resolution, tuning)
     if n < 2:
         return math.nan
     if error == 0:
@@ -138,7 +141,12 @@ def p_equal(values: Sequence[float], margin: float, resolution: float = 0.0) -> 
 
 
 def seeds_to_decide(
-    values: Sequence[float], margin: float, alpha: float, resolution: float = 0.0, power: float = 0.8
+    values: Sequence[float],
+    margin: float,
+    alpha: float,
+    resolution: float = 0.0,
+    tuning: float = 0.0,
+    power: float = 0.8,
 ) -> int | None:
     """How many more seeds would decide with this power, as far as the seeds seen so far tell; None past a thousand.
 
@@ -157,7 +165,7 @@ def seeds_to_decide(
     total = n + more
     end_mean = (n * mean + more * new_mean) / total
     squares = (n - 1) * spread**2 + new_spread**2 * (more - 1) + n * more / total * (new_mean - mean) ** 2
-    root = np.sqrt(total * (total - 1) / squares)
+    root = np.sqrt((total - 1) / squares / (1 / total + tuning**2))
     to_differ, to_equal = _needed(n, alpha)
     decided = (np.abs(end_mean) * root > to_differ) | ((margin - np.abs(end_mean)) * root > to_equal)
     enough = decided.mean(1) >= power
@@ -181,8 +189,8 @@ def _needed(n: int, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float
     return stats.t.ppf(1 - alpha / 2, freedom), stats.t.ppf(1 - alpha, freedom)
 
 
-def _moments(values: Sequence[float], resolution: float = 0.0) -> tuple[float, float, int]:
-    """Mean, standard error, count. Spread that is only rounding error of equal values counts as none.
+def _moments(values: Sequence[float], resolution: float = 0.0, tuning: float = 0.0) -> tuple[float, float, int]:
+    """Mean, standard error with the luck of tuning, count. Spread that is only rounding error of equal values counts as none.
 
     Of a coarse metric a few seeds may agree by chance: their spread counts as at least what rounding both values of a
     difference to a multiple of the resolution would make it.
@@ -193,4 +201,4 @@ def _moments(values: Sequence[float], resolution: float = 0.0) -> tuple[float, f
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
     if deviation <= 1e-12 * max(1e-300, float(np.max(np.abs(values)))):
         deviation = 0.0
-    return mean, max(deviation, resolution / math.sqrt(6)) / math.sqrt(n), n
+    return mean, max(deviation, resolution / math.sqrt(6)) * math.sqrt(1 / n + tuning**2), n
