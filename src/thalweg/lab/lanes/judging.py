@@ -80,11 +80,11 @@ def _metrics(stack: Stack, weights: Weights, batch: Any, output: Any, losses: Se
         )
         return shares
     model = task.build(0).eval()
-    found = []
+    metrics = []
     for k, loss in enumerate(losses):
         put_into(model, weights, k)
-        found.append(metric_of(task, model, batch, None, None, loss))
-    return found
+        metrics.append(metric_of(task, model, batch, None, None, loss))
+    return metrics
 
 
 def _shared(batch: Any) -> Any:
