@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from thalweg.conformance.run import conform
     from thalweg.differences import explain_difference
     from thalweg.lab.compare import Comparison, compare
+    from thalweg.lab.replay import replay, report
+    from thalweg.lab.sweep import Sweep, sweep
     from thalweg.lab.task import Task
 
 __version__ = "0.1.0"
@@ -17,20 +19,28 @@ __all__ = [
     "Comparison",
     "Rule",
     "RuleError",
+    "Sweep",
     "Task",
     "compare",
     "conform",
     "explain_difference",
     "optim",
     "optimizer",
+    "replay",
+    "report",
+    "sweep",
 ]
 
 _LAZY = {
     "Comparison": "thalweg.lab.compare",
+    "Sweep": "thalweg.lab.sweep",
     "Task": "thalweg.lab.task",
     "compare": "thalweg.lab.compare",
     "conform": "thalweg.conformance.run",
     "explain_difference": "thalweg.differences",
+    "replay": "thalweg.lab.replay",
+    "report": "thalweg.lab.replay",
+    "sweep": "thalweg.lab.sweep",
 }
 
 

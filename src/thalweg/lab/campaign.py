@@ -27,6 +27,7 @@ class Progress:
     trial: Trial | None = None
     seconds_left: float | None = None
     folder: Path = field(default_factory=Path)
+    how: str = ""  # which runner trains them
 
 
 class Campaign:
@@ -34,6 +35,7 @@ class Campaign:
 
     Args:
         total: how many trials the whole study will have, as far as can be told.
+        how: the choice of the runner in words, for who watches.
     """
 
     def __init__(
@@ -44,9 +46,10 @@ class Campaign:
         runner: Runner,
         total: int,
         progress: Callable[[Progress], None] | None = None,
+        how: str = "",
     ) -> None:
         self.task, self.epochs, self.study, self.runner = task, epochs, study, runner
-        self.total, self.progress = total, progress
+        self.total, self.progress, self.how = total, progress, how
         self.identity = f"{study.spec['task']['identity']}, {epochs} epochs"
         self.asked: dict[str, Trial] = {}  # the trials of this plan so far
         self.found = len(study.trials)
@@ -102,4 +105,4 @@ class Campaign:
         # By what each took, not by the clock: where many train side by side they end in bursts.
         pace = self.spent / self.trained / self.runner.workers if self.trained else None
         left = None if pace is None else max(0.0, pace * (self.total - done))
-        self.progress(Progress(done, self.total, self.found, trial, left, self.study.folder))
+        self.progress(Progress(done, self.total, self.found, trial, left, self.study.folder, self.how))

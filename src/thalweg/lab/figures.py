@@ -13,7 +13,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, NumeralTickFo
 from bokeh.models.annotations import BoxAnnotation, Span
 from bokeh.plotting import figure
 
-from thalweg.lab.result import Comparison
+from thalweg.lab.results import Comparison
 from thalweg.lab.table import Row
 from thalweg.lab.wording import status
 

@@ -55,6 +55,11 @@ class Protocol:
         return replace(protocol, finalists=min(protocol.finalists, protocol.trials))
 
     @property
+    def first_look(self) -> int:
+        """How many of the trials are chosen before any was run, the default among them."""
+        return self.trials - self.second_look
+
+    @property
     def second_look(self) -> int:
         """How many of the trials look closer at the best so far, or beyond the edge of the range."""
         return max(2, self.trials // 6) if self.trials >= 5 else 0

@@ -10,7 +10,7 @@ from bokeh.resources import Resources
 
 from thalweg.lab.figures import curves, forest, style, sweep
 from thalweg.lab.page import SCRIPT, STYLE
-from thalweg.lab.result import Comparison
+from thalweg.lab.results import Comparison, Result
 from thalweg.lab.study import to_json
 from thalweg.lab.wording import rate
 
@@ -18,8 +18,32 @@ SHOWN = 5  # lines drawn in full at first; a click brings the others
 CSS_DASH = {"solid": "solid", "dashed": "dashed", "dotted": "dotted", "dotdash": "dotted"}
 
 
-def render(found: Comparison) -> str:
+def render(found: Result) -> str:
     """The whole page as text."""
+    return _comparison(found) if isinstance(found, Comparison) else _plain(found)
+
+
+def _plain(found: Result) -> str:
+    """A page without figures: the answer, the table, how it was found."""
+    headings, rows = found.cells()
+    head = "".join(f"<th>{escape(text)}</th>" for text in headings)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
+    name = escape(found.spec["task"]["name"])
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<title>Thalweg: {name}</title><style>{STYLE}</style></head><body><main>
+<header><p>Thalweg · {found.verb} · <b>{name}</b></p><h1>{escape(found.verdict)}</h1></header>
+<pre id="line">{escape(found.line)}</pre>
+<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
+<h2>How this was found</h2>
+<ul>{notes}</ul>
+</main></body></html>
+"""
+
+
+def _comparison(found: Comparison) -> str:
     task = found.spec["task"]
     one_figure = found.unit.name == "loss"  # the metric is the loss: draw it once
     figures = {"sweep": sweep(found, "metric"), "curves": curves(found, "metric"), "forest": forest(found)}

@@ -18,7 +18,11 @@ from thalweg.lab.locking import Busy, lock
 from thalweg.lab.trial import Curve, Trial
 
 SYNC = 0.5  # seconds: trials that end in a burst share one fsync; a kill of the process needs none
-GROWS = "finalist_seeds"  # more fresh seeds may be added to a study: nothing done before changes
+GROWS = {  # more of these may be asked of a study: nothing done before changes
+    "compare": {"finalist_seeds": "fresh seeds"},
+    "sweep": {"seeds": "seeds"},
+    "tune": {"trials": "trials", "finalist_seeds": "fresh seeds"},
+}
 
 
 class Study:
@@ -99,17 +103,21 @@ class Study:
             _cannot_write(self.folder, error)
         self._synced = time.monotonic()
 
-    def settle_threads(self, measure: Callable[[], dict[str, Any]]) -> int:
-        """The threads all trials run on: measured once, then kept, as the last bits may depend on it."""
-        return int(self.settle("threads", measure)["threads"])
-
-    def settle(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What was measured for the study once, such as its runner: kept beside the versions."""
+    def settle(self, name: str, measure: Callable[[], Any]) -> Any:
+        """What is measured on this machine once and then kept, so that who resumes finds the same."""
         if self.versions.get(name) is None:
-            self.versions[name] = measure()
-            write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
-        found: dict[str, Any] = self.versions[name]
-        return found
+            self.keep(name, measure())
+        return self.versions[name]
+
+    def keep(self, name: str, value: Any) -> None:
+        """Write down beside the versions how the study was run."""
+        self.versions[name] = value
+        write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
+
+    @property
+    def parts(self) -> tuple[Path, dict[str, Any], dict[str, Any], list[Trial], list[str]]:
+        """What a result is made of: folder, spec, versions, trials, notes."""
+        return self.folder, self.spec, self.versions, list(self.trials.values()), self.notes
 
     def _agree_on_spec(self) -> None:
         path = self.folder / "spec.json"
@@ -118,17 +126,20 @@ class Study:
             if any(self.folder.glob("trials.jsonl")):
                 raise StudyError(f"out: {self.folder} holds trials but no readable spec.json; choose another --out")
         else:
-            grown = {GROWS: max(old["protocol"][GROWS], self.spec["protocol"][GROWS])}
-            wanted = {**self.spec, "protocol": {**self.spec["protocol"], **grown}}
-            before = {**old, "protocol": {**old["protocol"], **grown}}
-            if before != to_json(wanted):
-                changes = "; ".join(differences(before, to_json(wanted)))
+            before, wanted = completed(old), completed(to_json(self.spec))
+            names = GROWS.get(wanted["verb"], {}) if before["verb"] == wanted["verb"] else {}
+            for name, what in names.items():
+                mine, its = wanted["protocol"].get(name, 0), before["protocol"].get(name, 0)
+                if its > mine:
+                    self.notes.append(f"the study already has {its} {what}: all of them count")
+                before["protocol"][name] = wanted["protocol"][name] = max(mine, its)
+            before["task"]["from"] = wanted["task"]["from"] = wanted["task"].get("from") or before["task"].get("from")
+            if before != wanted:
+                changes = "; ".join(differences(before, wanted))
                 raise StudyError(
                     f"out: {self.folder} is a study with other settings: {changes}. Choose another --out, "
                     "or delete the folder to start it anew"
                 )
-            if old["protocol"][GROWS] > self.spec["protocol"][GROWS]:
-                self.notes.append(f"the study already has {grown[GROWS]} fresh seeds: all of them count")
             self.spec = wanted
         if old != to_json(self.spec):
             write_atomically(path, lambda: json.dumps(to_json(self.spec), indent=2) + "\n")
@@ -144,9 +155,38 @@ class Study:
         if mine not in ran:
             old["resumed_with"] = [*old.get("resumed_with", []), mine]
             write_atomically(path, lambda: json.dumps(old, indent=2) + "\n")
-        for other in ran[1:] + ([mine] if mine not in ran else []):
-            changed = "; ".join(differences(ran[0], other))
-            self.notes.append(f"resumed with other versions ({changed}): trials may differ in the last bits")
+        self.notes += resumed(old)
+
+
+def resumed(versions: Mapping[str, Any]) -> list[str]:
+    """What a study was resumed with that differs from what it began with."""
+    notes = []
+    for other in versions.get("resumed_with", []):
+        changed = "; ".join(differences({name: versions.get(name) for name in other}, other))
+        notes.append(f"resumed with other versions ({changed}): trials may differ in the last bits")
+    return notes
+
+
+def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec from the disk, with what earlier versions did not write: they could only compare."""
+    return {"verb": "compare", **spec, "task": {**spec["task"]}, "protocol": {**spec["protocol"]}}
+
+
+def read_spec(folder: Path) -> dict[str, Any]:
+    """What a study was asked.
+
+    Raises:
+        StudyError: for a folder that is no study.
+    """
+    spec = _read_json(folder / "spec.json")
+    if spec is None:
+        raise StudyError(f"folder: {folder} is no study; must be a folder with a spec.json")
+    return completed(spec)
+
+
+def read_versions(folder: Path) -> dict[str, Any]:
+    """With what a study was made."""
+    return _read_json(folder / "versions.json") or {}
 
 
 def read_trials(path: Path, mend: bool = False) -> dict[str, Trial]:
@@ -230,7 +270,8 @@ def _short(value: Any) -> str:
 def _trial_from(record: dict[str, Any]) -> Trial:
     curve = {name: [_number(value) for value in values] for name, values in record["curve"].items()}
     tests = {name: _number(record[name]) for name in ("test_loss", "test_metric")}
-    return Trial(**{**record, **tests, "curve": Curve(**curve)})
+    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in record["settings"].items()}  # betas
+    return Trial(**{**record, **tests, "settings": settings, "curve": Curve(**curve)})
 
 
 def _number(value: Any) -> Any:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from thalweg.lab.points import Point, as_good_range, at_edge, highest_stable, points, ranked
+from thalweg.lab.best_of import BestOf, best_of
+from thalweg.lab.points import (
+    GoodRange,
+    Point,
+    at_edge,
+    five_percent,
+    good_range,
+    highest_stable,
+    points,
+    ranked,
+)
 from thalweg.lab.statistics import Interval, Judgement, judge, mean_interval
 from thalweg.lab.trial import Trial
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found about one optimizer. `judgement` compares it with the leader; the leader has none."""
+    """What was found about one optimizer. `judgement` compares it with the leader; the leader has none.
+
+    `as_good` are the learning rates within the margin of the best, `sensitivity` those within 5 % of it (or one seed
+    deviation, if that is more). `milliseconds` is a whole step's time, measured alone; NaN if it was not.
+    """
 
     optimizer: str
     settings: dict[str, Any]
@@ -29,6 +44,14 @@ class Row:
     highest_stable: float
     on_edge: bool
     judgement: Judgement | None = None
+    best_of: tuple[BestOf, ...] = ()
+    sensitivity: GoodRange | None = None
+    milliseconds: float = math.nan
+
+    @property
+    def seconds_to_target(self) -> float:
+        """Steps to target x time of a step; infinite where most seeds missed, NaN where no time was measured."""
+        return self.steps_to_target * self.milliseconds / 1000
 
     @property
     def searched(self) -> int:
@@ -36,8 +59,14 @@ class Row:
         return sum(len(point.trials) for point in self.tried)
 
     @property
+    def failures(self) -> dict[str, int]:
+        """How many trainings failed, search and fresh seeds together, by what became of them."""
+        everything = [trial for point in self.tried for trial in point.trials] + list(self.finals)
+        return dict(Counter(trial.status for trial in everything if not trial.done))
+
+    @property
     def diverged_share(self) -> float:
-        """The share of trainings in the search that diverged or crashed."""
+        """The share of trainings in the search that failed, in whatever way."""
         return sum(point.failed for point in self.tried) / self.searched
 
     @property
@@ -60,21 +89,43 @@ def build_table(
     larger_is_better: bool,
     margin: float | None,
     alpha: float,
+    spread: int | None = None,
+    milliseconds: Mapping[str, float | None] | None = None,
 ) -> Table:
-    """Judge finished trials. The order and the leader come from validation; the test set only measures."""
+    """Judge finished trials. The order and the leader come from validation; the test set only measures.
+
+    Args:
+        margin: a difference as small as this is of no use; 1 % of the leader's test value if None.
+        alpha: how often a verdict may be wrong, over all optimizers together.
+        spread: how many settings of each optimizer, the default among them, were chosen before any was tried; all if
+            None. Only those, less the default, are draws from the search range (expected best of k).
+        milliseconds: what a step takes, by optimizer; None where it could not be measured.
+    """
     search = {name: points(t for t in trials if t.optimizer == name and t.phase == "search") for name in optimizers}
     target = baseline(search, larger_is_better)
+    worst = _worst(search, larger_is_better)
     rows = []
     for name in optimizers:
         finalists = points(t for t in trials if t.optimizer == name and t.phase == "final")
         chosen = ranked(finalists, larger_is_better)[0]
-        rows.append(_row(name, search[name], chosen, target, larger_is_better))
+        drawn = [point.whole for point in search[name] if 0 < point.index < (spread or math.inf)]
+        row = _row(name, search[name], chosen, target, larger_is_better)
+        time = (milliseconds or {}).get(name)
+        rows.append(
+            replace(
+                row, best_of=best_of(drawn, larger_is_better, worst), milliseconds=math.nan if time is None else time
+            )
+        )
     rows.sort(key=lambda row: _order(row, larger_is_better))
     leader = rows[0]
     if margin is None:
         margin = 0.01 * abs(leader.test.mean)
     judgements = judge(_differences(rows, larger_is_better), margin, alpha)
-    return Table(tuple(replace(row, judgement=judgements.get(row.optimizer)) for row in rows), target, margin)
+    judged = [
+        replace(row, judgement=judgements.get(row.optimizer), as_good=_as_good(row, margin, larger_is_better))
+        for row in rows
+    ]
+    return Table(tuple(judged), target, margin)
 
 
 def baseline(search: Mapping[str, Sequence[Point]], larger_is_better: bool) -> float:
@@ -83,15 +134,22 @@ def baseline(search: Mapping[str, Sequence[Point]], larger_is_better: bool) -> f
     A default that failed counts as the worst; NaN where the median optimizer's default failed.
     """
     worst = -math.inf if larger_is_better else math.inf
-    finals = [worst if math.isnan(value := tried[0].metric) else value for tried in search.values()]
+    finals = [worst if math.isnan(value := tried[0].whole) else value for tried in search.values()]
     middle = median(finals)
     return middle if math.isfinite(middle) else math.nan
+
+
+def _worst(search: Mapping[str, Sequence[Point]], larger_is_better: bool) -> float:
+    """What a setting that failed counts as among the best of k: the worst that any of the study ended at."""
+    known = [point.whole for tried in search.values() for point in tried if not math.isnan(point.whole)]
+    return (min if larger_is_better else max)(known, default=math.nan)
 
 
 def _row(name: str, tried: list[Point], chosen: Point, target: float, larger_is_better: bool) -> Row:
     done = [trial for trial in chosen.trials if trial.done]
     steps = [trial.steps_to(target, larger_is_better) for trial in chosen.trials]
-    best = next(point for point in tried if point.index == chosen.index)
+    best = _searched(tried, chosen.index)
+    slack = five_percent(best.metric, chosen.deviation)
     return Row(
         optimizer=name,
         settings=chosen.settings,
@@ -101,10 +159,23 @@ def _row(name: str, tried: list[Point], chosen: Point, target: float, larger_is_
         test=mean_interval([trial.test_metric for trial in done if trial.test_metric is not None]),
         hits=sum(math.isfinite(s) for s in steps),
         steps_to_target=median(steps),
-        as_good=as_good_range(tried, best, larger_is_better),
+        as_good=None,
         highest_stable=highest_stable(tried),
         on_edge=at_edge(tried, best),
+        sensitivity=good_range(tried, best, larger_is_better, slack),
     )
+
+
+def _as_good(row: Row, margin: float, larger_is_better: bool) -> tuple[float, float] | None:
+    """Learning rates that the search cannot tell from the best: within the margin, or one seed deviation if more."""
+    finals = Point(row.finals[0].index, row.finals)
+    slack = max(value for value in (0.0, margin, finals.deviation) if not math.isnan(value))
+    found = good_range(row.tried, _searched(row.tried, finals.index), larger_is_better, slack)
+    return None if found is None else (found.low, found.high)
+
+
+def _searched(tried: Sequence[Point], index: int) -> Point:
+    return next(point for point in tried if point.index == index)
 
 
 def _order(row: Row, larger_is_better: bool) -> tuple[float, ...]:

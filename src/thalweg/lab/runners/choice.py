@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -38,15 +38,15 @@ class Choice:
     reason: str = ""
 
     def __str__(self) -> str:
-        side = f", up to {self.lanes} side by side in one model" if self.lanes > 1 else ""
         how = {
-            "alone": "One training at a time",
-            "lanes": f"Lanes{side}" + (f" in each of {self.workers} processes" if self.workers > 1 else ""),
-            "processes": f"{self.workers} processes, each one training at a time",
-            "ray": f"A Ray cluster{side}",
+            "alone": "one training at a time",
+            "processes": f"{self.workers} processes, one training at a time in each",
+            "lanes": f"lanes, up to {self.lanes} trainings side by side"
+            + (f" in each of {self.workers} processes" if self.workers > 1 else ""),
+            "ray": "a Ray cluster",
         }[self.on.partition(":")[0]]
         gain = f", {self.gain:.2g} x as fast as one at a time" if self.gain is not None else ""
-        return f"{how}{gain}" + (f": {self.reason}" if self.reason else "") + "."
+        return f"{how}{gain}{f' ({self.reason})' if self.reason else ''}."
 
 
 def choose(
@@ -94,23 +94,35 @@ def again(choice: Choice) -> Runner:
 @contextmanager
 def settled(
     study: Study, task: Task, entries: Sequence[Entry], on: str = "auto", trainings: int = 100
-) -> Iterator[Runner]:
-    """The study's runner: chosen once, then kept; another one asked for later is noted. It is closed at the end."""
+) -> Iterator[tuple[Runner, Choice]]:
+    """The study's runner: chosen once, then kept, with the threads of its trainings. It is closed at the end.
+
+    Another one asked for later runs the rest; the study tells.
+    """
     known(on)
-    kept = study.versions.get("runner")
-    if kept is not None and on in ("auto", kept["on"]):
-        choice = Choice(**kept)
+    first, timed = study.versions.get("runner"), study.versions.get("threads")
+    if first is None and timed is not None:  # a study of the time when there was one runner
+        first = asdict(Choice("alone", threads=timed["threads"]))
+    if first is not None and on in ("auto", first["on"]):
+        choice = Choice(**first)
         runner = again(choice)
     else:
-        threads = study.versions.get("threads", {}).get("threads")
-        runner, choice = choose(task, entries, on, trainings=trainings, threads=threads)
-        study.settle("runner", lambda: asdict(choice))
-        if kept is not None:
-            study.notes.append(f"Begun otherwise ({Choice(**kept)}), gone on with: {choice}")
-    if kept is None or on in ("auto", kept["on"]):
-        study.notes.append(str(choice))
+        timed = timed or measure_threads(task)
+        runner, choice = choose(task, entries, on, trainings=trainings, threads=timed["threads"])
+        if first is None:
+            single = {"threads": choice.threads, "why": f"each training of {choice.on} has one thread"}
+            study.settle("threads", lambda: timed if choice.on == "alone" else single)
+            study.settle("runner", lambda: asdict(choice))
+        elif asdict(choice) not in study.versions.get("also_run_by", []):
+            study.keep("also_run_by", [*study.versions.get("also_run_by", []), asdict(choice)])
     with runner, torch_threads(choice.threads) if task.device == "cpu" else nullcontext():
-        yield runner
+        yield runner, choice
+
+
+def told(versions: Mapping[str, Any]) -> list[str]:
+    """How a study's trainings were run, for its notes."""
+    choices = [*filter(None, [versions.get("runner")]), *versions.get("also_run_by", [])]
+    return [f"{'Run by' if place == 0 else 'Some were run by'} {Choice(**each)}" for place, each in enumerate(choices)]
 
 
 def _what_pays(task: Task, entries: Sequence[Entry], trainings: int, threads: int | None) -> tuple[Runner, Choice]:
@@ -121,15 +133,14 @@ def _what_pays(task: Task, entries: Sequence[Entry], trainings: int, threads: in
     if cores() < 2:
         return Alone(), replace(alone, reason="there is one core")
     with torch_threads(settled_threads):
+        seconds = BESIDES * trainings * _steps(task) / measure_pace(task, seconds=0)
+        if seconds * (1 - 1 / cores()) < 2 * START_UP:
+            return Alone(), replace(alone, reason=f"all together take about {max(1, round(seconds))} seconds")
         pace = measure_pace(task)
-    seconds = BESIDES * trainings * _steps(task) / pace
-    saved = seconds * (1 - 1 / cores())
-    if saved < 2 * START_UP:
-        return Alone(), replace(alone, reason=f"all trainings together take about {seconds:.2g} s")
     try:
         runner, choice = _processes(task, settled_threads, "", pace)
     except LabError as error:
-        return Alone(), replace(alone, reason=f"worker processes will not do: {first_line(error)}")
+        return Alone(), replace(alone, reason=f"no worker processes: {first_line(error)}")
     if (choice.gain or 0) < WORTH_IT:
         runner.close()
         reason = f"{choice.workers} processes would be {choice.gain:.2g} x as fast"
