@@ -92,7 +92,7 @@ def again(choice: Choice) -> Runner:
 
 
 @contextmanager
-def settled(
+def runner_of(
     study: Study, task: Task, entries: Sequence[Entry], on: str = "auto", trainings: int = 100
 ) -> Iterator[tuple[Runner, Choice]]:
     """The study's runner: chosen once, then kept, with the threads of its trainings. It is closed at the end.
