@@ -84,6 +84,9 @@ class Campaign:
             getattr(ended, "close", lambda: None)()
             for trial in self.runner.unclaimed():
                 self._take(trial)
+        reasons = dict.fromkeys([*self.study.versions.get("not_in_lanes", []), *self.runner.reasons])
+        if list(reasons) != self.study.versions.get("not_in_lanes", []):
+            self.study.keep("not_in_lanes", list(reasons))
         self.study.sync()
         trials = [self.study.trials[job.id] for job in jobs]
         self.asked.update((trial.id, trial) for trial in trials)
