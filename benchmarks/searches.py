@@ -1,10 +1,10 @@
-"""One search in three ways: a plain Optuna script, Ray Tune with ASHA, and `thalweg tune`. Each in a process of its own.
+"""One search in three ways: a plain Optuna script, Ray Tune with ASHA, and `thalweg tune`, each in its own process.
 
     python benchmarks/searches.py optuna digits 50 0      prints one line of JSON
 
-All three search AdamW's learning rate, beta1 and weight decay over the same ranges, on the same data, model, epochs and
-batch size, with the same number of trials, and may use both cores as they know how to. The first two are written as one
-finds them in tutorials: torch's own optimizer, a loop over the batches, the accuracy on validation told after each epoch.
+All three search AdamW's learning rate, beta1 and weight decay over the same ranges, on the same data, model, epochs
+and batch size, with the same number of trials, and may use both cores as they know how to. The first two are written
+as one finds them in tutorials: torch's own optimizer, a loop over the batches, the accuracy told after each epoch.
 """
 
 from __future__ import annotations

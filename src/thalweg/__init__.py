@@ -10,27 +10,42 @@ if TYPE_CHECKING:
     from thalweg.conformance.run import conform
     from thalweg.differences import explain_difference
     from thalweg.lab.compare import Comparison, compare
+    from thalweg.lab.replay import replay, report
+    from thalweg.lab.sweep import Sweep, sweep
     from thalweg.lab.task import Task
+    from thalweg.lab.tune import Tuning, tune
 
 __version__ = "0.1.0"
 __all__ = [
     "Comparison",
     "Rule",
     "RuleError",
+    "Sweep",
     "Task",
+    "Tuning",
     "compare",
     "conform",
     "explain_difference",
     "optim",
     "optimizer",
+    "replay",
+    "report",
+    "sweep",
+    "tune",
 ]
 
 _LAZY = {
     "Comparison": "thalweg.lab.compare",
+    "Sweep": "thalweg.lab.sweep",
     "Task": "thalweg.lab.task",
+    "Tuning": "thalweg.lab.tune",
     "compare": "thalweg.lab.compare",
     "conform": "thalweg.conformance.run",
     "explain_difference": "thalweg.differences",
+    "replay": "thalweg.lab.replay",
+    "report": "thalweg.lab.replay",
+    "sweep": "thalweg.lab.sweep",
+    "tune": "thalweg.lab.tune",
 }
 
 

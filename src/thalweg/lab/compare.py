@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.asked import folder_of, the_task, whole
 from thalweg.lab.campaign import Campaign, Progress
-from thalweg.lab.decay import without_decay
-from thalweg.lab.errors import LabError
-from thalweg.lab.load import load_task
-from thalweg.lab.machine import measure_threads, torch_threads, versions
+from thalweg.lab.conduct import conduct, describe
+from thalweg.lab.contenders import default_rate, resolve
 from thalweg.lab.points import points, ranked
 from thalweg.lab.protocol import Protocol, first_look, second_look
-from thalweg.lab.result import Comparison
-from thalweg.lab.runners import Alone
-from thalweg.lab.study import Study
+from thalweg.lab.results import Comparison
 from thalweg.lab.task import Task
 from thalweg.lab.timing import measure_milliseconds
 
@@ -37,6 +33,7 @@ def compare(
     finalists: int | None = None,
     finalist_seeds: int | None = None,
     epochs: int | None = None,
+    on: str = "auto",
     out: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
@@ -47,6 +44,7 @@ def compare(
         optimizers: names from the catalogue, entries, or `torch.optim.Optimizer` classes; all if None.
         preset: "quick", "standard" or "thorough"; the numbers after it change one of its numbers.
         epochs: instead of the task's own.
+        on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-<preset>` if None.
         progress: called after each training.
 
@@ -55,81 +53,22 @@ def compare(
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
-    task = load_task(task) if isinstance(task, str) else task
+    task, loaded_from = the_task(task)
     protocol = Protocol.of(preset, trials=trials, seeds=seeds, finalists=finalists, finalist_seeds=finalist_seeds)
-    if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
-        raise LabError(f"epochs: got {epochs!r}; must be a whole number of at least 1")
+    epochs = task.epochs if epochs is None else whole("epochs", epochs)
     entries = resolve(optimizers)
     task.check()
-    spec = describe(task, entries, protocol, epochs or task.epochs)
-    folder = Path(out) if out is not None else Path("studies") / f"{_file_name(task.name)}-{preset}"
-    with Study(folder, spec, versions()) as study:
-        threads = study.settle_threads(lambda: measure_threads(task))
-        with torch_threads(threads) if task.device == "cpu" else nullcontext():
-            agreed = Protocol(**study.spec["protocol"])
-            total = sum(price(entry, agreed) for entry in entries)
-            campaign = Campaign(task, epochs or task.epochs, study, Alone(), total, progress)
-            Comparing(campaign, entries, agreed).run()
-        comparison = Comparison.of(task, entries, study)
+    spec = describe("compare", task, loaded_from, epochs, entries, asdict(protocol))
+
+    def total(spec: Mapping[str, Any]) -> int:
+        return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
+
+    folder = folder_of(out, task.name, preset)
+    with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
+        Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
+        comparison = Comparison(*campaign.study.parts)
         comparison.save()
     return comparison
-
-
-def resolve(optimizers: Sequence[Any] | None) -> list[Entry]:
-    """Catalogue entries for what the user named, each once.
-
-    Raises:
-        LabError: for an unknown name, one named twice, or none at all.
-    """
-    from thalweg.catalogue import CATALOGUE, Entry
-
-    if isinstance(optimizers, str):
-        optimizers = [optimizers]
-    try:
-        every = [entry for entry in CATALOGUE.values() if entry.takes_dense]
-        entries = [Entry.of(spec) for spec in (every if optimizers is None else optimizers)]
-    except ValueError as error:
-        raise LabError(str(error)) from None
-    if not entries:
-        raise LabError("optimizers: got none; must name at least one")
-    names = [entry.name for entry in entries]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise LabError(f"optimizers: {', '.join(twice)} named twice; must be different")
-    return entries
-
-
-def describe(task: Task, entries: Sequence[Entry], protocol: Protocol, epochs: int) -> dict[str, Any]:
-    """All that a study's trials depend on: two studies with the same spec have the same trials."""
-    return {
-        "task": {
-            "name": task.name,
-            "identity": task.identity(),
-            "metric": task.metric_name,
-            "larger_is_better": task.larger_is_better,
-            "epochs": epochs,
-            "batch_size": task.batch_size,
-            "margin": task.margin,
-            "data": task.describe_data(),
-            **_training(task, entries),
-        },
-        "optimizers": {
-            entry.name: {
-                "class": entry.optimizer.__qualname__,
-                "settings": dict(entry.settings),
-                "lr": {"default": _default_rate(entry), "search": list(entry.search("lr") or ()) or None},
-            }
-            for entry in entries
-        },
-        "protocol": asdict(protocol),
-    }
-
-
-def _training(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
-    found = task.describe_training()
-    if without := without_decay(task, entries):
-        found["without_weight_decay"] = without
-    return {"training": found} if found else {}
 
 
 class Comparing:
@@ -171,7 +110,7 @@ class Comparing:
         )
 
     def _first(self, entry: Entry) -> list[dict[str, Any]]:
-        default = _default_rate(entry)
+        default = default_rate(entry)
         if default is None:  # nothing to tune
             return [{}]
         count = self.protocol.trials - self.protocol.second_look
@@ -187,17 +126,5 @@ class Comparing:
 
 def price(entry: Entry, protocol: Protocol) -> int:
     """How many trainings an optimizer gets."""
-    trials = protocol.trials if _default_rate(entry) is not None else 1
+    trials = protocol.trials if default_rate(entry) is not None else 1
     return trials * protocol.seeds + min(protocol.finalists, trials) * protocol.finalist_seeds
-
-
-def _default_rate(entry: Entry) -> float | None:
-    try:
-        rate = entry.default("lr")
-    except (KeyError, AttributeError, ValueError):
-        return None
-    return float(rate) if isinstance(rate, int | float) else None
-
-
-def _file_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)

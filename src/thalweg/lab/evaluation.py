@@ -37,13 +37,13 @@ def evaluate(task: Task, model: nn.Module, source: Source) -> tuple[float, float
                 outputs.append(output)
                 targets.append(target)
             else:
-                total["metric"] += rows * _metric_of(task, model, batch, output, target, float(loss))
-        metric = _whole(task, outputs, targets) if whole else total["metric"] / max(1, total["rows"])
+                total["metric"] += rows * metric_of(task, model, batch, output, target, float(loss))
+        metric = whole_metric(task, outputs, targets) if whole else total["metric"] / max(1, total["rows"])
     model.train()
     return total["loss"] / max(1, total["rows"]), metric
 
 
-def _metric_of(task: Task, model: nn.Module, batch: Any, output: Any, target: Any, loss: float) -> float:
+def metric_of(task: Task, model: nn.Module, batch: Any, output: Any, target: Any, loss: float) -> float:
     if task.metric == "loss":
         return loss
     if task.metric == "accuracy":
@@ -53,7 +53,7 @@ def _metric_of(task: Task, model: nn.Module, batch: Any, output: Any, target: An
     return float(task.metric(model, batch))
 
 
-def _whole(task: Task, outputs: list[Any], targets: list[Any]) -> float:
+def whole_metric(task: Task, outputs: list[Any], targets: list[Any]) -> float:
     assert callable(task.metric)
     if not isinstance(outputs[0], Tensor) or not isinstance(targets[0], Tensor):
         raise TaskError("metric: the model's output and the target must be tensors, or let it be metric(model, batch)")

@@ -21,6 +21,8 @@ ALLOWED = (
     f"a built-in task ({', '.join(BUILT_IN)}), mnist:path/to/folder, path/to/my_task.py:task or package.module:task"
 )
 
+FILE_MODULE = "thalweg_task_"  # how the modules of tasks' files are called
+
 
 def load_task(spec: str) -> Task:
     """The task that `spec` names: after the colon (default `task`) a Task, or a function that makes one.
@@ -56,7 +58,7 @@ def _import_file(path: Path) -> tuple[str, ModuleType]:
         raise TaskError(f"task: no file {path}; must be {ALLOWED}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"task: {path} cannot be read: {error}") from None
-    name = f"thalweg_task_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)

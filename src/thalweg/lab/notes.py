@@ -27,12 +27,12 @@ def _protocol(spec: Mapping[str, Any]) -> list[str]:
     return [
         f"Equal budgets: each optimizer got {protocol['trials']} learning rates (its default first, "
         "then log-spaced ones from its own search range, the last few around the best or up to a "
-        f"decade past the edge) on {_count(protocol['seeds'], 'seed')}, and its best {best} got "
-        f"{_count(protocol['finalist_seeds'], 'fresh seed')}; {_count(task['epochs'], 'epoch')} each. "
+        f"decade past the edge) on {count(protocol['seeds'], 'seed')}, and its best {best} got "
+        f"{count(protocol['finalist_seeds'], 'fresh seed')}; {count(task['epochs'], 'epoch')} each. "
         "Only the learning rate was tuned.",
         "Settings and the leader were chosen on validation, at the end of training; the test set was read "
         "once by each finalist. All optimizers share their seeds, so differences are paired.",
-        "Data: " + "; ".join(f"{name} {text}" for name, text in task["data"].items()) + ".",
+        data_note(task),
     ]
 
 
@@ -42,7 +42,7 @@ def _training(spec: Mapping[str, Any]) -> list[str]:
     found = [f"All trainings: {', '.join(f'{name} {value}' for name, value in asked.items())}."] if asked else []
     if "patience" in asked:
         found.append(
-            f"Early stopping: a training ends after {_count(asked['patience'], 'epoch')} without a better validation "
+            f"Early stopping: a training ends after {count(asked['patience'], 'epoch')} without a better validation "
             "metric, and its best epoch counts, for the test set too."
         )
     if without:
@@ -67,14 +67,25 @@ def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
 def _trouble(table: Table, trials: Sequence[Trial]) -> list[str]:
     edge = [row.optimizer for row in table.rows if row.on_edge]
     found = [f"Not fully tuned, optimum on the edge of what was tried: {', '.join(edge)}."] if edge else []
-    crashed = {trial.optimizer: trial.message for trial in trials if trial.status == "crashed"}
-    return found + [f"{name} crashed: {message}" for name, message in crashed.items()]
+    return found + failures(trials)
 
 
 def _untested(spec: Mapping[str, Any]) -> list[str]:
-    epochs = _count(spec["task"]["epochs"], "epoch")
+    epochs = count(spec["task"]["epochs"], "epoch")
     return [f"Not tested: more than {epochs}, other batch sizes, other hyperparameters, schedules."]
 
 
-def _count(number: int, what: str) -> str:
+def data_note(task: Mapping[str, Any]) -> str:
+    """How many rows each part of the data has, and how it came about."""
+    return "Data: " + "; ".join(f"{name} {text}" for name, text in task["data"].items()) + "."
+
+
+def failures(trials: Sequence[Trial]) -> list[str]:
+    """What each optimizer that crashed said last."""
+    crashed = {trial.optimizer: trial.message for trial in trials if trial.status == "crashed"}
+    return [f"{name} crashed: {message}" for name, message in crashed.items()]
+
+
+def count(number: int, what: str) -> str:
+    """`1 seed`, `2 seeds`."""
     return f"{number} {what}{'' if number == 1 else 's'}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from thalweg.conformance.law import Law
     from thalweg.conformance.report import Outcome
     from thalweg.lab.campaign import Progress
-    from thalweg.lab.result import Comparison
+    from thalweg.lab.results import Result
 
 console = Console(highlight=False)
 FIRST_ESTIMATE = 8  # trainings after which the time they take is worth telling
@@ -79,13 +79,13 @@ def _left(now: Progress) -> str:
     return f"about {minutes} min {seconds:02d} s left" if minutes else f"about {seconds} s left"
 
 
-def show_comparison(found: Comparison) -> None:
+def show_result(found: Result) -> None:
     """The table, the sentence, the line to paste, where the report is."""
     headings, rows = found.cells()
     if console.is_terminal:
         _print_table(headings, rows)
         console.print(f"\n[bold]{found.verdict}[/bold]")
-        console.print(f"{found.line}\n")
+        console.print(f"{found.line}\n" if found.line else "")
     else:
         print(found, end="\n\n")
     print(f"report: {found.folder / 'report.html'}")

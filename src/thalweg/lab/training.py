@@ -14,6 +14,8 @@ from thalweg.lab.clipping import clip
 from thalweg.lab.decay import penalty, settings_of
 from thalweg.lab.evaluation import evaluate
 from thalweg.lab.patience import Patience
+from thalweg.lab.randomness.keyed import Keyed
+from thalweg.lab.randomness.streams import Stream
 from thalweg.lab.schedule import Schedule
 from thalweg.lab.seeds import derive, seed_everything
 from thalweg.lab.task import Task, check_loss
@@ -44,17 +46,19 @@ def train(task: Task, job: Job, curve: Curve) -> Outcome:
     patience = Patience(task.patience, task.larger_is_better)
     final, kept = job.phase == "final", None
     switch(optimizer, "train")
-    seed_everything(derive(setting.seed, "noise"))  # dropout
+    seed_everything(noise := derive(setting.seed, "noise"))  # what `keyed` does not know draws from torch's generator
+    keyed = Keyed(Stream(noise))
     watch, steps = Watch(), 0
-    for batches in rounds(task, setting.seed, job.epochs):
+    for place, batches in enumerate(rounds(task, setting.seed, job.epochs)):
         losses = []
         for batch in batches:
-            losses.append(step(task, model, optimizer, batch))
+            losses.append(step(task, model, optimizer, batch, keyed.at(steps)))
             watch.see(losses[-1])
             schedule.after_step()
             steps += 1
         switch(optimizer, "eval")
-        loss, metric = evaluate(task, model, task.sources["validation"])
+        with keyed.at(evaluation_step(place)):
+            loss, metric = evaluate(task, model, task.sources["validation"])
         curve.add(steps, losses, loss, metric)
         if patience.see(metric) and final:
             kept = copy.deepcopy(model.state_dict())
@@ -70,7 +74,13 @@ def train(task: Task, job: Job, curve: Curve) -> Outcome:
     switch(optimizer, "eval")
     if kept is not None:
         model.load_state_dict(kept)
-    return Outcome(*evaluate(task, model, task.sources["test"]), patience.best, stopped)
+    with keyed.at(evaluation_step(None)):
+        return Outcome(*evaluate(task, model, task.sources["test"]), patience.best, stopped)
+
+
+def evaluation_step(place: int | None) -> int:
+    """What stands for the step in the random numbers of an evaluation: its place among them, None for the test."""
+    return -1 if place is None else -2 - place
 
 
 def switch(optimizer: torch.optim.Optimizer, mode: str) -> None:
@@ -78,7 +88,7 @@ def switch(optimizer: torch.optim.Optimizer, mode: str) -> None:
     getattr(optimizer, mode, lambda: None)()
 
 
-def step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> float:
+def step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Any, keyed: Keyed) -> float:
     """One step by a closure, which every optimizer takes and some (L-BFGS) need; the loss before the step.
 
     The loss that is reported, and watched, is without the task's `l2` penalty; the one that is minimised is with it.
@@ -87,7 +97,8 @@ def step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: 
 
     def closure() -> float:
         optimizer.zero_grad()
-        loss = task.compute_loss(model, batch)
+        with keyed.again():  # a closure may be called several times
+            loss = task.compute_loss(model, batch)
         if not first:
             check_loss(loss, finite=False)
             first.append(float(loss.detach()))
