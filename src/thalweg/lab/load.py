@@ -17,7 +17,9 @@ from thalweg.lab.errors import TaskError, first_line
 from thalweg.lab.task import Task
 from thalweg.lab.tasks import BUILT_IN
 
-ALLOWED = f"a built-in task ({', '.join(BUILT_IN)}), path/to/my_task.py:task or package.module:task"
+ALLOWED = (
+    f"a built-in task ({', '.join(BUILT_IN)}), mnist:path/to/folder, path/to/my_task.py:task or package.module:task"
+)
 
 FILE_MODULE = "thalweg_task_"  # how the modules of tasks' files are called
 
@@ -29,9 +31,11 @@ def load_task(spec: str) -> Task:
         TaskError: in one line, what is wrong with the name, the file or what it holds.
     """
     if spec in BUILT_IN:
-        module = importlib.import_module(BUILT_IN[spec])
-        task: Task = module.task()
-        return task
+        return BUILT_IN[spec].load()
+    if spec.startswith("mnist:"):
+        from thalweg.lab.tasks import mnist
+
+        return mnist.task(spec.removeprefix("mnist:"))
     where, colon, attribute = spec.rpartition(":")
     if not colon:
         where, attribute = spec, "task"
