@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.contenders import describe as describe_entry
+from thalweg.lab.decay import without_decay
 from thalweg.lab.machine import measure_threads, torch_threads, versions
 from thalweg.lab.runners import Alone
 from thalweg.lab.study import Study, read_spec
@@ -70,7 +71,15 @@ def describe(
             "batch_size": task.batch_size,
             "margin": task.margin,
             "data": task.describe_data(),
+            **_training(task, entries),
         },
         "optimizers": {entry.name: describe_entry(entry) for entry in entries},
         "protocol": dict(protocol),
     }
+
+
+def _training(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
+    found = task.describe_training()
+    if without := without_decay(task, entries):
+        found["without_weight_decay"] = without
+    return {"training": found} if found else {}
