@@ -42,7 +42,7 @@ def _training(spec: Mapping[str, Any]) -> list[str]:
     found = [f"All trainings: {', '.join(f'{name} {value}' for name, value in asked.items())}."] if asked else []
     if "patience" in asked:
         found.append(
-            f"Early stopping: a training ends after {_count(asked['patience'], 'epoch')} without a better validation "
+            f"Early stopping: a training ends after {count(asked['patience'], 'epoch')} without a better validation "
             "metric, and its best epoch counts, for the test set too."
         )
     if without:
