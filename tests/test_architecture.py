@@ -17,6 +17,7 @@ ORDER = [
         "face",
         "schedule_free",
         "second_order",
+        "lanes",
         "classes",
         "release",
         "optim",

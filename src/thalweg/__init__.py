@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from thalweg.lab.replay import replay, report
     from thalweg.lab.sweep import Sweep, sweep
     from thalweg.lab.task import Task
+    from thalweg.lab.tune import Tuning, tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "RuleError",
     "Sweep",
     "Task",
+    "Tuning",
     "compare",
     "conform",
     "explain_difference",
@@ -29,18 +31,21 @@ __all__ = [
     "replay",
     "report",
     "sweep",
+    "tune",
 ]
 
 _LAZY = {
     "Comparison": "thalweg.lab.compare",
     "Sweep": "thalweg.lab.sweep",
     "Task": "thalweg.lab.task",
+    "Tuning": "thalweg.lab.tune",
     "compare": "thalweg.lab.compare",
     "conform": "thalweg.conformance.run",
     "explain_difference": "thalweg.differences",
     "replay": "thalweg.lab.replay",
     "report": "thalweg.lab.replay",
     "sweep": "thalweg.lab.sweep",
+    "tune": "thalweg.lab.tune",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ def seconds(name: str, value: str | float | None) -> float | None:
     if not 0 < number < math.inf:
         raise LabError(f"{name}: got {value!r}; must be a length of time such as 90s, 10m or 1h")
     return number
+
+
+def need(package: str, extra: str) -> Any:
+    """An optional package, imported.
+
+    Raises:
+        LabError: where it is missing: which command brings it.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise LabError(f"{package} is not installed: pip install 'thalweg[{extra}]'") from error
 
 
 def folder_of(out: str | Path | None, *parts: str) -> Path:

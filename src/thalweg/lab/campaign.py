@@ -48,7 +48,7 @@ class Campaign:
     ) -> None:
         self.task, self.epochs, self.study, self.runner = task, epochs, study, runner
         self.total, self.progress = total, progress
-        self.identity = f"{study.spec['task']['identity']}, {epochs} epochs"
+        self.identity = study.spec["task"]["identity"]
         self.asked: dict[str, Trial] = {}  # the trials of this plan so far
         self.found = len(study.trials)
         self.trained, self.spent = 0, 0.0
@@ -63,11 +63,13 @@ class Campaign:
         phase: str = "search",
         index: int = 0,
         batch_size: int | None = None,
+        epochs: int | None = None,
     ) -> Job:
-        """One training of `entry` with `settings`."""
+        """One training of `entry` with `settings`; `epochs` where they are not the study's."""
         setting = Setting(entry.name, dict(settings), seed, batch_size)
         kind = {"class": entry.optimizer.__qualname__, **entry.settings}
-        return Job(setting.identity(f"{self.identity}, {kind}"), phase, index, entry, setting, self.epochs)
+        epochs = epochs or self.epochs
+        return Job(setting.identity(f"{self.identity}, {epochs} epochs, {kind}"), phase, index, entry, setting, epochs)
 
     def run(self, jobs: Sequence[Job]) -> list[Trial]:
         """The trials of these jobs, in their order; what the study has is not run again."""

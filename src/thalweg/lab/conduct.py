@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.contenders import describe as describe_entry
+from thalweg.lab.decay import without_decay
 from thalweg.lab.machine import measure_threads, torch_threads, versions
 from thalweg.lab.runners import Alone
-from thalweg.lab.study import Study
+from thalweg.lab.study import Study, read_spec
 from thalweg.lab.task import Task
 
 if TYPE_CHECKING:
@@ -42,6 +43,18 @@ def conduct(
             yield Campaign(task, study.spec["task"]["epochs"], study, Alone(), known, progress)
 
 
+def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:
+    """What a study's first run found out for the same question (`key` is `value`), else what is found now.
+
+    A budget becomes a number of trials, another study's trials become known points: once, or nothing would resume.
+    """
+    if (folder / "spec.json").exists():
+        before = read_spec(folder)["protocol"]
+        if before.get(key) == value and result in before:
+            return before[result]
+    return find()
+
+
 def describe(
     verb: str, task: Task, loaded_from: str | None, epochs: int, entries: Sequence[Entry], protocol: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -58,7 +71,15 @@ def describe(
             "batch_size": task.batch_size,
             "margin": task.margin,
             "data": task.describe_data(),
+            **_training(task, entries),
         },
         "optimizers": {entry.name: describe_entry(entry) for entry in entries},
         "protocol": dict(protocol),
     }
+
+
+def _training(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
+    found = task.describe_training()
+    if without := without_decay(task, entries):
+        found["without_weight_decay"] = without
+    return {"training": found} if found else {}

@@ -12,7 +12,13 @@ from thalweg.lab.wording import Unit
 
 def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], unit: Unit) -> list[str]:
     """The protocol as it was run, what the columns mean, what went wrong, what was not tested."""
-    return [*_protocol(spec), *_columns(spec, table, unit), *_trouble(table, trials), *_untested(spec)]
+    return [
+        *_protocol(spec),
+        *_training(spec),
+        *_columns(spec, table, unit),
+        *_trouble(table, trials),
+        *_untested(spec),
+    ]
 
 
 def _protocol(spec: Mapping[str, Any]) -> list[str]:
@@ -28,6 +34,20 @@ def _protocol(spec: Mapping[str, Any]) -> list[str]:
         "once by each finalist. All optimizers share their seeds, so differences are paired.",
         data_note(task),
     ]
+
+
+def _training(spec: Mapping[str, Any]) -> list[str]:
+    asked = dict(spec["task"].get("training", {}))
+    without = asked.pop("without_weight_decay", [])
+    found = [f"All trainings: {', '.join(f'{name} {value}' for name, value in asked.items())}."] if asked else []
+    if "patience" in asked:
+        found.append(
+            f"Early stopping: a training ends after {_count(asked['patience'], 'epoch')} without a better validation "
+            "metric, and its best epoch counts, for the test set too."
+        )
+    if without:
+        found.append(f"Without weight decay, as they have no such setting: {', '.join(without)}.")
+    return found
 
 
 def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:

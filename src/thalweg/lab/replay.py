@@ -83,7 +83,8 @@ def replay(folder: str | Path, trial: str, *, task: Task | str | None = None) ->
     again = _task(spec, task)
     entry = rebuild(recorded.optimizer, spec["optimizers"][recorded.optimizer])
     setting = Setting(recorded.optimizer, recorded.settings, recorded.seed, recorded.batch_size)
-    job = Job(recorded.id, recorded.phase, recorded.index, entry, setting, spec["task"]["epochs"])
+    epochs = int(recorded.phase.split()[1]) if recorded.phase.startswith("rung ") else spec["task"]["epochs"]
+    job = Job(recorded.id, recorded.phase, recorded.index, entry, setting, epochs)
     threads = (read_versions(folder).get("threads") or {}).get("threads")
     with torch_threads(threads) if threads and again.device == "cpu" else nullcontext():
         new = run_trial(again, job)

@@ -70,6 +70,53 @@ def sweep(
     _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers))
 
 
+def tune(
+    task: TheTask,
+    optimizer: Annotated[str, typer.Option("--optimizer", "--optimizers", help="A name from `thalweg rules`.")],
+    method: Annotated[
+        str, typer.Option(help="tpe, grid, random, sobol, halton, gp, cmaes, nsgaii, nsgaiii or qmc.")
+    ] = "tpe",
+    knobs: Annotated[
+        str, typer.Option(help="Such as lr,betas or lr=1e-4:1e-1,batch_size.", show_default="all but the batch size")
+    ] = "",
+    trials: Annotated[int, typer.Option(help="Settings to try, the default first; more can be added later.")] = 40,
+    seeds: Annotated[int, typer.Option(help="Seeds for each in the search.")] = 1,
+    batch: Annotated[int, typer.Option(help="Settings chosen at once, to train side by side.")] = 8,
+    finalists: Annotated[int, typer.Option(help="Settings that go on, against the default.")] = 2,
+    finalist_seeds: Annotated[int, typer.Option(help="Fresh seeds for each of these; more can be added later.")] = 5,
+    pruner: Annotated[str, typer.Option(help="asha or hyperband.", show_default="none")] = "",
+    from_optuna: Annotated[
+        str, typer.Option(help="Known points for the sampler: sqlite:///x.db:study.", show_default="none")
+    ] = "",
+    to_optuna: Annotated[
+        str, typer.Option(help="Add all trials to an Optuna storage: sqlite:///x.db.", show_default="none")
+    ] = "",
+    epochs: Epochs = None,
+    on: On = "auto",
+    out: Out = None,
+) -> None:
+    """Tune an optimizer's knobs, and tell whether that beats its defaults. The same command again resumes."""
+    from thalweg.lab.tune import tune as run
+
+    numbers: dict[str, Any] = {
+        "trials": trials,
+        "seeds": seeds,
+        "batch": batch,
+        "finalists": finalists,
+        "finalist_seeds": finalist_seeds,
+        "epochs": epochs,
+    }
+    words: dict[str, Any] = {"knobs": knobs or None, "pruner": pruner or None, "from_optuna": from_optuna or None}
+
+    def tuned(progress: Callable[..., None]) -> Result:
+        found = run(task, optimizer, method=method, on=on, out=out, progress=progress, **numbers, **words)
+        if to_optuna:
+            found.to_optuna(to_optuna)
+        return found
+
+    _show(tuned)
+
+
 def replay(
     folder: Annotated[Path, typer.Argument(help="The study's folder.")],
     trial: Annotated[str, typer.Argument(help="A trial's id, or how it begins: see the report or trials.jsonl.")],

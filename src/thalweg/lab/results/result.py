@@ -97,6 +97,12 @@ class Result(ABC):
         write_atomically(self.folder / "result.json", lambda: json.dumps(to_json(result), indent=2) + "\n")
         self.report()
 
+    def to_optuna(self, storage: Any = None, name: str | None = None) -> Any:
+        """Add all trials to an Optuna study of this storage ("sqlite:///x.db"; in memory if None), and return it."""
+        from thalweg.lab.exports.optuna import write
+
+        return write(self, storage, name)
+
     def __str__(self) -> str:
         headings, rows = self.cells()
         widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]

@@ -1,0 +1,1 @@
+"""Many trainings of one model side by side, as one stacked model."""
