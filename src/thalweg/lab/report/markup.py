@@ -7,17 +7,20 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from thalweg.lab.report.figures.chosen import SHOWN, shown_first
-from thalweg.lab.report.figures.palette import colour, dash, ramp
+from thalweg.lab.report.figures.palette import SHOWN, colour, dash, ramp, shown_first
 
 BORDERS = {"solid": "solid", "dashed": "dashed", "dotted": "dotted", "dotdash": "double"}
+LONG = 80  # letters: a headline above this is set smaller, and split at a colon
 WIDTH, HEIGHT = 168, 20  # of a whisker, in pixels
 
 
 def sentences(verdict: str) -> tuple[str, str]:
     """A verdict's first sentence, and the rest: the one is the headline."""
-    found = re.match(r"(.+?)[.;] +(?=\S)(.+)", verdict.strip(), re.DOTALL)
-    return (f"{found[1]}.", found[2]) if found else (verdict.strip(), "")
+    said = verdict.strip()
+    found = re.match(r"(.+?)[.;] +(?=\S)(.+)", said, re.DOTALL)
+    if found is None and len(said) > LONG:
+        found = re.match(r"(.+): +(.+)", said, re.DOTALL)
+    return (f"{found[1]}.", found[2]) if found else (said, "")
 
 
 def glued(text: str) -> str:

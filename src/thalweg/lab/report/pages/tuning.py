@@ -45,11 +45,8 @@ def _facts(found: Tuning) -> list[tuple[str, str, str]]:
     if found.judgement:
         gap = found.judgement.difference
         known.append(("Difference", unit.gap(gap.mean, gap.half), found.judgement.verdict))
-    return [*known, ("Search", f"{settings} settings", found.spec["protocol"]["method"]), _price(found)]
-
-
-def _price(found: Tuning) -> tuple[str, str, str]:
-    return answer.price(found.trials, found.versions)
+    what, spent, small = answer.price(found.trials, found.versions)
+    return [*known, (what, spent, f"{small}, {settings} settings by {found.spec['protocol']['method']}")]
 
 
 def _finalists(found: Tuning) -> str:
@@ -58,16 +55,16 @@ def _finalists(found: Tuning) -> str:
     rows = [
         (
             escape(_role(found, point)),
-            escape(in_words(point.settings, point.trials[0].batch_size)),
             escape(found.unit.value(point.metric)),
             escape(found.unit.interval(found.interval(point))),
             *_gap(found, point),
+            escape(in_words(point.settings, point.trials[0].batch_size)),
         )
         for point in order
     ]
     unit = escape(found.unit.name)
-    headings = ("", "setting", f"validation {unit}", f"test {unit}", "against the default", "", "verdict")
-    return f"<h2>On fresh seeds</h2>{table(headings, rows, (2, 3, 4), 'standings')}"
+    headings = ("", f"validation {unit}", f"test {unit}", "against the default", "", "verdict", "setting")
+    return f"<h2>On fresh seeds</h2>{table(headings, rows, (1, 2, 3), 'standings')}"
 
 
 def _role(found: Tuning, point: Point) -> str:
@@ -97,7 +94,8 @@ def _knobs(found: Tuning) -> Screen:
             values = {index: 1 - value for index, value in values.items()}
         label = f"1 - {name}" if turned else name
         drawn = knob(tried, values, label, metric, found.tuned.index)
-        figures.append(Figure(f"knob-{len(figures)}", drawn, name))
+        away = "The default has no place on this axis: it is 0." if values.get(0) == 0 else ""
+        figures.append(Figure(f"knob-{len(figures)}", drawn, name, away))
     lead = (
         "<h2>What each knob does</h2><p>Every training of the search by the value of one knob; the others differ from "
         "dot to dot. Blue is the tuned setting, a ring the default, a cross at the bad edge a training that failed.</p>"
