@@ -75,5 +75,5 @@ def climb(ascents: Sequence[Climbed], interval: tuple[float, float] | None, meas
 def shade(drawn: Any, interval: tuple[float, float] | None) -> None:
     """The interval as a band from top to bottom."""
     if interval is not None:
-        look = {"fill_color": COLOURS[2], "fill_alpha": 0.12, "line_color": GREY, "line_dash": "dotted"}
+        look: dict[str, Any] = {"fill_color": COLOURS[2], "fill_alpha": 0.12, "line_color": GREY, "line_dash": "dotted"}
         drawn.add_layout(BoxAnnotation(left=interval[0], right=interval[1], **look))
