@@ -49,7 +49,7 @@ def false_alarms(studies: int) -> list[str]:
     lines = ["| copies of one optimizer | 2, quick | 2, standard | 10, quick | 10, standard |", "|---|---|---|---|---|"]
     for name, change in VARIED:
         cells = [
-            f"{copies(count, preset, change, max(50, studies // (1 if count == 2 else 5))):.1%}"
+            f"{copies(count, preset, change, max(50, studies // (1 if count == 2 else 2))):.1%}"
             for count in (2, 10)
             for preset in (QUICK, STANDARD)
         ]
@@ -131,12 +131,12 @@ def main() -> None:
     torch.set_num_threads(1)
     start = time.perf_counter()
     text = [
-        f"Made by `python benchmarks/simulate.py --studies {asked.studies} --twins {asked.twins}`; a fifth as many "
+        f"Made by `python benchmarks/simulate.py --studies {asked.studies} --twins {asked.twins}`; half as many "
         "studies where ten optimizers are compared. An unlucky rate of 5 % is off by "
         f"{100 * (0.0475 / asked.studies) ** 0.5:.1f} points one time in three (by "
-        f"{100 * (0.0475 / max(50, asked.studies // 5)) ** 0.5:.1f} with ten).",
+        f"{100 * (0.0475 / max(50, asked.studies // 2)) ** 0.5:.1f} with ten).",
     ]
-    few = max(50, asked.studies // 5)
+    few = max(50, asked.studies // 2)
     parts = (
         lambda: false_alarms(asked.studies),
         lambda: mixed(few),
