@@ -47,7 +47,7 @@ def test_compare_a_users_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("compare", "no.py"), "task: no file no.py; must be a built-in task (digits)"),
+        (("compare", "no.py"), "task: no file no.py; must be a built-in task (digits, "),
         (("compare", "nothing"), "task: got 'nothing'; must be"),
         (("compare", "digits", "--optimizers", "adamm"), "adamm"),
         (("compare", "digits", "--preset", "fast"), "preset: got 'fast'; must be quick, standard, thorough"),

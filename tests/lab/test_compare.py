@@ -24,7 +24,7 @@ TWO = ["sgd", torch.optim.Adam]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    return compare(little.task(), TWO, out=tmp_path_factory.mktemp("study"))
+    return compare(little.task(), TWO, out=tmp_path_factory.mktemp("study"), on="alone")
 
 
 def test_equal_budgets_the_default_first_fresh_seeds_last(found: Comparison) -> None:
@@ -85,7 +85,7 @@ def test_the_same_call_again_trains_nothing_and_finds_the_same(found: Comparison
 
 
 def test_two_studies_agree_to_the_bit(found: Comparison, tmp_path: Path) -> None:
-    other = compare(little.task(), TWO, out=tmp_path)
+    other = compare(little.task(), TWO, out=tmp_path, on="alone")
     assert (tmp_path / "table.csv").read_bytes() == (found.folder / "table.csv").read_bytes()
     assert [t.curve for t in other.trials] == [t.curve for t in found.trials]
 
