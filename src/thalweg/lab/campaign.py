@@ -27,6 +27,7 @@ class Progress:
     trial: Trial | None = None
     seconds_left: float | None = None
     folder: Path = field(default_factory=Path)
+    how: str = ""  # which runner trains them
 
 
 class Campaign:
@@ -34,6 +35,7 @@ class Campaign:
 
     Args:
         total: how many trials the whole study will have, as far as can be told.
+        how: the choice of the runner in words, for who watches.
     """
 
     def __init__(
@@ -44,9 +46,10 @@ class Campaign:
         runner: Runner,
         total: int,
         progress: Callable[[Progress], None] | None = None,
+        how: str = "",
     ) -> None:
         self.task, self.epochs, self.study, self.runner = task, epochs, study, runner
-        self.total, self.progress = total, progress
+        self.total, self.progress, self.how = total, progress, how
         self.identity = study.spec["task"]["identity"]
         self.asked: dict[str, Trial] = {}  # the trials of this plan so far
         self.found = len(study.trials)
@@ -81,6 +84,9 @@ class Campaign:
             getattr(ended, "close", lambda: None)()
             for trial in self.runner.unclaimed():
                 self._take(trial)
+        reasons = dict.fromkeys([*self.study.versions.get("not_in_lanes", []), *self.runner.reasons])
+        if list(reasons) != self.study.versions.get("not_in_lanes", []):
+            self.study.keep("not_in_lanes", list(reasons))
         self.study.sync()
         trials = [self.study.trials[job.id] for job in jobs]
         self.asked.update((trial.id, trial) for trial in trials)
@@ -104,4 +110,4 @@ class Campaign:
         # By what each took, not by the clock: where many train side by side they end in bursts.
         pace = self.spent / self.trained / self.runner.workers if self.trained else None
         left = None if pace is None else max(0.0, pace * (self.total - done))
-        self.progress(Progress(done, self.total, self.found, trial, left, self.study.folder))
+        self.progress(Progress(done, self.total, self.found, trial, left, self.study.folder, self.how))

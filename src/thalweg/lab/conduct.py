@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab import runners
 from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.contenders import describe as describe_entry
 from thalweg.lab.contenders import left_out
 from thalweg.lab.decay import without_decay
-from thalweg.lab.machine import measure_threads, versions
+from thalweg.lab.machine import versions
+from thalweg.lab.runners import runner_of
 from thalweg.lab.study import Study, read_spec
 from thalweg.lab.task import Task
 
@@ -38,10 +38,9 @@ def conduct(
         on: where to train: see `runners.choose`.
     """
     with Study(folder, spec, versions()) as study:
-        study.settle_threads(lambda: measure_threads(task))
         known = max(total(study.spec), len(study.trials))
-        with runners.settled(study, task, entries, on, known - len(study.trials)) as runner:
-            yield Campaign(task, study.spec["task"]["epochs"], study, runner, known, progress)
+        with runner_of(study, task, entries, on, known - len(study.trials)) as (runner, choice):
+            yield Campaign(task, study.spec["task"]["epochs"], study, runner, known, progress, str(choice))
 
 
 def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:

@@ -53,15 +53,15 @@ def measure_threads(task: Task) -> dict[str, Any]:
     return {"threads": chosen, "why": f"a forward and backward pass takes {steps}"}
 
 
-def measure_pace(task: Task) -> float:
-    """Steps a second, on the threads torch has now: forward and backward, for a quarter of a second after a warm-up."""
+def measure_pace(task: Task, seconds: float = LOOK) -> float:
+    """Steps a second, forward and backward, on the threads torch has now: timed for so long, after a warm-up."""
     with random_state_kept(task.device):
         seed_everything(0)
         model = task.build(0)
         batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]
         _time(task, model, batches)
         rounds, start = 0, time.perf_counter()
-        while rounds == 0 or time.perf_counter() - start < LOOK:
+        while rounds == 0 or time.perf_counter() - start < seconds:
             _time(task, model, batches)
             rounds += 1
     return rounds * STEPS / (time.perf_counter() - start)

@@ -17,12 +17,12 @@ from thalweg.lab.errors import StudyError
 from thalweg.lab.locking import Busy, lock
 from thalweg.lab.trial import Curve, Trial
 
+SYNC = 0.5  # seconds: trials that end in a burst share one fsync; a kill of the process needs none
 GROWS = {  # more of these may be asked of a study: nothing done before changes
     "compare": {"finalist_seeds": "fresh seeds"},
     "sweep": {"seeds": "seeds"},
     "tune": {"trials": "trials", "finalist_seeds": "fresh seeds"},
 }
-SYNC = 0.5  # seconds: trials that end in a burst share one fsync; a kill of the process needs none
 
 
 class Study:
@@ -103,16 +103,16 @@ class Study:
             _cannot_write(self.folder, error)
         self._synced = time.monotonic()
 
-    def settle_threads(self, measure: Callable[[], dict[str, Any]]) -> int:
-        """The threads all trials run on: measured once, then kept, as the last bits may depend on it."""
-        return int(self.settle("threads", measure)["threads"])
-
     def settle(self, name: str, measure: Callable[[], Any]) -> Any:
         """What is measured on this machine once and then kept, so that who resumes finds the same."""
         if self.versions.get(name) is None:
-            self.versions[name] = measure()
-            write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
+            self.keep(name, measure())
         return self.versions[name]
+
+    def keep(self, name: str, value: Any) -> None:
+        """Write down beside the versions how the study was run."""
+        self.versions[name] = value
+        write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
 
     @property
     def parts(self) -> tuple[Path, dict[str, Any], dict[str, Any], list[Trial], list[str]]:

@@ -20,6 +20,7 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.job import Job
 from thalweg.lab.machine import cores
 from thalweg.lab.runners.alone import Alone
+from thalweg.lab.runners.batches import batches
 from thalweg.lab.runners.lost import cause, lost
 from thalweg.lab.runners.parcel import pack
 from thalweg.lab.runners.runner import Runner
@@ -68,13 +69,14 @@ class Processes(Runner):
     Args:
         workers: how many; one a core if None.
         inner: the runner inside each worker; one training at a time if None.
-        batch: how many jobs a worker gets at once, for an inner runner that trains several side by side.
+        batch: how many jobs a worker gets at once at most, for an inner runner that trains several side by side.
     """
 
     name = "processes"
 
     def __init__(self, workers: int | None = None, inner: Runner | None = None, batch: int = 1) -> None:
         self._pool: list[Worker] = []
+        self.reasons: list[str] = []
         self.workers = cores() if workers is None else workers
         self.inner, self.batch = inner or Alone(), batch
         self._answers: queue.Queue[tuple[Worker, str, Any]] = queue.Queue()
@@ -97,7 +99,7 @@ class Processes(Runner):
         return float(sum(self._await_all()))
 
     def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:
-        todo = deque(list(jobs[start : start + self.batch]) for start in range(0, len(jobs), self.batch))
+        todo = deque(batches(jobs, self.batch, self.workers))
         deaths: Counter[str] = Counter()
         try:
             while todo or any(worker.orders for worker in self._pool):
@@ -111,6 +113,8 @@ class Processes(Runner):
                     worker.jobs.pop(payload.id)
                     worker.clock = time.time()
                     yield payload
+                elif what == "said":
+                    self.reasons = list(dict.fromkeys([*self.reasons, *payload]))
                 elif what == "gone":
                     yield from _after_death(worker, todo, deaths)
         finally:

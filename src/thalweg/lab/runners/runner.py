@@ -24,6 +24,7 @@ class Runner(ABC):
 
     name: str
     workers: int = 1  # how many trainings go on at the same time, each with its own clock
+    reasons: Sequence[str] = ()  # why some could not be run as this runner runs them
 
     @abstractmethod
     def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:

@@ -42,6 +42,8 @@ def main(given: IO[bytes]) -> None:
         try:
             for found in _obey(what, payload, held):
                 answer("found", found)
+            if what == "jobs":
+                answer("said", list(held["inner"].reasons))
             answer("end")
         except Exception as error:  # a task that cannot be rebuilt here, a runner that cannot go on
             answer("refused", f"{type(error).__name__}: {first_line(error)}")
