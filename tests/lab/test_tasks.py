@@ -105,6 +105,14 @@ def test_the_listings_metric_is_the_tasks() -> None:
         assert listing.metric.startswith(words)
 
 
+def test_the_documents_table_is_the_listing() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `") and line.count("|") == 5]
+    assert rows == [
+        f"| `{each.name}` | {each.about} | {each.metric} | {each.usual_time} |" for each in BUILT_IN.values()
+    ]
+
+
 def test_gradients_of_the_sparse_task_are_truly_sparse() -> None:
     task = loaded("sparse")
     model = task.build(0)
