@@ -56,7 +56,7 @@ def compare(
     task, loaded_from = the_task(task)
     protocol = Protocol.of(preset, trials=trials, seeds=seeds, finalists=finalists, finalist_seeds=finalist_seeds)
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
-    entries = resolve(optimizers)
+    entries = resolve(optimizers, task)
     task.check()
     spec = describe("compare", task, loaded_from, epochs, entries, asdict(protocol))
 

@@ -39,7 +39,7 @@ def _protocol(spec: Mapping[str, Any]) -> list[str]:
 
 def _training(spec: Mapping[str, Any]) -> list[str]:
     asked = dict(spec["task"].get("training", {}))
-    without = asked.pop("without_weight_decay", [])
+    without, refuse = asked.pop("without_weight_decay", []), asked.pop("left_out", [])
     found = [f"All trainings: {', '.join(f'{name} {value}' for name, value in asked.items())}."] if asked else []
     if "patience" in asked:
         found.append(
@@ -48,6 +48,8 @@ def _training(spec: Mapping[str, Any]) -> list[str]:
         )
     if without:
         found.append(f"Without weight decay, as they have no such setting: {', '.join(without)}.")
+    if refuse:
+        found.append(f"Left out, as they refuse the sparse gradients of this model: {', '.join(refuse)}.")
     return found
 
 
