@@ -239,9 +239,9 @@ def test_the_table_sorts_filters_finds_and_turns_pages(page: browser.Browser, ma
     from selenium.webdriver.support.ui import Select
 
     page.open(many, screen="trials")
-    assert page.texts("#range") == ["1 to 50 of 180"] and len(column(page, "id")) == 50
+    assert page.texts("#rows-shown") == ["1 to 50 of 180"] and len(column(page, "id")) == 50
     page.click("#next")
-    assert page.texts("#range") == ["51 to 100 of 180"]
+    assert page.texts("#rows-shown") == ["51 to 100 of 180"]
     page.click("#before")
     heading = page.texts("#trainings th").index("validation accuracy (%)") + 1
     page.click(f"#trainings th:nth-child({heading}) button")
@@ -252,12 +252,12 @@ def test_the_table_sorts_filters_finds_and_turns_pages(page: browser.Browser, ma
     assert falling == sorted(falling, reverse=True) and falling[0] > rising[0]
     assert page.ask("document.querySelector('#trainings th[aria-sort]').ariaSort") == "descending"
     Select(page.driver.find_element(By.CSS_SELECTOR, "[data-column=optimizer]")).select_by_value("optimizer_3")
-    assert set(column(page, "optimizer")) == {"optimizer_3"} and page.texts("#range") == ["1 to 15 of 15 (of 180)"]
+    assert set(column(page, "optimizer")) == {"optimizer_3"} and page.texts("#rows-shown") == ["1 to 15 of 15 (of 180)"]
     Select(page.driver.find_element(By.CSS_SELECTOR, "[data-column=status]")).select_by_value("diverged")
     ended = column(page, "ended")
     assert ended and set(ended) == {"diverged"} and set(column(page, "validation accuracy (%)")) == {""}
     page.driver.find_element(By.ID, "find").send_keys("no such thing")
-    assert page.texts("#range") == ["no training is like that"] and column(page, "id") == []
+    assert page.texts("#rows-shown") == ["no training is like that"] and column(page, "id") == []
 
 
 def test_light_and_dark(page: browser.Browser, results: dict[str, Result]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.lab.failure import OUT_OF_MEMORY
 from thalweg.lab.table import Table
 from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit
@@ -42,7 +43,7 @@ def _training(spec: Mapping[str, Any]) -> list[str]:
     found = [f"All trainings: {', '.join(f'{name} {value}' for name, value in asked.items())}."] if asked else []
     if "patience" in asked:
         found.append(
-            f"Early stopping: a training ends after {_count(asked['patience'], 'epoch')} without a better validation "
+            f"Early stopping: a training ends after {count(asked['patience'], 'epoch')} without a better validation "
             "metric, and its best epoch counts, for the test set too."
         )
     if without:
@@ -81,9 +82,16 @@ def data_note(task: Mapping[str, Any]) -> str:
 
 
 def failures(trials: Sequence[Trial]) -> list[str]:
-    """What each optimizer that crashed said last."""
-    crashed = {trial.optimizer: trial.message for trial in trials if trial.status == "crashed"}
-    return [f"{name} crashed: {message}" for name, message in crashed.items()]
+    """What went wrong in each optimizer's trainings beside diverging: how often, and what was said last."""
+    kinds: dict[tuple[str, str], list[Trial]] = {}
+    for trial in trials:
+        if trial.status not in ("done", "diverged"):
+            kinds.setdefault((trial.optimizer, trial.status), []).append(trial)
+    return [
+        f"{name} {'ran out of memory' if status == OUT_OF_MEMORY else 'crashed'}: {len(failed)} of "
+        f"{sum(t.optimizer == name for t in trials)} trainings; the last said: {failed[-1].message}"
+        for (name, status), failed in kinds.items()
+    ]
 
 
 def count(number: int, what: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from thalweg.lab.errors import LabError
+from thalweg.lab.knobs import Knob
+from thalweg.lab.samplers import spread
 from thalweg.lab.seeds import FRESH
 
 
@@ -101,6 +103,20 @@ def first_look(default: float, search: tuple[float, float] | None, count: int) -
             rate *= math.exp(step / 2 if rate * 1.0001 < high else -step / 2)
         found.append(_short(rate))
     return list(dict.fromkeys(found))
+
+
+def joint_look(knobs: Sequence[Knob], rates: Sequence[float]) -> list[dict[str, float]]:
+    """Values for all knobs: the default first, then the given learning rates, with the other knobs spread evenly.
+
+    Sobol points in the order of their first coordinate, which gives way to the learning rates: these stay as well
+    spread as when they are tuned alone, and any stretch of them meets all values of the other knobs.
+    """
+    found = [{knob.name: knob.default for knob in knobs}]
+    places = sorted(spread("sobol", len(knobs), len(rates) - 1))
+    for rate, place in zip(rates[1:], places, strict=True):
+        others = {knob.name: knob.value(knob.at(share)) for knob, share in zip(knobs, place, strict=True)}
+        found.append({**others, "lr": rate})
+    return found
 
 
 def second_look(tried: Sequence[float], best: float | None, count: int) -> list[float]:

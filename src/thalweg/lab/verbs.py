@@ -70,6 +70,24 @@ def sweep(
     _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers))
 
 
+def range_test(
+    task: TheTask,
+    optimizer: Annotated[str, typer.Option("--optimizer", "--optimizers", help="A name from `thalweg rules`.")],
+    low: Annotated[float, typer.Option(help="Where the learning rate begins.")] = 1e-7,
+    high: Annotated[float, typer.Option(help="Where it ends, unless the loss blows up before.")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Steps of one climb.")] = 200,
+    seeds: Annotated[int, typer.Option(help="Climbs, and seeds of the sweep that verifies them.")] = 3,
+    epochs: Annotated[int | None, typer.Option(help="Of that sweep.", show_default="task, at most 10")] = None,
+    on: On = "auto",
+    out: Out = None,
+) -> None:
+    """Let the learning rate climb within one training: where does the loss fall, where does it turn up?"""
+    from thalweg.lab.range_test import range_test as run
+
+    numbers: dict[str, Any] = {"low": low, "high": high, "steps": steps, "seeds": seeds, "epochs": epochs}
+    _show(lambda progress: run(task, optimizer, on=on, out=out, progress=progress, **numbers))
+
+
 def tune(
     task: TheTask,
     optimizer: Annotated[str, typer.Option("--optimizer", "--optimizers", help="A name from `thalweg rules`.")],

@@ -17,7 +17,9 @@ def screen(
 ) -> Screen:
     """The sentence's first part is the headline. `known` are facts: what, value, in small letters."""
     head, rest = sentences(sentence)
-    doubts = [note for note in notes if note.startswith(DOUBTS) or " crashed: " in note]
+    doubts = [
+        note for note in notes if note.startswith(DOUBTS) or " crashed: " in note or " ran out of memory: " in note
+    ]
     how = [note for note in notes if note not in doubts]
     lead = f'<p class="lead">{glued(rest)}</p>' if rest else ""
     long = ' class="long"' if len(head) > LONG else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from thalweg.lab.points import Point, points
+from thalweg.lab.runners.choice import told
 from thalweg.lab.study import to_json, write_atomically
 from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit
@@ -45,7 +46,7 @@ class Result(ABC):
         notes: Sequence[str] = (),
     ) -> None:
         self.folder, self.spec, self.versions, self.trials = folder, spec, versions, tuple(trials)
-        self.notes = list(notes)
+        self.notes = [*notes, *told(versions)]
         self.unit = Unit(spec["task"]["metric"])
         self.larger_is_better = bool(spec["task"]["larger_is_better"])
 

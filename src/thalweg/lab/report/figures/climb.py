@@ -59,8 +59,8 @@ def climb(ascents: Sequence[Climbed], interval: tuple[float, float] | None, meas
             if math.isfinite(x):
                 nearest = min(range(len(ascent.rates)), key=lambda i: abs(math.log(ascent.rates[i] / x)))
                 cells = (row["seed"], tone, short(x), short(ascent.smooth[nearest]), marker, what)
-                for name, cell in zip(marks, cells, strict=True):
-                    marks[name].append(cell)
+                for name, value in zip(marks, cells, strict=True):
+                    marks[name].append(value)
     data = table(lines)
     drawn.multi_line("xs", "raw", source=data, line_color="colour", line_alpha=0.22)
     thick = {"line_color": "colour", "line_width": 2, "hover_line_color": "colour", "hover_line_width": 4}
@@ -75,5 +75,5 @@ def climb(ascents: Sequence[Climbed], interval: tuple[float, float] | None, meas
 def shade(drawn: Any, interval: tuple[float, float] | None) -> None:
     """The interval as a band from top to bottom."""
     if interval is not None:
-        look = {"fill_color": COLOURS[2], "fill_alpha": 0.12, "line_color": GREY, "line_dash": "dotted"}
+        look: dict[str, Any] = {"fill_color": COLOURS[2], "fill_alpha": 0.12, "line_color": GREY, "line_dash": "dotted"}
         drawn.add_layout(BoxAnnotation(left=interval[0], right=interval[1], **look))

@@ -86,7 +86,7 @@ def _gap(found: Tuning, point: Point) -> tuple[str, str, str]:
 def _knobs(found: Tuning) -> Screen:
     metric = measures(found.unit, found.larger_is_better)[0]
     tried = found.tried[found.optimizer]
-    figures = []
+    figures: list[Figure] = []
     for name, searched in found.knobs.items():
         turned = bool(searched.get("complement"))
         values = {p.index: found.values(p)[name] for p in tried if name in found.values(p)}
