@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from xml.dom.minidom import parseString
 
+import large_study
 import little
-import made_up
 import pytest
 from breaking import Crash
 
@@ -37,11 +37,13 @@ SCREENS = {
     "compare": ["answer", "sweep", "curves", "robustness", "trials"],
     "sweep": ["answer", "sweep", "curves", "trials"],
     "tune": ["answer", "knobs", "search", "curves", "trials"],
+    "range-test": ["answer", "range", "check", "curves", "trials"],
 }
 FIGURES = {
     "compare": ["sweep-metric", "sweep-loss", "curves-metric", "curves-loss", "forest", "sensitivity", "reach", "luck"],
     "sweep": ["sweep-metric", "sweep-loss", "curves-0-metric", "curves-0-loss", "curves-1-metric", "curves-1-loss"],
     "tune": ["knob-0", "knob-1", "knob-2", "knob-3", "knob-4", "history", "curves-metric", "curves-loss"],
+    "range-test": ["climb", "sweep-metric", "sweep-loss", "curves-metric", "curves-loss"],
 }
 
 
@@ -95,7 +97,7 @@ def test_nothing_finished_is_a_report_too(tmp_path: Path) -> None:
 
 
 def test_37_optimizers_of_45_trainings_stay_under_3_megabytes(tmp_path: Path) -> None:
-    found = made_up.comparison(tmp_path, 37)
+    found = large_study.comparison(tmp_path, 37)
     assert len(found.trials) == 37 * 45
     assert found.report().stat().st_size < 2_200_000
 
@@ -216,7 +218,7 @@ def test_words() -> None:
         "Adam, lr 0.1 (0.05 is as good).",
         "RAdam is equal. So.",
     )
-    assert sentences("adam leads at 97.5 %; undecided: sgd.") == ("adam leads at 97.5 %.", "undecided: sgd.")
+    assert sentences("adam leads at 97.5 %; undecided: sgd.") == ("adam leads at 97.5 %.", "Undecided: sgd.")
     assert sentences("No answer.") == ("No answer.", "")
     assert glued("97.5 % ± 0.7 <") == "97.5\u00a0%\u00a0±\u00a00.7 &lt;"
     assert in_words({"betas": (0.876, 0.999837), "lr": 0.00944}, 16) == "lr 0.00944, betas (0.876, 0.999837), batch 16"

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import browser
-import made_up
+import large_study
 import pytest
 
 from thalweg.lab.results import Result
 
-KINDS = ["compare", "sweep", "tune"]
+KINDS = ["compare", "sweep", "tune", "range-test"]
 SEEN = "{visibilityProperty: true}"
 MODELS = "Bokeh.documents.flatMap(doc => doc.roots().flatMap(root => [...root.references()]))"
 
@@ -26,7 +26,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser]:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of twelve optimizers and 180 trainings."""
-    found = made_up.comparison(tmp_path_factory.mktemp("many"), 12, trials=9, finalist_seeds=3, epochs=5)
+    found = large_study.comparison(tmp_path_factory.mktemp("many"), 12, trials=9, finalist_seeds=3, epochs=5)
     return found.report()
 
 
