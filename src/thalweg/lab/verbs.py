@@ -35,6 +35,9 @@ def compare(
         int | None,
         typer.Option(help="Fresh seeds for each finalist; more can be added later.", show_default="preset"),
     ] = None,
+    knobs: Annotated[
+        str, typer.Option(help="lr, and any of beta1, beta2, eps, weight_decay.", show_default="preset")
+    ] = "",
     epochs: Epochs = None,
     on: On = "auto",
     out: Out = None,
@@ -47,6 +50,7 @@ def compare(
         "seeds": seeds,
         "finalists": finalists,
         "finalist_seeds": finalist_seeds,
+        "knobs": knobs or None,
         "epochs": epochs,
     }
     _show(lambda progress: run(task, optimizers or None, preset, on=on, out=out, progress=progress, **numbers))
