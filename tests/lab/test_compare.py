@@ -218,7 +218,8 @@ def test_the_report_is_one_offline_file_with_its_figures(found: Comparison) -> N
     path = found.folder / "report.html"
     text = path.read_text()
     assert path.stat().st_size < 3_000_000
-    loads = re.compile(r"""(<(script|img|link|iframe)[^>]*\s(src|href)\s*=)|@import|url\(\s*['"]?(https?:)?//""")
+    tags = r"""<(script|img|link|iframe)[^>]*\s(src|href)\s*=(?!["']data:)"""
+    loads = re.compile(tags + r"""|@import|url\(\s*['"]?(https?:)?//""")
     assert not loads.search(text)
     for figure in ("sweep", "sweep_loss", "curves", "curves_loss", "forest"):
         assert f'id="figure-{figure}"' in text

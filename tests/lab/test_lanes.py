@@ -13,6 +13,7 @@ from torch import nn
 
 from thalweg.catalogue import Entry
 from thalweg.lab.job import Job
+from thalweg.lab.lanes import stack
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
 from thalweg.lab.task import Task
@@ -78,7 +79,7 @@ def task_of(model: Any, rows: Any, **changes: Any) -> Task:
 
 
 TASKS = {
-    "perceptron": lambda **changes: little.task(epochs=2, **changes),
+    "perceptron": lambda **changes: little.task(**{"epochs": 2, **changes}),
     "convolutions": lambda **changes: task_of(Convolutions, images, **changes),
     "attention": lambda **changes: task_of(Attention, words, **changes),
 }
@@ -136,3 +137,197 @@ def test_every_rule_rides_or_says_why() -> None:
         "LBFGS works the loss out anew several times a step",
     ]
     check(TASKS["perceptron"](), jobs, 64, reasons)
+
+
+def test_a_lane_that_diverges_leaves_its_neighbours_alone() -> None:
+    """Among lanes of which one is NaN in the second step and one creeps away, the others are what they always are."""
+    rates = {"fine": 0.05, "nan": 1e30, "far": 30.0, "small": 1e-4}
+    jobs = [job(name, torch.optim.SGD, seed=1, lr=lr, phase="final", epochs=4) for name, lr in rates.items()]
+    squares = little.task(loss=lambda output, target: ((output - 1) ** 2).mean(), epochs=4)
+    found = check(squares, jobs)
+    assert [found[name].status for name in rates] == ["done", "diverged", "diverged", "done"]
+    assert "training loss is" in str(found["nan"].message) and "smoothed training loss" in str(found["far"].message)
+
+
+def test_ended_lanes_are_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    select = stack.Stack.select
+
+    def spy(self: stack.Stack, kept: Sequence[int]) -> None:
+        sizes.append(len(kept))
+        select(self, kept)
+
+    monkeypatch.setattr(stack.Stack, "select", spy)
+    jobs = [job(place, "momentum", seed=place % 2, lr=1e30 if place < 5 else 0.02) for place in range(12)]
+    jobs += [job("adam", "adam", lr=0.01), job("torch", torch.optim.Adam, lr=0.01)]
+    check(TASKS["convolutions"](), jobs, 16)
+    assert sizes and sizes[-1] <= 10
+
+
+def warm(optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps, cycle_momentum=False)
+
+
+def plateau(optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=0.1, patience=0)
+
+
+def halving(optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    return torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+
+
+def noisy(batch: Any) -> Any:
+    return batch[0] + 0.1 * torch.randn_like(batch[0]), batch[1]
+
+
+CHANGES = {
+    "clip": {"clip_norm": 0.05},
+    "one cycle": {"schedule": warm},
+    "plateau": {"schedule": plateau, "epochs": 4},
+    "by epoch": {"schedule": halving, "schedule_every": "epoch"},
+    "patience": {"patience": 1, "epochs": 6},
+    "augmentation": {"augment": noisy},
+    "penalty and decay": {"l2": 0.1, "weight_decay": 0.1},
+    "steps": {"steps": 13, "epochs": 3},
+    "metric of outputs": {"metric": lambda output, target: output.argmax(1).ne(target).sum(), "direction": "min"},
+    "metric of a model": {"metric": lambda model, batch: model(batch[0]).std(), "direction": "min"},
+    "loss of a model": {"loss": lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1])},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_task_asks_for_is_done_in_each_lane(change: str) -> None:
+    task = TASKS["perceptron"](**{"epochs": 3, **CHANGES[change]})
+    if change == "patience":
+        task = little.task(**CHANGES[change], loss=lambda output, target: nn.functional.cross_entropy(output, target))
+    rates = [0.3, 0.01, 0.1, 1.0]
+    jobs = [
+        job(f"{entry}{lr}", entry, seed=place % 2, phase=("final", "search")[place % 2], epochs=task.epochs, lr=lr)
+        for place, lr in enumerate(rates)
+        for entry in ("momentum", "adam", "schedule_free_sgd", torch.optim.Adam)
+    ]
+    found = check(task, jobs)
+    if change == "patience":
+        assert any(trial.stopped for trial in found.values()) and not all(trial.stopped for trial in found.values())
+
+
+def test_batch_sizes_ride_apart() -> None:
+    jobs = [job(place, "adam", lr=0.01, batch_size=size) for place, size in enumerate([8, 8, 32, None, 8, None])]
+    check(TASKS["perceptron"](), jobs)
+
+
+def test_a_setting_that_is_refused_is_a_crash_of_its_own() -> None:
+    found = check(TASKS["perceptron"](), [job("bad", "adam", lr=-1.0), job("good", "adam", lr=0.1)])
+    assert found["bad"].status == "crashed" and found["good"].done
+
+
+def test_a_dataset_and_a_loader_ride() -> None:
+    """What they draw, they draw for each seed as alone."""
+
+    class Jittered(torch.utils.data.Dataset[Any]):
+        def __len__(self) -> int:
+            return 40
+
+        def __getitem__(self, place: int) -> tuple[torch.Tensor, torch.Tensor]:
+            point = torch.tensor([place / 40, 1.0]) + 0.1 * torch.randn(2)
+            return point, torch.tensor(place % 2)
+
+    for data in (Jittered(), torch.utils.data.DataLoader(Jittered(), 16, shuffle=True)):
+        jobs = [job(place, "adam", seed=place % 2, lr=0.01 * (place + 1)) for place in range(4)]
+        check(little.task(train=data, epochs=2), jobs)
+
+
+def test_less_memory_means_fewer_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What had begun is begun anew; what had ended stays."""
+    ask = stack.Stack.ask
+
+    def limited(self: stack.Stack, *given: Any, **named: Any) -> Any:
+        if len(self) > 3:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return ask(self, *given, **named)
+
+    monkeypatch.setattr(stack.Stack, "ask", limited)
+    jobs = [job(place, "adam", lr=0.01 * (place + 1)) for place in range(8)]
+    reasons = [
+        "8 lanes need more memory than there is: 4 from here on",
+        "4 lanes need more memory than there is: 2 from here on",
+    ]
+    check(TASKS["perceptron"](), jobs, 8, reasons)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.out = nn.LSTM(2, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.cell(x.unsqueeze(1))[0][:, -1])
+
+
+class Item(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        return y * (1 + abs(y.mean().item()))
+
+
+class Branch(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        return y if y.mean() > 0 else -y
+
+
+class Masked(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        return y + y[y > 0].sum()
+
+
+class Multinomial(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        return y + torch.multinomial(y.detach().softmax(-1), 1)
+
+
+REFUSED = {
+    "LSTM is a recurrent layer": Recurrent,
+    ".item()": lambda: Item(2, 2),
+    "`if` of a tensor": lambda: Branch(2, 2),
+    "boolean mask": lambda: Masked(2, 2),
+    "random numbers": lambda: Multinomial(2, 2),
+    "spectral_norm": lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2)),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_cannot_ride_goes_alone_and_says_why(reason: str) -> None:
+    task = little.task(model=REFUSED[reason], epochs=1)
+    jobs = [job(place, "adam", lr=0.01 * (place + 1), epochs=1) for place in range(3)]
+    runner = Lanes()
+    found = {trial.id: trial for trial in runner.run(task, jobs)}
+    assert len(runner.reasons) == 1 and reason in runner.reasons[0]
+    for trial in Alone().run(task, jobs):
+        assert alike(found[trial.id], trial)
+
+
+def test_the_callers_random_state_stays() -> None:
+    before = torch.get_rng_state()
+    for _ in Lanes().run(TASKS["perceptron"](), [job(0, "adam"), job(1, "sgd")]):
+        assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_mean_over_lanes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks above can fail: with the losses' mean in place of their sum each rate is divided by the lanes."""
+    grad = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda total, leaves, **named: grad(total / 2, leaves, **named))
+    with pytest.raises(AssertionError):
+        check(TASKS["perceptron"](), [job(0, "momentum", lr=0.1), job(1, "momentum", lr=0.2)])
+
+
+def test_masks_that_depend_on_the_neighbours_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from thalweg.lab.lanes.riding import Streams
+
+    given = Streams._given
+    monkeypatch.setattr(Streams, "_given", lambda self, made, shape: given(self, made.flip(0), shape))
+    with pytest.raises(AssertionError):
+        check(TASKS["perceptron"](), [job(0, "momentum", seed=0), job(1, "momentum", seed=1)])

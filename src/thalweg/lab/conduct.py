@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.contenders import describe as describe_entry
 from thalweg.lab.decay import without_decay
-from thalweg.lab.machine import measure_threads, torch_threads, versions
-from thalweg.lab.runners import Alone
+from thalweg.lab.machine import versions
+from thalweg.lab.runners import runner_of
 from thalweg.lab.study import Study, read_spec
 from thalweg.lab.task import Task
 
@@ -37,10 +37,9 @@ def conduct(
         on: where to train: see `runners.choose`.
     """
     with Study(folder, spec, versions()) as study:
-        threads = study.settle_threads(lambda: measure_threads(task))
-        with torch_threads(threads) if task.device == "cpu" else nullcontext():
-            known = max(total(study.spec), len(study.trials))
-            yield Campaign(task, study.spec["task"]["epochs"], study, Alone(), known, progress)
+        known = max(total(study.spec), len(study.trials))
+        with runner_of(study, task, entries, on, known - len(study.trials)) as (runner, choice):
+            yield Campaign(task, study.spec["task"]["epochs"], study, runner, known, progress, str(choice))
 
 
 def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:

@@ -37,7 +37,10 @@ def settings_of(task: Task, entry: Entry, setting: Setting) -> dict[str, Any]:
 
 def penalty(task: Task, model: nn.Module) -> Tensor | float:
     """The task's l2 / 2 x the sum of squares of what is trained: added to the loss that is differentiated."""
-    if not task.l2:
-        return 0.0
-    squares = [p.square().sum() for p in model.parameters() if p.requires_grad]
-    return task.l2 / 2 * sum(squares, start=squares[0].new_zeros(()))
+    return squares(task.l2, [p for p in model.parameters() if p.requires_grad]) if task.l2 else 0.0
+
+
+def squares(l2: float, params: Sequence[Tensor]) -> Tensor:
+    """l2 / 2 x the sum of the squares."""
+    sums = [p.square().sum() for p in params]
+    return l2 / 2 * sum(sums, start=sums[0].new_zeros(()))

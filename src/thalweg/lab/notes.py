@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.lab.failure import OUT_OF_MEMORY
 from thalweg.lab.table import Table
 from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit
@@ -93,9 +94,16 @@ def data_note(task: Mapping[str, Any]) -> str:
 
 
 def failures(trials: Sequence[Trial]) -> list[str]:
-    """What each optimizer that crashed said last."""
-    crashed = {trial.optimizer: trial.message for trial in trials if trial.status == "crashed"}
-    return [f"{name} crashed: {message}" for name, message in crashed.items()]
+    """What went wrong in each optimizer's trainings beside diverging: how often, and what was said last."""
+    kinds: dict[tuple[str, str], list[Trial]] = {}
+    for trial in trials:
+        if trial.status not in ("done", "diverged"):
+            kinds.setdefault((trial.optimizer, trial.status), []).append(trial)
+    return [
+        f"{name} {'ran out of memory' if status == OUT_OF_MEMORY else 'crashed'}: {len(failed)} of "
+        f"{sum(t.optimizer == name for t in trials)} trainings; the last said: {failed[-1].message}"
+        for (name, status), failed in kinds.items()
+    ]
 
 
 def length(seconds: float) -> str:

@@ -69,7 +69,8 @@ def _plain() -> Callable[[Progress], None]:
 
 def _price(now: Progress) -> str:
     before = f", {now.found} of them done before" if now.found else ""
-    return f"{now.total} trainings{before}; the study is in {now.folder}"
+    how = f"\nrun by {now.how}" if now.how and now.done < now.total else ""
+    return f"{now.total} trainings{before}; the study is in {now.folder}{how}"
 
 
 def _left(now: Progress) -> str:

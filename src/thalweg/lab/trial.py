@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.failure import failure
 from thalweg.lab.seeds import random_state_kept
 from thalweg.lab.task import Task
 from thalweg.lab.training import Outcome, train
@@ -56,7 +57,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Trial:
-    """A finished trial. `status` is "done", "diverged" or "crashed"; a final value of what failed is NaN."""
+    """A finished trial; a final value of what failed is NaN.
+
+    `status` is "done", "diverged", "out of memory" or "crashed".
+    """
 
     id: str
     phase: str  # "search" or "final"
@@ -115,8 +119,8 @@ def run_trial(task: Task, job: Job, train: Callable[[Task, Job, Curve], Outcome]
             outcome = train(own, job, curve)
         except Diverged as reason:
             status, message = "diverged", str(reason)
-        except Exception as error:  # the user's model may raise anything: the other trials go on
-            status, message = "crashed", f"{type(error).__name__}: {str(error).strip()}"[:500]
+        except (Exception, SystemExit) as error:  # the user's model may raise anything: the other trials go on
+            status, message = failure(error)
     return Trial(
         id=job.id,
         phase=job.phase,

@@ -57,7 +57,7 @@ class Cohort:
         yield from (lane.trial() for lane in self.refused)
         for epoch, steps in enumerate(self.batches):
             for drawn in steps:
-                yield from self._step(drawn)
+                yield from self.step(drawn)
                 if not self.going:
                     return
             yield from self._close_epoch(epoch)
@@ -65,7 +65,8 @@ class Cohort:
                 return
         yield from self._finish([lane for _, lane in self.going])
 
-    def _step(self, drawn: Mapping[int, Any]) -> Iterator[Trial]:
+    def step(self, drawn: Mapping[int, Any]) -> Iterator[Trial]:
+        """One step of all lanes, on the batch of each seed; the trials that end in it."""
         clock, going = time.perf_counter(), self.going
         self.streams.begin(self.steps)
         batch = side_by_side(drawn, self.seeds, self.streams.places)

@@ -53,7 +53,7 @@ def model_refusal(model: torch.nn.Module) -> str | None:
     """Why this model's training cannot be stacked, as far as its modules tell; None where nothing speaks against it."""
     for module in model.modules():
         if isinstance(module, torch.nn.RNNBase):
-            return f"{type(module).__name__} is a recurrent layer: stacked, it cannot be differentiated"
+            return f"{type(module).__name__} is a recurrent layer, which gains nothing side by side"
         if isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag) and module.sparse:
             return f"{type(module).__name__} has sparse gradients, which cannot be stacked"
         if isinstance(module, torch.nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():

@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
 
-from thalweg.lab.decay import penalty
+from thalweg.lab.decay import squares
 from thalweg.lab.lanes.refusal import CannotRide
 from thalweg.lab.lanes.riding import Riding, Streams
 from thalweg.lab.task import Task
@@ -100,7 +100,10 @@ class Stack:
     def _question(self, model: nn.Module, batch: Any) -> Any:
         """The loss that is reported, and the one that is minimised."""
         loss = self.task.compute_loss(model, batch)
-        return loss, loss + penalty(self.task, model) if self.task.l2 else loss
+        if not self.task.l2:
+            return loss, loss
+        held = dict(model.named_parameters())  # of these none tells vmap that it is trained
+        return loss, loss + squares(self.task.l2, [held[name] for name in self.trained])
 
     def ask(self, question: Question, batch: Any, streams: Streams, weights: Weights | None = None) -> Any:
         """What `question(model, batch)` gives in each lane, stacked; of the stack's weights, or of others."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab.report.markup import facts, glued, items, paste, sentences
+from thalweg.lab.report.markup import LONG, facts, glued, items, paste, sentences
 from thalweg.lab.report.page import Screen
 from thalweg.lab.trial import Trial
 
 DOUBTS = ("Not ",)  # how a note begins that limits the answer
-
-LONG = 80  # letters: a headline above this is set smaller
 
 
 def screen(
@@ -19,7 +17,9 @@ def screen(
 ) -> Screen:
     """The sentence's first part is the headline. `known` are facts: what, value, in small letters."""
     head, rest = sentences(sentence)
-    doubts = [note for note in notes if note.startswith(DOUBTS) or " crashed: " in note]
+    doubts = [
+        note for note in notes if note.startswith(DOUBTS) or " crashed: " in note or " ran out of memory: " in note
+    ]
     how = [note for note in notes if note not in doubts]
     lead = f'<p class="lead">{glued(rest)}</p>' if rest else ""
     long = ' class="long"' if len(head) > LONG else ""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
-
 from thalweg.lab.job import Job
 from thalweg.lab.lanes.cohort import Cohort
+from thalweg.lab.lanes.memory import out_of_memory
+from thalweg.lab.lanes.probe import MOST
 from thalweg.lab.lanes.refusal import in_words
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.seeds import random_state_kept
 from thalweg.lab.task import Task
 from thalweg.lab.trial import Trial, run_trial
-
-MOST = 128  # lanes: beyond, a step's memory leaves the caches and nothing is gained
 
 
 class Lanes(Runner):
@@ -50,7 +48,7 @@ class Lanes(Runner):
             for reason in dict.fromkeys(cohort.alone.values()):
                 self._tell(reason)
         except Exception as error:
-            if _out_of_memory(error) and len(riding) > 1:
+            if out_of_memory(error) and len(riding) > 1:
                 self.lanes = max(1, len(riding) // 2)
                 self._tell(f"{len(riding)} lanes need more memory than there is: {self.lanes} from here on")
                 return
@@ -79,10 +77,3 @@ def _alike(jobs: Sequence[Job]) -> list[list[Job]]:
     for job in jobs:
         groups.setdefault((job.epochs, job.setting.batch_size), []).append(job)
     return list(groups.values())
-
-
-def _out_of_memory(error: Exception) -> bool:
-    text = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-    )
