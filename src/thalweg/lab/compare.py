@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.asked import folder_of, the_task, whole
 from thalweg.lab.campaign import Campaign, Progress
-from thalweg.lab.conduct import conduct, describe
+from thalweg.lab.conduct import conduct, describe, settled
 from thalweg.lab.contenders import default_rate, resolve
 from thalweg.lab.knobs import settings, tuned
 from thalweg.lab.points import points, ranked
+from thalweg.lab.price import afford
 from thalweg.lab.protocol import Protocol, first_look, joint_look, second_look
 from thalweg.lab.results import Comparison
 from thalweg.lab.study import to_json
@@ -23,6 +24,8 @@ __all__ = ["Comparison", "Progress", "compare"]
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
+
+LEAST = 3  # trials: the default, and one to either side
 
 
 def compare(
@@ -35,6 +38,7 @@ def compare(
     finalists: int | None = None,
     finalist_seeds: int | None = None,
     knobs: Sequence[str] | str | None = None,
+    budget: str | float | None = None,
     epochs: int | None = None,
     on: str = "auto",
     out: str | Path | None = None,
@@ -48,6 +52,8 @@ def compare(
         preset: "quick", "standard" or "thorough"; the numbers after it change one of its numbers.
         knobs: what is tuned of each optimizer: "lr", and any of "beta1" (momentum, where there is one), "beta2", "eps",
             "weight_decay".
+        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit,
+            equally for all.
         epochs: instead of the task's own.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-<preset>` if None.
@@ -60,16 +66,18 @@ def compare(
     """
     task, loaded_from = the_task(task)
     numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
-    protocol = Protocol.of(preset, **numbers, knobs=knobs)
+    protocol = Protocol.of(preset, **numbers, knobs=knobs, budget=budget)
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
     entries = resolve(optimizers)
     task.check()
+    folder = folder_of(out, task.name, preset)
+    if protocol.budget is not None:
+        protocol = within(protocol, task, entries, epochs, on, folder)
     spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(protocol)))
 
     def total(spec: Mapping[str, Any]) -> int:
         return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
 
-    folder = folder_of(out, task.name, preset)
     with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
         Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
         comparison = Comparison(*campaign.study.parts)
@@ -132,6 +140,21 @@ class Comparing:
         rate = None if best.failed == len(best.trials) else best.rate
         tried = [settings["lr"] for settings in first if "lr" in settings]
         return [{**best.settings, "lr": rate} for rate in second_look(tried, rate, self.protocol.second_look)]
+
+
+def within(protocol: Protocol, task: Task, entries: Sequence[Entry], epochs: int, on: str, folder: Path) -> Protocol:
+    """The protocol with as many trials as its budget allows; the same as before where the study has begun."""
+    budget = protocol.budget
+    assert budget is not None
+
+    def trainings(trials: int) -> dict[str, int]:
+        return {entry.name: price(entry, replace(protocol, trials=trials)) for entry in entries}
+
+    def cut() -> int:
+        return afford(budget, task, entries, epochs, on, trainings, protocol.trials, min(LEAST, protocol.trials))
+
+    trials = settled(folder, "budget", budget, "trials", cut)
+    return replace(protocol, trials=trials, finalists=min(protocol.finalists, trials))
 
 
 def price(entry: Entry, protocol: Protocol) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.lab.failure import OUT_OF_MEMORY
+from thalweg.lab.asked import length
 from thalweg.lab.table import Table
 from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit
@@ -104,14 +105,6 @@ def failures(trials: Sequence[Trial]) -> list[str]:
         f"{sum(t.optimizer == name for t in trials)} trainings; the last said: {failed[-1].message}"
         for (name, status), failed in kinds.items()
     ]
-
-
-def length(seconds: float) -> str:
-    """A length of time as people say it: `45 s`, `2 min 30 s`, `1 h 05 min`."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def count(number: int, what: str) -> str:

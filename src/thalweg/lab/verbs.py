@@ -20,6 +20,9 @@ TheTask = Annotated[str, typer.Argument(help="A built-in task (digits), my_task.
 Optimizers = Annotated[str, typer.Option(help="Names from `thalweg rules`, with commas.", show_default="all")]
 Named = Annotated[str, typer.Option("--optimizers", "--optimizer", help="Names from `thalweg rules`, with commas.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task")]
+Budget = Annotated[
+    str, typer.Option(help="How long it may take, such as 90s, 10m or 1h: less is tried.", show_default="none")
+]
 On = Annotated[str, typer.Option(help="Where to train: auto, alone, lanes, processes, ray or ray:ADDRESS.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder.", show_default="studies/TASK-...")]
 
@@ -38,6 +41,7 @@ def compare(
     knobs: Annotated[
         str, typer.Option(help="lr, and any of beta1, beta2, eps, weight_decay.", show_default="preset")
     ] = "",
+    budget: Budget = "",
     epochs: Epochs = None,
     on: On = "auto",
     out: Out = None,
@@ -51,6 +55,7 @@ def compare(
         "finalists": finalists,
         "finalist_seeds": finalist_seeds,
         "knobs": knobs or None,
+        "budget": budget or None,
         "epochs": epochs,
     }
     _show(lambda progress: run(task, optimizers or None, preset, on=on, out=out, progress=progress, **numbers))
@@ -62,6 +67,7 @@ def sweep(
     lr: Annotated[str, typer.Option(help="The range of learning rates.")] = "1e-5,1e-1",
     points: Annotated[int, typer.Option(help="How many, evenly on a logarithmic scale.")] = 13,
     seeds: Annotated[int, typer.Option(help="Seeds for each; more can be added later.")] = 3,
+    budget: Budget = "",
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task, at most 10")] = None,
     extend: Annotated[bool, typer.Option(help="Go on past the range while the best rate is at its edge.")] = True,
     on: On = "auto",
@@ -71,6 +77,7 @@ def sweep(
     from thalweg.lab.sweep import sweep as run
 
     numbers: dict[str, Any] = {"lr": lr, "points": points, "seeds": seeds, "epochs": epochs, "extend": extend}
+    numbers["budget"] = budget or None
     _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers))
 
 
@@ -113,6 +120,7 @@ def tune(
     to_optuna: Annotated[
         str, typer.Option(help="Add all trials to an Optuna storage: sqlite:///x.db.", show_default="none")
     ] = "",
+    budget: Budget = "",
     epochs: Epochs = None,
     on: On = "auto",
     out: Out = None,
@@ -128,7 +136,8 @@ def tune(
         "finalist_seeds": finalist_seeds,
         "epochs": epochs,
     }
-    words: dict[str, Any] = {"knobs": knobs or None, "pruner": pruner or None, "from_optuna": from_optuna or None}
+    words: dict[str, Any] = {"knobs": knobs, "pruner": pruner, "from_optuna": from_optuna, "budget": budget}
+    words = {name: word for name, word in words.items() if word}
 
     def tuned(progress: Callable[..., None]) -> Result:
         found = run(task, optimizer, method=method, on=on, out=out, progress=progress, **numbers, **words)
