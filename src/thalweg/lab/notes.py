@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab.failure import OUT_OF_MEMORY
 from thalweg.lab.asked import length
+from thalweg.lab.failure import OUT_OF_MEMORY
 from thalweg.lab.table import Table
 from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit

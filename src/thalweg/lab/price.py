@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from thalweg.lab.asked import length
 from thalweg.lab.batches import evaluations, total_steps
 from thalweg.lab.errors import LabError
 from thalweg.lab.evaluation import evaluate
 from thalweg.lab.machine import measure_threads, torch_threads
-from thalweg.lab.asked import length
 from thalweg.lab.runners import choose
 from thalweg.lab.seeds import derive, random_state_kept, seed_everything
 from thalweg.lab.task import Task

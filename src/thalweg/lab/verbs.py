@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from thalweg.lab.asked import need
 from thalweg.lab.errors import LabError
+from thalweg.lab.exports import export as export_to
 from thalweg.lab.screen import console, show_result, watch
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ Budget = Annotated[
     str, typer.Option(help="How long it may take, such as 90s, 10m or 1h: less is tried.", show_default="none")
 ]
 On = Annotated[str, typer.Option(help="Where to train: auto, alone, lanes, processes, ray or ray:ADDRESS.")]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard event files to the folder too.")]
+Wandb = Annotated[bool, typer.Option("--wandb", help="Write offline runs of Weights & Biases to the folder too.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder.", show_default="studies/TASK-...")]
 
 
@@ -45,6 +49,8 @@ def compare(
     epochs: Epochs = None,
     on: On = "auto",
     out: Out = None,
+    tensorboard: Tensorboard = False,
+    wandb: Wandb = False,
 ) -> None:
     """Compare optimizers on a task under one fair protocol. The same command again resumes."""
     from thalweg.lab.compare import compare as run
@@ -58,7 +64,11 @@ def compare(
         "budget": budget or None,
         "epochs": epochs,
     }
-    _show(lambda progress: run(task, optimizers or None, preset, on=on, out=out, progress=progress, **numbers))
+    _show(
+        lambda progress: run(task, optimizers or None, preset, on=on, out=out, progress=progress, **numbers),
+        tensorboard,
+        wandb,
+    )
 
 
 def sweep(
@@ -72,13 +82,15 @@ def sweep(
     extend: Annotated[bool, typer.Option(help="Go on past the range while the best rate is at its edge.")] = True,
     on: On = "auto",
     out: Out = None,
+    tensorboard: Tensorboard = False,
+    wandb: Wandb = False,
 ) -> None:
     """Train with learning rates all over a range: where is the best, which are as good, where does it break?"""
     from thalweg.lab.sweep import sweep as run
 
     numbers: dict[str, Any] = {"lr": lr, "points": points, "seeds": seeds, "epochs": epochs, "extend": extend}
     numbers["budget"] = budget or None
-    _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers))
+    _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers), tensorboard, wandb)
 
 
 def range_test(
@@ -91,12 +103,14 @@ def range_test(
     epochs: Annotated[int | None, typer.Option(help="Of that sweep.", show_default="task, at most 10")] = None,
     on: On = "auto",
     out: Out = None,
+    tensorboard: Tensorboard = False,
+    wandb: Wandb = False,
 ) -> None:
     """Let the learning rate climb within one training: where does the loss fall, where does it turn up?"""
     from thalweg.lab.range_test import range_test as run
 
     numbers: dict[str, Any] = {"low": low, "high": high, "steps": steps, "seeds": seeds, "epochs": epochs}
-    _show(lambda progress: run(task, optimizer, on=on, out=out, progress=progress, **numbers))
+    _show(lambda progress: run(task, optimizer, on=on, out=out, progress=progress, **numbers), tensorboard, wandb)
 
 
 def tune(
@@ -124,6 +138,8 @@ def tune(
     epochs: Epochs = None,
     on: On = "auto",
     out: Out = None,
+    tensorboard: Tensorboard = False,
+    wandb: Wandb = False,
 ) -> None:
     """Tune an optimizer's knobs, and tell whether that beats its defaults. The same command again resumes."""
     from thalweg.lab.tune import tune as run
@@ -145,7 +161,7 @@ def tune(
             found.to_optuna(to_optuna)
         return found
 
-    _show(tuned)
+    _show(tuned, tensorboard, wandb)
 
 
 def replay(
@@ -177,17 +193,37 @@ def report(folder: Annotated[Path, typer.Argument(help="The study's folder.")]) 
     show_result(found)
 
 
+def export(
+    folder: Annotated[Path, typer.Argument(help="The study's folder.")],
+    to: Annotated[str, typer.Option(help="tensorboard, wandb (offline runs) or optuna.")],
+    out: Annotated[
+        str, typer.Option(help="Where to; for Optuna a storage.", show_default="in the study's folder")
+    ] = "",
+) -> None:
+    """Write a study's trials for another tool; again, after more trials, adds those."""
+    try:
+        made = export_to(folder, to, out or None)
+    except LabError as error:
+        refuse(error)
+    print(made if isinstance(made, Path) else f"Optuna study {made.study_name!r}, {len(made.trials)} trials")
+
+
 def refuse(error: ValueError | OSError) -> NoReturn:
     """One line for what the user can mend, and exit code 2."""
     typer.echo("thalweg: " + " ".join(str(error).split()), err=True)
     raise typer.Exit(2) from None
 
 
-def _show(run: Callable[[Callable[..., None]], Result]) -> None:
-    """Run a verb with its progress shown; Ctrl-C says how to go on."""
+def _show(run: Callable[[Callable[..., None]], Result], tensorboard: bool, wandb: bool) -> None:
+    """Run a verb with its progress shown, and the exports after it; Ctrl-C says how to go on."""
+    formats = [name for name, wanted in (("tensorboard", tensorboard), ("wandb", wandb)) if wanted]
     try:
+        for name in formats:
+            need(name, name)  # before the hours, not after
         with watch() as progress:
             found = run(progress)
+        for name in formats:
+            export_to(found.folder, name)
     except LabError as error:
         refuse(error)
     except KeyboardInterrupt:
