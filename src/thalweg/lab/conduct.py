@@ -12,6 +12,7 @@ from thalweg.lab.contenders import describe as describe_entry
 from thalweg.lab.decay import without_decay
 from thalweg.lab.machine import versions
 from thalweg.lab.runners import runner_of
+from thalweg.lab.runners.choice import known
 from thalweg.lab.study import Study, read_spec
 from thalweg.lab.task import Task
 
@@ -36,10 +37,11 @@ def conduct(
         total: how many trainings a spec amounts to; the study's spec may hold more seeds than were asked for.
         on: where to train: see `runners.choose`.
     """
+    known(on)
     with Study(folder, spec, versions()) as study:
-        known = max(total(study.spec), len(study.trials))
-        with runner_of(study, task, entries, on, known - len(study.trials)) as (runner, choice):
-            yield Campaign(task, study.spec["task"]["epochs"], study, runner, known, progress, str(choice))
+        count = max(total(study.spec), len(study.trials))
+        with runner_of(study, task, entries, on, count - len(study.trials)) as (runner, choice):
+            yield Campaign(task, study.spec["task"]["epochs"], study, runner, count, progress, str(choice))
 
 
 def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:
