@@ -65,6 +65,16 @@ def seconds(name: str, value: str | float | None) -> float | None:
     return number
 
 
+def length(seconds: float) -> str:
+    """A length of time as people say it: `2.5 s`, `45 s`, `2 min 30 s`, `1 h 05 min`."""
+    if seconds < 9.5:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
 def need(package: str, extra: str) -> Any:
     """An optional package, imported.
 

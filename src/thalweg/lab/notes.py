@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.lab.asked import length
 from thalweg.lab.failure import OUT_OF_MEMORY
 from thalweg.lab.table import Table
 from thalweg.lab.trial import Trial
@@ -24,17 +25,29 @@ def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], uni
 
 def _protocol(spec: Mapping[str, Any]) -> list[str]:
     protocol, task = spec["protocol"], spec["task"]
+    cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
     best = "setting" if protocol["finalists"] == 1 else f"{protocol['finalists']} settings"
     return [
-        f"Equal budgets: each optimizer got {protocol['trials']} learning rates (its default first, "
+        f"Equal budgets: each optimizer got {protocol['trials']} {_tried(protocol)} (its default first, "
         "then log-spaced ones from its own search range, the last few around the best or up to a "
         f"decade past the edge) on {count(protocol['seeds'], 'seed')}, and its best {best} got "
         f"{count(protocol['finalist_seeds'], 'fresh seed')}; {count(task['epochs'], 'epoch')} each. "
-        "Only the learning rate was tuned.",
+        f"{_tuned(protocol)}{cut}",
         "Settings and the leader were chosen on validation, at the end of training; the test set was read "
         "once by each finalist. All optimizers share their seeds, so differences are paired.",
         data_note(task),
     ]
+
+
+def _tried(protocol: Mapping[str, Any]) -> str:
+    return "learning rates" if protocol.get("knobs", ["lr"]) == ["lr"] else "settings"
+
+
+def _tuned(protocol: Mapping[str, Any]) -> str:
+    others = list(protocol.get("knobs", ["lr"]))[1:]
+    if not others:
+        return "Only the learning rate was tuned."
+    return f"Tuned beside the learning rate, where an optimizer has them: {', '.join(others)}."
 
 
 def _training(spec: Mapping[str, Any]) -> list[str]:
