@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ TWO = ["sgd", torch.optim.Adam]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    return compare(little.task(), TWO, out=tmp_path_factory.mktemp("study"))
+    return compare(little.task(), TWO, out=tmp_path_factory.mktemp("study"), on="alone")
 
 
 def test_equal_budgets_the_default_first_fresh_seeds_last(found: Comparison) -> None:
@@ -85,7 +84,7 @@ def test_the_same_call_again_trains_nothing_and_finds_the_same(found: Comparison
 
 
 def test_two_studies_agree_to_the_bit(found: Comparison, tmp_path: Path) -> None:
-    other = compare(little.task(), TWO, out=tmp_path)
+    other = compare(little.task(), TWO, out=tmp_path, on="alone")
     assert (tmp_path / "table.csv").read_bytes() == (found.folder / "table.csv").read_bytes()
     assert [t.curve for t in other.trials] == [t.curve for t in found.trials]
 
@@ -214,24 +213,9 @@ def test_the_folder(found: Comparison) -> None:
     assert versions["torch"] == torch.__version__ and versions["threads"]["threads"] >= 1
 
 
-def test_the_report_is_one_offline_file_with_its_figures(found: Comparison) -> None:
-    path = found.folder / "report.html"
-    text = path.read_text()
-    assert path.stat().st_size < 3_000_000
-    tags = r"""<(script|img|link|iframe)[^>]*\s(src|href)\s*=(?!["']data:)"""
-    loads = re.compile(tags + r"""|@import|url\(\s*['"]?(https?:)?//""")
-    assert not loads.search(text)
-    for figure in ("sweep", "sweep_loss", "curves", "curves_loss", "forest"):
-        assert f'id="figure-{figure}"' in text
-    for row in found.rows:
-        assert f'"name":"optimizer:{row.optimizer}"' in text
-    assert found.verdict.split(":")[0] in text and found.line in text
-    assert found.report(found.folder.parent / "copy.html").exists()
-
-
 def test_a_result_shows_itself(found: Comparison) -> None:
     assert found.verdict in str(found) and found.line in str(found)
-    assert "<table>" in found._repr_html_() and str(len(found.rows)) and "sgd" in repr(found)
+    assert "sgd" in repr(found)
     assert list(found.to_pandas()["optimizer"]) == [row.optimizer for row in found.rows]
 
 

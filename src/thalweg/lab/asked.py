@@ -23,6 +23,8 @@ def the_task(task: Task | str) -> tuple[Task, str | None]:
     where, colon, attribute = task.rpartition(":")
     if not colon:
         where, attribute = task, ""
+    if where == "mnist":
+        return loaded, f"mnist:{Path(attribute).resolve()}"
     if where.endswith(".py"):  # from any folder
         return loaded, f"{Path(where).resolve()}{colon}{attribute}"
     return loaded, task

@@ -68,7 +68,7 @@ def compare(
     numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
     protocol = Protocol.of(preset, **numbers, knobs=knobs, budget=budget)
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
-    entries = resolve(optimizers)
+    entries = resolve(optimizers, task)
     task.check()
     folder = folder_of(out, task.name, preset)
     if protocol.budget is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.contenders import describe as describe_entry
+from thalweg.lab.contenders import left_out
 from thalweg.lab.decay import without_decay
 from thalweg.lab.machine import versions
 from thalweg.lab.price import seconds_a_training
@@ -90,4 +91,6 @@ def _training(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
     found = task.describe_training()
     if without := without_decay(task, entries):
         found["without_weight_decay"] = without
+    if refuse := left_out(task, entries):
+        found["left_out"] = refuse
     return {"training": found} if found else {}

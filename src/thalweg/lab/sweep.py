@@ -70,7 +70,7 @@ def sweep(
     if whole("seeds", seeds) > FRESH:
         raise LabError(f"seeds: got {seeds}; must be at most {FRESH}, where the fresh seeds of a comparison begin")
     epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else whole("epochs", epochs)
-    entries = resolve(optimizers)
+    entries = resolve(optimizers, task)
     fixed = [entry.name for entry in entries if default_rate(entry) is None]
     if fixed:
         raise LabError(f"optimizers: {', '.join(fixed)} has no learning rate to sweep")
