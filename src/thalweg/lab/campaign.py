@@ -102,7 +102,6 @@ class Campaign:
         self.study.add(trial)
         self.trained += 1
         self.spent += trial.seconds
-        self.asked[trial.id] = trial
         self._tell(trial)
 
     def _tell(self, trial: Trial | None) -> None:

@@ -15,6 +15,7 @@ from thalweg.lab.decay import without_decay
 from thalweg.lab.machine import versions
 from thalweg.lab.price import seconds_a_training
 from thalweg.lab.runners import runner_of
+from thalweg.lab.runners.choice import known
 from thalweg.lab.study import Study, read_spec
 from thalweg.lab.task import Task
 from thalweg.lab.timing import measure_milliseconds
@@ -40,16 +41,17 @@ def conduct(
         total: how many trainings a spec amounts to; the study's spec may hold more seeds than were asked for.
         on: where to train: see `runners.choose`.
     """
+    known(on)
     with Study(folder, spec, versions()) as study:
-        known = max(total(study.spec), len(study.trials))
-        missing, epochs = known - len(study.trials), study.spec["task"]["epochs"]
+        count = max(total(study.spec), len(study.trials))
+        missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
         with runner_of(study, task, entries, on, missing) as (runner, choice):
             seconds = None
             if missing and progress is not None:  # somebody is there to be told the price
                 spent = study.settle("milliseconds", lambda: measure_milliseconds(task, entries))
                 each = seconds_a_training(task, epochs, spent)
                 seconds = missing * fmean(each.values()) / (choice.gain or 1.0) if each else None
-            yield Campaign(task, epochs, study, runner, known, progress, str(choice), seconds)
+            yield Campaign(task, epochs, study, runner, count, progress, str(choice), seconds)
 
 
 def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:
