@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim import optimizer as torch_optimizer
 
 from thalweg.face import Optimizer
+from thalweg.plan import Integers
+from thalweg.recipe import Recipe
 from thalweg.schedule_free import ScheduleFree
 from thalweg.stepper import Stepper
 
@@ -56,14 +59,49 @@ class Together:
         groups = [(optimizer, group) for optimizer in self.optimizers for group in optimizer.param_groups]
         self.params = [p for _, group in groups for p in group["params"]]
         self._groups = groups
+        self._flat = all(p.is_contiguous() for p in self.params)
+        self._before: tuple[list[bool], list[Recipe]] | None = (
+            None  # which had a gradient in the last step, and what ran
+        )
         self._state = _States({p: o.state for o, group in groups for p in group["params"]})
 
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         """One step of all of them: the gradients of `params`, in that order."""
-        kinds = [(group, len(group["params"]), optimizer._recipe(group)) for optimizer, group in self._groups]
+        recipes = zip(self._groups, self._recipes(), strict=True)
+        kinds = [(group, len(group["params"]), recipe) for (_, group), recipe in recipes]
         self._stepper.step(self.params, gradients, kinds, self._state)
+        self._tell()
+
+    def step_stacked(self, stacks: Sequence[Tensor | None], which: Integers, lane: Integers, settled: bool) -> None:
+        """The same, the gradient of parameter i being `stacks[which[i]][lane[i]]`.
+
+        From the second call on no tensor is looked at: parameters and states must not be moved in between, nor, where
+        it is `settled`, a group's settings changed. 4 us a lane of four tensors against 9.
+        """
+        flat = all(g is None or g[:1].is_contiguous() for g in stacks) and self._flat
+        recipes = self._before[1] if settled and self._before else self._recipes()
+        now = ([g is not None for g in stacks], recipes)
+        if self._before == now and flat and self._stepper.step_as_before(_addresses(stacks, which, lane)):
+            self._tell()
+            return
+        parts = [None if g is None else g.unbind(0) for g in stacks]
+        places = zip(which.tolist(), lane.tolist(), strict=True)
+        self.step([None if (part := parts[one]) is None else part[k] for one, k in places])
+        self._before = now
+
+    def _recipes(self) -> list[Recipe]:
+        return [optimizer._recipe(group) for optimizer, group in self._groups]
+
+    def _tell(self) -> None:
         for optimizer in self.optimizers:
             optimizer._opt_called = True  # type: ignore[attr-defined]  # torch's schedulers ask for it
+
+
+def _addresses(stacks: Sequence[Tensor | None], which: Integers, lane: Integers) -> Integers:
+    """Where in memory each parameter's gradient begins."""
+    first = np.array([0 if g is None else g.data_ptr() for g in stacks], dtype=np.int64)
+    apart = np.array([0 if g is None else g.stride(0) * g.element_size() for g in stacks], dtype=np.int64)
+    return first[which] + apart[which] * lane
 
 
 class _States(MutableMapping[Tensor, dict[str, Any]]):

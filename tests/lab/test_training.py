@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.lab.batches import rounds
-from thalweg.lab.compare import describe
+from thalweg.lab.conduct import describe
 from thalweg.lab.errors import TaskError
 from thalweg.lab.job import Job
 from thalweg.lab.notes import _training
@@ -183,7 +183,7 @@ def test_weight_decay_goes_to_those_who_have_it_in_their_own_way() -> None:
     own, _ = by_hand(task, partial(torch.optim.Adam, lr=0.1, weight_decay=0.02))
     assert run(task, ADAM, weight_decay=0.02).curve.validation_loss == own  # the trial's setting has the last word
     assert run(task, Entry.of(torch.optim.Rprop)).done
-    spec = describe(task, [ADAM, Entry.of(torch.optim.Rprop)], Protocol.of("quick"), 3)
+    spec = describe("compare", task, None, 3, [ADAM, Entry.of(torch.optim.Rprop)], asdict(Protocol.of("quick")))
     assert spec["task"]["training"] == {"weight_decay": 0.1, "without_weight_decay": ["torch.Rprop"]}
     assert "Without weight decay, as they have no such setting: torch.Rprop." in _training(spec)
 

@@ -47,10 +47,15 @@ def metric_of(task: Task, model: nn.Module, batch: Any, output: Any, target: Any
     if task.metric == "loss":
         return loss
     if task.metric == "accuracy":
-        guess = output.argmax(1) if output.dim() > 1 and output.shape[1] > 1 else (output.squeeze(-1) > 0).long()
-        return float((guess == target.squeeze(-1) if target.dim() > guess.dim() else guess == target).double().mean())
+        return float(hits(output, target).mean())
     assert callable(task.metric)
     return float(task.metric(model, batch))
+
+
+def hits(output: Tensor, target: Tensor) -> Tensor:
+    """1 where the guess is right, else 0."""
+    guess = output.argmax(1) if output.dim() > 1 and output.shape[1] > 1 else (output.squeeze(-1) > 0).long()
+    return (guess == target.squeeze(-1) if target.dim() > guess.dim() else guess == target).double()
 
 
 def whole_metric(task: Task, outputs: list[Any], targets: list[Any]) -> float:

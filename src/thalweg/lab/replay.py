@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thalweg.lab.climb import PHASE, Climb
 from thalweg.lab.contenders import rebuild
 from thalweg.lab.errors import StudyError, TaskError
 from thalweg.lab.job import Job
@@ -87,7 +88,7 @@ def replay(folder: str | Path, trial: str, *, task: Task | str | None = None) ->
     job = Job(recorded.id, recorded.phase, recorded.index, entry, setting, epochs)
     threads = (read_versions(folder).get("threads") or {}).get("threads")
     with torch_threads(threads) if threads and again.device == "cpu" else nullcontext():
-        new = run_trial(again, job)
+        new = run_trial(again, job, _climb(spec).train) if recorded.phase == PHASE else run_trial(again, job)
     return Replay(recorded, new, distance(recorded, new))
 
 
@@ -121,6 +122,11 @@ def _relative(a: float, b: float) -> float:
         return 0.0
     far = abs(a - b) / max(abs(a), abs(b))
     return math.inf if math.isnan(far) else far
+
+
+def _climb(spec: dict[str, Any]) -> Climb:
+    protocol = spec["protocol"]
+    return Climb(protocol["low"], protocol["high"], protocol["steps"])
 
 
 def _find(trials: Sequence[Trial], start: str, folder: Path) -> Trial:

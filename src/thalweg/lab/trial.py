@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,7 @@ class Trial:
         return math.inf
 
 
-def run_trial(task: Task, job: Job) -> Trial:
+def run_trial(task: Task, job: Job, train: Callable[[Task, Job, Curve], Outcome] = train) -> Trial:
     """Train once. Whatever goes wrong in it is written down, not raised; the caller's random state stays."""
     setting = job.setting
     curve = Curve()

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.func import vmap
 
 from thalweg.lab.data import Source, count_rows, to_device
-from thalweg.lab.evaluation import metric_of, whole_metric
+from thalweg.lab.evaluation import hits, metric_of, whole_metric
 from thalweg.lab.lanes.riding import Streams
 from thalweg.lab.lanes.stack import Shared, Stack, Weights, put_into
 from thalweg.lab.task import inputs_and_target, takes_model
@@ -74,14 +75,16 @@ def _metrics(stack: Stack, weights: Weights, batch: Any, output: Any, losses: Se
     if task.metric == "loss":
         return losses
     if task.metric == "accuracy":
-        target = inputs_and_target(batch)[1]
-        return [metric_of(task, stack.model, batch, output[k], target, loss) for k, loss in enumerate(losses)]
+        shares: list[float] = (
+            vmap(hits, in_dims=(0, None))(output, inputs_and_target(batch)[1]).flatten(1).mean(1).tolist()
+        )
+        return shares
     model = task.build(0).eval()
-    found = []
+    metrics = []
     for k, loss in enumerate(losses):
         put_into(model, weights, k)
-        found.append(metric_of(task, model, batch, None, None, loss))
-    return found
+        metrics.append(metric_of(task, model, batch, None, None, loss))
+    return metrics
 
 
 def _shared(batch: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from thalweg.face import Optimizer
@@ -26,22 +27,21 @@ class Stepping:
         self.together = [Together([optimizer for _, optimizer in own]) for own in joined.values()]
         riding = {k for own in joined.values() for k, _ in own}
         self.single = [k for k in range(len(lanes)) if k not in riding]
-        self.names = {id(p): (k, name) for k, lane in enumerate(stack.lanes) for name, p in enumerate(lane)}
+        names = {id(p): (name, k) for k, lane in enumerate(stack.lanes) for name, p in enumerate(lane)}
+        places = [np.array([names[id(p)] for p in together.params], dtype=np.int64).T for together in self.together]
+        self.places = [(which.copy(), lane.copy()) for which, lane in places]
+        self.settled = stack.task.schedule is None  # nobody changes a setting then
 
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         """One step of every lane that goes on, by its own part of each parameter's gradient."""
         if (largest := self.stack.task.clip_norm) is not None:
             gradients = clip_lanes(gradients, largest)
-        parts = [None if g is None else g.unbind(0) for g in gradients]
-        for together in self.together:
-            given = []
-            for p in together.params:
-                k, name = self.names[id(p)]
-                part = parts[name]
-                given.append(None if part is None else part[k])
-            together.step(given)
-        for k in self.single:
-            if not self.lanes[k].status:
+        for together, (which, lane) in zip(self.together, self.places, strict=True):
+            together.step_stacked(gradients, which, lane, self.settled)
+        going = [k for k in self.single if not self.lanes[k].status]
+        if going:
+            parts = [None if g is None else g.unbind(0) for g in gradients]
+            for k in going:
                 self._alone(k, [None if part is None else part[k] for part in parts])
 
     def _alone(self, k: int, gradients: Sequence[Tensor | None]) -> None:

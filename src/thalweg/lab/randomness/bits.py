@@ -33,26 +33,31 @@ def keys_of(roots: Sequence[int], *purpose: int) -> Keys:
 
 def fill_bits(keys: Keys, count: int, device: torch.device) -> Tensor:
     """(streams, count) numbers below 2^32, as int64."""
-    if device.type == "cpu":
-        out = torch.empty(len(keys), count, dtype=torch.int64)
-        _loops().fill_bits(keys, out.numpy())
-        return out
+    if device.type != "cpu":
+        return bits_by_torch(keys, count, device)
+    out = torch.empty(len(keys), count, dtype=torch.int64)
+    _loops().fill_bits(keys, out.numpy())
+    return out
+
+
+def fill_mask(keys: Keys, count: int, drop: float, kept: float, device: torch.device) -> Tensor:
+    """(streams, count) float32: 0 with the probability `drop`, else `kept`."""
+    limit = min(2**32, round(drop * 2**32))
+    if device.type != "cpu":
+        return (bits_by_torch(keys, count, device) >= limit).float() * kept
+    out = torch.empty(len(keys), count)
+    _loops().fill_mask(keys, limit, np.float32(kept), out.numpy())
+    return out
+
+
+def bits_by_torch(keys: Keys, count: int, device: torch.device) -> Tensor:
+    """The same bits on any device."""
     words = torch.from_numpy(keys.astype(np.int64)).to(device)
     low, high = words[:, :1], words[:, 1:]
     x = (torch.arange(count, device=device) * 0x9E3779B1 + low) & 0xFFFFFFFF
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
     x = ((x ^ (x >> 13) ^ high) * 0xC2B2AE35) & 0xFFFFFFFF
     return x ^ (x >> 16)
-
-
-def fill_mask(keys: Keys, count: int, drop: float, kept: float, device: torch.device) -> Tensor:
-    """(streams, count) float32: 0 with the probability `drop`, else `kept`."""
-    limit = min(2**32, round(drop * 2**32))
-    if device.type == "cpu":
-        out = torch.empty(len(keys), count)
-        _loops().fill_mask(keys, limit, np.float32(kept), out.numpy())
-        return out
-    return (fill_bits(keys, count, device) >= limit).float() * kept
 
 
 @cache

@@ -213,7 +213,8 @@ def _randint(stream: Stream, *given: Any, dtype: Any = None, device: Any = None,
     low = named.get("low", numbers[0] if len(numbers) == 2 else 0)
     high = named["high"] if "high" in named else numbers[-1]
     made = stream.below(tuple(size), high - low, device) + low
-    return made.to(dtype or torch.int64)
+    cast: Tensor = made.to(dtype or torch.int64)
+    return cast
 
 
 def _randint_like(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thalweg.lab.results import Result
 
-PAGES = {"compare": "comparison", "sweep": "sweep"}
+PAGES = {"compare": "comparison", "sweep": "sweep", "tune": "tuning", "range-test": "range_test"}
 
 
 def render(found: Result) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab.report.markup import facts, glued, items, paste, sentences
+from thalweg.lab.report.markup import LONG, facts, glued, items, paste, sentences
 from thalweg.lab.report.page import Screen
 from thalweg.lab.trial import Trial
 
 DOUBTS = ("Not ",)  # how a note begins that limits the answer
-
-LONG = 80  # letters: a headline above this is set smaller
 
 
 def screen(

@@ -7,17 +7,23 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from thalweg.lab.report.figures.chosen import SHOWN, shown_first
-from thalweg.lab.report.figures.palette import colour, dash, ramp
+from thalweg.lab.report.figures.palette import SHOWN, colour, dash, ramp, shown_first
 
 BORDERS = {"solid": "solid", "dashed": "dashed", "dotted": "dotted", "dotdash": "double"}
+LONG = 80  # letters: a headline above this is set smaller, and split at a colon
 WIDTH, HEIGHT = 168, 20  # of a whisker, in pixels
 
 
 def sentences(verdict: str) -> tuple[str, str]:
     """A verdict's first sentence, and the rest: the one is the headline."""
-    found = re.match(r"(.+?)[.;] +(?=\S)(.+)", verdict.strip(), re.DOTALL)
-    return (f"{found[1]}.", found[2]) if found else (verdict.strip(), "")
+    said = verdict.strip()
+    found = re.match(r"(.+?)([.;]) +(?=\S)(.+)", said, re.DOTALL)
+    if found is None and len(said) > LONG:
+        found = re.match(r"(.+)(:) +(.+)", said, re.DOTALL)
+    if found is None:
+        return said, ""
+    head, mark, rest = found.groups()
+    return f"{head}.", rest if mark == "." else rest[0].upper() + rest[1:]  # half a sentence becomes one
 
 
 def glued(text: str) -> str:
@@ -100,13 +106,14 @@ def chips(names: Sequence[str]) -> str:
     )
 
 
-def whisker(mean: float, low: float, high: float, margin: float, reach: float, said: str) -> str:
-    """A small interval around zero, drawn to a scale that all rows share; `reach` is the scale's end."""
+def whisker(mean: float, low: float, high: float, margin: float, ends: tuple[float, float], said: str) -> str:
+    """A small interval around zero, drawn to a scale that all rows share; `ends` are the scale's."""
     if not math.isfinite(mean):
         return ""
+    start, width = ends[0], ends[1] - ends[0]
 
     def at(value: float) -> float:
-        return round(WIDTH / 2 * (1 + max(-1.5, min(1.5, value / reach))), 1)
+        return round(WIDTH * max(-0.5, min(1.5, (value - start) / width)), 1)
 
     middle = HEIGHT / 2
     band = f'<rect x="{at(-margin)}" width="{at(margin) - at(-margin):.1f}" height="{HEIGHT}" fill="var(--sheet)"/>'
@@ -114,7 +121,7 @@ def whisker(mean: float, low: float, high: float, margin: float, reach: float, s
     return (
         f'<svg class="whisker {tint(said)}" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">'
         f"{band if math.isfinite(margin) else ''}"
-        f'<line x1="{WIDTH / 2}" x2="{WIDTH / 2}" y1="0" y2="{HEIGHT}" stroke="var(--grey)" stroke-width="1"/>'
+        f'<line x1="{at(0)}" x2="{at(0)}" y1="0" y2="{HEIGHT}" stroke="var(--grey)" stroke-width="1"/>'
         f"{line if math.isfinite(low) else ''}"
         f'<circle cx="{at(mean)}" cy="{middle}" r="4" fill="currentColor"/></svg>'
     )

@@ -23,12 +23,13 @@ def value(trial: Trial, knob: str) -> Any:
 
 
 def said(found: Any) -> str:
-    """A value as people write it: numbers to three digits."""
+    """A value as people write it: numbers to three digits, those just below 1 to more."""
     if isinstance(found, bool) or not isinstance(found, int | float | tuple | list):
         return str(found)
     if isinstance(found, tuple | list):
         return "(" + ", ".join(map(said, found)) + ")"
-    return rate(float(found))
+    short = rate(float(found))
+    return f"{found:.6g}" if 0.9 < found < 1 and len(f"{found:.6g}") > len(short) else short  # 0.999837 is not 1
 
 
 def in_words(settings: Mapping[str, Any], batch_size: int | None = None) -> str:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from thalweg.lab.errors import StudyError
 from thalweg.lab.results.comparison import Comparison
+from thalweg.lab.results.range_test import RangeTest
 from thalweg.lab.results.result import Result
 from thalweg.lab.results.sweep import Sweep
 from thalweg.lab.results.tuning import Tuning
 from thalweg.lab.study import read_spec, read_trials, read_versions, resumed
 
-__all__ = ["Comparison", "Result", "Sweep", "Tuning", "read"]
+__all__ = ["Comparison", "RangeTest", "Result", "Sweep", "Tuning", "read"]
 
-KINDS: dict[str, type[Result]] = {kind.verb: kind for kind in (Comparison, Sweep, Tuning)}
+KINDS: dict[str, type[Result]] = {kind.verb: kind for kind in (Comparison, Sweep, RangeTest, Tuning)}
 
 
 def read(folder: Path) -> Result:

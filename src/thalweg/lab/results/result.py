@@ -8,7 +8,6 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -117,13 +116,9 @@ class Result(ABC):
         return f"{type(self).__name__}({str(self.folder)!r}: {self.verdict})"
 
     def _repr_html_(self) -> str:
-        headings, rows = self.cells()
-        head = "".join(f"<th>{escape(text)}</th>" for text in headings)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        return (
-            f"<p>{escape(self.verdict)}</p><pre>{escape(self.line)}</pre>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        from thalweg.lab.report.card import card
+
+        return card(self)
 
     def _csv(self) -> str:
         records = [{name: cell for name, cell in record.items() if name not in TIMED} for record in self.table]

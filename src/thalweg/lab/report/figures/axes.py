@@ -12,7 +12,7 @@ from bokeh.models import BasicTickFormatter, FixedTicker, HoverTool, LogTicker
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
 
-from thalweg.lab.report.figures.measure import Measure
+from thalweg.lab.report.figures.measure import Measure, good_end
 from thalweg.lab.report.figures.palette import GREY
 
 silence(MISSING_RENDERERS)  # a figure where everything failed is rightly empty
@@ -107,22 +107,6 @@ def hover(drawn: Any, renderer: Any, title: str, *lines: tuple[str, str], **opti
         f'<div style="display:grid;grid-template-columns:auto auto;gap:1px 12px;margin-top:3px">{cells}</div></div>'
     )
     drawn.add_tools(HoverTool(renderers=[renderer], visible=False, tooltips=tip, limit=3, **options))
-
-
-def good_end(values: Sequence[float], larger_is_better: bool, log: bool) -> tuple[float, float, str]:
-    """An axis that shows the good end well: what is far worse than the middle runs out of the frame."""
-    finite = sorted(value for value in values if math.isfinite(value))
-    if not finite:
-        return 0.0, 1.0, "linear"
-    if log and finite[0] > 0:
-        middle = finite[len(finite) // 2]
-        return finite[0] / 1.15, min(finite[-1] * 1.15, max(middle * 8, finite[0] * 20)), "log"
-    best, worst = (finite[-1], finite[0]) if larger_is_better else (finite[0], finite[-1])
-    usual = 6 * abs(best - finite[len(finite) // 2])
-    whole = abs(best - worst)
-    reach = min(whole, usual) or whole or 0.01 * abs(best) or 1.0
-    good, bad = 0.06 * reach, 1.1 * reach  # the crosses of what failed stand beyond the worst value shown
-    return (best - bad, best + good, "linear") if larger_is_better else (best - good, best + bad, "linear")
 
 
 def bad_edge(drawn: Any, place: int, count: int, larger_is_better: bool) -> float:

@@ -11,15 +11,9 @@ from typing import Any
 
 from bokeh.models import BooleanFilter, CDSView, ColumnDataSource
 
-from thalweg.lab.report.figures.palette import colour, dash, ramp
+from thalweg.lab.report.figures.palette import colour, dash, ramp, shown_first
 
 PICKED = "picked"  # the page's script looks for renderers of this name, and for the most it may show
-SHOWN = 5  # in colour at first; the chips bring the others
-FEW = 8  # so many and no more: all are in colour from the start
-
-
-def shown_first(count: int) -> int:
-    return count if count <= FEW else SHOWN
 
 
 def table(columns: Mapping[str, Sequence[Any]]) -> Any:

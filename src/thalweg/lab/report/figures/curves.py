@@ -11,8 +11,9 @@ from typing import Any
 from bokeh.models import DataRange1d
 
 from thalweg.lab.report.figures.axes import hover, level, valued
-from thalweg.lab.report.figures.chosen import FEW, Columns
+from thalweg.lab.report.figures.chosen import Columns
 from thalweg.lab.report.figures.measure import Measure, short, shorts
+from thalweg.lab.report.figures.palette import FEW
 from thalweg.lab.trial import Trial
 
 MOST = 120  # points of a curve: more cannot be seen at this width
@@ -39,7 +40,7 @@ def curves(courses: Mapping[str, Course], measure: Measure, target: float = math
             continue
         longest = max(trials, key=lambda t: len(t.curve.steps))
         by_epoch = list(zip(*(_held(measure.curve(t), len(longest.curve.steps)) for t in trials), strict=True))
-        kept = _thin(len(by_epoch))
+        kept = thin(len(by_epoch))
         steps = [longest.curve.steps[i] for i in kept]
         low, middle, high = (
             shorts([of([v for v in by_epoch[i] if math.isfinite(v)] or [math.nan]) for i in kept])
@@ -79,8 +80,8 @@ def _held(values: list[float], length: int) -> list[float]:
     return values + [values[-1]] * (length - len(values))
 
 
-def _thin(length: int) -> list[int]:
+def thin(length: int, most: int = MOST) -> list[int]:
     """The places of the points to draw: all, or evenly many, the first and the last among them."""
-    if length <= MOST:
+    if length <= most:
         return list(range(length))
-    return sorted({round(i * (length - 1) / (MOST - 1)) for i in range(MOST)})
+    return sorted({round(i * (length - 1) / (most - 1)) for i in range(most)})

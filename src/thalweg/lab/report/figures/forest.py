@@ -22,16 +22,15 @@ def forest(judged: Table, unit: Unit, larger_is_better: bool) -> Any:
     """Test metric minus the leader's, seed by seed, positive where the optimizer is better than the leader."""
     scale = 100 if unit.percent else 1
     leader, others = judged.rows[0], judged.rows[1:]
-    gap = "points" if unit.percent else unit.name
-    reach = span(judged) * scale
+    low, high = span(judged)
     drawn = rows(
-        f"{unit.name} against {leader.optimizer} ({gap}; right is better)",
+        f"{unit.name} against {leader.optimizer}{' in points' if unit.percent else ''}, right is better",
         [row.optimizer for row in others],
-        x_range=(-reach, reach),
+        x_range=(scale * low, scale * high),
     )
     if math.isfinite(judged.margin):
         margin = scale * judged.margin
-        drawn.add_layout(BoxAnnotation(left=-margin, right=margin, fill_color=GREY, fill_alpha=0.15))
+        drawn.add_layout(BoxAnnotation(left=-margin, right=margin, fill_color=GREY, fill_alpha=0.15, line_color=None))
     upright(drawn, 0)
     seeds: dict[str, list[Any]] = {key: [] for key in ("x", "y", "colour")}
     means: dict[str, list[Any]] = {key: [] for key in ("x", "y", "colour", "low", "high", "verdict", "name")}
@@ -68,16 +67,19 @@ def differences(row: Row, leader: Row, larger_is_better: bool) -> list[float]:
     return [sign * (t.test_metric - known[t.seed]) for t in row.finals if t.test_metric is not None and t.seed in known]
 
 
-def span(table: Table) -> float:
-    """How far the axis reaches to either side: all means, and intervals up to four times the middle one's reach."""
-    found = [row.judgement.difference for row in table.rows if row.judgement]
-    means = [abs(gap.mean) for gap in found if math.isfinite(gap.mean)]
-    ends = sorted(max(abs(gap.low), abs(gap.high)) for gap in found if math.isfinite(gap.half))
-    usual = min(ends[-1], WIDEST * ends[len(ends) // 2]) if ends else 0.0
-    margin = table.margin if math.isfinite(table.margin) else 0.0
-    middle = sorted(means)[len(means) // 2] if means else 0.0
-    far = min(max(means, default=0.0), WIDEST * max(middle, usual))
-    return 1.08 * max(far, usual, 1.5 * margin) or 1.0
+def span(judged: Table) -> tuple[float, float]:
+    """Where the axis ends: all means, and intervals up to four times the middle one's reach."""
+    found = [row.judgement.difference for row in judged.rows if row.judgement]
+    means = [gap.mean for gap in found if math.isfinite(gap.mean)]
+    margin = judged.margin if math.isfinite(judged.margin) else 0.0
+    if not means:
+        return (-1.5 * margin, 1.5 * margin) if margin else (-1.0, 1.0)
+    halves = sorted(gap.half for gap in found if math.isfinite(gap.half)) or [0.0]
+    most = WIDEST * halves[len(halves) // 2]
+    ends = [gap.mean + side * min(gap.half, most) for gap in found if math.isfinite(gap.half) for side in (-1, 1)]
+    low, high = min([*means, *ends, -1.5 * margin]), max([*means, *ends, 1.5 * margin])
+    pad = 0.06 * (high - low) or 1.0
+    return low - pad, high + pad
 
 
 def _say(drawn: Any, row: Row) -> None:

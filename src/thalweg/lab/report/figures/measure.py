@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from thalweg.lab.points import Point, profile, ranked
 from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit
 
@@ -50,6 +51,32 @@ def measures(unit: Unit, larger_is_better: bool) -> list[Measure]:
     """The metric, and the loss where the metric is not the loss itself."""
     metric = Measure("metric", unit, larger_is_better)
     return [metric] if unit.name == "loss" else [metric, Measure("loss", unit, False)]
+
+
+def line_of(tried: Sequence[Point], measure: Measure) -> list[tuple[float, list[float]]]:
+    """The learning rates in order, each with what its seeds ended at; where more was tuned, the best near it."""
+    known = [point for point in tried if point.rate > 0]
+    if not known:
+        return []
+    line = profile(known, ranked(known, measure.larger_is_better)[0], measure.larger_is_better)
+    ends = [(p.rate, [v for t in p.trials if math.isfinite(v := measure.value(t))]) for p in line]
+    return [(rate, values) for rate, values in ends if values]
+
+
+def good_end(values: Sequence[float], larger_is_better: bool, log: bool) -> tuple[float, float, str]:
+    """An axis that shows the good end well: what is far worse than the middle runs out of the frame."""
+    finite = sorted(value for value in values if math.isfinite(value))
+    if not finite:
+        return 0.0, 1.0, "linear"
+    if log and finite[0] > 0:
+        middle = finite[len(finite) // 2]
+        return finite[0] / 1.15, min(finite[-1] * 1.15, max(middle * 8, finite[0] * 20)), "log"
+    best, worst = (finite[-1], finite[0]) if larger_is_better else (finite[0], finite[-1])
+    usual = 6 * abs(best - finite[len(finite) // 2])
+    whole = abs(best - worst)
+    reach = min(whole, usual) or whole or 0.01 * abs(best) or 1.0
+    good, bad = 0.06 * reach, 1.1 * reach  # the crosses of what failed stand beyond the worst value shown
+    return (best - bad, best + good, "linear") if larger_is_better else (best - good, best + bad, "linear")
 
 
 def short(value: float) -> float | None:

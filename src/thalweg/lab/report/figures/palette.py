@@ -10,6 +10,8 @@ COLOURS = ("#1a95fe", "#cd8309", "#0a8972", "#7d2cfc", "#fd1787", "#bc3d0a", "#9
 DASHES = ("solid", "dashed", "dotted", "dotdash")
 RAMP = ("#1a95fe", "#7d5cf0", "#c0289a", "#cc4a1c", "#cd8309")
 LIGHT, DARK = "#ffffff", "#14191e"  # the grounds of the page
+SHOWN = 5  # in colour at first; the chips bring the others
+FEW = 8  # so many and no more: all are in colour from the start
 GREY = "#8a94a0"  # lines that are there to measure by: seen on both grounds, louder on neither
 VERDICTS = {"better": "#0a8972", "practically equal": "#1a7fd6", "worse": "#d4500f", "undecided": GREY}
 
@@ -33,3 +35,8 @@ def ramp(count: int) -> list[str]:
 
 def dash(place: int) -> str:
     return DASHES[place // len(COLOURS) % len(DASHES)]
+
+
+def shown_first(count: int) -> int:
+    """How many of so many optimizers are in colour when the report opens."""
+    return count if count <= FEW else SHOWN

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from thalweg.lab.points import Point, profile, ranked
+from thalweg.lab.points import Point
 from thalweg.lab.report.figures.axes import bad_edge, hover, valued
-from thalweg.lab.report.figures.chosen import FEW, Columns
-from thalweg.lab.report.figures.measure import Measure, short, shorts
-from thalweg.lab.report.figures.palette import GREY
+from thalweg.lab.report.figures.chosen import Columns
+from thalweg.lab.report.figures.measure import Measure, line_of, short, shorts
+from thalweg.lab.report.figures.palette import FEW, GREY
 from thalweg.lab.report.setting import in_words
 
 Searched = Mapping[str, Sequence[Point]]
@@ -25,16 +24,6 @@ def sweep(searched: Searched, measure: Measure, knob: str = "learning rate") -> 
     _dots(drawn, searched, measure)
     _crosses(drawn, searched, measure)
     return drawn
-
-
-def line_of(tried: Sequence[Point], measure: Measure) -> list[tuple[float, list[float]]]:
-    """The learning rates in order, each with what its seeds ended at; where more was tuned, the best near it."""
-    known = [point for point in tried if point.rate > 0]
-    if not known:
-        return []
-    line = profile(known, ranked(known, measure.larger_is_better)[0], measure.larger_is_better)
-    ends = [(p.rate, [v for t in p.trials if math.isfinite(v := measure.value(t))]) for p in line]
-    return [(rate, values) for rate, values in ends if values]
 
 
 def _lines(drawn: Any, searched: Searched, measure: Measure) -> None:

@@ -55,11 +55,11 @@ def _facts(found: Comparison) -> list[tuple[str, str, str]]:
 
 
 def _standings(found: Comparison) -> str:
-    unit, reach_of = found.unit, span(found.judged)
+    unit, ends = found.unit, span(found.judged)
     rows = []
     for place, row in enumerate(found.rows):
         said, gap = status(row, place == 0), row.judgement.difference if row.judgement else None
-        drawn = whisker(gap.mean, gap.low, gap.high, found.judged.margin, reach_of, said) if gap else ""
+        drawn = whisker(gap.mean, gap.low, gap.high, found.judged.margin, ends, said) if gap else ""
         difference = unit.gap(gap.mean, gap.half) if gap else ""
         edge = ' <span class="soft">(edge)</span>' if row.on_edge else ""
         cells = (
