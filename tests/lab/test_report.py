@@ -192,6 +192,10 @@ def test_the_axis_shows_the_good_end() -> None:
     assert low < 0.94 and high > 0.97 and low > 0.5 and kind == "linear"
     low, high, kind = good_end([0.01, 0.02, 0.03, 1e9], False, True)
     assert low < 0.01 and 0.03 < high < 1e3 and kind == "log"
+    assert (
+        good_end([1e-9, 1e-6, 1e-3], False, False)[2] == "log"
+        and good_end([0.0, 1.0, 9.0], False, False)[2] == "linear"
+    )
     assert good_end([math.nan], True, False) == (0.0, 1.0, "linear")
     low, high, _ = good_end([0.5, 0.5], True, False)
     assert low < 0.5 < high
