@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from thalweg.conformance.run import conform
     from thalweg.differences import explain_difference
     from thalweg.lab.compare import Comparison, compare
+    from thalweg.lab.exports import export
     from thalweg.lab.range_test import RangeTest, range_test
     from thalweg.lab.replay import replay, report
     from thalweg.lab.sweep import Sweep, sweep
@@ -28,6 +29,7 @@ __all__ = [
     "compare",
     "conform",
     "explain_difference",
+    "export",
     "optim",
     "optimizer",
     "range_test",
@@ -46,6 +48,7 @@ _LAZY = {
     "compare": "thalweg.lab.compare",
     "conform": "thalweg.conformance.run",
     "explain_difference": "thalweg.differences",
+    "export": "thalweg.lab.exports",
     "range_test": "thalweg.lab.range_test",
     "replay": "thalweg.lab.replay",
     "report": "thalweg.lab.replay",

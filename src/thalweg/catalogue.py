@@ -88,6 +88,11 @@ class Entry:
         """False for a rule that takes sparse gradients alone: no comparison by default has these."""
         return self.rule is None or self.rule.sparse != "only"
 
+    @property
+    def takes_sparse(self) -> bool:
+        """False for a rule that refuses sparse gradients."""
+        return self.rule is None or self.rule.sparse != ""
+
     def build(self, params: Any, **settings: Any) -> torch.optim.Optimizer:
         """The optimizer of these parameters, with settings on top of the entry's own."""
         return self.optimizer(params, **{**self.settings, **settings})

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import little
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.catalogue import Entry
+from thalweg.lab.job import Job
+from thalweg.lab.protocol import first_look
 from thalweg.lab.seeds import FRESH
 from thalweg.lab.table import Table, build_table
-from thalweg.lab.trial import Curve, Trial
+from thalweg.lab.trial import Curve, Setting, Trial, run_trial
 
 
 def trial(optimizer: str, index: int, seed: int, value: float, test: float | None = None, **changes: Any) -> Trial:
@@ -77,7 +81,9 @@ class World:
             trials += [trial(name, i, 0, float(search[place, i, 0])) for i in range(self.points)]
             for i in np.argsort(-search[place, :, 0])[: self.finalists].tolist():
                 ends = zip(validation[place, i].tolist(), test[place, i].tolist(), strict=True)
-                trials += [trial(name, i, FRESH + seed, *both) for seed, both in enumerate(ends)]
+                trials += [
+                    trial(name, i, FRESH + seed, *both, test_loss=random.random()) for seed, both in enumerate(ends)
+                ]
         margin = self.margin if self.rows is None else 0.01 * self.margin
         return build_table(trials, self.names, True, margin, 0.05)
 
@@ -108,3 +114,25 @@ def share(tables: Sequence[Table], *words: str, of: Sequence[str] | None = None)
         judged = [row for row in table.rows if row.judgement and (of is None or row.optimizer in of)]
         hits += any(row.judgement.verdict in words for row in judged if row.judgement)
     return hits / len(tables)
+
+
+def trained_twins(number: int, rates: int = 6, seeds: int = 3) -> Table:
+    """A study, really trained, of plain sgd under two names.
+
+    The same seeds would make the twins the same to the bit, so one's seeds are others that only bear the same numbers.
+    A pair then shares nothing but its number: the hardest case, as no luck of a seed cancels.
+    """
+    task, entry = little.task(epochs=2), Entry.of("sgd")
+    settings = [{"lr": rate} for rate in first_look(1e-3, (1e-3, 5.0), rates)]
+
+    def train(name: str, index: int, seed: int, phase: str) -> Trial:
+        real = 100_000 * number + 10_000 * (name == "twin") + seed
+        setting = Setting(name, settings[index], real)
+        return replace(run_trial(task, Job(f"{name}/{index}/{real}", phase, index, entry, setting, 2)), seed=seed)
+
+    trials = []
+    for name in ("sgd", "twin"):
+        search = [train(name, index, 0, "search") for index in range(rates)]
+        best = max(search, key=lambda t: (t.done, t.metric)).index
+        trials += [*search, *(train(name, best, FRESH + seed, "final") for seed in range(seeds))]
+    return build_table(trials, ["sgd", "twin"], True, 0.005, 0.05)

@@ -29,7 +29,7 @@ TRAININGS = 2 * (6 + 3)
 
 
 def command(out: str) -> list[str]:
-    words = ["compare", "mine.py", "--optimizers", "sgd,adam", "--trials", "6", "--out", out]
+    words = ["compare", "mine.py", "--optimizers", "sgd,adam", "--trials", "6", "--on", "alone", "--out", out]
     return [sys.executable, "-m", "thalweg.cli", *words]
 
 
@@ -83,7 +83,7 @@ def test_ctrl_c_then_sigkill_in_mid_write_then_again(tmp_path: Path, monkeypatch
     log = tmp_path / "stopped" / "trials.jsonl"
     code, out, error = stop(tmp_path, random.randint(1, 8), signal.SIGINT)
     assert (code, error) == (130, "")  # quietly, and saying how to go on
-    assert "thalweg compare mine.py --optimizers sgd,adam --trials 6 --out stopped" in out
+    assert "thalweg compare mine.py --optimizers sgd,adam --trials 6 --on alone --out stopped" in out
     first = finished(log)
     code, _, error = stop(tmp_path, len(first) + random.randint(1, 4), signal.SIGKILL)
     assert code == -signal.SIGKILL, error

@@ -23,6 +23,8 @@ def the_task(task: Task | str) -> tuple[Task, str | None]:
     where, colon, attribute = task.rpartition(":")
     if not colon:
         where, attribute = task, ""
+    if where == "mnist":
+        return loaded, f"mnist:{Path(attribute).resolve()}"
     if where.endswith(".py"):  # from any folder
         return loaded, f"{Path(where).resolve()}{colon}{attribute}"
     return loaded, task
@@ -61,6 +63,16 @@ def seconds(name: str, value: str | float | None) -> float | None:
     if not 0 < number < math.inf:
         raise LabError(f"{name}: got {value!r}; must be a length of time such as 90s, 10m or 1h")
     return number
+
+
+def length(seconds: float) -> str:
+    """A length of time as people say it: `2.5 s`, `45 s`, `2 min 30 s`, `1 h 05 min`."""
+    if seconds < 9.5:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def need(package: str, extra: str) -> Any:

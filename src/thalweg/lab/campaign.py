@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands. `trial` just ended, None at the start; seconds_left is None until known."""
+    """Where a study stands. `trial` just ended, None at the start, where seconds_left is the price."""
 
     done: int
     total: int
@@ -36,6 +36,7 @@ class Campaign:
     Args:
         total: how many trials the whole study will have, as far as can be told.
         how: the choice of the runner in words, for who watches.
+        price: seconds that what is missing will take, as measured before; None if unknown.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class Campaign:
         total: int,
         progress: Callable[[Progress], None] | None = None,
         how: str = "",
+        price: float | None = None,
     ) -> None:
         self.task, self.epochs, self.study, self.runner = task, epochs, study, runner
-        self.total, self.progress, self.how = total, progress, how
+        self.total, self.progress, self.how, self.price = total, progress, how, price
         self.identity = study.spec["task"]["identity"]
         self.asked: dict[str, Trial] = {}  # the trials of this plan so far
         self.found = len(study.trials)
@@ -100,7 +102,6 @@ class Campaign:
         self.study.add(trial)
         self.trained += 1
         self.spent += trial.seconds
-        self.asked[trial.id] = trial
         self._tell(trial)
 
     def _tell(self, trial: Trial | None) -> None:
@@ -109,5 +110,5 @@ class Campaign:
         done = self.found + self.trained
         # By what each took, not by the clock: where many train side by side they end in bursts.
         pace = self.spent / self.trained / self.runner.workers if self.trained else None
-        left = None if pace is None else max(0.0, pace * (self.total - done))
+        left = self.price if pace is None else max(0.0, pace * (self.total - done))
         self.progress(Progress(done, self.total, self.found, trial, left, self.study.folder, self.how))

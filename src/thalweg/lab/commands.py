@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from thalweg.lab import verbs
-from thalweg.lab.screen import show_laws, show_rule, show_rules, watch_laws
+from thalweg.lab.screen import show_laws, show_rule, show_rules, show_tasks, watch_laws
 from thalweg.lab.verbs import refuse
 
 app = typer.Typer(
@@ -18,8 +18,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for verb in (verbs.compare, verbs.sweep, verbs.range_test, verbs.tune, verbs.replay, verbs.report):
+for verb in (verbs.compare, verbs.sweep, verbs.range_test, verbs.tune, verbs.replay, verbs.report, verbs.export):
     app.command()(verb)
+
+
+@app.command()
+def tasks() -> None:
+    """List the built-in tasks: their data, their metric, how long one training takes."""
+    from thalweg.lab.tasks import LISTINGS
+
+    show_tasks(LISTINGS)
 
 
 @app.command()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.asked import folder_of, the_task, whole
 from thalweg.lab.campaign import Campaign, Progress
-from thalweg.lab.conduct import conduct, describe
+from thalweg.lab.conduct import conduct, describe, settled
 from thalweg.lab.contenders import default_rate, resolve
+from thalweg.lab.knobs import settings, tuned
 from thalweg.lab.points import points, ranked
-from thalweg.lab.protocol import Protocol, first_look, second_look
+from thalweg.lab.price import afford
+from thalweg.lab.protocol import Protocol, first_look, joint_look, second_look
 from thalweg.lab.results import Comparison
+from thalweg.lab.study import to_json
 from thalweg.lab.task import Task
 from thalweg.lab.timing import measure_milliseconds
 
@@ -21,6 +24,8 @@ __all__ = ["Comparison", "Progress", "compare"]
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
+
+LEAST = 3  # trials: the default, and one to either side
 
 
 def compare(
@@ -32,6 +37,8 @@ def compare(
     seeds: int | None = None,
     finalists: int | None = None,
     finalist_seeds: int | None = None,
+    knobs: Sequence[str] | str | None = None,
+    budget: str | float | None = None,
     epochs: int | None = None,
     on: str = "auto",
     out: str | Path | None = None,
@@ -43,6 +50,10 @@ def compare(
         task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
         optimizers: names from the catalogue, entries, or `torch.optim.Optimizer` classes; all if None.
         preset: "quick", "standard" or "thorough"; the numbers after it change one of its numbers.
+        knobs: what is tuned of each optimizer: "lr", and any of "beta1" (momentum, where there is one), "beta2", "eps",
+            "weight_decay".
+        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit,
+            equally for all.
         epochs: instead of the task's own.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-<preset>` if None.
@@ -54,16 +65,19 @@ def compare(
         LabError: for anything else that is not allowed.
     """
     task, loaded_from = the_task(task)
-    protocol = Protocol.of(preset, trials=trials, seeds=seeds, finalists=finalists, finalist_seeds=finalist_seeds)
+    numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
+    protocol = Protocol.of(preset, **numbers, knobs=knobs, budget=budget)
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
-    entries = resolve(optimizers)
+    entries = resolve(optimizers, task)
     task.check()
-    spec = describe("compare", task, loaded_from, epochs, entries, asdict(protocol))
+    folder = folder_of(out, task.name, preset)
+    if protocol.budget is not None:
+        protocol = within(protocol, task, entries, epochs, on, folder)
+    spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(protocol)))
 
     def total(spec: Mapping[str, Any]) -> int:
         return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
 
-    folder = folder_of(out, task.name, preset)
     with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
         Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
         comparison = Comparison(*campaign.study.parts)
@@ -113,15 +127,34 @@ class Comparing:
         default = default_rate(entry)
         if default is None:  # nothing to tune
             return [{}]
-        count = self.protocol.trials - self.protocol.second_look
-        return [{"lr": rate} for rate in first_look(default, entry.search("lr"), count)]
+        rates = first_look(default, entry.search("lr"), self.protocol.first_look)
+        if self.protocol.knobs == ("lr",):
+            return [{"lr": rate} for rate in rates]
+        knobs = tuned(entry, self.campaign.task, self.protocol.knobs)
+        return [settings(entry, knobs, values)[0] for values in joint_look(knobs, rates)]
 
     def _second(self, entry: Entry, first: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Learning rates around the best, or beyond the edge; other knobs as the best has them."""
         found = points(self.campaign.searched(entry.name))
         best = ranked(found, self.campaign.task.larger_is_better)[0]
         rate = None if best.failed == len(best.trials) else best.rate
         tried = [settings["lr"] for settings in first if "lr" in settings]
-        return [{"lr": rate} for rate in second_look(tried, rate, self.protocol.second_look)]
+        return [{**best.settings, "lr": rate} for rate in second_look(tried, rate, self.protocol.second_look)]
+
+
+def within(protocol: Protocol, task: Task, entries: Sequence[Entry], epochs: int, on: str, folder: Path) -> Protocol:
+    """The protocol with as many trials as its budget allows; the same as before where the study has begun."""
+    budget = protocol.budget
+    assert budget is not None
+
+    def trainings(trials: int) -> dict[str, int]:
+        return {entry.name: price(entry, replace(protocol, trials=trials)) for entry in entries}
+
+    def cut() -> int:
+        return afford(budget, task, entries, epochs, on, trainings, protocol.trials, min(LEAST, protocol.trials))
+
+    trials = settled(folder, "budget", budget, "trials", cut)
+    return replace(protocol, trials=trials, finalists=min(protocol.finalists, trials))
 
 
 def price(entry: Entry, protocol: Protocol) -> int:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.contenders import describe as describe_entry
+from thalweg.lab.contenders import left_out
 from thalweg.lab.decay import without_decay
 from thalweg.lab.machine import versions
+from thalweg.lab.price import seconds_a_training
 from thalweg.lab.runners import runner_of
+from thalweg.lab.runners.choice import known
 from thalweg.lab.study import Study, read_spec
 from thalweg.lab.task import Task
+from thalweg.lab.timing import measure_milliseconds
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -36,10 +41,17 @@ def conduct(
         total: how many trainings a spec amounts to; the study's spec may hold more seeds than were asked for.
         on: where to train: see `runners.choose`.
     """
+    known(on)
     with Study(folder, spec, versions()) as study:
-        known = max(total(study.spec), len(study.trials))
-        with runner_of(study, task, entries, on, known - len(study.trials)) as (runner, choice):
-            yield Campaign(task, study.spec["task"]["epochs"], study, runner, known, progress, str(choice))
+        count = max(total(study.spec), len(study.trials))
+        missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
+        with runner_of(study, task, entries, on, missing) as (runner, choice):
+            seconds = None
+            if missing and progress is not None:  # somebody is there to be told the price
+                spent = study.settle("milliseconds", lambda: measure_milliseconds(task, entries))
+                each = seconds_a_training(task, epochs, spent)
+                seconds = missing * fmean(each.values()) / (choice.gain or 1.0) if each else None
+            yield Campaign(task, epochs, study, runner, count, progress, str(choice), seconds)
 
 
 def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:
@@ -81,4 +93,6 @@ def _training(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
     found = task.describe_training()
     if without := without_decay(task, entries):
         found["without_weight_decay"] = without
+    if refuse := left_out(task, entries):
+        found["left_out"] = refuse
     return {"training": found} if found else {}

@@ -12,10 +12,11 @@ from thalweg.spelled import listed
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
+    from thalweg.lab.task import Task
 
 
-def resolve(optimizers: Any) -> list[Entry]:
-    """Catalogue entries for what the user named, each once; all that take dense gradients for None.
+def resolve(optimizers: Any, task: Task | None = None) -> list[Entry]:
+    """Catalogue entries for what the user named, each once; for None all that take the gradients of the task's model.
 
     Raises:
         LabError: for an unknown name, one named twice, or none at all.
@@ -23,7 +24,8 @@ def resolve(optimizers: Any) -> list[Entry]:
     from thalweg.catalogue import CATALOGUE, Entry
 
     if optimizers is None:
-        optimizers = [entry for entry in CATALOGUE.values() if entry.takes_dense]
+        sparse = task is not None and task.sparse_gradients
+        optimizers = [entry for entry in CATALOGUE.values() if (entry.takes_sparse if sparse else entry.takes_dense)]
     if isinstance(optimizers, str):
         optimizers = listed(optimizers)
     if not isinstance(optimizers, Sequence):
@@ -39,6 +41,14 @@ def resolve(optimizers: Any) -> list[Entry]:
     if twice:
         raise LabError(f"optimizers: {', '.join(twice)} named twice; must be different")
     return entries
+
+
+def left_out(task: Task, entries: Sequence[Entry]) -> list[str]:
+    """Of a comparison of the whole catalogue, what refuses the sparse gradients of the task's model."""
+    from thalweg.catalogue import CATALOGUE
+
+    whole = task.sparse_gradients and list(entries) == resolve(None, task)
+    return [name for name, entry in CATALOGUE.items() if whole and not entry.takes_sparse]
 
 
 def describe(entry: Entry) -> dict[str, Any]:

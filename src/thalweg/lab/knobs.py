@@ -67,6 +67,8 @@ def knobs_of(entry: Entry, task: Task) -> dict[str, Knob]:
         found["lr"] = Knob("lr", min(low, rate), max(high, rate), rate, "lr")
     for knob in (*_averages(entry), *_plain(entry)):
         found[knob.name] = knob
+    if "weight_decay" in found and task.weight_decay is not None and "weight_decay" not in entry.settings:
+        found["weight_decay"] = replace(found["weight_decay"], default=task.weight_decay)
     own = task.batch_size
     found["batch_size"] = Knob("batch_size", max(1, own / BATCH_REACH), own * BATCH_REACH, own, "batch_size")
     return found
@@ -92,6 +94,13 @@ def choose(entry: Entry, task: Task, wanted: Any) -> list[Knob]:
     if not chosen:
         raise LabError("knobs: got none; must name at least one")
     return list(chosen.values())
+
+
+def tuned(entry: Entry, task: Task, names: Sequence[str]) -> list[Knob]:
+    """Those of the named knobs that an optimizer has; `beta1` is its momentum where it has that instead."""
+    known = knobs_of(entry, task)
+    wanted = [name if name in known or name != "beta1" else "momentum" for name in names]
+    return [known[name] for name in wanted if name in known]
 
 
 def settings(entry: Entry, knobs: Sequence[Knob], values: Mapping[str, float]) -> tuple[dict[str, Any], int | None]:

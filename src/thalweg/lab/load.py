@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -77,6 +78,10 @@ def _take(module: ModuleType, attribute: str, where: str, stem: str, source: str
         found = f"the tasks in it are {', '.join(tasks)}" if tasks else "it has no Task"
         raise TaskError(f"task: {where} has no attribute {attribute!r}; {found}")
     task = getattr(module, attribute)
+    if isinstance(task, tuple) and len(task) == 2 and hasattr(task[0], "training_step"):
+        from thalweg.lab.adapters.lightning import from_lightning
+
+        task = partial(from_lightning, *task)
     if callable(task) and not isinstance(task, Task):
         task = _running(f"{where}:{attribute}", task)
     if not isinstance(task, Task):

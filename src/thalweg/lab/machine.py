@@ -54,17 +54,16 @@ def measure_threads(task: Task) -> dict[str, Any]:
 
 
 def measure_pace(task: Task, seconds: float = LOOK) -> float:
-    """Steps a second, forward and backward, on the threads torch has now: timed for so long, after a warm-up."""
+    """Steps a second, forward and backward, on the threads torch has now: the best round of so many seconds."""
     with random_state_kept(task.device):
         seed_everything(0)
         model = task.build(0)
         batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]
         _time(task, model, batches)
-        rounds, start = 0, time.perf_counter()
-        while rounds == 0 or time.perf_counter() - start < seconds:
-            _time(task, model, batches)
-            rounds += 1
-    return rounds * STEPS / (time.perf_counter() - start)
+        best, start = _time(task, model, batches), time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            best = min(best, _time(task, model, batches))
+    return STEPS / best
 
 
 def cores() -> int:

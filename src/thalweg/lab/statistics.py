@@ -190,10 +190,10 @@ def _needed(n: int, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 def _moments(values: Sequence[float], resolution: float = 0.0, tuning: float = 0.0) -> tuple[float, float, int]:
-    """Mean, standard error with the luck of tuning, count. Spread that is rounding error alone counts as none.
+    """Mean, standard error with the luck of tuning, count.
 
-    Of a coarse metric a few seeds may agree by chance: their spread counts as at least what rounding both values of a
-    difference to a multiple of the resolution would make it.
+    Spread that is only rounding error of equal values counts as none. Of a coarse metric a few seeds may agree by
+    chance: their spread counts as at least what rounding both values of a difference would make it.
     """
     n = len(values)
     if n < 2:

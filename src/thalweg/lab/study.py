@@ -169,7 +169,8 @@ def resumed(versions: Mapping[str, Any]) -> list[str]:
 
 def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A spec from the disk, with what earlier versions did not write: they could only compare."""
-    return {"verb": "compare", **spec, "task": {**spec["task"]}, "protocol": {**spec["protocol"]}}
+    old = {"knobs": ["lr"], "budget": None} if "verb" not in spec else {}
+    return {"verb": "compare", **spec, "task": {**spec["task"]}, "protocol": {**old, **spec["protocol"]}}
 
 
 def read_spec(folder: Path) -> dict[str, Any]:

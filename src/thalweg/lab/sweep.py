@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.asked import folder_of, span, the_task, whole
+from thalweg.lab.asked import folder_of, seconds, span, the_task, whole
 from thalweg.lab.campaign import Campaign, Progress
-from thalweg.lab.conduct import conduct, describe
+from thalweg.lab.conduct import conduct, describe, settled
 from thalweg.lab.contenders import default_rate, resolve
 from thalweg.lab.errors import LabError
 from thalweg.lab.job import Job
 from thalweg.lab.points import points, ranked
+from thalweg.lab.price import afford
 from thalweg.lab.results import Sweep
 from thalweg.lab.seeds import FRESH
 from thalweg.lab.task import Task
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Sweep", "sweep"]
 
 MOST_EPOCHS = 10  # a sweep looks for the region; `compare` trains to the end
+LEAST = 5  # points of a budget
 DECADES_ON = 3  # how far past the range a best rate at its edge is followed
 
 
@@ -34,6 +36,7 @@ def sweep(
     lr: tuple[float, float] | str = (1e-5, 1e-1),
     points: int = 13,
     seeds: int = 3,
+    budget: str | float | None = None,
     epochs: int | None = None,
     extend: bool = True,
     on: str = "auto",
@@ -48,6 +51,8 @@ def sweep(
         lr: the range; `points` rates are spread over it evenly on a logarithmic scale, its ends included. The
             default of each optimizer is tried too.
         seeds: seeds for each rate; more can be added to a study later.
+        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of points is cut to fit.
+            Going on past the range is not in it.
         epochs: passes over the data; the task's own, at most 10, if None.
         extend: go on past the range, a decade at a time and three at most, while the best rate is at its edge.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
@@ -61,23 +66,34 @@ def sweep(
     """
     task, loaded_from = the_task(task)
     low, high = span("lr", lr)
-    grid = Grid(low, high, whole("points", points, least=2))
+    whole("points", points, least=2)
     if whole("seeds", seeds) > FRESH:
         raise LabError(f"seeds: got {seeds}; must be at most {FRESH}, where the fresh seeds of a comparison begin")
     epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else whole("epochs", epochs)
-    entries = resolve(optimizers)
+    entries = resolve(optimizers, task)
     fixed = [entry.name for entry in entries if default_rate(entry) is None]
     if fixed:
         raise LabError(f"optimizers: {', '.join(fixed)} has no learning rate to sweep")
     task.check()
-    protocol = {"lr": [low, high], "points": points, "seeds": seeds, "extend": bool(extend)}
+    names = [entry.name for entry in entries]
+    folder = folder_of(out, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
+    limit = seconds("budget", budget)
+    if limit is not None:
+        least = min(LEAST, points)
+
+        def cut() -> int:
+            return afford(
+                limit, task, entries, epochs, on, lambda n: dict.fromkeys(names, (n + 1) * seeds), points, least
+            )
+
+        points = settled(folder, "budget", limit, "points", cut)
+    grid = Grid(low, high, points)
+    protocol = {"lr": [low, high], "points": points, "seeds": seeds, "extend": bool(extend), "budget": limit}
     spec = describe("sweep", task, loaded_from, epochs, entries, protocol)
 
     def total(spec: Mapping[str, Any]) -> int:
         return sum(len(grid.first(entry)) for entry in entries) * int(spec["protocol"]["seeds"])
 
-    names = [entry.name for entry in entries]
-    folder = folder_of(out, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
     with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
         found = Sweep(*campaign.study.parts)

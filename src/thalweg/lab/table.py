@@ -83,11 +83,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows in order, and the two numbers they were judged by."""
+    """The rows in order, and the two numbers they were judged by; `seconds_a_seed` is one more fresh seed for all."""
 
     rows: tuple[Row, ...]
     target: float
     margin: float
+    seconds_a_seed: float = math.nan
 
 
 def build_table(
@@ -132,7 +133,9 @@ def build_table(
         replace(row, judgement=judgements.get(row.optimizer), as_good=_as_good(row, margin, larger_is_better))
         for row in rows
     ]
-    return Table(tuple(judged), target, margin)
+    finals = [trial for trial in trials if trial.phase == "final"]
+    seconds = sum(trial.seconds for trial in finals) / len({trial.seed for trial in finals})
+    return Table(tuple(judged), target, margin, seconds)
 
 
 def baseline(search: Mapping[str, Sequence[Point]], larger_is_better: bool) -> float:

@@ -183,6 +183,19 @@ class Task:
         inputs, target = inputs_and_target(batch)
         return self.loss(model(*inputs), target)
 
+    @cached_property
+    def sparse_gradients(self) -> bool:
+        """Whether the model has parameters with sparse gradients, which most optimizers refuse."""
+        with random_state_kept(self.device):
+            seed_everything(0)
+            try:
+                model = self.build(0)
+                batch = to_device(_first_batch(self.sources["train"], 0), self.device)
+                self.compute_loss(model, batch).backward()  # type: ignore[no-untyped-call]
+            except Exception:  # whatever is wrong shows in `check`
+                return False
+        return any(p.grad is not None and p.grad.is_sparse for p in model.parameters())
+
     def check(self) -> None:
         """Try one batch, so that a mistake shows before the study starts rather than in each of its trials.
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.lab import knobs as knob
 from thalweg.lab import samplers
-from thalweg.lab.asked import folder_of, the_task, whole
+from thalweg.lab.asked import folder_of, seconds, the_task, whole
 from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.conduct import conduct, describe, settled
 from thalweg.lab.contenders import resolve
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.points import points
+from thalweg.lab.price import afford
 from thalweg.lab.pruning import Rungs
 from thalweg.lab.results import Tuning
 from thalweg.lab.results.tuning import finalists
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from thalweg.catalogue import Entry
 
 __all__ = ["Tuning", "tune"]
+
+LEAST = 5  # trials of a budget
 
 
 def tune(
@@ -42,6 +45,7 @@ def tune(
     finalist_seeds: int = 5,
     pruner: str | None = None,
     from_optuna: str | None = None,
+    budget: str | float | None = None,
     epochs: int | None = None,
     on: str = "auto",
     out: str | Path | None = None,
@@ -63,6 +67,7 @@ def tune(
         pruner: "asha" or "hyperband": settings train a part of the epochs first, and only the best third goes on.
         from_optuna: a storage and a study, "sqlite:///x.db:study": its finished trials are told to the sampler as
             known points. They are no evidence: nothing is concluded from them.
+        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit.
         epochs: instead of the task's own.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-tune-<optimizer>` if None.
@@ -96,8 +101,11 @@ def tune(
         "rungs": list(rungs.epochs),
         "from_optuna": from_optuna,
         "known": known,
+        "budget": seconds("budget", budget),
         "alpha": 0.05,
     }
+    if protocol["budget"] is not None:
+        protocol["trials"] = within(protocol, task, entries, epochs, on, folder)
     _grid_stays(folder, protocol)
     spec = describe("tune", task, loaded_from, epochs, entries, protocol)
     with conduct(task, spec, folder, entries, price, on=on, progress=progress) as campaign:
@@ -143,6 +151,22 @@ def _grid_stays(folder: Path, protocol: Mapping[str, Any]) -> None:
         old = read_spec(folder)["protocol"].get("trials")
         if old != protocol["trials"]:
             raise StudyError(f"out: {folder} is a grid of {old} trials, not {protocol['trials']}; choose another --out")
+
+
+def within(
+    protocol: Mapping[str, Any], task: Task, entries: Sequence[Entry], epochs: int, on: str, folder: Path
+) -> int:
+    """As many trials as the budget allows; as before where the study has begun."""
+    (entry,) = entries
+
+    def trainings(trials: int) -> dict[str, int]:
+        return {entry.name: price({"protocol": {**protocol, "trials": trials}})}
+
+    def cut() -> int:
+        wanted = protocol["trials"]
+        return afford(protocol["budget"], task, entries, epochs, on, trainings, wanted, min(LEAST, wanted))
+
+    return int(settled(folder, "budget", protocol["budget"], "trials", cut))
 
 
 class Tuner:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from thalweg.lab.asked import need
 from thalweg.lab.errors import LabError
+from thalweg.lab.exports import export as export_to
 from thalweg.lab.screen import console, show_result, watch
 
 if TYPE_CHECKING:
@@ -20,7 +22,12 @@ TheTask = Annotated[str, typer.Argument(help="A built-in task (digits), my_task.
 Optimizers = Annotated[str, typer.Option(help="Names from `thalweg rules`, with commas.", show_default="all")]
 Named = Annotated[str, typer.Option("--optimizers", "--optimizer", help="Names from `thalweg rules`, with commas.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task")]
+Budget = Annotated[
+    str, typer.Option(help="How long it may take, such as 90s, 10m or 1h: less is tried.", show_default="none")
+]
 On = Annotated[str, typer.Option(help="Where to train: auto, alone, lanes, processes, ray or ray:ADDRESS.")]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard event files to the folder too.")]
+Wandb = Annotated[bool, typer.Option("--wandb", help="Write offline runs of Weights & Biases to the folder too.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder.", show_default="studies/TASK-...")]
 
 
@@ -35,9 +42,15 @@ def compare(
         int | None,
         typer.Option(help="Fresh seeds for each finalist; more can be added later.", show_default="preset"),
     ] = None,
+    knobs: Annotated[
+        str, typer.Option(help="lr, and any of beta1, beta2, eps, weight_decay.", show_default="preset")
+    ] = "",
+    budget: Budget = "",
     epochs: Epochs = None,
     on: On = "auto",
     out: Out = None,
+    tensorboard: Tensorboard = False,
+    wandb: Wandb = False,
 ) -> None:
     """Compare optimizers on a task under one fair protocol. The same command again resumes."""
     from thalweg.lab.compare import compare as run
@@ -47,9 +60,15 @@ def compare(
         "seeds": seeds,
         "finalists": finalists,
         "finalist_seeds": finalist_seeds,
+        "knobs": knobs or None,
+        "budget": budget or None,
         "epochs": epochs,
     }
-    _show(lambda progress: run(task, optimizers or None, preset, on=on, out=out, progress=progress, **numbers))
+    _show(
+        lambda progress: run(task, optimizers or None, preset, on=on, out=out, progress=progress, **numbers),
+        tensorboard,
+        wandb,
+    )
 
 
 def sweep(
@@ -58,16 +77,20 @@ def sweep(
     lr: Annotated[str, typer.Option(help="The range of learning rates.")] = "1e-5,1e-1",
     points: Annotated[int, typer.Option(help="How many, evenly on a logarithmic scale.")] = 13,
     seeds: Annotated[int, typer.Option(help="Seeds for each; more can be added later.")] = 3,
+    budget: Budget = "",
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task, at most 10")] = None,
     extend: Annotated[bool, typer.Option(help="Go on past the range while the best rate is at its edge.")] = True,
     on: On = "auto",
     out: Out = None,
+    tensorboard: Tensorboard = False,
+    wandb: Wandb = False,
 ) -> None:
     """Train with learning rates all over a range: where is the best, which are as good, where does it break?"""
     from thalweg.lab.sweep import sweep as run
 
     numbers: dict[str, Any] = {"lr": lr, "points": points, "seeds": seeds, "epochs": epochs, "extend": extend}
-    _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers))
+    numbers["budget"] = budget or None
+    _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers), tensorboard, wandb)
 
 
 def range_test(
@@ -80,12 +103,14 @@ def range_test(
     epochs: Annotated[int | None, typer.Option(help="Of that sweep.", show_default="task, at most 10")] = None,
     on: On = "auto",
     out: Out = None,
+    tensorboard: Tensorboard = False,
+    wandb: Wandb = False,
 ) -> None:
     """Let the learning rate climb within one training: where does the loss fall, where does it turn up?"""
     from thalweg.lab.range_test import range_test as run
 
     numbers: dict[str, Any] = {"low": low, "high": high, "steps": steps, "seeds": seeds, "epochs": epochs}
-    _show(lambda progress: run(task, optimizer, on=on, out=out, progress=progress, **numbers))
+    _show(lambda progress: run(task, optimizer, on=on, out=out, progress=progress, **numbers), tensorboard, wandb)
 
 
 def tune(
@@ -109,9 +134,12 @@ def tune(
     to_optuna: Annotated[
         str, typer.Option(help="Add all trials to an Optuna storage: sqlite:///x.db.", show_default="none")
     ] = "",
+    budget: Budget = "",
     epochs: Epochs = None,
     on: On = "auto",
     out: Out = None,
+    tensorboard: Tensorboard = False,
+    wandb: Wandb = False,
 ) -> None:
     """Tune an optimizer's knobs, and tell whether that beats its defaults. The same command again resumes."""
     from thalweg.lab.tune import tune as run
@@ -124,7 +152,8 @@ def tune(
         "finalist_seeds": finalist_seeds,
         "epochs": epochs,
     }
-    words: dict[str, Any] = {"knobs": knobs or None, "pruner": pruner or None, "from_optuna": from_optuna or None}
+    words: dict[str, Any] = {"knobs": knobs, "pruner": pruner, "from_optuna": from_optuna, "budget": budget}
+    words = {name: word for name, word in words.items() if word}
 
     def tuned(progress: Callable[..., None]) -> Result:
         found = run(task, optimizer, method=method, on=on, out=out, progress=progress, **numbers, **words)
@@ -132,7 +161,7 @@ def tune(
             found.to_optuna(to_optuna)
         return found
 
-    _show(tuned)
+    _show(tuned, tensorboard, wandb)
 
 
 def replay(
@@ -164,17 +193,37 @@ def report(folder: Annotated[Path, typer.Argument(help="The study's folder.")]) 
     show_result(found)
 
 
+def export(
+    folder: Annotated[Path, typer.Argument(help="The study's folder.")],
+    to: Annotated[str, typer.Option(help="tensorboard, wandb (offline runs) or optuna.")],
+    out: Annotated[
+        str, typer.Option(help="Where to; for Optuna a storage.", show_default="in the study's folder")
+    ] = "",
+) -> None:
+    """Write a study's trials for another tool; again, after more trials, adds those."""
+    try:
+        made = export_to(folder, to, out or None)
+    except LabError as error:
+        refuse(error)
+    print(made if isinstance(made, Path) else f"Optuna study {made.study_name!r}, {len(made.trials)} trials")
+
+
 def refuse(error: ValueError | OSError) -> NoReturn:
     """One line for what the user can mend, and exit code 2."""
     typer.echo("thalweg: " + " ".join(str(error).split()), err=True)
     raise typer.Exit(2) from None
 
 
-def _show(run: Callable[[Callable[..., None]], Result]) -> None:
-    """Run a verb with its progress shown; Ctrl-C says how to go on."""
+def _show(run: Callable[[Callable[..., None]], Result], tensorboard: bool, wandb: bool) -> None:
+    """Run a verb with its progress shown, and the exports after it; Ctrl-C says how to go on."""
+    formats = [name for name, wanted in (("tensorboard", tensorboard), ("wandb", wandb)) if wanted]
     try:
+        for name in formats:
+            need(name, name)  # before the hours, not after
         with watch() as progress:
             found = run(progress)
+        for name in formats:
+            export_to(found.folder, name)
     except LabError as error:
         refuse(error)
     except KeyboardInterrupt:

@@ -130,11 +130,15 @@ def _round(place: _Places, measure: Measure) -> list[float]:
     if place.log:
         decades = range(math.floor(math.log10(place.low)), math.ceil(math.log10(place.high)))
         return [m * 10.0**k for k in decades for m in (1, 2, 5) if place.low <= m * 10.0**k <= place.high]
-    step = 10.0 ** math.floor(math.log10(place.high - place.low))
-    step = step if (place.high - place.low) / step >= 3 else step / 2
+    wide = place.high - place.low
+    step = next(
+        m * 10.0**k
+        for k in range(math.floor(math.log10(wide)) - 1, 400)
+        for m in (1, 2, 5)
+        if wide / (m * 10.0**k) <= 5
+    )
     first = math.ceil(place.low / step)
-    ticks = [step * k for k in range(first, first + 12) if step * k <= min(place.high, most)]
-    return ticks[:: max(1, len(ticks) // 4)]
+    return [step * k for k in range(first, first + 6) if step * k <= min(place.high, most)]
 
 
 def _names(lines: Mapping[str, object]) -> str:

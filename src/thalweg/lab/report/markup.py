@@ -17,10 +17,13 @@ WIDTH, HEIGHT = 168, 20  # of a whisker, in pixels
 def sentences(verdict: str) -> tuple[str, str]:
     """A verdict's first sentence, and the rest: the one is the headline."""
     said = verdict.strip()
-    found = re.match(r"(.+?)[.;] +(?=\S)(.+)", said, re.DOTALL)
+    found = re.match(r"(.+?)([.;]) +(?=\S)(.+)", said, re.DOTALL)
     if found is None and len(said) > LONG:
-        found = re.match(r"(.+): +(.+)", said, re.DOTALL)
-    return (f"{found[1]}.", found[2]) if found else (said, "")
+        found = re.match(r"(.+)(:) +(.+)", said, re.DOTALL)
+    if found is None:
+        return said, ""
+    head, mark, rest = found.groups()
+    return f"{head}.", rest if mark == "." else rest[0].upper() + rest[1:]  # half a sentence becomes one
 
 
 def glued(text: str) -> str:

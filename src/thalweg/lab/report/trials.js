@@ -51,7 +51,7 @@
       return line;
     }));
     const some = state.shown.length === rows.length ? "" : ` (of ${rows.length})`;
-    document.getElementById("range").textContent = state.shown.length
+    document.getElementById("rows-shown").textContent = state.shown.length
       ? `${first + 1} to ${last} of ${state.shown.length}${some}` : "no training is like that";
     document.getElementById("before").disabled = state.page === 0;
     document.getElementById("next").disabled = last >= state.shown.length;

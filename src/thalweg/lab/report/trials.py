@@ -21,7 +21,7 @@ CONTROLS = """<div class="filters">
 <select data-column="status" aria-label="status"><option value="">every end</option></select></div>
 <div class="scroll"><table id="trainings"><thead><tr></tr></thead><tbody></tbody></table></div>
 <div class="pages"><button id="before">before</button><button id="next">next</button>
-<span id="range" aria-live="polite"></span></div>"""
+<span id="rows-shown" aria-live="polite"></span></div>"""
 
 
 def screen(trials: Sequence[Trial], unit: Unit, spec: Mapping[str, Any], versions: Mapping[str, Any]) -> Screen:

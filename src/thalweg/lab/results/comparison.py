@@ -8,7 +8,7 @@ from typing import Any
 
 from thalweg.lab import wording
 from thalweg.lab.contenders import paste
-from thalweg.lab.notes import describe
+from thalweg.lab.notes import count, describe
 from thalweg.lab.protocol import Protocol
 from thalweg.lab.results.result import Result
 from thalweg.lab.table import Row, build_table
@@ -41,7 +41,7 @@ class Comparison(Result):
         self.judged = judged
         self.lines = {row.optimizer: paste(spec, row.optimizer, row.settings) for row in judged.rows}
         self.notes = [*describe(spec, judged, self.trials, self.unit), *self.notes]
-        self.verdict = wording.verdict(judged, task["name"], self.unit)
+        self.verdict = wording.verdict(judged, task["name"], self.unit, f"more than {count(task['epochs'], 'epoch')}")
         self.line = self.lines[judged.rows[0].optimizer]
 
     @classmethod

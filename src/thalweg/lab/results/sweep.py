@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from thalweg.lab.asked import length
 from thalweg.lab.contenders import paste
 from thalweg.lab.notes import count, data_note, failures
 from thalweg.lab.points import Point, as_good_range, highest_stable, ranked
@@ -173,15 +174,16 @@ def _figure(row: SweepRow, unit: Unit) -> str:
 def _describe(spec: Mapping[str, Any]) -> list[str]:
     protocol, task = spec["protocol"], spec["task"]
     low, high = protocol["lr"]
+    cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
     further = ", and on past an end where the best rate stood there" if protocol["extend"] else ""
     return [
         f"Tried: {protocol['points']} learning rates from {low:g} to {high:g}, evenly on a logarithmic scale{further}; "
-        f"the default too; {count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.",
+        f"the default too; {count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
         "Values are of validation at the end of training; the test set was not read. The best of many rates looks a "
         "little better than it is, and optimizers are not judged against each other here: `thalweg compare` does that "
         "on fresh seeds.",
-        "As good: neighbouring rates within 5 % of the best. Stable: no seed failed at it or below. Failed: crashed, "
-        "not finite, or a smoothed loss above 4 x its best.",
+        "As good: neighbouring rates within 5 %, or one seed deviation, of the best. Stable: no seed failed at it or "
+        "below. Failed: crashed, not finite, or a smoothed loss above 4 x its best.",
         data_note(task),
         f"Not tested: more than {count(task['epochs'], 'epoch')}, other batch sizes, other hyperparameters, schedules.",
     ]

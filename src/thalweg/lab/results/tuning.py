@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.lab.asked import length
 from thalweg.lab.contenders import paste
 from thalweg.lab.knobs import numbers
 from thalweg.lab.notes import count, data_note, failures
@@ -180,11 +181,12 @@ def sentence(found: Tuning) -> str:
 
 def _describe(found: Tuning) -> list[str]:
     protocol, task = found.spec["protocol"], found.spec["task"]
+    cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
     ranges = ", ".join(_range(name, knob) for name, knob in found.knobs.items())
     notes = [
         f"Searched: {ranges}, on logarithmic scales (of 1 - value for momentum and betas), by {protocol['method']}, "
         f"{count(protocol['trials'], 'setting')} in batches of {protocol['batch']}, the default first; "
-        f"{count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.",
+        f"{count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
         f"The default and the best {count(protocol['finalists'], 'other setting')} went on to "
         f"{count(protocol['finalist_seeds'], 'fresh seed')}; of these the best on validation is compared with the "
         "default on the test set, seed by seed: what a search finds best looks better than it is.",

@@ -11,6 +11,7 @@ import torch
 
 from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.lanes.probe import probe, test
+from thalweg.lab.lanes.refusal import in_words
 from thalweg.lab.machine import cores, measure_pace, measure_threads, torch_threads
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
@@ -73,7 +74,7 @@ def choose(
     if on == "processes":
         return _processes(task, threads, "as asked")
     if on == "lanes":
-        return _lanes(task, entries)
+        return _lanes(task, entries, _threads(task, threads))
     if on != "auto":
         return _ray(on)
     return _what_pays(task, entries, trainings, threads)
@@ -117,11 +118,13 @@ def runner_of(
         timed = timed or measure_threads(task)
         runner, choice = choose(task, entries, on, trainings=trainings, threads=timed["threads"])
         if first is None:
-            single = {"threads": choice.threads, "why": f"each training of {choice.on} has one thread"}
-            study.settle("threads", lambda: timed if choice.on == "alone" else single)
+            if choice.threads != timed["threads"]:
+                timed = {"threads": choice.threads, "why": f"each worker of {choice.on} has one"}
+            study.settle("threads", lambda: timed)
             study.settle("runner", lambda: asdict(choice))
-        elif asdict(choice) not in study.versions.get("also_run_by", []):
-            study.keep("also_run_by", [*study.versions.get("also_run_by", []), asdict(choice)])
+        else:
+            others = [each for each in study.versions.get("also_run_by", []) if each["on"] != choice.on]
+            study.keep("also_run_by", [*others, asdict(choice)])
     with runner, torch_threads(choice.threads) if task.device == "cpu" else nullcontext():
         yield runner, choice
 
@@ -142,7 +145,8 @@ def _what_pays(task: Task, entries: Sequence[Entry], trainings: int, threads: in
         seconds = BESIDES * trainings * _steps(task) / measure_pace(task, seconds=0)
     if seconds < PROBING:
         return Alone(), replace(alone, reason=f"all together take about {max(1, round(seconds))} seconds")
-    finding = probe(task, entries)
+    with torch_threads(own):
+        finding = probe(task, entries)
     many = torch.device(task.device).type == "cpu" and cores() > 1
     left = seconds / finding.gain if finding.pays else seconds
     worker_reason = "" if many else "the device is shared by all processes" if cores() > 1 else "there is one core"
@@ -159,7 +163,7 @@ def _what_pays(task: Task, entries: Sequence[Entry], trainings: int, threads: in
             worker_reason = f"{runner.workers} processes would be {choice.gain:.2g} x as fast"
     reason = "; ".join(filter(None, [finding.reason, worker_reason]))
     if finding.pays:
-        return Lanes(finding.lanes), Choice("lanes", lanes=finding.lanes, gain=finding.gain, reason=reason)
+        return Lanes(finding.lanes), Choice("lanes", 1, finding.lanes, own, finding.gain, reason)
     return Alone(), replace(alone, reason=reason)
 
 
@@ -170,19 +174,28 @@ def _processes(
     with torch_threads(_threads(task, threads)):
         pace = measure_pace(task)
     runner = Processes(inner=Lanes(lanes) if lanes > 1 else None, batch=lanes)
-    gain = round(gain * runner.measure(task) / pace, 2)
+    # More than one a worker can only be noise: one at a time had the threads that suit it best.
+    gain = round(gain * min(runner.measure(task) / pace, runner.workers), 2)
     on = "lanes" if lanes > 1 else "processes"
     return runner, Choice(on, workers=runner.workers, lanes=lanes, gain=gain, reason=reason)
 
 
-def _lanes(task: Task, entries: Sequence[Entry]) -> tuple[Runner, Choice]:
-    with random_state_kept(task.device):
-        refusal = test(task, entries)
-    if refusal:
-        raise LabError(f"on: lanes cannot train this task: {refusal}")
-    finding = probe(task, entries)
+def _lanes(task: Task, entries: Sequence[Entry], threads: int) -> tuple[Runner, Choice]:
+    with torch_threads(threads):
+        if refusal := _refusal(task, entries):
+            raise LabError(f"on: lanes cannot train this task: {refusal}")
+        finding = probe(task, entries)
     lanes = finding.lanes if finding.lanes > 1 else FEW
-    return Lanes(lanes), Choice("lanes", lanes=lanes, gain=finding.gain, reason=f"as asked; {finding.reason}")
+    return Lanes(lanes), Choice("lanes", 1, lanes, threads, finding.gain, f"as asked; {finding.reason}")
+
+
+def _refusal(task: Task, entries: Sequence[Entry]) -> str | None:
+    """Why lanes cannot train a task; None where they can, be it quicker or not."""
+    try:
+        with random_state_kept(task.device):
+            return test(task, entries, PROBING)
+    except Exception as error:  # what vmap cannot take shows as torch's own errors
+        return in_words(error)
 
 
 def _ray(on: str) -> tuple[Runner, Choice]:

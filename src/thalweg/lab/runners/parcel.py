@@ -26,11 +26,13 @@ def pack(thing: Any, what: str) -> bytes:
     by_value = [module for name, module in list(sys.modules.items()) if name.startswith(FILE_MODULE)]
     for module in by_value:
         cloudpickle.register_pickle_by_value(module)
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table = cloudpickle.Pickler.dispatch_table.new_child({MappingProxyType: _mapping, Entry: _entry})
+
     buffer = io.BytesIO()
-    pickler = cloudpickle.Pickler(buffer)
-    pickler.dispatch_table = pickler.dispatch_table.new_child({MappingProxyType: _plain_mapping, Entry: _entry})
     try:
-        pickler.dump(thing)
+        Pickler(buffer).dump(thing)
     except Exception as error:  # pickling runs the user's own __reduce__ and __getstate__
         raise LabError(f"{what} cannot be sent to another process: {first_line(error)}") from None
     finally:
@@ -47,11 +49,15 @@ def _cloudpickle() -> Any:
     return cloudpickle
 
 
-def _plain_mapping(mapping: MappingProxyType[Any, Any]) -> Any:
+def _mapping(mapping: MappingProxyType[Any, Any]) -> Any:
     return MappingProxyType, (dict(mapping),)
 
 
 def _entry(entry: Entry) -> Any:
     if CATALOGUE.get(entry.name) is entry:
-        return Entry.of, (entry.name,)
+        return _listed, (entry.name,)
     return Entry, (entry.name, entry.optimizer, dict(entry.settings), entry.rule)
+
+
+def _listed(name: str) -> Entry:
+    return CATALOGUE[name]

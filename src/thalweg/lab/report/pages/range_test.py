@@ -47,7 +47,7 @@ def _facts(found: RangeTest) -> list[tuple[str, str, str]]:
 def _table(found: RangeTest) -> str:
     headings, rows = found.cells()
     cells = [[escape(cell) for cell in row] for row in rows]
-    return f"<h2>The sweep that checks it</h2>{table([escape(text) for text in headings], cells, (2, 3))}"
+    return f"<h2>The sweep that checks it</h2>{table([escape(text) for text in headings], cells, (2,), 'standings')}"
 
 
 def _range(found: RangeTest) -> Screen:
