@@ -185,7 +185,8 @@ def _describe(spec: Mapping[str, Any]) -> list[str]:
     further = ", and on past an end where the best rate stood there" if protocol["extend"] else ""
     return [
         f"Tried: {protocol['points']} learning rates from {low:g} to {high:g}, evenly on a logarithmic scale{further}; "
-        f"the default too; {count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
+        f"then {2 * protocol['closer']} more, each half way from the best to a neighbour; the default too; "
+        f"{count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
         "Values are of validation at the end of training; the test set was not read. The best of many rates looks a "
         "little better than it is, and optimizers are not judged against each other here: `thalweg compare` does that "
         "on fresh seeds.",

@@ -4,8 +4,8 @@ The curvatures go from mu = 10 to L = 100, evenly on a logarithmic scale. A step
 error along each by 1 - lr x curvature; the slowest of them is fastest at 2 / (L + mu), and from 2 / L = 0.02 on one of
 them grows (Polyak 1987, "Introduction to Optimization"). Nothing is noisy; the seed draws the start. 30 steps, 0.02 s.
 
-The metric is by how much a step shrinks the distance to the optimum, over all 30: at best near 0.82. The distance itself
-falls by powers: 5 % of it is less than a hundredth of the learning rate.
+The metric is what a step leaves of the distance to the optimum, over all 30: at best near 0.82. Of the distance
+itself, which falls by powers, 5 % would be less than a hundredth of the learning rate.
 """
 
 from __future__ import annotations
