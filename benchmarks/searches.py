@@ -38,7 +38,7 @@ def train(name: str, settings: dict[str, Any], seed: int, tell: Callable[[int, f
     for epoch in range(task.epochs):
         model.train()
         for batch in task.sources["train"].batches(1000 * seed + epoch):
-            inputs, labels = batch if getattr(task, "augment", None) is None else task.augment(batch)
+            inputs, labels = batch if task.augment is None else task.augment(batch)
             optimizer.zero_grad()
             task.loss(model(inputs), labels).backward()
             optimizer.step()
@@ -122,6 +122,26 @@ def by_ray(name: str, trials: int, seed: int) -> dict[str, Any]:
     return {"lr": best["lr"], "beta1": 1 - best["one_less"], "weight_decay": best["weight_decay"]}
 
 
+def by_thalweg(name: str, trials: int, seed: int) -> dict[str, Any]:
+    """TPE in batches, lanes or processes as they pay; then fresh seeds against the default, and the report."""
+    import thalweg
+
+    # The sampler's seed is fixed by the protocol: another `seed` only names another folder.
+    with tempfile.TemporaryDirectory() as folder:
+        found = thalweg.tune(
+            name,
+            "adamw",
+            knobs={"lr": LR, "beta1": BETA1, "weight_decay": DECAY},
+            trials=trials,
+            batch=16,
+            finalists=1,
+            finalist_seeds=5,
+            out=f"{folder}/{seed}",
+        )
+        settings = found.tuned.settings
+    return {"lr": settings["lr"], "beta1": settings["betas"][0], "weight_decay": settings["weight_decay"]}
+
+
 def main() -> None:
     """One side of the comparison, timed from after its imports to its recommendation."""
     side, name, trials, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -130,7 +150,7 @@ def main() -> None:
     from thalweg.lab.load import load_task
 
     load_task(name)
-    search = {"optuna": by_optuna, "ray": by_ray}[side]
+    search = {"thalweg": by_thalweg, "optuna": by_optuna, "ray": by_ray}[side]
     start = time.perf_counter()
     settings = search(name, trials, seed)
     print(json.dumps({"seconds": time.perf_counter() - start, "settings": settings}))

@@ -27,7 +27,7 @@ def pack(thing: Any, what: str) -> bytes:
     for module in by_value:
         cloudpickle.register_pickle_by_value(module)
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
         dispatch_table = cloudpickle.Pickler.dispatch_table.new_child({MappingProxyType: _mapping, Entry: _entry})
 
     buffer = io.BytesIO()
