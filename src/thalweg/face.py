@@ -65,9 +65,8 @@ class Optimizer(torch.optim.Optimizer):
         self._stepper = Stepper(self._engine)
         super().__init__(params, defaults)
         # Loaded here, so that the first step does not wait for Numba's import (0.6 s).
-        on_cpu = any(p.device.type == "cpu" for group in self.param_groups for p in group["params"])
-        if self._engine != "auto" or on_cpu:
-            engines.load("cpu" if self._engine == "auto" else self._engine)
+        for device in {p.device for group in self.param_groups for p in group["params"]}:
+            engines.ready(self._engine, device)
         self._start_states()
 
     # -- settings -----------------------------------------------------------------------------------------------

@@ -115,11 +115,14 @@ class Ages:
     a millisecond), and a checkpoint still looks like torch's.
     """
 
-    def __init__(self, count: int, carried: Sequence[str]) -> None:
+    def __init__(self, count: int, carried: Sequence[str], device: torch.device | None = None) -> None:
         dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32  # as torch
         self.names = ("step", *carried)
-        self.tensor = torch.zeros(len(self.names), count, dtype=dtype)
-        self.values: npt.NDArray[Any] = self.tensor.numpy()
+        if device is None:
+            self.tensor = torch.zeros(len(self.names), count, dtype=dtype)
+            self.values: npt.NDArray[Any] = self.tensor.numpy()
+        else:  # kernels read them: those of a parameter side by side
+            self.tensor = torch.zeros(count, len(self.names), dtype=dtype, device=device).T
 
 
 class Plan:
