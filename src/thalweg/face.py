@@ -168,12 +168,14 @@ class Optimizer(torch.optim.Optimizer):
                 loss = closure()
         params = [p for group in self.param_groups for p in group["params"]]
         gradients = [p.grad for p in params]
-        factor = 1.0
+        factor: float | torch.Tensor = 1.0
         handed = self.__dict__.get("grad_scale")  # by a gradient scaler
         scaled = handed is not None or self.guard.clip_norm is not None
         if scaled or not self.guard.idle or "found_inf" in self.__dict__:
             scales = [float(group["gradient_scale"]) for group in self.param_groups for _ in group["params"]]
-            found = self.guard.look(gradients, scales, handed, self.__dict__.get("found_inf"))
+            far = self.guard.on_nonfinite != "raise" and engines.far(self._engine, params)
+            look = self.guard.judge if far else self.guard.look
+            found = look(gradients, scales, handed, self.__dict__.get("found_inf"))
             if found is None:
                 return loss
             factor = found

@@ -9,6 +9,7 @@ CPU, whose elements are counted) go to `reference`. An accelerator that goes the
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 
@@ -42,6 +43,11 @@ def choose(
         fast = None if differentiable or uncounted else _fast(param)
         return fast or _checked(load("reference"), param)
     return _checked(load(name), param)
+
+
+def far(name: str, params: Sequence[torch.Tensor]) -> bool:
+    """True where all of these are stepped on a device of its own, which the host would have to wait for."""
+    return name == "cuda" or (name == "auto" and all(p.is_cuda for p in params) and _loaded("cuda") is not None)
 
 
 def ready(name: str, device: torch.device) -> None:

@@ -162,12 +162,12 @@ class Text:
     def pointers(self, full: bool) -> list[str]:
         # The hint stands on the pointer after the cast: put before it, it is lost and each access moves 4 bytes.
         aligned = "tl.multiple_of({}, 16)" if full else "{}"
-        casts = {name: f"_{name}.to(tl.pointer_type(tl.{kind}))" for name, kind in self.held.items()}
+        casts = {name: f"_{name}.to(tl.pointer_type(tl.{halves.POINTER[kind]}))" for name, kind in self.held.items()}
         return [f"__at_{name} = {aligned.format(cast)}" for name, cast in casts.items()]
 
     def loads(self, full: bool) -> list[str]:
-        masked = "" if full else ", mask=__mask, other=0.0"
-        halved = {name for name, kind in self.read.items() if kind != self.number}
+        masked = "" if full else ", mask=__mask, other=0"
+        halved = [name for name, kind in self.read.items() if kind != self.number]
         read = [*self.read, *(self.form.kept if self.form else ())]
         lines = [f"{name} = tl.load(__at_{name} + __i{masked})" for name in read]
         if self.form:
