@@ -17,7 +17,6 @@ import torch
 
 from thalweg.catalogue import CATALOGUE, Entry
 
-
 DEVICE = torch.device(os.environ.get("THALWEG_TEST_DEVICE", "cpu"))  # where tensors are made: `make test-cuda`
 
 

@@ -70,9 +70,9 @@ def test_step_two_another_rate_and_another_step_count_compile_nothing(subject):
 @pytest.mark.parametrize("subject", EVERY_RULE_WITH_DECAY, ids=str)
 def test_every_rule_compiles_for_sm_90_with_16_byte_accesses(subject):
     recipe = recipe_of(subject)
-    compiled = compiled.compile_for(recipe, torch.float32, capability=90)
-    assert compiled.asm["cubin"]
-    text = compiled.asm["ptx"]
+    built = compiled.compile_for(recipe, torch.float32, capability=90)
+    assert built.asm["cubin"]
+    text = built.asm["ptx"]
     assert "sm_90" in text and ".f64" not in text
     reads, writes = len({*recipe.program.tensors} & recipe.program.used), len(recipe.program.written)
     accesses = source.BLOCK // (32 * source.WARPS * 4)  # a thread's 16-byte accesses to one array

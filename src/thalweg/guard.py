@@ -95,13 +95,11 @@ class Guard:
     ) -> Verdict:
         """The same, worked out on the gradients' device, in torch operations that a CUDA graph can hold."""
         device = next((g.device for g in gradients if g is not None), torch.device("cpu"))
-        number = {"dtype": torch.float64, "device": device}
-        factor, clip = torch.ones((), **number), torch.ones((), **number)
+        factor, clip, left_out = (_there(value, device) for value in (1.0, 1.0, 0.0))
         if grad_scale is not None:
-            factor = factor / _there(grad_scale, number)
-        left_out = torch.zeros((), **number)
+            factor = factor / _there(grad_scale, device)
         if found_inf is not None:
-            left_out = (_there(found_inf, number) != 0).double()
+            left_out = (_there(found_inf, device) != 0).double()
         if not self.idle:
             norm = factor.abs().float() * _norm(gradients, scales).to(device)
             # In place where there is one: a graph writes where it wrote when it was captured.
@@ -132,11 +130,11 @@ class Guard:
         return None
 
 
-def _there(value: Any, number: dict[str, Any]) -> Tensor:
-    """A scaler's number on the device, as one that has no dimensions."""
+def _there(value: Any, device: torch.device) -> Tensor:
+    """A number on the device, without dimensions."""
     if isinstance(value, Tensor):
-        return value.detach().reshape(()).to(**number, non_blocking=True)
-    return torch.full((), float(value), **number)
+        return value.detach().reshape(()).to(device, torch.float64, non_blocking=True)
+    return torch.full((), float(value), dtype=torch.float64, device=device)
 
 
 def _kept(held: Any, new: Tensor, add: bool = False) -> Tensor:

@@ -185,7 +185,7 @@ class Plan:
         self.gradients = own
         self.table[:, 1] = np.fromiter(map(Tensor.data_ptr, own), np.int64, len(own))
 
-    def advance(self, scale: float = 1.0) -> None:
+    def advance(self, scale: Any = 1.0) -> None:
         """One step on: the numbers of each row, one dict for each piece of the recipe."""
         rule = self.recipe.rule
         values = self.ages.values

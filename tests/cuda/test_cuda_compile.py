@@ -95,9 +95,7 @@ def test_caution(subject):
     assert not DOUBLE.search(counting.asm["ptx"]) and resources(counting.asm["cubin"])["LOCAL"] == 0
 
 
-@pytest.mark.parametrize(
-    "subject", some([s for s in PLAIN if s.entry.rule.per_tensor is None], 6), ids=str
-)
+@pytest.mark.parametrize("subject", some([s for s in PLAIN if s.entry.rule.per_tensor is None], 6), ids=str)
 def test_numbers_are_worked_out_in_double_precision(subject):
     recipe, group = recipe_of(subject)
     names = ("step", *recipe.rule.carried)

@@ -44,6 +44,7 @@ class Desk:
         self.stream = card.stream_of(self.device)
         self.chunks = Chunks(plan.numels, self.device)
         self.board: Board | None = None
+        self.spare: Board | None = None  # for a graph: while one is captured no pinned memory can be had
         self.outputs: dict[str, Tensor] = {}
         self.numbers: numbers.Numbers | None = None
         self.leaves: numbers.Leaves = ()
@@ -60,11 +61,14 @@ class Desk:
     def board_of(self, sections: dict[str, Section], owner: Tensor) -> Board:
         """The board with these sections. What a graph captures is a board of its own: every replay writes it anew."""
         if card.capturing(self.device):
-            board = Board(sections, self.device)
+            spare, self.spare = self.spare, None
+            board = spare if spare and spare.sections == sections else Board(sections, self.device)
             card.keep_with(owner, (board, self.chunks, self.outputs))
             return board
         if self.board is None or self.board.sections != sections:
             self.board = Board(sections, self.device)
+        if self.numbers and self.spare is None:
+            self.spare = Board(sections, self.device, ahead=True)
         return self.board
 
 
@@ -99,10 +103,7 @@ class Cuda(Engine):
 
     def _launch(self, plan: Plan, desk: Desk) -> None:
         fixed = _fixed(plan)
-        sections: dict[str, Section] = {
-            "table": (fixed.size, "int64"),
-            "gradients": (len(fixed), "int64"),
-        }
+        sections: dict[str, Section] = {"table": (fixed.size, "int64"), "gradients": (len(fixed), "int64")}
         if isinstance(plan, DevicePlan):
             board = self._on_device(plan, desk, sections)
             rows, row_of, keys = (desk.outputs[name] for name in ("rows", "row_of", "keys"))
@@ -129,13 +130,14 @@ class Cuda(Engine):
         number = kernel.DTYPES[plan.dtype]
         rows = plan.kernel_rows(number)
         tensors = len(plan.row_of)
+        keys = tensors if plan.storage.name == "stochastic" else 0
         board = desk.board_of(
-            sections | {"row_of": (tensors, "int64"), "keys": (tensors, "int64"), "rows": (rows.size, number)},
+            {"row_of": (tensors, "int64"), **sections, "keys": (keys, "int64"), "rows": (rows.size, number)},
             plan.live[0],
         )
         _fill(board, plan)
         board.host["row_of"][:] = plan.row_of
-        if plan.storage.name == "stochastic":
+        if keys:
             board.host["keys"][:] = plan.table[:, -2]
         board.host["rows"][:] = rows.ravel()
         board.send()

@@ -154,9 +154,7 @@ class Text:
         if self.form:
             made, stores[self.p] = self.form.made()
             lines += made
-        lines += [
-            f"tl.store(__at_{name} + __i, {value}{masked})" for pairs in stores.values() for name, value in pairs
-        ]
+        lines += [f"tl.store(__at_{name} + __i, {value}{masked})" for pairs in stores.values() for name, value in pairs]
         return "\n".join(" " * 8 + line for line in lines)
 
     def pointers(self, full: bool) -> list[str]:

@@ -25,14 +25,16 @@ Section = tuple[int, str]  # how many numbers of which dtype
 class Board:
     """Named arrays that the host writes (`host`) and kernels read (`device`): one piece of memory on either side."""
 
-    def __init__(self, sections: Mapping[str, Section], device: torch.device) -> None:
+    def __init__(self, sections: Mapping[str, Section], device: torch.device, ahead: bool = False) -> None:
+        """`ahead`: with the memory that it is sent from, for one time of sending, in which no memory can be had."""
         self.sections = dict(sections)
         words = {name: _words(count, dtype) for name, (count, dtype) in sections.items()}
         ends = np.cumsum([0, *words.values()])
         self._host: npt.NDArray[np.int64] = np.zeros(ends[-1], dtype=np.int64)
         self._sent: npt.NDArray[np.int64] | None = None
         self._device = torch.empty(int(ends[-1]), dtype=torch.int64, device=device)
-        self._staged: Tensor | None = None
+        self._staged = card.staging(int(ends[-1]), device) if ahead else None
+        self._ahead = ahead
         self.host: dict[str, npt.NDArray[Any]] = {}
         self.device: dict[str, Tensor] = {}
         for (name, (count, dtype)), start, end in zip(sections.items(), ends, ends[1:], strict=False):
@@ -47,10 +49,11 @@ class Board:
             if len(changed) == 0:
                 return 0
             first, end = int(changed[0]), int(changed[-1]) + 1
-        # Held until the next: a graph that captures this copy reads from the same memory at every replay.
-        self._staged = card.staging(end - first, self._device.device)
-        self._staged.numpy()[:] = self._host[first:end]
-        self._device[first:end].copy_(self._staged, non_blocking=True)
+        if not self._ahead or self._staged is None:
+            self._staged = card.staging(end - first, self._device.device)
+        # Held on to: a graph that captures this copy reads from the same memory at every replay.
+        self._staged.numpy()[: end - first] = self._host[first:end]
+        self._device[first:end].copy_(self._staged[: end - first], non_blocking=True)
         self._sent = self._host.copy()
         return end - first
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 PATHS = 256  # of a per_step with more ways through it the kernel would be large
 
@@ -154,7 +154,7 @@ class Symbol:
     def __float__(self) -> float:
         raise Untraceable("it makes a plain float of a number that is only known on the device")
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __float__
 
 
 class Switch(Symbol):
@@ -167,8 +167,11 @@ class Switch(Symbol):
 class Mathematics:
     """Python's `math`, for symbols too."""
 
-    FORMS: Mapping[str, str] = {"exp": "tl.exp({})", "log": "tl.log({})", "sqrt": "tl.sqrt({})", "fabs": "tl.abs({})"}
-    FORMS |= {"cos": "tl.cos({})", "sin": "tl.sin({})", "pow": "power({}, {})"}
+    FORMS: ClassVar[dict[str, str]] = {
+        **{name: f"tl.{name}({{}})" for name in ("exp", "log", "sqrt", "cos", "sin")},
+        "fabs": "tl.abs({})",
+        "pow": "power({}, {})",
+    }
 
     def __getattr__(self, name: str) -> Any:
         own = getattr(math, name)
