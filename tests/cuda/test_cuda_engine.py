@@ -117,7 +117,7 @@ def test_a_board_brings_across_what_the_host_wrote(device):
     board = tables.Board({"a": (3, "int64"), "b": (5, "float32"), "c": (0, "float64"), "d": (1, "int32")}, device)
     generator = np.random.default_rng(0)
     for _ in range(20):
-        for name, values in board.host.items():
+        for values in board.host.values():
             chosen = generator.random(len(values)) < 0.3
             values[chosen] = generator.integers(-(2**31), 2**31 - 1, chosen.sum())
         board.send()

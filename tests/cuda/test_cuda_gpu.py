@@ -131,7 +131,8 @@ def test_several_gpus_in_one_optimizer(more):
     outcome = []
     for devices in (("cuda:0", "cuda:1"), ("cuda:0", "cuda:0")):
         params = [
-            torch.nn.Parameter(p.detach().to(d)) for p, d in zip(parameters([(50,), (60,)], torch.float32), devices)
+            torch.nn.Parameter(p.detach().to(d))
+            for p, d in zip(parameters([(50,), (60,)], torch.float32), devices, strict=True)
         ]
         optimizer = optim.Adam(params, **more)
         for values in given:

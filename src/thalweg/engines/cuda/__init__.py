@@ -1,4 +1,4 @@
-"""The CUDA engine: the same plan and the same rule text, as one Triton kernel and one launch for all tensors of a dtype.
+"""The CUDA engine: the same plan and the same rule text, as one Triton kernel, and one launch for a dtype's tensors.
 
 Each program steps one chunk of one tensor. Where the chunk is full and its memory aligned it moves 16 bytes an access;
 the odd tail of a tensor goes through masks. What kernels read beside the tensors lies on the device (`tables`); nothing
@@ -234,8 +234,8 @@ def _uncapturable(recipe: Recipe) -> str:
     if rule.per_tensor is not None:
         return f"{rule.name} measures whole tensors, and the host works with what it finds: no CUDA graph can hold that"
     return (
-        f"a CUDA graph is capturing, and the numbers of {rule.name} come from the host: set capturable=True (where that is "
-        "set, its per_step does what no kernel can: docs/how_it_works.md)"
+        f"a CUDA graph is capturing, and the numbers of {rule.name} come from the host: set capturable=True (where "
+        "it is set, per_step does what no kernel can: docs/how_it_works.md)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The few questions that are asked of the GPU itself. On the CPU, where the interpreter runs, each has a plain answer."""
+"""The few questions that are asked of the GPU itself. On the CPU, for the interpreter, each has a plain answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""float16 and bfloat16 in CUDA kernels: how the numbers of `thalweg.storage` are read and written, bit for bit the same.
+"""float16 and bfloat16 in CUDA kernels: how the numbers of `thalweg.storage` are read and written, to the same bits.
 
 Kernels move 16-bit patterns. bfloat16 are made of them by shifts: Triton's interpreter cuts where the GPU rounds, and
 what is not computed alike on both is not tested.
