@@ -18,6 +18,7 @@ import torch
 from thalweg.catalogue import CATALOGUE, Entry
 
 DEVICE = torch.device(os.environ.get("THALWEG_TEST_DEVICE", "cpu"))  # where tensors are made: `make test-cuda`
+FAST = "cuda" if DEVICE.type == "cuda" else "cpu"  # the engine of that device
 
 
 def beside(oracle: Callable[..., papers.Run]) -> Callable[..., papers.Run]:

@@ -13,11 +13,3 @@ def interpreter(monkeypatch):
 @pytest.fixture
 def device():
     return DEVICE
-
-
-def pytest_report_header():
-    import torch
-
-    if DEVICE.type == "cuda":
-        return f"thalweg on {torch.cuda.get_device_name(DEVICE)}, torch {torch.__version__}"
-    return "thalweg's CUDA kernels in Triton's interpreter"
