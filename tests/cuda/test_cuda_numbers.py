@@ -36,10 +36,13 @@ def halved(params, dtype):
     return [torch.nn.Parameter(p.detach().to(dtype)) for p in params]
 
 
-def outcome(subject, engine, dtype, steps=4, shapes=SHAPES, **more):
+def outcome(subject, engine, dtype, steps=4, shapes=SHAPES, zeros=False, **more):
     params = halved(parameters(shapes), dtype)
     optimizer = subject.build(params, engine=engine, **more)
-    run(optimizer, gradients(shapes, steps, dtype))
+    given = gradients(shapes, steps, dtype)
+    if zeros:  # every third element
+        given = [[g * (torch.arange(g.numel(), device=g.device) % 3 > 0).reshape(g.shape) for g in gs] for gs in given]
+    run(optimizer, given)
     return params, states(optimizer), optimizer
 
 
@@ -105,7 +108,12 @@ def test_extreme_sixteen_bit_values_stay_visible(rounding, dtype, device):
 def test_caution_is_counted_on_the_device(subject, dtype):
     """Over whole tensors of several chunks, and of none."""
     shapes = [(2500,), (3,), (0,), ()]
-    more = {"cautious": True, "weight_decay": 0.1, "decoupled_weight_decay": subject.entry.rule.decay != "own"}
+    more = {
+        "cautious": True,
+        "zeros": True,
+        "weight_decay": 0.1,
+        "decoupled_weight_decay": subject.entry.rule.decay != "own",
+    }
     both = [outcome(subject, engine, dtype, 3, shapes, **more) for engine in ("cuda", "reference")]
     # torch divides a number by a tensor as a product with its reciprocal: the factor may be off in the last place
     for a, b in zip(both[0][0], both[1][0], strict=True):
@@ -115,14 +123,16 @@ def test_caution_is_counted_on_the_device(subject, dtype):
     assert not torch.equal(plain[0], both[0][0][0])
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adagrad", "SparseAdam"])
-def test_a_sparse_gradient_steps_the_rows_that_it_touches(name, device):
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("SGD", torch.float32), ("Adagrad", torch.bfloat16), ("SparseAdam", torch.float32)]
+)
+def test_a_sparse_gradient_steps_the_rows_that_it_touches(name, dtype, device):
     found = {}
     for engine in ("cuda", "reference"):
-        p = torch.nn.Parameter(torch.linspace(-1, 1, 40 * 7, device=device).reshape(40, 7))
+        p = torch.nn.Parameter(torch.linspace(-1, 1, 40 * 7, device=device).reshape(40, 7).to(dtype))
         optimizer = getattr(optim, name)([p], lr=0.1, engine=engine)
         for rows in ([3, 39, 3], [0], [5, 3]):
-            values = torch.arange(len(rows) * 7, dtype=torch.float32).reshape(-1, 7)
+            values = torch.arange(len(rows) * 7).to(dtype).reshape(-1, 7)
             p.grad = torch.sparse_coo_tensor([rows], values, (40, 7), device=device, check_invariants=True)
             optimizer.step()
         found[engine] = p.detach()
