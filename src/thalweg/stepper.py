@@ -12,7 +12,7 @@ from thalweg import engines
 from thalweg.engines.engine import Engine
 from thalweg.memory import check_apart, is_shard, local
 from thalweg.ondevice import DevicePlan
-from thalweg.plan import Ages, Member, Plan, Signature
+from thalweg.plan import Ages, Integers, Member, Plan, Signature
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
 from thalweg.states import counts, share_ages, start
@@ -73,6 +73,17 @@ class Stepper:
             plan.gradients, plan.staged = [], {}  # not held until the next step: zero_grad() may free them
             if not plan.differentiable:
                 increment_version(plan.live)
+
+    def step_as_before(self, addresses: Integers) -> bool:
+        """One more step with the plans of the last, whose gradients are at these addresses; for who knows that nothing
+        else has moved or changed its kind. False, and nothing done, where a plan needs more than addresses."""
+        if not self._plans or not all(_by_address(engine, plan) for engine, plan in self._plans):
+            return False
+        for engine, plan in self._plans:
+            plan.aim(addresses)
+            plan.advance()
+            engine.step(plan)
+        return True
 
     def _make_plans(
         self,
@@ -142,6 +153,11 @@ def _check_not_capturing(params: Sequence[Tensor]) -> None:
             "a CUDA graph is capturing the first step, or the first since parameters, gradients, states or settings "
             "changed: take a step before the capture, as torch's documentation of CUDA graphs shows"
         )
+
+
+def _by_address(engine: Engine, plan: Plan) -> bool:
+    """Whether only a kernel looks at the gradients."""
+    return engine.name != "reference" and type(plan) is Plan and not plan.recipe.rule.per_tensor
 
 
 def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
