@@ -70,7 +70,13 @@ PLACE = """\
     __r = tl.maximum(__r, 0)
     __i = tl.arange(0, BLOCK)"""
 
+# tl.sum is a kernel of Triton's own: where Triton was imported to compile, its interpreter cannot run it.
 COUNTING = '''
+
+@triton.jit
+def __both(a, b):
+    return a + b
+
 
 @triton.jit
 def agreeing(__chunks, __table, __gradients, __row_of, __rows, __counts, BLOCK: tl.constexpr):
@@ -82,7 +88,7 @@ def agreeing(__chunks, __table, __gradients, __row_of, __rows, __counts, BLOCK: 
 {pointers}
 {loads}
     __before, {results} = update({arguments})
-    tl.store(__counts + __c, tl.sum(((__agreement > 0.0) & __mask).to(tl.int32), axis=0))
+    tl.store(__counts + __c, tl.reduce(((__agreement > 0.0) & __mask).to(tl.int32), 0, __both))
 '''
 
 # Of signs: the product of the two itself may be too small for its dtype.
