@@ -114,12 +114,13 @@ def test_caution_is_counted_on_the_device(subject, dtype):
         "weight_decay": 0.1,
         "decoupled_weight_decay": subject.entry.rule.decay != "own",
     }
-    both = [outcome(subject, engine, dtype, 3, shapes, **more) for engine in ("cuda", "reference")]
+    steps = 7 if "radam" in subject.entry.name else 3  # Schedule-Free RAdam stands still for five
+    both = [outcome(subject, engine, dtype, steps, shapes, **more) for engine in ("cuda", "reference")]
     # torch divides a number by a tensor as a product with its reciprocal: the factor may be off in the last place
     for a, b in zip(both[0][0], both[1][0], strict=True):
         rounding = 100 * torch.finfo(dtype).eps
         assert torch.allclose(a.float(), b.float(), rtol=rounding, atol=rounding)
-    plain, _, _ = outcome(subject, "cuda", dtype, 3, shapes, **(more | {"cautious": False}))
+    plain, _, _ = outcome(subject, "cuda", dtype, steps, shapes, **(more | {"cautious": False}))
     assert not torch.equal(plain[0], both[0][0][0])
 
 
