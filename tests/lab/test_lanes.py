@@ -107,7 +107,7 @@ def alike(one: Trial, other: Trial, relative: float = 1e-5) -> bool:
 
 def check(task: Task, jobs: Sequence[Job], lanes: int = 8, reasons: Sequence[str] = ()) -> dict[str, Trial]:
     """Each trial is in lanes what it is alone; nothing fell back but for these reasons."""
-    runner = Lanes(lanes)
+    runner = Lanes(lanes, least=1)
     found = {trial.id: trial for trial in runner.run(task, jobs)}
     assert runner.reasons == list(reasons)
     assert sorted(found) == sorted(job.id for job in jobs)
@@ -211,6 +211,41 @@ def test_what_a_task_asks_for_is_done_in_each_lane(change: str) -> None:
         assert any(trial.stopped for trial in found.values()) and not all(trial.stopped for trial in found.values())
 
 
+class Odd(nn.Module):
+    """A weight that is used twice, one that is frozen, one that the loss does not reach, and a buffer that counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.idle = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+        self.second.weight = self.first.weight
+        self.first.bias.requires_grad_(False)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls.add_(1)
+        return self.second(torch.tanh(self.first(x))) * (1 + 0.1 * self.calls)
+
+
+def test_odd_models_ride() -> None:
+    entries = ["adam", "momentum", "schedule_free_adamw", torch.optim.AdamW]
+    check(little.task(model=Odd), [job(place, entry, seed=place % 2) for place, entry in enumerate(entries)])
+
+
+def test_groups_are_of_one_size_and_few_go_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    made = stack.Stack.__init__
+
+    def spy(self: stack.Stack, task: Task, models: Any, seeds: Sequence[int]) -> None:
+        sizes.append(len(seeds))
+        made(self, task, models, seeds)
+
+    monkeypatch.setattr(stack.Stack, "__init__", spy)
+    for count, expected in ((9, [5, 4]), (16, [8, 8]), (2, [])):
+        sizes.clear()
+        jobs = [job(place, "sgd", lr=0.01 * (place + 1), epochs=1) for place in range(count)]
+        assert len(list(Lanes(8).run(TASKS["perceptron"](), jobs))) == count and sizes == expected
+
+
 def test_batch_sizes_ride_apart() -> None:
     jobs = [job(place, "adam", lr=0.01, batch_size=size) for place, size in enumerate([8, 8, 32, None, 8, None])]
     check(TASKS["perceptron"](), jobs)
@@ -311,7 +346,7 @@ def test_what_cannot_ride_goes_alone_and_says_why(reason: str) -> None:
 
 def test_the_callers_random_state_stays() -> None:
     before = torch.get_rng_state()
-    for _ in Lanes().run(TASKS["perceptron"](), [job(0, "adam"), job(1, "sgd")]):
+    for _ in Lanes(least=1).run(TASKS["perceptron"](), [job(0, "adam"), job(1, "sgd")]):
         assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(before, torch.get_rng_state())
 

@@ -10,7 +10,8 @@ import pytest
 from made_up import trial
 
 from thalweg.lab.best_of import best_of
-from thalweg.lab.points import Point, as_good_range, at_edge, good_range, highest_stable, points, ranked
+from thalweg.lab.points import APART, Point, as_good_range, at_edge, good_range, highest_stable, points, ranked
+from thalweg.lab.protocol import second_look
 from thalweg.lab.table import build_table
 
 
@@ -84,6 +85,9 @@ def test_edges_of_joint_settings_are_a_quarter_of_a_decade_wide() -> None:
     assert not at_edge(alone, alone[1])
     joint = tried(values, momentum=[0.1, 0.5, 0.9, 0.3])
     assert at_edge(joint, joint[1]) and not at_edge(joint, joint[2])
+    beyond = second_look(list(values), 1.5e-3, 2, near=APART)
+    assert min(beyond) == pytest.approx(1e-4) and max(beyond) < 1e-3  # so the second look goes on from there
+    assert all(1e-3 < rate < 1e-2 for rate in second_look(list(values), 1.5e-3, 2))
 
 
 def test_failures_rank_last_and_are_counted_by_name() -> None:

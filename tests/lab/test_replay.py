@@ -100,3 +100,16 @@ def test_a_sweeps_report_and_what_has_none(tmp_path: Path) -> None:
     (tmp_path / "s" / "trials.jsonl").write_text("")
     with pytest.raises(StudyError, match="is not at its end: no training of sgd has ended"):
         report(tmp_path / "s")
+
+
+def test_a_study_that_is_not_at_its_end_says_what_is_missing(found: Comparison, tmp_path: Path) -> None:
+    for name in ("spec.json", "versions.json"):
+        (tmp_path / name).write_text((found.folder / name).read_text())
+    lines = (found.folder / "trials.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "trials.jsonl").write_text("".join(lines[:-1]))
+    with pytest.raises(StudyError, match="is not at its end: 1 fresh seeds of .* are missing; run its command again"):
+        report(tmp_path)
+    (tmp_path / "trials.jsonl").write_text("".join(lines[:12]))
+    with pytest.raises(StudyError, match="no fresh seed of sgd, "):
+        report(tmp_path)
+    assert not (tmp_path / "report.html").exists()

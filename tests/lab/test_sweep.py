@@ -21,7 +21,7 @@ from thalweg.lab.sweep import sweep
 
 @pytest.fixture(scope="module")
 def bowl(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
-    return sweep(quadratic.task(), "sgd", lr=(0.02, 2.0), points=25, out=tmp_path_factory.mktemp("bowl"))
+    return sweep(quadratic.task(), "sgd", lr=(0.02, 2.0), points=25, closer=0, out=tmp_path_factory.mktemp("bowl"))
 
 
 def test_the_best_rate_of_theory_is_in_the_range(bowl: Sweep) -> None:
@@ -64,7 +64,7 @@ def test_the_test_set_is_not_read(bowl: Sweep) -> None:
 
 
 def test_a_best_rate_at_the_edge_is_followed(tmp_path: Path) -> None:
-    found = sweep(quadratic.task(), "sgd", lr=(1e-4, 1e-2), points=5, seeds=1, out=tmp_path / "on")
+    found = sweep(quadratic.task(), "sgd", lr=(1e-4, 1e-2), points=5, closer=0, seeds=1, out=tmp_path / "on")
     (row,) = found.rows
     assert row.best.rate == pytest.approx(0.1) and not row.on_edge
     assert row.as_good is not None and row.fails_from > quadratic.LARGEST > row.highest_stable
@@ -72,6 +72,14 @@ def test_a_best_rate_at_the_edge_is_followed(tmp_path: Path) -> None:
     assert stay.rows[0].on_edge and stay.rows[0].best.rate == 1e-2 and "on the edge" in stay.verdict
     down = sweep(quadratic.task(), "sgd", lr=(0.21, 21), points=5, seeds=1, out=tmp_path / "down")
     assert down.rows[0].best.rate <= 0.21 and len(down.tried["sgd"]) > 6
+
+
+def test_a_sharp_valley_between_two_points_of_a_coarse_grid_is_found(tmp_path: Path) -> None:
+    found = sweep("quadratic", "sgd", out=tmp_path)  # the grid has 0.01 and 0.0215, which breaks
+    (row,) = found.rows
+    assert row.as_good is not None and row.as_good[0] < 2 / 110 < row.as_good[1]
+    assert row.highest_stable < 2 / 100 < row.fails_from
+    assert [point.rate for point in found.tried["sgd"] if point.index > 100_000 - 5000] != []
 
 
 def test_a_default_on_the_grid_is_trained_once(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ EXPECTED: dict[str, tuple[tuple[int, int, int] | None, float, float]] = {
     "beale": ((300, 1, 1), 0.1, 1.7),
     "quartic": ((300, 1, 1), 0.1, 0.8),
     "ravine": ((300, 1, 1), 0.1, 0.9),
-    "quadratic": ((1, 1, 1), 0.1, 2.0),
+    "quadratic": ((1, 1, 1), 0.1, 0.97),
 }
 SHORT = {"digits": 40, "digits-cnn": 40, "charlm": 3, "sparse": 40, "gan": 60, "recsys": 60, "rl": 8, "quadratic": 20}
 LOADED: dict[str, Task] = {}

@@ -17,6 +17,7 @@ from thalweg.lab.campaign import Progress
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.knobs import choose, knobs_of
 from thalweg.lab.pruning import Rungs
+from thalweg.lab.replay import report
 from thalweg.lab.results import Tuning
 from thalweg.lab.seeds import FRESH
 from thalweg.lab.tune import tune
@@ -79,9 +80,12 @@ def test_more_trials_begin_with_the_same(tmp_path: Path) -> None:
     before = search(few)
     more = tune(little.task(), "adam", trials=20, epochs=1, finalist_seeds=2, out=tmp_path)
     assert search(more)[:10] == before and len(search(more)) == 20
+    before_growth = search(more)
     assert len(more.finals) == 3 and more.default.index == 0
+    grown = tune(little.task(), "adam", trials=30, epochs=1, finalist_seeds=4, out=tmp_path)
+    assert str(report(tmp_path)) == str(grown)
     straight = tune(little.task(), "adam", trials=20, epochs=1, finalist_seeds=2, out=tmp_path / "straight")
-    assert search(straight) == search(more) and straight.verdict == more.verdict
+    assert search(straight) == before_growth and straight.verdict == more.verdict
 
 
 def test_a_grid_covers_its_ranges_and_does_not_grow(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.conduct import conduct, describe, settled
 from thalweg.lab.contenders import default_rate, resolve
 from thalweg.lab.knobs import settings, tuned
-from thalweg.lab.points import points, ranked
+from thalweg.lab.points import APART, joint, points, ranked
 from thalweg.lab.price import afford
 from thalweg.lab.protocol import Protocol, first_look, joint_look, second_look
 from thalweg.lab.results import Comparison
@@ -139,7 +139,8 @@ class Comparing:
         best = ranked(found, self.campaign.task.larger_is_better)[0]
         rate = None if best.failed == len(best.trials) else best.rate
         tried = [settings["lr"] for settings in first if "lr" in settings]
-        return [{**best.settings, "lr": rate} for rate in second_look(tried, rate, self.protocol.second_look)]
+        near = APART if joint(found) else 0.0
+        return [{**best.settings, "lr": rate} for rate in second_look(tried, rate, self.protocol.second_look, near)]
 
 
 def within(protocol: Protocol, task: Task, entries: Sequence[Entry], epochs: int, on: str, folder: Path) -> Protocol:

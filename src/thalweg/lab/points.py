@@ -133,7 +133,7 @@ def profile(tried: Sequence[Point], best: Point, larger_is_better: bool) -> list
     else a rate tried only with a poor momentum would look poor itself.
     """
     groups: list[list[Point]] = []
-    width = APART if _joint(tried) else 1e-9
+    width = APART if joint(tried) else 1e-9
     for point in sorted((p for p in tried if p.rate > 0), key=lambda p: p.rate):
         if groups and math.log10(point.rate / groups[-1][0].rate) <= width:
             groups[-1].append(point)
@@ -156,11 +156,11 @@ def at_edge(tried: Sequence[Point], best: Point) -> bool:
     rates = [point.rate for point in tried if point.rate > 0]
     if len(set(rates)) < 2:
         return False
-    near = APART if _joint(tried) else 1e-9
+    near = APART if joint(tried) else 1e-9
     return math.log10(best.rate / min(rates)) <= near or math.log10(max(rates) / best.rate) <= near
 
 
-def _joint(tried: Sequence[Point]) -> bool:
+def joint(tried: Sequence[Point]) -> bool:
     """Whether more than the learning rate differs between the settings."""
     others = {
         repr((sorted((name, value) for name, value in p.settings.items() if name != "lr"), p.trials[0].batch_size))

@@ -141,17 +141,18 @@ def joint_look(knobs: Sequence[Knob], rates: Sequence[float]) -> list[dict[str, 
     return found
 
 
-def second_look(tried: Sequence[float], best: float | None, count: int) -> list[float]:
+def second_look(tried: Sequence[float], best: float | None, count: int, near: float = 0.0) -> list[float]:
     """Learning rates around the best so far; a decade on from it where it is the lowest or highest tried.
 
-    Where nothing finished (`best` is None), smaller ones than any tried.
+    Where nothing finished (`best` is None), smaller ones than any tried. What lies within `near` decades of the lowest
+    or highest counts as that: its neighbours may look worse only for their other knobs.
     """
     rates = sorted(rate for rate in tried if rate > 0)
     if not rates or count == 0:
         return []
-    if best is None or best <= rates[0]:
+    if best is None or best <= rates[0] * 10**near:
         return [_short(rates[0] * 10 ** -(j / count)) for j in range(1, count + 1)]
-    if best >= rates[-1]:
+    if best >= rates[-1] / 10**near:
         return [_short(rates[-1] * 10 ** (j / count)) for j in range(1, count + 1)]
     place = rates.index(best)
     above = (count + 1) // 2

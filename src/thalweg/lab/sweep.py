@@ -15,6 +15,7 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.job import Job
 from thalweg.lab.points import points, ranked
 from thalweg.lab.price import afford
+from thalweg.lab.protocol import second_look
 from thalweg.lab.results import Sweep
 from thalweg.lab.seeds import FRESH
 from thalweg.lab.task import Task
@@ -26,6 +27,7 @@ __all__ = ["Sweep", "sweep"]
 
 MOST_EPOCHS = 10  # a sweep looks for the region; `compare` trains to the end
 LEAST = 5  # points of a budget
+CLOSER = 100_000  # indices from about here on are of the closer look
 DECADES_ON = 3  # how far past the range a best rate at its edge is followed
 
 
@@ -35,6 +37,7 @@ def sweep(
     *,
     lr: tuple[float, float] | str = (1e-5, 1e-1),
     points: int = 13,
+    closer: int = 3,
     seeds: int = 3,
     budget: str | float | None = None,
     epochs: int | None = None,
@@ -50,6 +53,7 @@ def sweep(
         optimizers: one or several names, entries or `torch.optim.Optimizer` classes.
         lr: the range; `points` rates are spread over it evenly on a logarithmic scale, its ends included. The
             default of each optimizer is tried too.
+        closer: so many times, a rate more on either side of the best, half way to its neighbour.
         seeds: seeds for each rate; more can be added to a study later.
         budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of points is cut to fit.
             Going on past the range is not in it.
@@ -67,6 +71,7 @@ def sweep(
     task, loaded_from = the_task(task)
     low, high = span("lr", lr)
     whole("points", points, least=2)
+    whole("closer", closer, least=0)
     if whole("seeds", seeds) > FRESH:
         raise LabError(f"seeds: got {seeds}; must be at most {FRESH}, where the fresh seeds of a comparison begin")
     epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else whole("epochs", epochs)
@@ -83,16 +88,24 @@ def sweep(
 
         def cut() -> int:
             return afford(
-                limit, task, entries, epochs, on, lambda n: dict.fromkeys(names, (n + 1) * seeds), points, least
+                limit,
+                task,
+                entries,
+                epochs,
+                on,
+                lambda n: dict.fromkeys(names, (n + 1 + 2 * closer) * seeds),
+                points,
+                least,
             )
 
         points = settled(folder, "budget", limit, "points", cut)
     grid = Grid(low, high, points)
-    protocol = {"lr": [low, high], "points": points, "seeds": seeds, "extend": bool(extend), "budget": limit}
+    protocol = {"lr": [low, high], "points": points, "closer": closer, "seeds": seeds, "extend": bool(extend)}
+    protocol["budget"] = limit
     spec = describe("sweep", task, loaded_from, epochs, entries, protocol)
 
     def total(spec: Mapping[str, Any]) -> int:
-        return sum(len(grid.first(entry)) for entry in entries) * int(spec["protocol"]["seeds"])
+        return sum(len(grid.first(entry)) + 2 * closer for entry in entries) * int(spec["protocol"]["seeds"])
 
     with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
@@ -135,14 +148,20 @@ class Grid:
 
 
 class Sweeping:
-    """Plans a sweep: the whole grid at once, then a decade on where the best stands at its edge."""
+    """Plans a sweep: the whole grid at once, a decade on where the best stands at its edge, then a closer look."""
 
     def __init__(self, campaign: Campaign, entries: Sequence[Entry], grid: Grid, protocol: Mapping[str, Any]) -> None:
         self.campaign, self.entries, self.grid = campaign, entries, grid
-        self.seeds, self.extend = range(protocol["seeds"]), protocol["extend"]
+        self.seeds, self.extend, self.closer = range(protocol["seeds"]), protocol["extend"], protocol["closer"]
 
     def run(self) -> None:
         self.campaign.run(self._jobs({entry.name: self.grid.first(entry) for entry in self.entries}))
+        self._go_on()
+        for _ in range(self.closer):
+            self.campaign.run(self._jobs({entry.name: self._between(entry) for entry in self.entries}))
+
+    def _go_on(self) -> None:
+        """Follow a best rate past the edge, a decade at a time."""
         ends = {entry.name: (0, self.grid.count - 1) for entry in self.entries}
         for _ in range(DECADES_ON if self.extend else 0):
             more = self._jobs({entry.name: self._beyond(entry, ends) for entry in self.entries})
@@ -169,6 +188,16 @@ class Sweeping:
         else:
             return {}
         return self.grid.at(places, default)
+
+    def _between(self, entry: Entry) -> dict[int, float]:
+        """Half way from the best to its neighbours: a curve may be a sharp V between two points of a grid."""
+        tried = points(self.campaign.searched(entry.name))
+        best = ranked(tried, self.campaign.task.larger_is_better)[0]
+        rates = sorted({point.rate for point in tried if point.rate > 0})
+        if best.failed == len(best.trials) or best.rate in (rates[0], rates[-1]):
+            return {}
+        found = second_look(rates, best.rate, 2)
+        return {CLOSER + round(1000 * math.log10(rate)): rate for rate in found}  # a rate's index is its own
 
     def _jobs(self, rates: Mapping[str, Mapping[int, float]]) -> list[Job]:
         return [

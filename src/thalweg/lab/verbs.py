@@ -76,6 +76,7 @@ def sweep(
     optimizers: Named,
     lr: Annotated[str, typer.Option(help="The range of learning rates.")] = "1e-5,1e-1",
     points: Annotated[int, typer.Option(help="How many, evenly on a logarithmic scale.")] = 13,
+    closer: Annotated[int, typer.Option(help="How often to look half way from the best to its neighbours.")] = 3,
     seeds: Annotated[int, typer.Option(help="Seeds for each; more can be added later.")] = 3,
     budget: Budget = "",
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task, at most 10")] = None,
@@ -88,8 +89,8 @@ def sweep(
     """Train with learning rates all over a range: where is the best, which are as good, where does it break?"""
     from thalweg.lab.sweep import sweep as run
 
-    numbers: dict[str, Any] = {"lr": lr, "points": points, "seeds": seeds, "epochs": epochs, "extend": extend}
-    numbers["budget"] = budget or None
+    numbers: dict[str, Any] = {"lr": lr, "points": points, "closer": closer, "seeds": seeds, "epochs": epochs}
+    numbers |= {"extend": extend, "budget": budget or None}
     _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers), tensorboard, wandb)
 
 

@@ -55,6 +55,8 @@ class Cohort:
     def run(self) -> Iterator[Trial]:
         """Each trial as it ends."""
         yield from (lane.trial() for lane in self.refused)
+        if not self.going:
+            return
         for epoch, steps in enumerate(self.batches):
             for drawn in steps:
                 yield from self.step(drawn)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from thalweg.face import Optimizer
 from thalweg.lab import training
 from thalweg.lab.batches import rounds
-from thalweg.lab.data import Source
+from thalweg.lab.data import Rows, Source
 from thalweg.lab.job import Job
 from thalweg.lab.lanes.cohort import Cohort
 from thalweg.lab.lanes.memory import available, bytes_of_a_lane, out_of_memory
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 
 STEPS = 20  # of the self-test
 MOST = 128  # lanes: beyond, a step's memory leaves the caches
-GROWTH = 1.1  # more lanes are taken while trainings a second grow by this
+GROWTH = 1.1  # more lanes are tried while trainings a second grow by this
+HOPELESS = 1.3  # where a few lanes are slower by this, more will not help
 WORTH_IT = 1.2  # less gain than this is not worth the difference
+ROWS = 64  # of an evaluation that is only tried
 SAME = 1e-5  # how far apart the losses of a lane and of a lone run may be, relative
 
 
@@ -45,14 +49,16 @@ class Finding:
 
 
 class Few:
-    """The first batches of a source: enough to see whether an evaluation works."""
+    """The first rows of a source: enough to see whether an evaluation works."""
 
-    def __init__(self, source: Source, batches: int) -> None:
-        self.source, self.most = source, batches
-        self.rows, self.length = source.rows, batches
+    length = 1
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.rows = source, source.rows
 
     def batches(self, seed: int | None) -> Iterator[Any]:
-        return islice(self.source.batches(seed), self.most)
+        for batch in islice(self.source.batches(seed), 1):
+            yield tuple(part[:ROWS] for part in batch) if isinstance(self.source, Rows) else batch
 
     def fingerprint(self) -> str:
         return self.source.fingerprint()
@@ -100,32 +106,35 @@ def test(task: Task, entries: Sequence[Entry], seconds: float = math.inf) -> str
 def _pace(task: Task, entries: Sequence[Entry], seconds: float) -> Finding:
     """Take more lanes as long as that is quicker."""
     rider = next((e for e in entries if _ours(e)), entries[0])
-    steps = 8
-    alone = _seconds_alone(task, rider, steps)
-    room = available(task.device) / 4 / bytes_of_a_lane(task)
-    best, lanes, spent, since = alone, 1, 0.0, 0
-    for count in (2, 4, 8, 16, 32, 64, 128):
-        if count > min(room, MOST) or spent > seconds:
+    alone = _seconds_alone(task, rider, 8)
+    room = int(min(MOST, available(task.device) / 4 / bytes_of_a_lane(task)))
+    tried = {1: alone}
+    for count in (8, 32, 128):
+        steps = max(3, min(10, int(seconds / 3 / (alone * count))))
+        if count > room or (count > 8 and alone * count * steps > 2 * seconds):
             break
-        if count < 8 and spent + alone * count * steps < seconds / 4:
-            continue  # few lanes never pay for themselves on small models: begin where it may
-        clock = time.perf_counter()
         try:
-            each = _seconds_in_lanes(task, rider, count, steps)
+            tried[count] = _seconds_in_lanes(task, rider, count, steps)
         except Exception as error:
             if out_of_memory(error):
                 break
             raise
-        spent += time.perf_counter() - clock
-        since = 0 if each * GROWTH < best else since + 1
-        if each < best:
-            best, lanes = each, count
-        if since == 2 and lanes > 1:  # once may be the machine's mood
+        before = [each for lanes, each in tried.items() if 1 < lanes < count]
+        if tried[count] * GROWTH > min(before) if before else tried[count] > HOPELESS * alone:
             break
-    gain = round(alone / best, 2)
-    times = f"a step takes {1e3 * alone:.3g} ms alone, {1e3 * best:.3g} ms as one of {lanes}"
+    return _verdict(tried)
+
+
+def _verdict(tried: Mapping[int, float]) -> Finding:
+    """What follows from the seconds of a training's step with so many lanes."""
+    alone, side_by_side = tried[1], {lanes: each for lanes, each in tried.items() if lanes > 1}
+    if not side_by_side:
+        return Finding(False, 1, 1.0, "there is no memory for several at once")
+    lanes = min(side_by_side, key=side_by_side.__getitem__)
+    gain = round(alone / tried[lanes], 2)
+    times = f"a step takes {1e3 * alone:.3g} ms alone, {1e3 * tried[lanes]:.3g} ms as one of {lanes}"
     if gain < WORTH_IT:
-        return Finding(False, lanes, gain, f"side by side would not be quicker: {times}")
+        return Finding(False, 1, gain, f"side by side is not quicker: {times}")
     return Finding(True, lanes, gain, times)
 
 
@@ -135,10 +144,10 @@ def _seconds_alone(task: Task, entry: Entry, steps: int) -> float:
     optimizer = entry.build(model.parameters())
     keyed, times = Keyed(Stream(0)), []
     for place, batch in enumerate(next(rounds(_short(task, steps + 2), 0, 1))):
-        clock = time.perf_counter()
+        clock = _clock(task)
         training.step(task, model, optimizer, batch, keyed.at(place))
-        times.append(time.perf_counter() - clock)
-    return _middle(times)
+        times.append(_clock(task) - clock)
+    return _least(times)
 
 
 def _seconds_in_lanes(task: Task, entry: Entry, lanes: int, steps: int) -> float:
@@ -148,23 +157,28 @@ def _seconds_in_lanes(task: Task, entry: Entry, lanes: int, steps: int) -> float
     cohort = Cohort(_short(task, steps + 2), jobs)
     times = []
     for drawn in next(iter(cohort.batches)):
-        clock = time.perf_counter()
+        clock = _clock(task)
         list(cohort.step(drawn))
-        times.append(time.perf_counter() - clock)
-    return _middle(times) / lanes
+        times.append(_clock(task) - clock)
+    return _least(times) / lanes
 
 
-def _middle(times: Sequence[float]) -> float:
-    """The median, without the first two, which pay for what is made once."""
-    counted = sorted(times[2:] or times)
-    return counted[len(counted) // 2]
+def _clock(task: Task) -> float:
+    """Seconds: of this thread's work where it does all of it, so that others on the machine do not disturb."""
+    one = torch.device(task.device).type == "cpu" and torch.get_num_threads() == 1
+    return time.thread_time() if one else time.perf_counter()
+
+
+def _least(times: Sequence[float]) -> float:
+    """The quickest, after the first two, which pay for what is made once."""
+    return min(times[2:] or times)
 
 
 def _short(task: Task, steps: int) -> Task:
     """The same task for a few steps, judged on a batch."""
     short = copy.copy(task)
     object.__setattr__(short, "steps", steps)
-    sources = {name: source if name == "train" else Few(source, 1) for name, source in task.sources.items()}
+    sources = {name: source if name == "train" else Few(source) for name, source in task.sources.items()}
     short.__dict__["sources"] = sources
     return short
 

@@ -62,6 +62,9 @@ class Stepping:
 
 def clip_lanes(gradients: Sequence[Tensor | None], largest: float) -> list[Tensor | None]:
     """Scale each lane's gradients so that their common norm is at most `largest`, as `clip_grad_norm_` does."""
-    norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients if g is not None]
-    factors = torch.clamp(largest / (torch.linalg.vector_norm(torch.stack(norms), dim=0) + 1e-6), max=1.0)
+    present = [g for g in gradients if g is not None]
+    # Tensor by tensor: over a dimension of the whole, torch adds up in another order.
+    parts = torch._foreach_norm([part for g in present for part in g.unbind(0)])
+    norms = torch.stack(list(parts)).view(len(present), -1).T.contiguous()
+    factors = torch.clamp(largest / (torch.linalg.vector_norm(norms, dim=1) + 1e-6), max=1.0)
     return [None if g is None else g * factors.view(-1, *[1] * (g.dim() - 1)) for g in gradients]

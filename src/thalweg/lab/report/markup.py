@@ -23,7 +23,7 @@ def sentences(verdict: str) -> tuple[str, str]:
     if found is None:
         return said, ""
     head, mark, rest = found.groups()
-    return f"{head}.", rest if mark == "." else rest[0].upper() + rest[1:]  # half a sentence becomes one
+    return f"{head}.", rest[0].upper() + rest[1:] if mark == ";" else rest  # half a sentence becomes one
 
 
 def glued(text: str) -> str:

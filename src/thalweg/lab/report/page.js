@@ -7,22 +7,23 @@ const press = (button, pressed) => button.setAttribute("aria-pressed", pressed);
 
 // ---- screens: tabs that arrow keys walk through, and that an address can name
 const tabs = all("[role=tab]");
-function open(name, focus) {
+const screenOf = tab => document.getElementById("screen-" + tab.dataset.screen); // not the name: #sweep would scroll there
+function show(name, focus) {
   const chosen = tabs.find(tab => tab.dataset.screen === name) || tabs[0];
   for (const tab of tabs) {
     const mine = tab === chosen;
     tab.setAttribute("aria-selected", mine);
     tab.tabIndex = mine ? 0 : -1;
-    document.getElementById(tab.dataset.screen).classList.toggle("open", mine);
+    screenOf(tab).classList.toggle("open", mine);
   }
   const chips = document.getElementById("chips");
-  if (chips) chips.hidden = !document.getElementById(chosen.dataset.screen).hasAttribute("data-chips");
+  if (chips) chips.hidden = !screenOf(chosen).hasAttribute("data-chips");
   chosen.scrollIntoView({ block: "nearest", inline: "nearest" });
   if (focus) chosen.focus();
 }
 function go(name, focus) {
   history.replaceState(null, "", "#" + name);
-  open(name, focus);
+  show(name, focus);
   window.scrollTo(0, 0);
 }
 for (const [place, tab] of tabs.entries()) {
@@ -34,8 +35,8 @@ for (const [place, tab] of tabs.entries()) {
     go(tabs[(to + tabs.length) % tabs.length].dataset.screen, true);
   };
 }
-window.addEventListener("hashchange", () => open(location.hash.slice(1), false));
-open(location.hash.slice(1), false);
+window.addEventListener("hashchange", () => show(location.hash.slice(1), false));
+show(location.hash.slice(1), false);
 
 // ---- the line to paste
 const copy = document.getElementById("copy");

@@ -58,7 +58,7 @@ class Page:
         script, places = components(drawn) if drawn else ("", {})
         library = Resources(mode="inline", components=["bokeh"], log_level="warn").render_js() if drawn else ""
         tabs = "".join(
-            f'<button role="tab" id="tab-{s.name}" data-screen="{s.name}" aria-controls="{s.name}">'
+            f'<button role="tab" id="tab-{s.name}" data-screen="{s.name}" aria-controls="screen-{s.name}">'
             f"{escape(s.title)}</button>"
             for s in self.screens
         )
@@ -82,8 +82,8 @@ def _screen(screen: Screen, places: dict[str, str]) -> str:
     body = "".join(_part(part, places) for part in screen.parts)
     choice = " data-chips" if screen.chips else ""
     return (
-        f'<section class="screen" id="{screen.name}" role="tabpanel" aria-labelledby="tab-{screen.name}"{choice}>'
-        f"{body}</section>"
+        f'<section class="screen" id="screen-{screen.name}" role="tabpanel" '
+        f'aria-labelledby="tab-{screen.name}"{choice}>{body}</section>'
     )
 
 

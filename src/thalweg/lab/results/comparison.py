@@ -48,7 +48,10 @@ class Comparison(Result):
     def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
         ended = {trial.optimizer for trial in trials if trial.phase == "final"}
         bare = [name for name in spec["optimizers"] if name not in ended]
-        return f"no fresh seed of {', '.join(bare)} has been trained" if bare else ""
+        if bare:
+            return f"no fresh seed of {', '.join(bare)} has been trained"
+        missing = cls.seeds_missing(spec, trials)
+        return f"{missing} are missing" if missing else ""
 
     @property
     def rows(self) -> tuple[Row, ...]:

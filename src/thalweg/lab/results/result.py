@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +56,14 @@ class Result(ABC):
         """What a study needs before it has an answer, in words; empty where it has all."""
         bare = [name for name in spec["optimizers"] if not any(t.optimizer == name for t in trials)]
         return f"no training of {', '.join(bare)} has ended" if bare else ""
+
+    @staticmethod
+    def seeds_missing(spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+        """Which finalists lack fresh seeds: paired differences need all of them."""
+        wanted = spec["protocol"]["finalist_seeds"]
+        seeds = Counter((trial.optimizer, trial.index) for trial in trials if trial.phase == "final")
+        short = {name: wanted - number for (name, _), number in seeds.items() if number < wanted}
+        return ", ".join(f"{number} fresh seeds of {name}" for name, number in short.items())
 
     @property
     @abstractmethod

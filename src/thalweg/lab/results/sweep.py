@@ -13,6 +13,7 @@ from thalweg.lab.notes import count, data_note, failures
 from thalweg.lab.points import Point, as_good_range, highest_stable, ranked
 from thalweg.lab.results.result import Result
 from thalweg.lab.statistics import Interval, mean_interval
+from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit, rate
 
 
@@ -59,6 +60,12 @@ class Sweep(Result):
         self.line = "" if leader.failed else paste(spec, leader.optimizer, leader.best.settings)
         self.verdict = sentence(self.rows, spec["task"]["name"], self.unit)
         self.notes = [*_describe(spec), *failures(self.trials), *self.notes]
+
+    @classmethod
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+        ended = {trial.optimizer for trial in trials if trial.index == 0}
+        bare = [name for name in spec["optimizers"] if name not in ended]
+        return f"no training of {', '.join(bare)} has ended" if bare else ""
 
     def _row(self, optimizer: str, tried: list[Point]) -> SweepRow:
         best = ranked(tried, self.larger_is_better)[0]
@@ -178,7 +185,8 @@ def _describe(spec: Mapping[str, Any]) -> list[str]:
     further = ", and on past an end where the best rate stood there" if protocol["extend"] else ""
     return [
         f"Tried: {protocol['points']} learning rates from {low:g} to {high:g}, evenly on a logarithmic scale{further}; "
-        f"the default too; {count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
+        f"then {2 * protocol['closer']} more, each half way from the best to a neighbour; the default too; "
+        f"{count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
         "Values are of validation at the end of training; the test set was not read. The best of many rates looks a "
         "little better than it is, and optimizers are not judged against each other here: `thalweg compare` does that "
         "on fresh seeds.",

@@ -56,8 +56,13 @@ class Tuning(Result):
 
     @classmethod
     def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
-        ended = any(trial.phase == "final" and trial.index == 0 for trial in trials)
-        return "" if ended else "no fresh seed of the default setting has been trained"
+        if not any(trial.phase == "final" and trial.index == 0 for trial in trials):
+            return "no fresh seed of the default setting has been trained"
+        tried = points(trial for trial in trials if trial.phase == "search")
+        going = {p.index for p in finalists(tried, spec["protocol"]["finalists"], spec["task"]["larger_is_better"])}
+        # Who was a finalist before more trials were asked for needs no more seeds.
+        missing = cls.seeds_missing(spec, [trial for trial in trials if trial.index in going])
+        return f"{missing} are missing" if missing else ""
 
     @property
     def knobs(self) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from thalweg.lab.machine import cores, measure_pace, measure_threads, torch_thre
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
 from thalweg.lab.runners.processes import Processes
+from thalweg.lab.runners.ray import Ray
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.seeds import random_state_kept
 
@@ -49,7 +50,8 @@ class Choice:
             "processes": f"{self.workers} processes, one training at a time in each",
             "lanes": f"lanes, up to {self.lanes} trainings side by side"
             + (f" in each of {self.workers} processes" if self.workers > 1 else ""),
-            "ray": "a Ray cluster",
+            "ray": f"a Ray cluster of {self.workers} workers"
+            + (f", each with up to {self.lanes} trainings side by side" if self.lanes > 1 else ""),
         }[self.on.partition(":")[0]]
         gain = f", {self.gain:.2g} x as fast as one at a time" if self.gain is not None else ""
         return f"{how}{gain}{f' ({self.reason})' if self.reason else ''}."
@@ -76,7 +78,7 @@ def choose(
     if on == "lanes":
         return _lanes(task, entries, _threads(task, threads))
     if on != "auto":
-        return _ray(on)
+        return _cluster(task, entries, on)
     return _what_pays(task, entries, trainings, threads)
 
 
@@ -96,7 +98,7 @@ def again(choice: Choice) -> Runner:
         return Lanes(choice.lanes)
     if choice.on in ("lanes", "processes"):
         return Processes(inner=Lanes(choice.lanes) if choice.lanes > 1 else None, batch=choice.lanes)
-    raise LabError(f"on: the study was run with {choice.on}, which is not there")
+    return _on_ray(choice.on, choice.lanes)
 
 
 @contextmanager
@@ -198,8 +200,16 @@ def _refusal(task: Task, entries: Sequence[Entry]) -> str | None:
         return in_words(error)
 
 
-def _ray(on: str) -> tuple[Runner, Choice]:
-    raise LabError("on: ray is not there yet")
+def _cluster(task: Task, entries: Sequence[Entry], on: str) -> tuple[Runner, Choice]:
+    """A cluster's workers train side by side where that pays here."""
+    finding = probe(task, entries)
+    runner = _on_ray(on, finding.lanes if finding.pays else 1)
+    runner.start()
+    return runner, Choice(on, runner.workers, finding.lanes if finding.pays else 1, reason=finding.reason)
+
+
+def _on_ray(on: str, lanes: int) -> Ray:
+    return Ray(on.partition(":")[2] or None, Lanes(lanes) if lanes > 1 else None, lanes if lanes > 1 else None)
 
 
 def _threads(task: Task, threads: int | None) -> int:

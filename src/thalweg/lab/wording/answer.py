@@ -26,7 +26,7 @@ def status(row: Row, leader: bool) -> str:
     more = row.judgement.more_seeds
     if row.judgement.difference.n < 2:
         return "undecided, one seed"
-    return f"undecided, +{more} seed{'s' * (more > 1)}" if more else "undecided, +1000 seeds"
+    return f"undecided, +{more} seed{'s' * (more > 1)}" if more else "undecided, too close"
 
 
 def verdict(table: Table, task: str, unit: Unit, untested: str = "") -> str:
@@ -112,7 +112,7 @@ def _needed(rows: Sequence[Row], table: Table, seeds: int) -> str:
     needed = [row.judgement.more_seeds for row in rows if row.judgement]
     known = sorted(more for more in needed if more is not None)
     if not known:
-        return " (even a thousand seeds would not decide)"
+        return " (too close to be told apart by more seeds alone)"
     low, high = known[0], known[-1]
     text = f"about {several(high, 'more seed')}" if low == high else f"about {low} to {high} more seeds"
     time = f", {duration(high * table.seconds_a_seed)}," if math.isfinite(table.seconds_a_seed) else ""

@@ -65,9 +65,9 @@ def valued(x_label: str, measure: Measure, values: Sequence[float], **options: A
     drawn = plot(x_label, measure.label, y_axis_type=kind, y_range=(low, high), **options)
     if kind == "log":  # Bokeh's own ticks leave most of a short logarithmic axis bare
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-        steps = (1,) if len(decades) > 6 else (1, 2, 5)
+        steps = (1,) if len(decades) > 4 else (1, 2, 5)
         drawn.yaxis.ticker = FixedTicker(ticks=[m * 10.0**k for k in decades for m in steps])
-        drawn.yaxis.formatter = BasicTickFormatter(use_scientific=len(decades) > 6)
+        drawn.yaxis.formatter = BasicTickFormatter(use_scientific=len(decades) > 5)
     else:
         drawn.yaxis.formatter = BasicTickFormatter(power_limit_low=-4, power_limit_high=6)
     return drawn

@@ -10,6 +10,8 @@ from thalweg.lab.points import Point, profile, ranked
 from thalweg.lab.trial import Trial
 from thalweg.lab.wording import Unit
 
+DECADES = 30  # a middle value this many times the best: on a linear axis all good ones would be one line
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -64,16 +66,18 @@ def line_of(tried: Sequence[Point], measure: Measure) -> list[tuple[float, list[
 
 
 def good_end(values: Sequence[float], larger_is_better: bool, log: bool) -> tuple[float, float, str]:
-    """An axis that shows the good end well: what is far worse than the middle runs out of the frame."""
+    """An axis that shows the good end well: what is far worse than the middle runs out of the frame.
+
+    Logarithmic if `log` says so or the values go over decades, as distances to a minimum do.
+    """
     finite = sorted(value for value in values if math.isfinite(value))
     if not finite:
         return 0.0, 1.0, "linear"
-    if log and finite[0] > 0:
-        middle = finite[len(finite) // 2]
+    middle = finite[len(finite) // 2]
+    if finite[0] > 0 and (log or (not larger_is_better and middle > DECADES * finite[0])):
         return finite[0] / 1.15, min(finite[-1] * 1.15, max(middle * 8, finite[0] * 20)), "log"
     best, worst = (finite[-1], finite[0]) if larger_is_better else (finite[0], finite[-1])
-    usual = 6 * abs(best - finite[len(finite) // 2])
-    whole = abs(best - worst)
+    usual, whole = 6 * abs(best - middle), abs(best - worst)
     reach = min(whole, usual) or whole or 0.01 * abs(best) or 1.0
     good, bad = 0.06 * reach, 1.1 * reach  # the crosses of what failed stand beyond the worst value shown
     return (best - bad, best + good, "linear") if larger_is_better else (best - good, best + bad, "linear")
