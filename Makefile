@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test check fuzz stub bench simulate clean
+.PHONY: install compare test test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate clean
 
 install: .venv/installed
 
@@ -16,6 +16,15 @@ compare: install
 
 test: install
 	.venv/bin/pytest -n 2 tests src docs
+
+# The laws on a GPU: prints the card. CUDA is torch's affair: install a torch with it into .venv first.
+LAWS = cuda engines guard halves oracle papers whole_tensors sparse cautious checkpoints
+test-cuda: install
+	THALWEG_TEST_DEVICE=cuda .venv/bin/pytest -v -n 0 $(patsubst %,tests/test_%.py,$(filter-out cuda,$(LAWS))) tests/cuda
+
+# Every CUDA kernel in the interpreter and compiled for sm_90, without a GPU: 20 minutes. `make test` takes a spread.
+test-cuda-compile: install
+	THALWEG_CUDA_FULL=1 .venv/bin/pytest -n 2 tests/cuda
 
 check: install
 	.venv/bin/ruff check .
@@ -33,6 +42,9 @@ simulate: install
 
 bench: install
 	.venv/bin/python benchmarks/step.py
+
+bench-cuda: install
+	.venv/bin/python benchmarks/step.py --device cuda
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

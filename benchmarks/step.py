@@ -3,6 +3,7 @@
     python benchmarks/step.py                        the full run
     python benchmarks/step.py --quick                a look, about a minute
     python benchmarks/step.py --check RESULTS.json   the goals, met or missed
+    python benchmarks/step.py --device cuda          on a GPU (on_cuda.py); --dry-run tries that without one
 
 README.md in this folder says how it is measured, and how DeepSpeed is installed.
 """
@@ -49,7 +50,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
     parser.add_argument("--check", type=Path, metavar="JSON", help="hold these results against the goals")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to step")
+    parser.add_argument("--dry-run", action="store_true", help="with --device cuda: tiny, in Triton's interpreter")
     chosen = parser.parse_args()
+    if chosen.dry_run and chosen.device != "cuda":
+        parser.error("--dry-run: only with --device cuda")
     chosen.shapes = chosen.shapes.split(",")
     for name in chosen.shapes:
         if name not in SECTIONS:
@@ -218,6 +223,12 @@ def main() -> int:
         print(text)
         return 0 if good else 1
     use_threads(chosen.threads)
+    if chosen.device == "cuda":
+        if chosen.dry_run:
+            os.environ["TRITON_INTERPRET"] = "1"
+        import on_cuda
+
+        return on_cuda.main(chosen)
     entries, run = entries_of(chosen.rules), Run(chosen)
     for name in chosen.shapes:
         if name in SHAPES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,9 @@ import papers_modern
 import torch
 
 from thalweg.catalogue import CATALOGUE, Entry
+
+DEVICE = torch.device(os.environ.get("THALWEG_TEST_DEVICE", "cpu"))  # where tensors are made: `make test-cuda`
+FAST = "cuda" if DEVICE.type == "cuda" else "cpu"  # the engine of that device
 
 
 def beside(oracle: Callable[..., papers.Run]) -> Callable[..., papers.Run]:
@@ -205,7 +209,8 @@ FOR_KERNELS = [
 
 def parameters(shapes: Any, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[torch.nn.Parameter]:
     generator = torch.Generator().manual_seed(seed)
-    return [torch.nn.Parameter(torch.randn(shape, generator=generator, dtype=dtype)) for shape in shapes]
+    values = [torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes]  # the same on every device
+    return [torch.nn.Parameter(value.to(DEVICE)) for value in values]
 
 
 def gradients(shapes: Any, steps: int, dtype: torch.dtype = torch.float64, seed: int = 1) -> list[list[torch.Tensor]]:
@@ -213,7 +218,7 @@ def gradients(shapes: Any, steps: int, dtype: torch.dtype = torch.float64, seed:
     generator = torch.Generator().manual_seed(seed)
     scale = [10.0 ** (2 * torch.rand((), generator=generator).item() - 1) for _ in range(steps)]
     return [
-        [(size * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype) for shape in shapes]
+        [(size * torch.randn(shape, generator=generator, dtype=torch.float64)).to(DEVICE, dtype) for shape in shapes]
         for size in scale
     ]
 

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "thalweg"
 ORDER = [
     *("words", "equations", "hyperparameters", "rule", "rules", "memory", "storage", "stages", "cautious"),
-    *("recipe", "plan", "rows", "engines"),
+    *("recipe", "plan", "rows", "ondevice", "engines"),
     *(
         "states",
         "stepper",

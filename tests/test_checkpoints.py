@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from subjects import SUBJECTS, gradients, parameters, run, states
+from subjects import FAST, SUBJECTS, gradients, parameters, run, states
 
 import thalweg.optim as optim
 
@@ -36,7 +36,7 @@ def close(ours, theirs, optimizer, other):
             assert torch.allclose(own[name], torchs[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize("engine", ["reference", FAST])
 @pytest.mark.parametrize("subject", BOTH, ids=str)
 def test_a_torch_checkpoint_goes_on_here_and_ours_in_torch(subject, engine):
     steady = parameters(SHAPES, torch.float32)

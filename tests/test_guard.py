@@ -2,17 +2,19 @@
 
 import pytest
 import torch
-from subjects import parameters
+from subjects import DEVICE, FAST, parameters
 
 import thalweg.optim as optim
 
 SHAPES = [(30,), (4, 5), ()]
 
 
-@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize("engine", ["reference", *({FAST: 0, "cuda": 0})])
 @pytest.mark.parametrize("name", ["SGD", "Adam", "RAdam", "RMSprop"])
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_clipping_is_clip_grad_norm_then_step(name, engine, scale):
+def test_clipping_is_clip_grad_norm_then_step(name, engine, scale, monkeypatch):
+    if engine == "cuda" and DEVICE.type == "cpu":
+        monkeypatch.setenv("TRITON_INTERPRET", "1")
     ours, theirs = parameters(SHAPES, torch.float32), parameters(SHAPES, torch.float32)
     groups = [{"params": ours[:1]}, {"params": ours[1:], "gradient_scale": scale}]
     mine = getattr(optim, name)(groups, lr=0.01, clip_norm=5.0, engine=engine)

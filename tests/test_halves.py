@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from subjects import gradients, run
+from subjects import FAST, gradients, run
 
 import thalweg.optim as optim
 from thalweg.storage import STORAGES, Noise, random_bits, round_by_chance
@@ -37,7 +37,7 @@ def test_both_engines_write_the_same_numbers(name, more, rounding, dtype):
     of a thousand, by one spacing. By chance such an element then goes its own way, at most a spacing further a step.
     """
     outcome = []
-    for engine in ("reference", "cpu"):
+    for engine in ("reference", FAST):
         params = halves(dtype)
         params[4].data = params[4].data.contiguous(memory_format=torch.channels_last)
         run(getattr(optim, name)(params, rounding=rounding, engine=engine, **more), gradients(SHAPES, 20, dtype))
@@ -65,7 +65,7 @@ def test_resuming_changes_no_bit(rounding, dtype):
 
 @each_dtype
 @each_way
-@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize("engine", ["reference", FAST])
 def test_a_weight_of_one_moves_by_steps_far_below_its_spacing(dtype, rounding, engine):
     """1,000 weights of 1.0, lr 1e-3, gradient 1, 100 steps: 0.9 is due. A bfloat16 1.0 stays where it is when rounded
     to the nearest, and a float16 one takes whole spacings."""
@@ -163,7 +163,7 @@ def test_threads_and_cuts_change_no_bit(threads):
 def test_a_parameter_that_was_written_is_believed(rounding):
     """What is kept beside it belongs to the value that was overwritten."""
     p = torch.nn.Parameter(torch.ones(8, dtype=torch.bfloat16))
-    for engine in ("reference", "cpu"):
+    for engine in ("reference", FAST):
         optimizer = optim.SGD([p], lr=1e-3, rounding=rounding, engine=engine)
         run(optimizer, [[torch.ones_like(p)]] * 3)
         with torch.no_grad():
@@ -184,7 +184,7 @@ def test_the_second_moment_is_float32_and_does_not_freeze(dtype):
 
 @each_way
 def test_nan_and_infinity_stay_visible(rounding):
-    for engine in ("reference", "cpu"):
+    for engine in ("reference", FAST):
         p = torch.nn.Parameter(torch.tensor([1.0, 2.0, torch.inf, 4.0], dtype=torch.bfloat16))
         p.grad = torch.tensor([torch.nan, 1.0, 0.0, -torch.inf], dtype=torch.bfloat16)
         optim.SGD([p], lr=0.5, rounding=rounding, engine=engine).step()

@@ -12,7 +12,8 @@ from subjects import EVERY_RULE_WITH_DECAY, FOR_KERNELS, PLAIN, STAGES, gradient
 import thalweg
 import thalweg.optim as optim
 from thalweg import Rule
-from thalweg.engines import cpu, cuda
+from thalweg.engines import cpu
+from thalweg.engines.cuda import compiled, source
 from thalweg.hyperparameters import Rate
 from thalweg.recipe import Recipe
 from thalweg.words import abs, exp, log, maximum, minimum, sign, sqrt, tanh, where
@@ -69,12 +70,12 @@ def test_step_two_another_rate_and_another_step_count_compile_nothing(subject):
 @pytest.mark.parametrize("subject", EVERY_RULE_WITH_DECAY, ids=str)
 def test_every_rule_compiles_for_sm_90_with_16_byte_accesses(subject):
     recipe = recipe_of(subject)
-    compiled = cuda.compile_for(recipe, torch.float32, capability=90)
-    assert compiled.asm["cubin"]
-    text = compiled.asm["ptx"]
+    built = compiled.compile_for(recipe, torch.float32, capability=90)
+    assert built.asm["cubin"]
+    text = built.asm["ptx"]
     assert "sm_90" in text and ".f64" not in text
     reads, writes = len({*recipe.program.tensors} & recipe.program.used), len(recipe.program.written)
-    accesses = cuda.BLOCK // (32 * cuda.WARPS * 4)  # a thread's 16-byte accesses to one array
+    accesses = source.BLOCK // (32 * source.WARPS * 4)  # a thread's 16-byte accesses to one array
     assert len(re.findall(r"ld\.global\.v4", text)) == reads * accesses
     assert len(re.findall(r"st\.global\.v4", text)) == writes * accesses
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from subjects import FAST
 
 import thalweg.optim as optim
 
@@ -26,7 +27,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize("engine", ["reference", FAST])
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
 def test_as_torch_does_it(name, settings, engine):
     start = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
@@ -50,7 +51,7 @@ def test_as_torch_does_it(name, settings, engine):
             assert mine.state[ours][key] == value
 
 
-@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize("engine", ["reference", FAST])
 def test_a_gradient_may_be_sparse_in_one_step_and_expanded_in_the_next(engine):
     """Both say that their strides are 0."""
     p = torch.nn.Parameter(torch.zeros(4, 2))
@@ -66,7 +67,7 @@ def test_a_gradient_may_be_sparse_in_one_step_and_expanded_in_the_next(engine):
 @pytest.mark.parametrize("rounding", ["stochastic", "kahan", "master"])
 def test_half_precision_rows_are_the_same_on_both_engines(rounding):
     outcome = []
-    for engine in ("reference", "cpu"):
+    for engine in ("reference", FAST):
         p = torch.nn.Parameter(torch.ones(SHAPE, dtype=torch.bfloat16))
         optimizer = optim.Adagrad([p], rounding=rounding, engine=engine)
         generator = torch.Generator().manual_seed(1)
@@ -77,7 +78,7 @@ def test_half_precision_rows_are_the_same_on_both_engines(rounding):
     assert torch.equal(*outcome)
 
 
-@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize("engine", ["reference", FAST])
 def test_several_sparse_dimensions_scalars_complex_and_nothing(engine):
     """A gradient may be sparse in every dimension, complex, or empty; a second parameter may be dense."""
     full = torch.nn.Parameter(torch.ones(4, 3, dtype=torch.complex64))

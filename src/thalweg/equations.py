@@ -227,6 +227,7 @@ class Program:
 
     `lines` use the last piece's tensor names, and `__s0`, `__s1`, ... for the numbers. `row(pieces)` works these out
     in double precision, from one dict of values a piece. `used` and `written`: the tensors that are read, stored.
+    `staged`: how many lines stand before the last piece's.
     """
 
     def __init__(self, pieces: Sequence[Equations]) -> None:
@@ -237,6 +238,7 @@ class Program:
         self.used: set[str] = set()
         assigned: set[str] = set()
         for index, piece in enumerate(pieces):
+            self.staged = len(self.lines)  # where the rule's own lines begin, after the stages'
             assigned |= self._add(index, piece)
         gradient = self.tensors[1]
         self.written = tuple(name for name in self.tensors if name in assigned and name != gradient)

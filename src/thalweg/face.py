@@ -65,9 +65,8 @@ class Optimizer(torch.optim.Optimizer):
         self._stepper = Stepper(self._engine)
         super().__init__(params, defaults)
         # Loaded here, so that the first step does not wait for Numba's import (0.6 s).
-        on_cpu = any(p.device.type == "cpu" for group in self.param_groups for p in group["params"])
-        if self._engine != "auto" or on_cpu:
-            engines.load("cpu" if self._engine == "auto" else self._engine)
+        for device in {p.device for group in self.param_groups for p in group["params"]}:
+            engines.ready(self._engine, device)
         self._start_states()
 
     # -- settings -----------------------------------------------------------------------------------------------
@@ -169,12 +168,14 @@ class Optimizer(torch.optim.Optimizer):
                 loss = closure()
         params = [p for group in self.param_groups for p in group["params"]]
         gradients = [p.grad for p in params]
-        factor = 1.0
+        factor: float | torch.Tensor = 1.0
         handed = self.__dict__.get("grad_scale")  # by a gradient scaler
         scaled = handed is not None or self.guard.clip_norm is not None
         if scaled or not self.guard.idle or "found_inf" in self.__dict__:
             scales = [float(group["gradient_scale"]) for group in self.param_groups for _ in group["params"]]
-            found = self.guard.look(gradients, scales, handed, self.__dict__.get("found_inf"))
+            far = self.guard.on_nonfinite != "raise" and engines.far(self._engine, params)
+            look = self.guard.judge if far else self.guard.look
+            found = look(gradients, scales, handed, self.__dict__.get("found_inf"))
             if found is None:
                 return loss
             factor = found

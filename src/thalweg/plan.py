@@ -115,11 +115,14 @@ class Ages:
     a millisecond), and a checkpoint still looks like torch's.
     """
 
-    def __init__(self, count: int, carried: Sequence[str]) -> None:
+    def __init__(self, count: int, carried: Sequence[str], device: torch.device | None = None) -> None:
         dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32  # as torch
         self.names = ("step", *carried)
-        self.tensor = torch.zeros(len(self.names), count, dtype=dtype)
-        self.values: npt.NDArray[Any] = self.tensor.numpy()
+        if device is None:
+            self.tensor = torch.zeros(len(self.names), count, dtype=dtype)
+            self.values: npt.NDArray[Any] = self.tensor.numpy()
+        else:  # kernels read them: those of a parameter side by side
+            self.tensor = torch.zeros(count, len(self.names), dtype=dtype, device=device).T
 
 
 class Plan:
@@ -187,7 +190,7 @@ class Plan:
         as the parameters are. For kernels alone: `read` has no gradient then."""
         self.table[:, 1] = addresses[self._index]
 
-    def advance(self, scale: float = 1.0) -> None:
+    def advance(self, scale: Any = 1.0) -> None:
         """One step on: the numbers of each row, one dict for each piece of the recipe."""
         rule = self.recipe.rule
         values = self.ages.values
@@ -213,7 +216,8 @@ class Plan:
             steps = values[0, self._index].tolist()
             self._key([keys(step) for step in steps])
         if rule.per_tensor:
-            self.measured = [self._measure(index) for index in range(len(self.members))]
+            measured = [self._measure(index) for index in range(len(self.members))]
+            self.measured = measured if self.differentiable else _fetched(measured)
 
     def _recorded(self, position: int, names: Iterable[str]) -> dict[str, Tensor]:
         """Of the carried numbers those that autograd follows."""
@@ -257,7 +261,7 @@ class Plan:
                     self.staged[index] = g
                 self.gradients[index] = laid_like(given["g"], self.states[index][0] if self.states[index] else p)
                 self.table[index, 1] = self.gradients[index].data_ptr()
-        return {name: given[name] if self.differentiable else _whole(given[name]) for name in rule.measures}
+        return {name: given[name] for name in rule.measures}
 
     def settle(self, measured: Sequence[Mapping[str, Any]]) -> None:
         """Put the numbers that were measured, for each tensor, where they belong."""
@@ -339,9 +343,17 @@ class Plan:
             values[row, self._index] = values[row, oldest]
 
 
-def _whole(number: Any) -> float:
-    """A measured number, over all shards."""
-    return float(number.full_tensor() if is_shard(number) else number)
+def _fetched(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Measured numbers, over all shards, as plain ones. The host waits for a GPU once, not for every number."""
+    names = list(measured[0])
+    numbers = [each[name] for each in measured for name in names]
+    numbers = [number.full_tensor() if is_shard(number) else number for number in numbers]
+    if any(isinstance(number, Tensor) and number.is_cuda for number in numbers):
+        plain_ones = torch.stack(numbers).tolist() if names else []
+    else:
+        plain_ones = list(map(float, numbers))
+    rows = [plain_ones[start : start + len(names)] for start in range(0, len(measured) * len(names), len(names) or 1)]
+    return [dict(zip(names, row, strict=True)) for row in rows] if names else [{} for _ in measured]
 
 
 def cut(numels: Sequence[int], parts: int, limit: int) -> tuple[Integers, Integers]:

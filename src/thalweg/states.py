@@ -92,6 +92,6 @@ def share_ages(state: State, ages: Ages, place: int) -> None:
         if name in state:
             held = state[name]
             followed = isinstance(held, torch.Tensor) and held.requires_grad  # by autograd: it stays as it is
-            ages.values[row, place] = float(held.detach() if followed else held)
+            ages.tensor[row, place] = held.detach() if isinstance(held, torch.Tensor) else held
             if not followed:
                 state[name] = ages.tensor[row, place]

@@ -11,6 +11,7 @@ from torch.autograd.graph import increment_version
 from thalweg import engines
 from thalweg.engines.engine import Engine
 from thalweg.memory import check_apart, is_shard, local
+from thalweg.ondevice import DevicePlan
 from thalweg.plan import Ages, Integers, Member, Plan, Signature
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
@@ -37,24 +38,32 @@ class Stepper:
         gradients: Sequence[Tensor | None],
         groups: Sequence[tuple[Group, int, Recipe]],
         state: State,
-        factor: float = 1.0,
+        factor: float | Tensor = 1.0,
     ) -> None:
-        """One step. `groups`: each group with its number of parameters and its recipe; `factor` scales gradients."""
-        kinds = [(id(g), count, recipe, g["rounding"], g["differentiable"]) for g, count, recipe in groups]
+        """One step. `groups`: each group with its number of parameters and its recipe; `factor` scales gradients: a
+        number, or a guard's verdict on the device."""
+        guarded = isinstance(factor, Tensor)
+        switches = ("rounding", "differentiable", "capturable", "fused")
+        kinds = [(id(g), count, recipe, guarded, *[g[name] for name in switches]) for g, count, recipe in groups]
         parts, given = params, gradients
         if self._sharded:
             parts, given = [local(p) for p in params], [None if g is None else local(g) for g in gradients]
         signature = Signature(parts, given, state, kinds)
         if self._signature is None or not signature.same(self._signature):
+            _check_not_capturing(params)
             self._signature = None
             self._sharded = any(map(is_shard, params))
             if self._sharded:
                 parts, given = [local(p) for p in params], [_part(g, p) for g, p in zip(gradients, params, strict=True)]
             members = [(group, recipe) for group, count, recipe in groups for _ in range(count)]
-            self._plans = self._make_plans(params, gradients, members, state)
+            self._plans = self._make_plans(params, gradients, members, state, guarded)
             self._signature = Signature(parts, given, state, kinds)  # with the states that were made
         elif self._sharded:
             given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
+        if isinstance(factor, Tensor) and not all(isinstance(plan, DevicePlan) for _, plan in self._plans):
+            factor, left_out = factor.tolist()  # some of the numbers come from the host
+            if left_out:
+                return
         for _, plan in self._plans:
             plan.refresh(given)
             plan.advance(factor)
@@ -82,17 +91,21 @@ class Stepper:
         gradients: Sequence[Tensor | None],
         members: Sequence[tuple[Group, Recipe]],
         state: State,
+        guarded: bool,
     ) -> list[tuple[Engine, Plan]]:
         """Bring the states in order, and sort the parameters by the kernel that steps them."""
         stepped = []
         for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
-                engine = engines.choose(self.engine, local(p), group["differentiable"], recipe.cautious)
+                engine = engines.choose(
+                    self.engine, local(p), group["differentiable"], recipe.cautious, recipe.rule.directs
+                )
                 stepped.append((place, engine))
                 _check(recipe, p, g, group)
         self._check_apart(params)
         carried = dict.fromkeys(name for _, recipe in members for name in recipe.rule.carried)
-        ages = Ages(len(params), list(carried))
+        ages, ages_at = Ages(len(params), list(carried)), {}
+        ages_on: dict[torch.device, Ages] = {}
         chosen: dict[Any, list[Member]] = {}
         for place, engine in stepped:
             p, (group, recipe) = params[place], members[place]
@@ -101,18 +114,23 @@ class Stepper:
             fresh = start(own_state, recipe.rule, storage, p, group)
             if not own_state:
                 del state[p]  # as in torch: checkpoints have no entry where nothing is kept
-            ages.values[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
             g = gradients[place]
             sparse = place if g is not None and g.layout is not torch.strided and recipe.rule.sparse != "dense" else -1
-            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse)
+            on_device = sparse < 0 and engine.on_device(recipe, group, guarded)
+            own_ages = ages
+            if on_device:
+                own_ages = ages_on.setdefault(p.device, Ages(len(params), list(carried), p.device))
+            ages_at[place] = own_ages
+            own_ages.tensor[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
+            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse, on_device)
             chosen.setdefault(key, []).append(Member(p, own_state, group, place))
         for place, p in enumerate(params):
             group, recipe = members[place]
             if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"])):
-                share_ages(state[p], ages, place)
+                share_ages(state[p], ages_at.get(place, ages), place)
         return [
-            (engine, (Plan if sparse < 0 else RowsPlan)(recipe, storage, own, ages))
-            for (engine, recipe, _, _, storage, _, sparse), own in chosen.items()
+            (engine, _kind(sparse, on_device)(recipe, storage, own, ages_on[device] if on_device else ages))
+            for (engine, recipe, _, device, storage, _, sparse, on_device), own in chosen.items()
         ]
 
     def _check_apart(self, params: Sequence[Tensor]) -> None:
@@ -120,6 +138,21 @@ class Stepper:
         if where != self._apart:
             check_apart([local(p) for p in params])
             self._apart = where
+
+
+def _kind(sparse: int, on_device: bool) -> type[Plan]:
+    if sparse >= 0:
+        return RowsPlan
+    return DevicePlan if on_device else Plan
+
+
+def _check_not_capturing(params: Sequence[Tensor]) -> None:
+    """Plans look at numbers and make tensors, which a CUDA graph could not repeat."""
+    if any(p.is_cuda for p in params) and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "a CUDA graph is capturing the first step, or the first since parameters, gradients, states or settings "
+            "changed: take a step before the capture, as torch's documentation of CUDA graphs shows"
+        )
 
 
 def _by_address(engine: Engine, plan: Plan) -> bool:

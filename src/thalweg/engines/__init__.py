@@ -1,12 +1,16 @@
 """The engines, and which one steps a parameter. Each is imported when it is first needed.
 
-With `engine="auto"`, parameters on the CPU that fill one stretch of memory go to `cpu`; all others (gaps in memory,
-other devices, steps that autograd is to record, cautious groups, whose elements are counted) go to `reference`. An
-engine asked for by name steps everything or raises: nothing falls back silently.
+With `engine="auto"`, parameters that fill one stretch of memory go to `cpu` on the CPU and to `cuda` on a CUDA device
+where Triton is; all others (gaps in memory, other devices, steps that autograd is to record, cautious groups on the
+CPU, whose elements are counted) go to `reference`. An accelerator that goes there is told so once, by the logger
+"thalweg". An engine asked for by name steps everything or raises: nothing falls back silently.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 
 import torch
@@ -14,6 +18,7 @@ import torch
 from thalweg.engines.engine import Engine
 
 NAMES = ("auto", "reference", "cpu", "cuda")
+FAST = {"cpu": "cpu", "cuda": "cuda"}  # the engine of a kind of device
 
 
 def load(name: str) -> Engine:
@@ -22,24 +27,71 @@ def load(name: str) -> Engine:
     return engine
 
 
-def choose(name: str, param: torch.Tensor, differentiable: bool = False, cautious: bool = False) -> Engine:
-    """The engine that steps this parameter, by name or by the rules above."""
+def choose(
+    name: str, param: torch.Tensor, differentiable: bool = False, cautious: bool = False, directed: bool = False
+) -> Engine:
+    """The engine that steps this parameter, by name or by the rules above. `directed`: something else than its
+    gradient is what the rule's equations see."""
     if differentiable and name not in ("auto", "reference"):
         raise ValueError(f"engine={name!r} with differentiable=True: only 'reference' records its steps for autograd")
-    if cautious and name not in ("auto", "reference"):
+    uncounted = cautious and (directed or not (name == "cuda" or param.device.type == "cuda"))
+    if uncounted and name not in ("auto", "reference"):
         raise ValueError(
             f"engine={name!r} with cautious=True: only 'reference' counts over whole tensors; or use 'auto'"
         )
-    if differentiable or cautious:
-        name = "reference"
     if name == "auto":
-        if param.device.type == "cpu":
-            fast = load("cpu")
-            if fast.refusal(param) is None:
-                return fast
-        name = "reference"
-    engine = load(name)
+        fast = None if differentiable or uncounted else _fast(param)
+        return fast or _checked(load("reference"), param)
+    return _checked(load(name), param)
+
+
+def far(name: str, params: Sequence[torch.Tensor]) -> bool:
+    """True where all of these are stepped on a device of its own, which the host would have to wait for."""
+    return name == "cuda" or (name == "auto" and all(p.is_cuda for p in params) and _loaded("cuda") is not None)
+
+
+def ready(name: str, device: torch.device) -> None:
+    """Load the engine of a kind of device before the first step, which need not wait for imports then."""
+    if name != "auto":
+        load(name)
+    elif device.type in FAST:
+        _loaded(FAST[device.type])
+
+
+def _fast(param: torch.Tensor) -> Engine | None:
+    """The engine made for this parameter, or None where there is none that takes it."""
+    kind = param.device.type
+    if kind not in FAST:
+        if kind != "meta":
+            _tell(kind, "there are no kernels for it")
+        return None
+    engine = _loaded(FAST[kind])
+    refusal = engine.refusal(param) if engine else None
+    if kind == "cuda" and refusal and "GPU" in refusal:
+        _tell(kind, refusal)
+    return None if refusal else engine
+
+
+@cache
+def _loaded(name: str) -> Engine | None:
+    """The engine, or None where its library is missing."""
+    try:
+        return load(name)
+    except ImportError as error:
+        if name == "cpu":
+            raise
+        _tell(name, str(error))
+        return None
+
+
+@cache
+def _tell(kind: str, why: str) -> None:
+    """Once in a process: the steps are right, and slower than they could be."""
+    logging.getLogger("thalweg").warning("parameters on %s are stepped by plain torch operations: %s", kind, why)
+
+
+def _checked(engine: Engine, param: torch.Tensor) -> Engine:
     reason = engine.refusal(param)
     if reason:
-        raise ValueError(f"engine={name!r} cannot step a parameter of shape {tuple(param.shape)}: {reason}")
+        raise ValueError(f"engine={engine.name!r} cannot step a parameter of shape {tuple(param.shape)}: {reason}")
     return engine

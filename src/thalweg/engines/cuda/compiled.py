@@ -1,0 +1,74 @@
+"""From text to kernels: launched, or compiled for a GPU that need not be there."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from thalweg.engines import kernel
+from thalweg.engines.cuda import numbers, source
+from thalweg.recipe import Recipe
+from thalweg.storage import FULL, Storage
+
+POINTERS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64", "int64": "i64"}
+UPDATE = {"num_warps": source.WARPS, "enable_fp_fusion": source.FP_FUSION}
+NUMBERS = {"num_warps": 1, "enable_fp_fusion": source.FP_FUSION}
+
+
+def interpreted() -> bool:
+    """True where Triton's interpreter runs kernels on the CPU."""
+    return os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+def _load(kind: str, recipe: Recipe, dtype: torch.dtype, interpret: bool, text: str) -> ModuleType:
+    # Triton reads TRITON_INTERPRET when a kernel is defined: one module for each.
+    where = "interpreted" if interpret else "cuda"
+    name = str(dtype).removeprefix("torch.")
+    return kernel.load(f"{where}{kind}_{recipe.rule.name}_{name}", text)
+
+
+@cache
+def update(recipe: Recipe, dtype: torch.dtype, storage: Storage, interpret: bool) -> ModuleType:
+    """The module of a recipe's kernels, compiled when they are first launched."""
+    return _load("", recipe, dtype, interpret, source.source(recipe, dtype, storage))
+
+
+@cache
+def per_step(
+    recipe: Recipe, dtype: torch.dtype, names: tuple[str, ...], leaves: numbers.Leaves, interpret: bool
+) -> ModuleType:
+    """The module of the kernel that works a recipe's numbers out; `names` are the rows of the ages."""
+    return _load("_numbers", recipe, dtype, interpret, numbers.source(recipe, names, leaves))
+
+
+def compile_for(
+    recipe: Recipe, dtype: torch.dtype, capability: int = 90, storage: Storage = FULL, entry: str = "chunk"
+) -> Any:
+    """Compile a kernel for a GPU that need not be there; its text is in `.asm["ptx"]`."""
+    number = POINTERS[kernel.DTYPES[dtype]]
+    kinds = {"__rows": number, "__chunks": "i32", "__scales": number, "__counts": "i32"}
+    function = getattr(update(recipe, dtype, storage, False), entry)
+    signature = {name: "constexpr" if name == "BLOCK" else "*" + kinds.get(name, "i64") for name in function.arg_names}
+    return _compile(function, signature, {"BLOCK": source.BLOCK}, capability, UPDATE)
+
+
+def compile_numbers_for(
+    recipe: Recipe, dtype: torch.dtype, names: tuple[str, ...], leaves: numbers.Leaves, capability: int = 90
+) -> Any:
+    """The same for the kernel of the numbers."""
+    kinds = {"__ages": "fp32", "__settings": "fp64", "__verdict": "fp64", "__rows": POINTERS[kernel.DTYPES[dtype]]}
+    function = per_step(recipe, dtype, names, leaves, False).numbers
+    signature = {name: "*" + kinds.get(name, "i64") for name in function.arg_names}
+    return _compile(function, signature, {}, capability, NUMBERS)
+
+
+def _compile(function: Any, signature: Any, constants: Any, capability: int, options: Any) -> Any:
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    text = ASTSource(function, signature, constants)
+    return compile(text, target=GPUTarget("cuda", capability, 32), options=options)

@@ -1,0 +1,50 @@
+"""Plans whose step counts and numbers live on the device: nothing of a step is known to the host, which never waits.
+
+As with torch's classes that is so where a group has `capturable=True` (a CUDA graph holds the step) or `fused=True` (a
+gradient scaler leaves unscaling to the step); here also where a setting is a CUDA tensor, and where the gradients are
+clipped or steps left out. Elsewhere `state["step"]` lies on the CPU, and one row of numbers serves a whole group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from thalweg.plan import Plan
+from thalweg.recipe import Group, Recipe
+from thalweg.stages import NUMBERS
+
+Tensor = torch.Tensor
+
+
+class DevicePlan(Plan):
+    """A plan with a row for each tensor, which the engine fills on the device."""
+
+    scale: float | Tensor = 1.0
+
+    def _form_rows(self) -> None:
+        self.groups = list({id(m.group): m.group for m in self.members}.values())
+        places = {id(group): place for place, group in enumerate(self.groups)}
+        self.group_of = np.array([places[id(m.group)] for m in self.members], dtype=np.int64)
+        self.row_of[:] = np.arange(len(self.members))
+
+    def advance(self, scale: float | Tensor = 1.0) -> None:
+        """The engine ages the tensors and works their numbers out."""
+        self.scale = scale
+
+
+def needs_device(recipe: Recipe, group: Group, guarded: bool) -> bool:
+    """True where a group's numbers are worked out on the device, if its engine can. `guarded`: the gradients' factor is
+    known on the device alone."""
+    if recipe.rule.per_tensor is not None or group["differentiable"]:
+        return False
+    return guarded or bool(group["capturable"] or group["fused"]) or _has_tensors(recipe, group)
+
+
+def _has_tensors(recipe: Recipe, group: Mapping[str, Any]) -> bool:
+    settings = (group[name] for name in (*recipe.rule.hyperparameters, *NUMBERS))
+    leaves = (leaf for value in settings for leaf in (value if isinstance(value, (tuple, list)) else (value,)))
+    return any(isinstance(leaf, Tensor) and leaf.device.type == "cuda" for leaf in leaves)

@@ -1,0 +1,107 @@
+"""What Triton's compiler makes of every kernel for sm_90, without a GPU: 16-byte accesses, one precision, no spills."""
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+import triton
+from subjects import EVERY_RULE_WITH_DECAY, PLAIN, parameters
+
+from thalweg.engines.cuda import compiled, numbers, source
+from thalweg.storage import FULL, HALVES, STORAGES
+
+ALL = os.environ.get("THALWEG_CUDA_FULL") == "1"  # `make test-cuda-compile`
+THREADS = 32 * source.WARPS
+# Precise roots and quotients of float32 have a path of their own for extremes; nothing else may leave the registers.
+DOUBLE = re.compile(r"\b(?:add|sub|mul|fma|div|sqrt|neg|setp|cvt)\.[\w.]*f64")
+
+
+@pytest.fixture(autouse=True)
+def interpreter(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+
+
+def some(cases, every):
+    return list(cases) if ALL else list(cases)[::every]
+
+
+def recipe_of(subject, **more):
+    optimizer = subject.build(parameters([(2,)], torch.float32), **more)
+    return optimizer._recipe(optimizer.param_groups[0]), optimizer.param_groups[0]
+
+
+def accesses(ptx: str, kind: str) -> int:
+    """How many 16-byte accesses there are."""
+    return len(re.findall(rf"{kind}\.global\.(?:v4\.b32|v2\.b64|v4\.f32|v2\.f64)", ptx))
+
+
+def resources(cubin: bytes) -> dict[str, int]:
+    """What ptxas gave the kernel: registers, and bytes of stack and of local memory, which is where spills go."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        told = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    return {name: int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", told)}
+
+
+def check(built, reads: dict[int, int], writes: dict[int, int], number: str) -> None:
+    """`reads`, `writes`: how many arrays of each element size."""
+    assert built.asm["cubin"] and ".target sm_90" in built.asm["ptx"]
+    ptx = built.asm["ptx"]
+    each = {size: source.BLOCK * size // (16 * THREADS) for size in (2, 4, 8)}
+    assert accesses(ptx, "ld") == sum(count * each[size] for size, count in reads.items())
+    assert accesses(ptx, "st") == sum(count * each[size] for size, count in writes.items())
+    assert number == "float64" or not DOUBLE.search(ptx)
+    assert not re.search(r"\b(?:div|sqrt)\.(?:approx|full)", ptx)  # Triton's own are a unit or two off
+    used = resources(built.asm["cubin"])
+    assert used["STACK"] == used["LOCAL"] == 0 and used["REG"] <= 255
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("subject", some(EVERY_RULE_WITH_DECAY, 6), ids=str)
+def test_whole_numbers(subject, dtype):
+    recipe, _ = recipe_of(subject)
+    size = 4 if dtype == torch.float32 else 8
+    arrays = {*recipe.program.tensors} & recipe.program.used
+    reads, writes = {size: len(arrays)}, {size: len(recipe.program.written)}
+    check(compiled.compile_for(recipe, dtype), reads, writes, str(dtype).removeprefix("torch."))
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("rounding", STORAGES)
+@pytest.mark.parametrize("subject", some(PLAIN, 13), ids=str)
+def test_sixteen_bits(subject, rounding, dtype):
+    recipe, _ = recipe_of(subject)
+    storage, directed = STORAGES[rounding], recipe.rule.directs
+    states = len({*recipe.rule.states} & recipe.program.used)
+    kept = {"kahan": 2, "master": 4}.get(rounding)
+    reads = {2: 1 + (not directed) + (kept == 2), 4: states + directed + (kept == 4)}
+    written = len([name for name in recipe.program.written if name in recipe.rule.states])
+    writes = {2: 1 + (kept == 2), 4: written + (kept == 4)}
+    check(compiled.compile_for(recipe, dtype, storage=storage), reads, writes, "float32")
+
+
+@pytest.mark.parametrize("subject", some([s for s in PLAIN if not s.entry.rule.directs], 9), ids=str)
+def test_caution(subject):
+    recipe, _ = recipe_of(subject, cautious=True)
+    arrays = {*recipe.program.tensors} & recipe.program.used
+    check(compiled.compile_for(recipe, torch.float32), {4: len(arrays)}, {4: len(recipe.program.written)}, "float32")
+    counting = compiled.compile_for(recipe, torch.float32, storage=FULL, entry="agreeing")
+    assert not DOUBLE.search(counting.asm["ptx"]) and resources(counting.asm["cubin"])["LOCAL"] == 0
+
+
+@pytest.mark.parametrize("subject", some([s for s in PLAIN if s.entry.rule.per_tensor is None], 6), ids=str)
+def test_numbers_are_worked_out_in_double_precision(subject):
+    recipe, group = recipe_of(subject)
+    names = ("step", *recipe.rule.carried)
+    built = compiled.compile_numbers_for(recipe, torch.float32, names, numbers.leaves(recipe, group))
+    ptx = built.asm["ptx"]
+    assert built.asm["cubin"] and DOUBLE.search(ptx)
+    # float32 arithmetic would have come from a literal; what is float32 is what is stored
+    assert not re.search(r"\b(?:add|sub|mul|fma|div|sqrt)\.[\w.]*f32", ptx)
+    assert resources(built.asm["cubin"])["LOCAL"] == 0
