@@ -9,11 +9,13 @@ import torch
 from torch.autograd.graph import increment_version
 
 from thalweg import engines
+from thalweg.codes import form_of, wide
 from thalweg.engines.engine import Engine
 from thalweg.memory import check_apart, is_shard, local
 from thalweg.plan import Ages, Member, Plan, Signature
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
+from thalweg.small import SmallPlan
 from thalweg.states import counts, share_ages, start
 from thalweg.storage import storage_of
 
@@ -40,7 +42,7 @@ class Stepper:
         factor: float = 1.0,
     ) -> None:
         """One step. `groups`: each group with its number of parameters and its recipe; `factor` scales gradients."""
-        kinds = [(id(g), count, recipe, g["rounding"], g["differentiable"]) for g, count, recipe in groups]
+        kinds = [(id(g), count, recipe, g["rounding"], g["state_dtype"], g["differentiable"]) for g, count, recipe in groups]
         parts, given = params, gradients
         if self._sharded:
             parts, given = [local(p) for p in params], [None if g is None else local(g) for g in gradients]
@@ -76,7 +78,7 @@ class Stepper:
         stepped = []
         for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
-                engine = engines.choose(self.engine, local(p), group["differentiable"], recipe.cautious)
+                engine = engines.choose(self.engine, local(p), group["differentiable"], recipe.cautious, group["state_dtype"])
                 stepped.append((place, engine))
                 _check(recipe, p, g, group)
         self._check_apart(params)
@@ -93,15 +95,19 @@ class Stepper:
             ages.values[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
             g = gradients[place]
             sparse = place if g is not None and g.layout is not torch.strided and recipe.rule.sparse != "dense" else -1
-            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse)
+            form = form_of(recipe.rule.moments, group["state_dtype"], p)
+            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse, form)
             chosen.setdefault(key, []).append(Member(p, own_state, group, place))
         for place, p in enumerate(params):
             group, recipe = members[place]
-            if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"])):
+            form = form_of(recipe.rule.moments, group["state_dtype"], p)
+            if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"]), form):
                 share_ages(state[p], ages, place)
         return [
-            (engine, (Plan if sparse < 0 else RowsPlan)(recipe, storage, own, ages))
-            for (engine, recipe, _, _, storage, _, sparse), own in chosen.items()
+            (engine, SmallPlan(recipe, storage, own, ages, form))
+            if form
+            else (engine, (Plan if sparse < 0 else RowsPlan)(recipe, storage, own, ages))
+            for (engine, recipe, _, _, storage, _, sparse, form), own in chosen.items()
         ]
 
     def _check_apart(self, params: Sequence[Tensor]) -> None:
@@ -140,6 +146,15 @@ def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
             )
         if not p.is_contiguous():
             raise RuntimeError(f"a sparse gradient needs a contiguous parameter, and this one has strides {p.stride()}")
+    if group["state_dtype"] != "float32":
+        if sparse and rule.sparse != "dense":
+            raise RuntimeError(
+                f"state_dtype={group['state_dtype']!r} with a sparse gradient: a row shares its scale with others, which "
+                "the step must not read; allowed is 'float32'"
+            )
+        reason = wide(p)
+        if reason:
+            raise ValueError(f"state_dtype={group['state_dtype']!r}: {reason}")
     if rule.sparse == "only" and not sparse:
         raise RuntimeError(f"{rule.name} does not support dense gradients, please consider Adam instead")
     if rule.matrices and group["differentiable"]:

@@ -22,13 +22,20 @@ def load(name: str) -> Engine:
     return engine
 
 
-def choose(name: str, param: torch.Tensor, differentiable: bool = False, cautious: bool = False) -> Engine:
+def choose(
+    name: str, param: torch.Tensor, differentiable: bool = False, cautious: bool = False, state_dtype: str = "float32"
+) -> Engine:
     """The engine that steps this parameter, by name or by the rules above."""
     if differentiable and name not in ("auto", "reference"):
         raise ValueError(f"engine={name!r} with differentiable=True: only 'reference' records its steps for autograd")
     if cautious and name not in ("auto", "reference"):
         raise ValueError(
             f"engine={name!r} with cautious=True: only 'reference' counts over whole tensors; or use 'auto'"
+        )
+    if name == "cuda" and state_dtype != "float32":
+        raise ValueError(
+            f"engine='cuda' with state_dtype={state_dtype!r}: its kernels keep float32 state; allowed are 'reference', "
+            "and 'auto', which goes there"
         )
     if differentiable or cautious:
         name = "reference"

@@ -1,0 +1,162 @@
+"""Small state: moments kept in 16 or 8 bits an element, told in torch operations. docs/how_it_works.md has a drawing.
+
+`state_dtype` is one of
+- 'float32': as the arithmetic is (float64 beside float64 parameters);
+- 'bfloat16': 2 bytes an element;
+- 'int8': 1 byte an element, and 1 byte for each block of 256 elements that follow each other in memory. The block's
+  byte is an exponent E, one more than float32's of the block's largest number where that is above 1.625 * 2^(E - 127).
+  A signed code (first moments) is a sign, 4 bits of exponent and 3 of mantissa, an unsigned one (second moments)
+  5 and 3: floating-point numbers again, whose largest exponent is E. Code 0 is zero; the two codes above all others
+  are infinity and NaN.
+
+Numbers are rounded up or down by chance, so that the mean is right, and by bits that depend on the step, the place and
+the code before alone. By nearest, a second moment would freeze: a step changes it by a thousandth, neighbouring codes
+are a tenth apart. Scales are powers of two for a reason, too: what lies on the grid stays on it when the scale moves,
+so that a number that does not change is never rounded. With the block's maximum as the scale every number is rounded in
+every step.
+
+What was above zero is not rounded to zero in an unsigned code, which stands below a fraction bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from thalweg.storage import Noise, random_bits
+
+Tensor = torch.Tensor
+BLOCK = 256
+LIMIT = 4096  # elements; what is smaller keeps full state: biases and norms, which are few and matter much
+STATE_DTYPES = ("float32", "bfloat16", "int8")
+SCALE = "_scale"  # a state's name and this are the name of its scales
+
+INFINITE = 0x7F800000  # as a float32's bits
+ROLL = 0x2FFFFF  # added to a float32's bits: above 1.625 * 2^e, the largest code, the exponent is e + 1
+CUT = 20  # of 23 bits of mantissa those that a code leaves out
+
+
+@dataclass(frozen=True)
+class Code:
+    """One way to keep a moment. `window`: the largest exponent in an 8-bit code; 0 for bfloat16."""
+
+    name: str
+    signed: bool
+    window: int = 0
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.uint8 if self.window else torch.bfloat16
+
+    @property
+    def infinity(self) -> int:
+        """The code of infinity; NaN's is the next."""
+        return self.window << 3 | 6
+
+    def decode(self, held: Tensor, scales: Tensor | None) -> Tensor:
+        """Elements in their order in memory as float32."""
+        if scales is None:
+            return held.float()
+        base = _bases(scales, self.window, held.numel())
+        code = held.to(torch.int32)
+        size = code & 0x7F if self.signed else code
+        bits = torch.where(size == 0, 0, (size << CUT) + base)
+        bits = torch.where(size >= self.infinity, INFINITE | (size & 1) << 22, bits)
+        x = bits.view(torch.float32)
+        return torch.where(code > 0x7F, -x, x) if self.signed else x
+
+    def encode(self, x: Tensor, chance: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """float32 elements as codes and, of 8 bits, the scales. `chance`: 16 random bits an element, as int32; without
+        them it is the nearest."""
+        if self.window:
+            return self._eight(x, chance)
+        if chance is None:
+            rounded = x.to(torch.bfloat16)
+        else:
+            up = ((x.view(torch.int32) + chance) & ~0xFFFF).view(torch.float32)
+            rounded = torch.where(x != x, x, up).to(torch.bfloat16)
+        if not self.signed:
+            rounded = torch.where((x > 0) & (rounded == 0), torch.finfo(torch.float32).tiny * 2**-7, rounded)
+        return rounded.to(torch.bfloat16), None
+
+    def _eight(self, x: Tensor, chance: Tensor | None) -> tuple[Tensor, Tensor]:
+        bits = x.view(torch.int32)
+        size = bits & 0x7FFFFFFF
+        scales = _scales(size, self.window)
+        base = _bases(scales, self.window, x.numel())
+        least = base + (1 << CUT)  # the number of code 1
+        noise = torch.full_like(bits, 1 << CUT - 1) if chance is None else chance << 4 | 8
+        code = (size + noise - base) >> CUT
+        share = 0.5 if chance is None else (chance.float() + 0.5) * 2.0**-16
+        below = x.abs() > least.view(torch.float32) * share if self.signed else size > 0
+        code = torch.where(size < least, below.to(torch.int32), code)
+        code = torch.where(size >= INFINITE, self.infinity + (size > INFINITE).to(torch.int32), code)
+        code = code | (bits >> 24 & 0x80) if self.signed else torch.where(x < 0, self.infinity + 1, code)
+        return code.to(torch.uint8), scales
+
+
+def _scales(size: Tensor, window: int) -> Tensor:
+    """The exponent of each block, from its elements' bits without sign: those that are finite count."""
+    finite = torch.where(size < INFINITE, size, 0)
+    rows = torch.nn.functional.pad(finite, (0, -len(size) % BLOCK)).view(-1, BLOCK)
+    exponents = (rows.amax(1) + ROLL) >> 23 if len(rows) else rows.sum(1)
+    return exponents.clamp(min=window + 1).to(torch.uint8)  # below that the codes would be less than float32's normal
+
+
+def _bases(scales: Tensor, window: int, count: int) -> Tensor:
+    """The bits of 2^(E - window) for each element."""
+    exponents = scales.to(torch.int32).repeat_interleave(BLOCK)[:count]
+    return (exponents - window) << 23
+
+
+SIGNED, UNSIGNED = Code("signed", True, 15), Code("unsigned", False, 31)
+WIDE_SIGNED, WIDE_UNSIGNED = Code("bfloat16", True), Code("bfloat16, above zero", False)
+
+
+def code_of(kind: str, state_dtype: str) -> Code:
+    """How a moment of a kind ('signed', 'unsigned' or 'slow') is kept. A slow one is a signed one that averages over
+    so many steps that 8 bits would add more noise than gradients have: 16 are enough."""
+    if state_dtype == "bfloat16" or kind == "slow":
+        return WIDE_UNSIGNED if kind == "unsigned" else WIDE_SIGNED
+    return UNSIGNED if kind == "unsigned" else SIGNED
+
+
+Form = tuple[tuple[str, Code], ...]  # the states that are kept small, by their letters in the equations
+
+
+def form_of(moments: Mapping[str, str], state_dtype: str, p: Tensor) -> Form:
+    """How the moments of a parameter are kept: those of a rule, whose kinds `moments` tells."""
+    if state_dtype == "float32" or p.numel() < LIMIT:
+        return ()
+    if state_dtype not in STATE_DTYPES:
+        raise ValueError(f"state_dtype={state_dtype!r}: allowed are {', '.join(map(repr, STATE_DTYPES))}")
+    return tuple((letter, code_of(kind, state_dtype)) for letter, kind in moments.items())
+
+
+def wide(p: Tensor) -> str | None:
+    """Why a parameter's states cannot be small; None where they can."""
+    if p.dtype in (torch.float32, torch.bfloat16, torch.float16):
+        return None
+    return f"a parameter of {p.dtype} keeps full state; allowed is 'float32', by which states are as the arithmetic is"
+
+
+def blocks(numel: int) -> int:
+    """How many scales that many elements have."""
+    return -(-numel // BLOCK)
+
+
+def chances(before: Tensor, noise: Noise, count: int) -> list[Tensor]:
+    """16 random bits an element for each of `count` moments. `before`: the first one's codes, in memory's order."""
+    # The keys the other way round: a parameter that is rounded by chance has bits of its own.
+    keys = (noise.keys & 0xFFFFFFFF) << 32 | noise.keys >> 32
+    patterns = before.view(torch.int16) if before.dtype == torch.bfloat16 else before.to(torch.int16)
+    bits = random_bits(patterns.flatten(), Noise(keys, noise.offset))
+    found = []
+    for index in range(count):
+        if index and index % 2 == 0:
+            bits = bits * 0x9E3779B1 & 0xFFFFFFFF
+            bits = bits ^ bits >> 15
+        found.append((bits >> 16 if index % 2 else bits & 0xFFFF).to(torch.int32).to(before.device))
+    return found
