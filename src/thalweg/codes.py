@@ -9,8 +9,8 @@
   5 and 3: floating-point numbers again, whose largest exponent is E. Code 0 is zero; the two codes above all others
   are infinity and NaN.
 
-Numbers are rounded up or down by chance, so that the mean is right, and by bits that depend on the step, the place and
-the code before alone. By nearest, a second moment would freeze: a step changes it by a thousandth, neighbouring codes
+Numbers are rounded up or down by chance, so that the mean is right, and by bits that depend on the step and the place
+alone. By nearest, a second moment would freeze: a step changes it by a thousandth, neighbouring codes
 are a tenth apart. Scales are powers of two for a reason, too: what lies on the grid stays on it when the scale moves,
 so that a number that does not change is never rounded. With the block's maximum as the scale every number is rounded in
 every step.
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import torch
 
-from thalweg.storage import Noise, random_bits
+from thalweg.storage import Noise
 
 Tensor = torch.Tensor
 BLOCK = 256
@@ -35,6 +35,8 @@ SCALE = "_scale"  # a state's name and this are the name of its scales
 
 INFINITE = 0x7F800000  # as a float32's bits
 ROLL = 0x2FFFFF  # added to a float32's bits: above 1.625 * 2^e, the largest code, the exponent is e + 1
+TURN = 0x9E3779B1  # 2^32 over the golden ratio, to the next prime: its multiples are spread evenly
+MIX = (0x21F0AAAD, 0xD35A2D97)
 CUT = 20  # of 23 bits of mantissa those that a code leaves out
 
 
@@ -67,34 +69,73 @@ class Code:
         x = bits.view(torch.float32)
         return torch.where(code > 0x7F, -x, x) if self.signed else x
 
-    def encode(self, x: Tensor, chance: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """float32 elements as codes and, of 8 bits, the scales. `chance`: 16 random bits an element, as int32; without
-        them it is the nearest."""
+    def encode(self, x: Tensor, random: Random | None) -> tuple[Tensor, Tensor | None]:
+        """float32 elements as codes and, of 8 bits, the scales. Without random bits it is the nearest."""
         if self.window:
-            return self._eight(x, chance)
-        if chance is None:
+            return self._eight(x, random)
+        if random is None:
             rounded = x.to(torch.bfloat16)
         else:
-            up = ((x.view(torch.int32) + chance) & ~0xFFFF).view(torch.float32)
+            up = ((x.view(torch.int32) + (random.bits >> 16).to(torch.int32)) & ~0xFFFF).view(torch.float32)
             rounded = torch.where(x != x, x, up).to(torch.bfloat16)
         if not self.signed:
             rounded = torch.where((x > 0) & (rounded == 0), torch.finfo(torch.float32).tiny * 2**-7, rounded)
         return rounded.to(torch.bfloat16), None
 
-    def _eight(self, x: Tensor, chance: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _eight(self, x: Tensor, random: Random | None) -> tuple[Tensor, Tensor]:
         bits = x.view(torch.int32)
         size = bits & 0x7FFFFFFF
         scales = _scales(size, self.window)
         base = _bases(scales, self.window, x.numel())
-        least = base + (1 << CUT)  # the number of code 1
-        noise = torch.full_like(bits, 1 << CUT - 1) if chance is None else chance << 4 | 8
-        code = (size + noise - base) >> CUT
-        share = 0.5 if chance is None else (chance.float() + 0.5) * 2.0**-16
-        below = x.abs() > least.view(torch.float32) * share if self.signed else size > 0
-        code = torch.where(size < least, below.to(torch.int32), code)
-        code = torch.where(size >= INFINITE, self.infinity + (size > INFINITE).to(torch.int32), code)
-        code = code | (bits >> 24 & 0x80) if self.signed else torch.where(x < 0, self.infinity + 1, code)
-        return code.to(torch.uint8), scales
+        least = base + (1 << CUT)  # the bits of the number of code 1
+        chance = 1 << CUT - 1 if random is None else (random.bits >> 32 - CUT).to(torch.int32)
+        code = (size.clamp(max=INFINITE).maximum(least) - base + chance) >> CUT
+        kept = x != 0
+        if self.signed:
+            share = 0.5 if random is None else _spread((random.shares >> 8).float() * 2.0**-24, x.numel())
+            kept = x.abs() > least.view(torch.float32) * share  # also true of all that is above the least
+        code = torch.where(kept, code, 0)
+        code = torch.where(size >= INFINITE, self.infinity, code)
+        code = torch.where((x == x) if self.signed else x >= 0, code, self.infinity + 1)
+        return ((code | bits >> 24 & 0x80) if self.signed else code).to(torch.uint8), scales
+
+
+@dataclass(frozen=True)
+class Random:
+    """What one moment is rounded by in a step: 32 random bits an element (as int64), and 32 a block.
+
+    Those of a block's elements are evenly spread: multiples of a constant after what the block begins with, which is
+    new in every step. An element's own are as random as can be, which is what the mean asks for, at one addition each: a
+    mixer of its own for each element would take longer than memory does. What is too small for any code is rounded to
+    zero or not by the block's bits.
+    """
+
+    bits: Tensor
+    shares: Tensor
+
+    def to(self, device: torch.device) -> Random:
+        return Random(self.bits.to(device), self.shares.to(device))
+
+
+def random_of(noise: Noise, count: int, index: int) -> Random:
+    """The random bits of the moment at an index among those of the parameter. Parameters of one shape have the same."""
+    places = noise.offset + torch.arange(blocks(count)) * BLOCK
+    turns = torch.arange(BLOCK).repeat(len(places))[:count] * TURN
+    starts = _mixed(places, noise.keys, 2 * index)
+    return Random(_spread(starts, count) + turns & 0xFFFFFFFF, _mixed(places, noise.keys, 2 * index + 1))
+
+
+def _mixed(places: Tensor, keys: int, index: int) -> Tensor:
+    """32 random bits of each place: a mixer of Wellons' family, keyed twice."""
+    x = places + (keys & 0xFFFFFFFF) + index * TURN & 0xFFFFFFFF
+    x = (x ^ x >> 16) * MIX[0] & 0xFFFFFFFF
+    x = (x ^ x >> 15 ^ keys >> 32) * MIX[1] & 0xFFFFFFFF
+    return x ^ x >> 15
+
+
+def _spread(values: Tensor, count: int) -> Tensor:
+    """Each block's value for its elements."""
+    return values.repeat_interleave(BLOCK)[:count]
 
 
 def _scales(size: Tensor, window: int) -> Tensor:
@@ -107,8 +148,7 @@ def _scales(size: Tensor, window: int) -> Tensor:
 
 def _bases(scales: Tensor, window: int, count: int) -> Tensor:
     """The bits of 2^(E - window) for each element."""
-    exponents = scales.to(torch.int32).repeat_interleave(BLOCK)[:count]
-    return (exponents - window) << 23
+    return _spread(scales.to(torch.int32) - window, count) << 23
 
 
 SIGNED, UNSIGNED = Code("signed", True, 15), Code("unsigned", False, 31)
@@ -145,18 +185,3 @@ def wide(p: Tensor) -> str | None:
 def blocks(numel: int) -> int:
     """How many scales that many elements have."""
     return -(-numel // BLOCK)
-
-
-def chances(before: Tensor, noise: Noise, count: int) -> list[Tensor]:
-    """16 random bits an element for each of `count` moments. `before`: the first one's codes, in memory's order."""
-    # The keys the other way round: a parameter that is rounded by chance has bits of its own.
-    keys = (noise.keys & 0xFFFFFFFF) << 32 | noise.keys >> 32
-    patterns = before.view(torch.int16) if before.dtype == torch.bfloat16 else before.to(torch.int16)
-    bits = random_bits(patterns.flatten(), Noise(keys, noise.offset))
-    found = []
-    for index in range(count):
-        if index and index % 2 == 0:
-            bits = bits * 0x9E3779B1 & 0xFFFFFFFF
-            bits = bits ^ bits >> 15
-        found.append((bits >> 16 if index % 2 else bits & 0xFFFF).to(torch.int32).to(before.device))
-    return found

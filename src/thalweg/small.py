@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from thalweg.codes import BLOCK, SCALE, Code, Form, blocks, chances, code_of
+from thalweg.codes import SCALE, Code, Form, blocks, code_of, random_of
 from thalweg.memory import is_flat, is_shard, laid_like, local, real
 from thalweg.plan import Ages, Member, Plan
 from thalweg.recipe import Recipe
@@ -52,9 +52,9 @@ class SmallPlan(Plan):
         rule = self.recipe.rule
         scales = dict(zip(self._scaled, self.scales[index], strict=True))
         held, new = (dict(zip(rule.states, each, strict=True)) for each in (self.states[index], states))
-        bits = chances(flat(held[self.form[0][0]]), self.noise(index), len(self.form))
-        for (letter, code), chance in zip(self.form, bits, strict=True):
-            made, scale = code.encode(_in_memory(new.pop(letter), held[letter]), chance)
+        for place, (letter, code) in enumerate(self.form):
+            x = _in_memory(new.pop(letter), held[letter])
+            made, scale = code.encode(x, random_of(self.noise(index), x.numel(), place).to(x.device))
             flat(held[letter]).copy_(made)
             if scale is not None:
                 scales[letter][: len(scale)].copy_(scale)

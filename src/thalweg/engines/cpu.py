@@ -110,7 +110,7 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Fo
         memory, loads, stores = each.memory(memory), each.loads(loads), each.stores(stores)
     numbers = kernel.numbers(program, "__rows[__r, {}]", 8)
     by_chance = small is not None or storage.name == "stochastic"
-    pad = 12 if small and small.eight else 8  # inside the loop over a chunk's blocks
+    pad = 12 if small else 8  # inside the loop over a chunk's blocks
     arrays = [" " * pad + f"_{name} = carray({place}, __n)" for name, place in memory.items()]
     if by_chance:
         keys = f"__table[__t, {len(columns) + 1}]"
@@ -129,7 +129,7 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Fo
         imports=halves.IMPORTS if half or small else "",
         intrinsics="".join([
             halves.SIXTEEN if half or small else "",
-            halves.RANDOM if by_chance else "",
+            halves.RANDOM if storage.name == "stochastic" else "",
             half.words if half else "",
             small.words if small else "",
         ]),
@@ -138,7 +138,7 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Fo
         words=kernel.words(program, WORDS, "@njit(**OPTIONS)"),
         buffers=small.buffers if small else "",
         numbers=numbers,
-        loop=small.loop(**parts) if small and small.eight else LOOP.format(**parts),
+        loop=small.loop(**parts) if small else LOOP.format(**parts),
     )  # fmt: skip
 
 
