@@ -115,9 +115,7 @@ def report_overridden(taken: StateDict, groups: Groups, settings: Iterable[str])
         warnings.warn(f"the checkpoint sets {', '.join(changes)}", stacklevel=3)
 
 
-def convert(
-    state_dict: StateDict, from_: str, to: str, classes: Iterable[Any]
-) -> dict[str, Any]:
+def convert(state_dict: StateDict, from_: str, to: str, classes: Iterable[Any]) -> dict[str, Any]:
     """A checkpoint of a torch class as one of the class of the same name in `classes`, or the other way; a copy.
 
     States are the same in both, so it is about settings: those that torch lacks are added at their neutral values, and

@@ -4,18 +4,18 @@
 - 'float32': as the arithmetic is (float64 beside float64 parameters);
 - 'bfloat16': 2 bytes an element;
 - 'int8': 1 byte an element, and 1 byte for each block of 256 elements that follow each other in memory. The block's
-  byte is an exponent E, one more than float32's of the block's largest number where that is above 1.625 * 2^(E - 127).
-  A signed code (first moments) is a sign, 4 bits of exponent and 3 of mantissa, an unsigned one (second moments)
-  5 and 3: floating-point numbers again, whose largest exponent is E. Code 0 is zero; the two codes above all others
-  are infinity and NaN.
+  byte is an exponent E as in a float32: that of the largest finite number in the block, or one more where that is above
+  1.625 * 2^(E - 127), the largest number that a code can say. A signed code (first moments) is a sign, 4 bits of
+  exponent and 3 of mantissa, an unsigned one (second moments) 5 and 3: floating-point numbers cut short, the largest
+  exponent standing for E. Code 0 is zero; the two above all others are infinity and NaN. Numbers of an unsigned state
+  that are below zero, which its rule promised not to make, turn to NaN.
 
-Numbers are rounded up or down by chance, so that the mean is right, and by bits that depend on the step and the place
-alone. By nearest, a second moment would freeze: a step changes it by a thousandth, neighbouring codes
-are a tenth apart. Scales are powers of two for a reason, too: what lies on the grid stays on it when the scale moves,
-so that a number that does not change is never rounded. With the block's maximum as the scale every number is rounded in
-every step.
-
-What was above zero is not rounded to zero in an unsigned code, which stands below a fraction bar.
+Numbers are rounded up or down by chance, so that the mean is right: by nearest a second moment would freeze, as a step
+changes it by a thousandth, and neighbouring codes are a tenth apart. The scales are powers of two for the same reason:
+a number on the grid stays on it, whatever the scale, so that what does not change is not rounded anew in every step.
+Errors: at most 1/8 of a number (1/16 to the nearest) that is above the least code, which is 1.125 * 2^-15 (signed) or
+2^-31 (unsigned) of 2^(E - 127). Below it a signed number becomes zero or the least code, by chance; an unsigned one
+above zero the least code, as it stands below a fraction bar.
 """
 
 from __future__ import annotations
@@ -104,10 +104,10 @@ class Code:
 class Random:
     """What one moment is rounded by in a step: 32 random bits an element (as int64), and 32 a block.
 
-    Those of a block's elements are evenly spread: multiples of a constant after what the block begins with, which is
-    new in every step. An element's own are as random as can be, which is what the mean asks for, at one addition each: a
-    mixer of its own for each element would take longer than memory does. What is too small for any code is rounded to
-    zero or not by the block's bits.
+    A block begins with bits that are new in every step, and each element of it adds a constant to those before. So an
+    element's bits are as random as the block's, which is what a right mean asks for, and neighbours' are evenly spread.
+    One addition: mixing each element's bits anew took longer than moving its bytes. What is too small for any code is
+    rounded to zero or not by a second number of the block.
     """
 
     bits: Tensor

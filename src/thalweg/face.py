@@ -95,7 +95,9 @@ class Optimizer(torch.optim.Optimizer):
         if small != "float32" and not rule.moments:
             raise ValueError(f"state_dtype={small!r}: {rule.name} keeps no moving averages; allowed is 'float32'")
         if small != "float32" and settings["differentiable"]:
-            raise ValueError(f"state_dtype={small!r} with differentiable=True: autograd cannot follow rounding by chance")
+            raise ValueError(
+                f"state_dtype={small!r} with differentiable=True: autograd cannot follow rounding by chance"
+            )
         for each in self.rules:
             # By its own switch, the last: Nesterov's momentum without momentum is a slip, not gradient descent.
             if each.check and all(settings[switch] for switch in each.when[-1:]):
@@ -238,9 +240,10 @@ class Optimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over a checkpoint of this class, or of the torch class of the same name.
 
-        Where both sides give the parameters' names, these say which is which. Settings that the checkpoint lacks, `state_dtype`
-        and torch's switches between implementations keep their values here; a warning tells those that it changes. States
-        are copies, in the dtype that the checkpoint has them in (torch would cast them to the parameter's).
+        Where both sides give the parameters' names, these say which is which. Settings that the checkpoint lacks,
+        `state_dtype`, and torch's switches between implementations keep their values here; a warning tells those that it
+        changes. States are copies, in the dtype that the checkpoint has them in (torch would cast them to the
+        parameter's); the next step brings them into `state_dtype`.
 
         Raises ValueError or RuntimeError, with the parameter, where the checkpoint is of another model; nothing is
         taken over then.

@@ -46,9 +46,9 @@ class Rule:
     `counts_steps`: False where checkpoints hold no step count; `per_step` may then only ask whether step is 1.
     `sparse`: what a sparse gradient does: 'rows' (only the rows it touches are stepped; with 'only' no other gradient
     is taken), 'dense' (it is made dense), '' (it is refused).
-    `moments`: the states that may be kept in 8 or 16 bits, each 'signed', 'unsigned' (never below zero) or 'slow' (signed,
-    over so many steps that 8 bits are too few). Those are running averages, sums and maxima; not what is subtracted from
-    another state, nor a copy of a parameter or a gradient.
+    `moments`: the states that may be kept in 8 or 16 bits, each 'signed', 'unsigned' (never below zero) or 'slow'
+    (signed, and over so many steps that 8 bits are too few). These are running averages, sums and maxima; not what is
+    subtracted from another state, nor a copy of a parameter or a gradient.
 
     Raises RuleError, with the line and the reason, for equations that no engine could run.
     """

@@ -107,8 +107,8 @@ def scales_of(state: Mapping[str, Any], name: str) -> Tensor:
         return scales
     has = f"there are {local(scales).numel()} of {scales.dtype}" if isinstance(scales, Tensor) else "there are none"
     raise RuntimeError(
-        f"state {name!r} is kept in 8 bits, with {due} scales in {name + SCALE!r}, and {has}: the checkpoint was cut, or "
-        "written under another sharding; save optimizer.full_state_dict() there, which goes anywhere"
+        f"state {name!r} is kept in 8 bits, with {due} scales in {name + SCALE!r}, and {has}: the checkpoint was cut, "
+        "or written under another sharding; save optimizer.full_state_dict() there, which goes anywhere"
     )
 
 

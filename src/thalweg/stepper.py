@@ -42,7 +42,9 @@ class Stepper:
         factor: float = 1.0,
     ) -> None:
         """One step. `groups`: each group with its number of parameters and its recipe; `factor` scales gradients."""
-        kinds = [(id(g), count, recipe, g["rounding"], g["state_dtype"], g["differentiable"]) for g, count, recipe in groups]
+        kinds = [
+            (id(g), count, recipe, g["rounding"], g["state_dtype"], g["differentiable"]) for g, count, recipe in groups
+        ]
         parts, given = params, gradients
         if self._sharded:
             parts, given = [local(p) for p in params], [None if g is None else local(g) for g in gradients]
@@ -78,7 +80,9 @@ class Stepper:
         stepped = []
         for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
-                engine = engines.choose(self.engine, local(p), group["differentiable"], recipe.cautious, group["state_dtype"])
+                engine = engines.choose(
+                    self.engine, local(p), group["differentiable"], recipe.cautious, group["state_dtype"]
+                )
                 stepped.append((place, engine))
                 _check(recipe, p, g, group)
         self._check_apart(params)
@@ -149,8 +153,8 @@ def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
     if group["state_dtype"] != "float32":
         if sparse and rule.sparse != "dense":
             raise RuntimeError(
-                f"state_dtype={group['state_dtype']!r} with a sparse gradient: a row shares its scale with others, which "
-                "the step must not read; allowed is 'float32'"
+                f"state_dtype={group['state_dtype']!r} with a sparse gradient: a row shares its scale with others, "
+                "which the step must not read; allowed is 'float32'"
             )
         reason = wide(p)
         if reason:

@@ -319,7 +319,9 @@ class Small:
             scales.append(f"__scale = max((int(__top_{letter}) + {ROLL}) >> 23, {code.window + 1})")
             scales.append(f"__scales_{letter}[0] = __scale")
             scales.append(f"__base_{letter} = (__scale - {code.window}) << 23")
-            scales.append(f"__limit_{letter} = __limit(__base_{letter}, __seed(__place, __low, __high, {2 * index + 1}))")
+            scales.append(
+                f"__limit_{letter} = __limit(__base_{letter}, __seed(__place, __low, __high, {2 * index + 1}))"
+            )
             bases = f"__base_{letter}, __limit_{letter}, __random_{letter}"
             packs.append(f"_{letter}[__i] = __pack_{code.name}(__new_{letter}[__i], {bases})")
             packs.append(f"__random_{letter} = __next(__random_{letter})")

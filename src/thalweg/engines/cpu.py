@@ -106,8 +106,10 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Fo
     memory = {name: f"at(__table[__t, {index}] + __from * {size})" for index, name in enumerate(held)}
     loads = {name: f"{name} = _{name}[__i]" for name in read}
     stores = {name: f"_{name}[__i] = {name}" for name in program.written}
-    for each in filter(None, (half, small)):
-        memory, loads, stores = each.memory(memory), each.loads(loads), each.stores(stores)
+    if half:
+        memory, loads, stores = half.memory(memory), half.loads(loads), half.stores(stores)
+    if small:
+        memory, loads, stores = small.memory(memory), small.loads(loads), small.stores(stores)
     numbers = kernel.numbers(program, "__rows[__r, {}]", 8)
     by_chance = small is not None or storage.name == "stochastic"
     pad = 12 if small else 8  # inside the loop over a chunk's blocks
