@@ -241,7 +241,7 @@ class Optimizer(torch.optim.Optimizer):
         """Take over a checkpoint of this class, or of the torch class of the same name.
 
         Where both sides give the parameters' names, these say which is which. Settings that the checkpoint lacks,
-        `state_dtype`, and torch's switches between implementations keep their values here; a warning tells those that it
+        `state_dtype`, and torch's switches between implementations keep their values here; a warning tells those it
         changes. States are copies, in the dtype that the checkpoint has them in (torch would cast them to the
         parameter's); the next step brings them into `state_dtype`.
 
