@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import machine
 import torch
 
+import machine
 import thalweg.optim as optim
 from thalweg.codes import STATE_DTYPES
 from thalweg.lab.study import write_atomically
@@ -156,14 +156,16 @@ def markdown(results: dict[str, Any]) -> str:
         lines.append(f"| {row['network']} | {row['optimizer']} | {' | '.join(cells)} | {met} |")
     lines += [
         "",
-        "Where it ends: Adam on blocks half of whose gradients are `ratio` times the others. How far those elements come "
-        "in 500 steps, as a share of the way with float32 state.",
+        "Where it ends: Adam on blocks half of whose gradients are `ratio` times the others. How far those elements "
+        "come in 500 steps, as a share of the way with float32 state.",
         "",
         "| eps | ratio | bfloat16 | int8 |",
         "| ---: | ---: | ---: | ---: |",
     ]
     for row in results["spans"]:
-        lines.append(f"| {row['eps']:g} | {row['ratio']:g} | {row['share']['bfloat16']:.3f} | {row['share']['int8']:.3f} |")
+        lines.append(
+            f"| {row['eps']:g} | {row['ratio']:g} | {row['share']['bfloat16']:.3f} | {row['share']['int8']:.3f} |"
+        )
     return "\n".join([*lines, ""])
 
 
@@ -176,7 +178,12 @@ def main() -> int:
     torch.set_num_threads(1)
     began, date = time.monotonic(), datetime.date.today().isoformat()
     seeds, part = (2, 0.1) if chosen.quick else (5, 1.0)
-    results: dict[str, Any] = {"date": date, "seeds": seeds, "machine": machine.describe(), "versions": machine.versions()}
+    results: dict[str, Any] = {
+        "date": date,
+        "seeds": seeds,
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+    }
     results["spans"] = list(spans())
     results["rows"] = []
     for row in runs(seeds, part):

@@ -42,13 +42,15 @@ def blocks(draw):
 def largest(x):
     """The exponent that stands for each element's block, by the words of the format."""
     top = torch.nn.functional.pad(x.abs(), (0, -len(x) % BLOCK)).view(-1, BLOCK).amax(1).double()
-    exponents = [math.floor(math.log2(t)) + (t / 2 ** math.floor(math.log2(t)) > 1.625) if t else -126 for t in top.tolist()]
+    exponents = [
+        math.floor(math.log2(t)) + (t / 2 ** math.floor(math.log2(t)) > 1.625) if t else -126 for t in top.tolist()
+    ]
     return torch.tensor(exponents, dtype=torch.float64).repeat_interleave(BLOCK)[: len(x)]
 
 
 @each_eight
 @pytest.mark.parametrize("by_chance", [False, True])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(x=blocks(), step=st.integers(0, 10**6))
 def test_errors_are_within_the_bounds(code, by_chance, x, step):
     """Above the least code an eighth of the number, or a sixteenth to the nearest; below it the least code."""
@@ -69,7 +71,7 @@ def test_errors_are_within_the_bounds(code, by_chance, x, step):
 
 
 @each_code
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(x=blocks(), step=st.integers(0, 10**6))
 def test_what_is_on_the_grid_stays_there(code, x, step):
     x = x if code.signed else x.abs()
@@ -80,7 +82,7 @@ def test_what_is_on_the_grid_stays_there(code, x, step):
 
 
 @pytest.mark.parametrize("code", [WIDE_SIGNED, WIDE_UNSIGNED], ids=lambda code: code.name)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(x=blocks(), step=st.integers(0, 10**6))
 def test_bfloat16_is_a_neighbour(code, x, step):
     x = x if code.signed else x.abs()
