@@ -26,7 +26,7 @@ class SmallPlan(Plan):
         self.codes = [codes.get(letter) for letter in recipe.rule.states]
         eight = [names[letter] + SCALE for letter, code in form if code.window]
         self._scaled = [letter for letter, code in form if code.window]
-        self.scales = [[local(m.state[name]) for name in eight] for m in members]
+        self.scales = [[local(m.state[name]).view(-1) for name in eight] for m in members]
         super().__init__(recipe, storage, members, ages)
 
     def _addresses(self, index: int) -> list[int]:
@@ -101,14 +101,14 @@ def widened(state: Mapping[str, Any], name: str, kind: str) -> Tensor:
 
 
 def scales_of(state: Mapping[str, Any], name: str) -> Tensor:
-    """The scales of a state in 8 bits; RuntimeError where they are not all there."""
-    scales, due = state.get(name + SCALE), blocks(local(state[name]).numel())
-    if isinstance(scales, Tensor) and scales.dtype == torch.uint8 and local(scales).numel() >= due:
+    """The scales of a state in 8 bits; RuntimeError where they are not those of its blocks."""
+    scales, due = state.get(name + SCALE), _shape_of_scales(state[name])
+    if isinstance(scales, Tensor) and scales.dtype == torch.uint8 and scales.shape == due:
         return scales
-    has = f"there are {local(scales).numel()} of {scales.dtype}" if isinstance(scales, Tensor) else "there are none"
+    has = f"they are {scales.dtype} of {tuple(scales.shape)}" if isinstance(scales, Tensor) else "there are none"
     raise RuntimeError(
-        f"state {name!r} is kept in 8 bits, with {due} scales in {name + SCALE!r}, and {has}: the checkpoint was cut, "
-        "or written under another sharding; save optimizer.full_state_dict() there, which goes anywhere"
+        f"state {name!r} is kept in 8 bits, with scales of {tuple(due)} in {name + SCALE!r}, and {has}: the checkpoint "
+        "was cut, or written under another sharding; save optimizer.full_state_dict() there, which goes anywhere"
     )
 
 
@@ -130,8 +130,7 @@ def fits(state: dict[str, Any], name: str, p: Tensor, code: Code) -> bool:
         return False
     if not code.window:
         return True
-    due = blocks(_largest_part(p)[0])
-    return isinstance(scales, Tensor) and scales.dtype == torch.uint8 and local(scales).shape == (due,)
+    return isinstance(scales, Tensor) and scales.dtype == torch.uint8 and scales.shape == _shape_of_scales(p)
 
 
 def as_part_of(whole: Tensor, part: Tensor) -> Tensor:
@@ -146,10 +145,10 @@ def as_part_of(whole: Tensor, part: Tensor) -> Tensor:
     )
 
 
-def _largest_part(p: Tensor) -> tuple[int, int]:
-    """How many elements the largest shard of a parameter has, and how many shards there are."""
+def _shape_of_scales(p: Tensor) -> torch.Size:
+    """One for each block; of a sharded parameter a row for each shard, as long as the largest shard needs."""
     if not is_shard(p):
-        return p.numel(), 1
+        return torch.Size([blocks(p.numel())])
     whole: Any = p
     shape, count = list(p.shape), 1
     for axis, placement in enumerate(whole.placements):
@@ -157,21 +156,19 @@ def _largest_part(p: Tensor) -> tuple[int, int]:
             size = whole.device_mesh.size(axis)
             shape[placement.dim] = -(-shape[placement.dim] // size)
             count *= size
-    return math.prod(shape), count
+    return torch.Size([count, blocks(math.prod(shape))])
 
 
 def _scales_of(p: Tensor, scales: Tensor) -> Tensor:
-    """The scales of this process's blocks; of a sharded parameter as a DTensor, each process's as many as the largest
-    shard's, so that a gathered checkpoint has them all."""
+    """The scales of this process's blocks; of a sharded parameter as a DTensor, so that a gathered checkpoint has those
+    of all, and is not taken for an unsharded one's."""
     if not is_shard(p):
         return scales
     from torch.distributed.tensor import DTensor, Shard
 
     owner: Any = p
-    largest, count = _largest_part(p)
-    own = scales.new_zeros(blocks(largest))
-    own[: len(scales)] = scales
+    due = _shape_of_scales(p)
+    own = scales.new_zeros(1, due[1])
+    own[0, : len(scales)] = scales
     placements = [Shard(0) if each.is_shard() else each for each in owner.placements]
-    return DTensor.from_local(
-        own, owner.device_mesh, placements, shape=torch.Size([len(own) * count]), stride=(1,), run_check=False
-    )
+    return DTensor.from_local(own, owner.device_mesh, placements, shape=due, stride=(due[1], 1), run_check=False)
