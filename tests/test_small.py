@@ -90,14 +90,15 @@ def test_the_same_numbers_become_the_same_bits_on_both_engines(small):
     bits = torch.randint(-(2**31), 2**31, (3, count), generator=generator).to(torch.int32)
     usual = torch.randn(count, generator=generator) * 10 ** (20 * torch.rand(count, generator=generator) - 10)
     low = torch.randint(0, 1 << 27, (count,), generator=generator).to(torch.int32).view(torch.float32)
-    outcome = []
-    for engine in ("reference", "cpu"):
-        p = torch.nn.Parameter(torch.zeros(count))
-        optimizer = thalweg.optimizer(COPIES)([p], state_dtype=small, engine=engine)
-        run(optimizer, [[g] for g in (usual, *bits.view(torch.float32), low, usual)])
-        outcome.append(optimizer)
-    same(*outcome)
-    [state] = outcome[0].state.values()
+    both = [
+        thalweg.optimizer(COPIES)([torch.nn.Parameter(torch.zeros(count))], state_dtype=small, engine=engine)
+        for engine in ("reference", "cpu")
+    ]
+    for g in (usual, *bits.view(torch.float32), low, usual):
+        for optimizer in both:
+            run(optimizer, [[g]])
+        same(*both)
+    [state] = both[0].state.values()
     assert (
         state["a"].dtype == (torch.uint8 if small == "int8" else torch.bfloat16) and state["c"].dtype == torch.bfloat16
     )
@@ -330,6 +331,21 @@ def test_torchs_checkpoint_goes_on_small_and_ours_in_torch(small):
     for p, q in zip(back.param_groups[0]["params"], wide.param_groups[0]["params"], strict=True):
         assert torch.allclose(p, q, atol=1e-6)
     assert all(each.dtype == torch.float32 for each in held(wide))
+
+
+def test_a_rule_that_counts_no_steps_goes_on_with_its_second():
+    """Dampening spares the first step alone; the float32 checkpoint does not say that there was one."""
+    given, before = (
+        gradients([(LIMIT,)], 2, torch.float32),
+        torch.optim.SGD(parameters([(LIMIT,)]), momentum=0.9, dampening=0.5),
+    )
+    run(before, given[:1])
+    optimizer = optim.SGD(parameters([(LIMIT,)]), momentum=0.9, dampening=0.5, state_dtype="int8")
+    optimizer.load_state_dict(before.state_dict())
+    run(optimizer, given[1:])
+    [state] = optimizer.full_state_dict()["state"].values()
+    due = 0.9 * given[0][0] + 0.5 * given[1][0]
+    assert (state["momentum_buffer"] - due).norm() < 0.1 * due.norm()
 
 
 def test_a_checkpoint_without_its_scales_is_refused_before_anything_is_taken_over():

@@ -1,4 +1,4 @@
-"""Moments in 8 bits beside sharded parameters: each process has blocks of its own, a gathered checkpoint all of them."""
+"""Moments in 8 bits beside sharded parameters: each process has its own blocks, a gathered checkpoint all of them."""
 
 import copy
 import traceback
