@@ -197,9 +197,8 @@ class Run:
             row = small_state.measure(size, states, self.chosen.quick)
             self.results["small"].append(row)
             self.save()
-            self.tell(
-                f"small state, {size}: fused takes {row["subjects"]["fused"]["times_ours"]["median"]:.2f} of it"
-            )
+            ratio = row["subjects"]["fused"]["times_ours"]["median"]
+            self.tell(f"{states[0]} state, {size}: torch's fused float32 takes {ratio:.2f} times as long")
 
     def section(self, name: str) -> None:
         """A section that is no shape."""
