@@ -197,7 +197,7 @@ def main() -> int:
         results["rows"].append(row)
         print(f"{time.monotonic() - began:5.0f} s {row['network']}, {row['optimizer']}", file=sys.stderr, flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    stem = chosen.out / f"quality-{date}{'-quick' if chosen.quick else ''}"
+    stem = chosen.out / f"quality-{date}{'-quick' if chosen.quick else ''}{f'-{seeds}-seeds' if chosen.only else ''}"
     write_atomically(stem.with_suffix(".json"), lambda: json.dumps(results, indent=1) + "\n")
     write_atomically(stem.with_suffix(".md"), lambda: markdown(results))
     print(markdown(results))
