@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test check fuzz stub bench clean
+.PHONY: install compare test check fuzz stub bench simulate clean
 
 install: .venv/installed
 
@@ -27,6 +27,9 @@ fuzz: install
 
 stub: install
 	.venv/bin/python tests/test_stub.py > optim.pyi && mv optim.pyi src/thalweg/optim.pyi
+
+simulate: install
+	.venv/bin/python benchmarks/simulate.py
 
 bench: install
 	.venv/bin/python benchmarks/step.py

@@ -19,7 +19,7 @@ def run(script: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("page", ["docs/add_a_rule.md"])
+@pytest.mark.parametrize("page", ["docs/add_a_rule.md", "docs/tasks.md", "docs/lanes.md", "docs/lab.md"])
 def test_a_page_prints_what_it_says(page, tmp_path):
     """A page's Python blocks, one after the other, are a program; its text blocks are what it prints."""
     blocks = re.findall(r"```(python|text)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)

@@ -401,3 +401,19 @@ def test_an_entry_is_found_by_name_or_class():
     assert foreign.line(lr=0.5) == "torch.optim.ASGD(model.parameters(), lr=0.5)"
     with pytest.raises(ValueError, match="'adma' is neither .* nor in the catalogue: sgd, momentum"):
         Entry.of("adma")
+
+
+def test_an_entry_is_spelled_with_its_settings():
+    entry = Entry.of("adam(bias_correction=False)")
+    assert entry.name == "adam(bias_correction=False)" and entry.settings == {"bias_correction": False}
+    assert entry.rule is CATALOGUE["adam"].rule and entry.build([torch.zeros(2, requires_grad=True)])
+    torchs = Entry.of("torch.optim.SGD(momentum=0.9)")
+    assert torchs.optimizer is torch.optim.SGD and torchs.default("momentum") == 0.9
+    for text, message in (
+        ("adam(biased=1)", "adam has no setting 'biased'"),
+        ("adam(1)", "the brackets must hold name=value"),
+        ("torch.optim.RAdm", "did you mean 'RAdam'"),
+        ("no_such.py:Class", "optimizers: no file"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Entry.of(text)

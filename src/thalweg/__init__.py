@@ -10,27 +10,50 @@ if TYPE_CHECKING:
     from thalweg.conformance.run import conform
     from thalweg.differences import explain_difference
     from thalweg.lab.compare import Comparison, compare
+    from thalweg.lab.exports import export
+    from thalweg.lab.range_test import RangeTest, range_test
+    from thalweg.lab.replay import replay, report
+    from thalweg.lab.sweep import Sweep, sweep
     from thalweg.lab.task import Task
+    from thalweg.lab.tune import Tuning, tune
 
 __version__ = "0.1.0"
 __all__ = [
     "Comparison",
+    "RangeTest",
     "Rule",
     "RuleError",
+    "Sweep",
     "Task",
+    "Tuning",
     "compare",
     "conform",
     "explain_difference",
+    "export",
     "optim",
     "optimizer",
+    "range_test",
+    "replay",
+    "report",
+    "sweep",
+    "tune",
 ]
 
 _LAZY = {
     "Comparison": "thalweg.lab.compare",
+    "RangeTest": "thalweg.lab.range_test",
+    "Sweep": "thalweg.lab.sweep",
     "Task": "thalweg.lab.task",
+    "Tuning": "thalweg.lab.tune",
     "compare": "thalweg.lab.compare",
     "conform": "thalweg.conformance.run",
     "explain_difference": "thalweg.differences",
+    "export": "thalweg.lab.exports",
+    "range_test": "thalweg.lab.range_test",
+    "replay": "thalweg.lab.replay",
+    "report": "thalweg.lab.replay",
+    "sweep": "thalweg.lab.sweep",
+    "tune": "thalweg.lab.tune",
 }
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from thalweg import optim
+from thalweg import optim, spelled
 from thalweg.face import Optimizer
 from thalweg.rule import Rule
 
@@ -60,11 +60,20 @@ class Entry:
 
     @classmethod
     def of(cls, spec: str | Entry | type[torch.optim.Optimizer]) -> Entry:
-        """An entry by its catalogue name, or of any torch optimizer class; ValueError for anything else."""
+        """An entry by its catalogue name, of any torch optimizer class or a place that has one; either with settings.
+
+        >>> Entry.of("adam(bias_correction=False)").settings
+        {'bias_correction': False}
+
+        Raises:
+            ValueError: for anything else.
+        """
         if isinstance(spec, Entry):
             return spec
-        if isinstance(spec, str) and spec in CATALOGUE:
-            return CATALOGUE[spec]
+        if isinstance(spec, str):
+            if spec in CATALOGUE:
+                return CATALOGUE[spec]
+            return _spelled(spec)
         if inspect.isclass(spec) and issubclass(spec, torch.optim.Optimizer):
             rule = spec.rules[0] if issubclass(spec, Optimizer) and spec.rules else None
             known = [entry for entry in CATALOGUE.values() if entry.optimizer is spec and not entry.settings]
@@ -78,6 +87,11 @@ class Entry:
     def takes_dense(self) -> bool:
         """False for a rule that takes sparse gradients alone: no comparison by default has these."""
         return self.rule is None or self.rule.sparse != "only"
+
+    @property
+    def takes_sparse(self) -> bool:
+        """False for a rule that refuses sparse gradients."""
+        return self.rule is None or self.rule.sparse != ""
 
     def build(self, params: Any, **settings: Any) -> torch.optim.Optimizer:
         """The optimizer of these parameters, with settings on top of the entry's own."""
@@ -113,6 +127,28 @@ def _entry(cls: type[Optimizer], rule: Rule) -> Entry:
         name: each.default for name, each in rule.hyperparameters.items() if each.default != arguments[name].default
     }
     return Entry(rule.name, cls, settings | {switch: True for switch in rule.when if switch not in settings}, rule)
+
+
+def _spelled(text: str) -> Entry:
+    """The entry that `adam(eps=1e-3)`, `torch.optim.SGD(momentum=0.9)` or `my_file.py:Class` stands for."""
+    try:
+        name, own = spelled.apart(text)
+    except ValueError as error:
+        raise ValueError(f"optimizers: {error}") from None
+    if name in CATALOGUE:
+        entry = CATALOGUE[name]
+    elif "." in name or ":" in name:
+        entry = Entry.of(spelled.find(name, "optimizers"))
+    else:
+        raise ValueError(
+            f"optimizers: {text!r} is neither a torch.optim.Optimizer class nor in the catalogue: "
+            f"{', '.join(CATALOGUE)}"
+        )
+    known = inspect.signature(entry.optimizer).parameters
+    for each in own:
+        if each not in known:
+            raise ValueError(f"optimizers: {name} has no setting {each!r}; it has {', '.join(list(known)[1:])}")
+    return replace(entry, name=text, settings={**entry.settings, **own}) if own else entry
 
 
 CATALOGUE: dict[str, Entry] = {rule.name: _entry(cls, rule) for cls in CLASSES for rule in cls.rules}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-LAB = ("typer", "rich", "sklearn", "scipy", "statsmodels", "pandas", "bokeh")
+LAB = ("typer", "rich", "sklearn", "scipy", "statsmodels", "pandas", "bokeh", "optuna")
 
 
 def main() -> None:

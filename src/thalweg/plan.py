@@ -185,6 +185,11 @@ class Plan:
         self.gradients = own
         self.table[:, 1] = np.fromiter(map(Tensor.data_ptr, own), np.int64, len(own))
 
+    def aim(self, addresses: Integers) -> None:
+        """Take this step's gradients by their addresses, for all parameters, from who holds them and has laid them out
+        as the parameters are. For kernels alone: `read` has no gradient then."""
+        self.table[:, 1] = addresses[self._index]
+
     def advance(self, scale: float = 1.0) -> None:
         """One step on: the numbers of each row, one dict for each piece of the recipe."""
         rule = self.recipe.rule

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import little
@@ -11,7 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from thalweg.catalogue import CATALOGUE
+from thalweg.lab.campaign import Progress
 from thalweg.lab.commands import app
+from thalweg.lab.screen import Lines
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -47,7 +51,7 @@ def test_compare_a_users_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("compare", "no.py"), "task: no file no.py; must be a built-in task (digits)"),
+        (("compare", "no.py"), "task: no file no.py; must be a built-in task (digits, "),
         (("compare", "nothing"), "task: got 'nothing'; must be"),
         (("compare", "digits", "--optimizers", "adamm"), "adamm"),
         (("compare", "digits", "--preset", "fast"), "preset: got 'fast'; must be quick, standard, thorough"),
@@ -98,3 +102,76 @@ def test_help_imports_nothing_heavy() -> None:
     script = f"import sys; import thalweg.lab.commands; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(little.FILE)
+    monkeypatch.setattr("thalweg.lab.price.measure_milliseconds", lambda task, entries: {e.name: 1.0 for e in entries})
+    monkeypatch.setattr("thalweg.lab.price._evaluation", lambda task: 0.0)
+    words = (
+        "compare",
+        f"{tmp_path / 'mine.py'}:task",
+        "--optimizers",
+        "sgd,adam",
+        "--trials",
+        "40",
+        "--budget",
+        "0.5s",
+    )
+    words = (*words, "--on", "alone", "--out", str(tmp_path / "cut"))
+    # 12 ms a training, 2 x (trials + 3) trainings in nine tenths of half a second: 15 trials
+    code, out, _ = run(*words)
+    assert code == 0 and out.startswith("36 trainings; ") and "\nabout " in out
+    monkeypatch.setattr("thalweg.lab.price._evaluation", lambda task: 1.0)  # measured once: it is not asked again
+    code, again, _ = run(*words)
+    assert code == 0 and again.startswith("36 trainings, 36 of them done before")
+    spec = json.loads((tmp_path / "cut" / "spec.json").read_text())
+    assert spec["protocol"]["trials"] == 15 and spec["protocol"]["budget"] == 0.5
+    assert "Cut to fit a budget of 0.5 s" in (tmp_path / "cut" / "result.json").read_text()
+
+
+def test_a_budget_too_small_says_what_would_do(tmp_path: Path) -> None:
+    words = ("compare", "digits", "--optimizers", "sgd,adam", "--budget", "0.01s", "--out", str(tmp_path / "s"))
+    code, _, error = run(*words)
+    assert code == 2 and error.startswith("thalweg: budget: 0.01 s is not enough; the least, 3 settings of each of 2")
+    assert not (tmp_path / "s").exists() and error.count("\n") == 1
+    for wrong in ("fast", "0", "-3m", "10x"):
+        code, _, error = run("sweep", "digits", "--optimizer", "sgd", "--budget", wrong)
+        assert code == 2 and f"budget: got '{wrong}'; must be a length of time such as 90s, 10m or 1h" in error
+
+
+def test_every_verb_runs_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(little.FILE)
+    task = f"{tmp_path / 'mine.py'}:task"
+    short = ("--epochs", "1", "--on", "alone")
+    for verb, words, part in (
+        ("sweep", ("--points", "3", "--seeds", "1", "--no-extend"), "ends best"),
+        ("tune", ("--trials", "3", "--knobs", "lr,betas", "--finalist-seeds", "2"), "fresh seeds"),
+        ("range-test", ("--steps", "40", "--seeds", "1"), "learning rates"),
+    ):
+        code, out, error = run(verb, task, "--optimizer", "adam", *words, *short, "--out", str(tmp_path / verb))
+        assert (code, error) == (0, "") and part in out
+        assert "run by one training at a time" in out and (tmp_path / verb / "report.html").exists()
+        code, out, _ = run("report", str(tmp_path / verb))
+        assert code == 0 and part in out
+
+
+def test_tasks_lists_them() -> None:
+    code, out, _ = run("tasks")
+    assert code == 0 and out.splitlines()[1].startswith("digits ") and "pip install 'thalweg[rl]'" in out
+
+
+def test_progress_says_something_at_each_tenth_and_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    with Lines(quiet=0.1) as lines:
+        lines.tell(Progress(0, 200, 0, seconds_left=90.0, folder=Path("s"), how="one at a time"))
+        for done in range(1, 201):
+            lines.tell(Progress(done, 200, 0, trial=object(), seconds_left=1.0))  # type: ignore[arg-type]
+    out = capsys.readouterr().out.splitlines()
+    assert out[:2] == ["200 trainings; the study is in s", "about 1 min 30 s, run by one at a time"]
+    assert [line.split()[0] for line in out[2:]] == ["1", "8", *map(str, range(20, 201, 20))]
+    with Lines(quiet=0.1) as lines:
+        lines.tell(Progress(0, 2, 0))
+        time.sleep(0.35)  # one training, and it takes its time
+    assert capsys.readouterr().out.splitlines().count("0 of 2 trainings") in (2, 3)
+    time.sleep(0.15)
+    assert capsys.readouterr().out == ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch.utils.data import Dataset
 
 from thalweg.lab.compare import Progress, compare
 from thalweg.lab.errors import LabError, StudyError
-from thalweg.lab.result import Comparison
+from thalweg.lab.results import Comparison
 from thalweg.lab.seeds import FRESH
 
 TWO = ["sgd", torch.optim.Adam]
@@ -24,7 +23,7 @@ TWO = ["sgd", torch.optim.Adam]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    return compare(little.task(), TWO, out=tmp_path_factory.mktemp("study"))
+    return compare(little.task(), TWO, out=tmp_path_factory.mktemp("study"), on="alone")
 
 
 def test_equal_budgets_the_default_first_fresh_seeds_last(found: Comparison) -> None:
@@ -85,7 +84,7 @@ def test_the_same_call_again_trains_nothing_and_finds_the_same(found: Comparison
 
 
 def test_two_studies_agree_to_the_bit(found: Comparison, tmp_path: Path) -> None:
-    other = compare(little.task(), TWO, out=tmp_path)
+    other = compare(little.task(), TWO, out=tmp_path, on="alone")
     assert (tmp_path / "table.csv").read_bytes() == (found.folder / "table.csv").read_bytes()
     assert [t.curve for t in other.trials] == [t.curve for t in found.trials]
 
@@ -214,30 +213,44 @@ def test_the_folder(found: Comparison) -> None:
     assert versions["torch"] == torch.__version__ and versions["threads"]["threads"] >= 1
 
 
-def test_the_report_is_one_offline_file_with_its_figures(found: Comparison) -> None:
-    path = found.folder / "report.html"
-    text = path.read_text()
-    assert path.stat().st_size < 3_000_000
-    loads = re.compile(r"""(<(script|img|link|iframe)[^>]*\s(src|href)\s*=)|@import|url\(\s*['"]?(https?:)?//""")
-    assert not loads.search(text)
-    for figure in ("sweep", "sweep_loss", "curves", "curves_loss", "forest"):
-        assert f'id="figure-{figure}"' in text
-    for row in found.rows:
-        assert f'"name":"optimizer:{row.optimizer}"' in text
-    assert found.verdict.split(":")[0] in text and found.line in text
-    assert found.report(found.folder.parent / "copy.html").exists()
-
-
 def test_a_result_shows_itself(found: Comparison) -> None:
     assert found.verdict in str(found) and found.line in str(found)
-    assert "<table>" in found._repr_html_() and str(len(found.rows)) and "sgd" in repr(found)
+    assert "sgd" in repr(found)
     assert list(found.to_pandas()["optimizer"]) == [row.optimizer for row in found.rows]
 
 
 def test_by_default_all_are_compared_that_take_dense_gradients() -> None:
     from thalweg.catalogue import CATALOGUE
-    from thalweg.lab.compare import resolve
+    from thalweg.lab.contenders import resolve
 
     names = [entry.name for entry in resolve(None)]
     assert "sparse_adam" not in names and {*names, "sparse_adam"} == CATALOGUE.keys()
     assert [entry.name for entry in resolve(["sparse_adam"])] == ["sparse_adam"]
+
+
+def test_further_knobs_are_tuned_together_with_the_learning_rate(tmp_path: Path) -> None:
+    found = compare(little.task(), ["adam", "momentum", "sgd"], trials=13, knobs="lr,beta1,eps", epochs=1, out=tmp_path)
+    tried = {row.optimizer: [point.settings for point in row.tried] for row in found.rows}
+    assert tried["adam"][0] == {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
+    assert tried["momentum"][0] == {"lr": 1e-3, "momentum": 0.9} and tried["sgd"][0] == {"lr": 1e-3}
+    for settings in tried["adam"][1:]:
+        assert (
+            0.5 <= settings["betas"][0] <= 0.98 and settings["betas"][1] == 0.999 and 1e-10 <= settings["eps"] <= 1e-4
+        )
+    assert len({s["betas"][0] for s in tried["adam"]}) > 8
+    # the learning rates are those of a search of lr alone, and the same within a family
+    alone = compare(little.task(), ["momentum", "sgd"], trials=13, epochs=1, out=tmp_path / "alone")
+    rates = {row.optimizer: [point.rate for point in row.tried][:11] for row in alone.rows}
+    assert rates["momentum"] == rates["sgd"] == [s["lr"] for s in tried["momentum"]][:11]
+    assert [s["lr"] for s in tried["sgd"]] == [
+        point.rate for row in alone.rows if row.optimizer == "sgd" for point in row.tried
+    ]
+    # the second look moves lr alone
+    best = max(
+        (p for row in found.rows if row.optimizer == "adam" for p in row.tried[:11]), key=lambda p: (p.metric, -p.loss)
+    )
+    assert all({**s, "lr": 0} == {**best.settings, "lr": 0} for s in tried["adam"][11:])
+    assert "Tuned beside the learning rate, where an optimizer has them: beta1, eps." in found.notes[0]
+    assert "betas=(" in found.lines["adam"]
+    with pytest.raises(LabError, match="knobs: got 'beta1'; must be lr, and any of beta1"):
+        compare(little.task(), ["adam"], knobs="beta1", out=tmp_path / "no")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from thalweg.lab.luck import by_luck, correlation
 from thalweg.lab.statistics import holm, judge, mean_interval, p_differs, p_equal, seeds_to_decide
 
 
@@ -73,16 +74,54 @@ def test_holm_can_turn_a_verdict() -> None:
     assert alone["a"].verdict == "better" and among_many["a"].verdict == "undecided"
 
 
-def test_seeds_to_decide_is_the_first_number_that_decides() -> None:
-    values = [0.5, -0.3, 0.6, 0.4]
-    more = seeds_to_decide(values, margin=0.0, alpha=0.05)
-    assert more is not None
-    mean, deviation = np.mean(values), np.std(values, ddof=1)
+def test_holm_is_statsmodels() -> None:
+    from statsmodels.stats.multitest import multipletests
 
-    def decided(n: int) -> bool:
-        return abs(mean) > stats.t.ppf(0.975, n - 1) * deviation / math.sqrt(n)
+    p_values = np.random.default_rng(1).uniform(0, 0.2, 12).tolist()
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
 
-    assert decided(4 + more) and not decided(3 + more)
+
+def test_two_one_sided_tests_are_statsmodels() -> None:
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    values = [0.3, -0.1, 0.25, 0.4, 0.1, 0.2]
+    assert p_equal(values, 0.5) == pytest.approx(DescrStatsW(values).ttost_mean(-0.5, 0.5)[0])
+
+
+def test_a_clear_difference_needs_fewer_seeds_than_a_faint_one() -> None:
+    clear, faint = ([shift + x for x in (1.0, -1.0, 0.4, -0.3, 0.2)] for shift in (0.9, 0.3))
+    few, many = (seeds_to_decide(values, margin=0.0, alpha=0.05) for values in (clear, faint))
+    assert few is not None and many is not None and few < many
+
+
+def test_the_leaders_luck_is_what_simulation_says() -> None:
+    """Of ten equal optimizers judged on what the leader was chosen by, the least p-value, drawn anew."""
+    random = np.random.default_rng(5)
+    draws = random.standard_normal((3000, 10, 5))
+    ordered = np.take_along_axis(draws, draws.mean(2).argsort(1)[:, ::-1, None], 1)
+    least = stats.ttest_1samp(ordered[:, 1:] - ordered[:, :1], 0.0, axis=2).pvalue.min(1)
+    for level in (0.05, 0.2):
+        p = float(np.quantile(least, level))
+        assert by_luck(p, 10, 5, 1.0) == pytest.approx(level, rel=0.2)
+        assert by_luck(p, 10, 5, 0.0) < by_luck(p, 10, 5, 1.0)
+    assert by_luck(0.03, 2, 5, 1.0) == 0.03  # of two either may lead
+    assert by_luck(1e-9, 10, 5, 1.0) == pytest.approx(45e-9)  # beyond what is simulated: every pair counts
+
+
+def test_correlation_of_test_with_validation() -> None:
+    random = np.random.default_rng(2)
+    luck = random.standard_normal((30, 10))
+    apart = random.standard_normal((30, 10))
+    assert correlation(luck, luck) > 0.99
+    assert -0.15 < correlation(luck, apart) < 0.2
+    seeds = 50 * random.standard_normal(10)  # what all share says nothing of the leader's luck
+    assert -0.15 < correlation(luck + seeds, apart + seeds) < 0.2
+    assert correlation(luck[:2, :3], luck[:2, :3]) == 1.0  # too few to tell: the strictest
+
+
+def test_a_coarse_metric_is_not_surer_than_its_rows() -> None:
+    assert p_differs([0.01] * 3) == 0.0 and 0.04 < p_differs([0.01] * 3, resolution=0.01) < 0.06
+    assert p_equal([0.0] * 3, 0.005) == 0.0 and p_equal([0.0] * 3, 0.005, resolution=0.05) > 0.2
 
 
 def test_one_seed_and_no_spread_are_judged_without_a_crash() -> None:

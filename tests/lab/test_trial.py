@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from thalweg.catalogue import Entry
 from thalweg.lab.job import Job
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Diverged, Setting, Trial, Watch, run_trial
+from thalweg.lab.trial import Setting, Trial, run_trial
+from thalweg.lab.watch import Diverged, Watch
 
 SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 
@@ -152,7 +153,7 @@ def test_an_exception_is_recorded_with_its_message() -> None:
             raise RuntimeError("out of memory")
 
     found = run(little.task(model=lambda: Breaks(2, 2)))
-    assert (found.status, found.message, found.steps) == ("crashed", "RuntimeError: out of memory", 0)
+    assert (found.status, found.message, found.steps) == ("out of memory", "RuntimeError: out of memory", 0)
 
 
 def test_a_loss_that_stops_being_a_scalar_crashes_the_trial() -> None:

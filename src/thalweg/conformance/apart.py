@@ -116,7 +116,7 @@ def serve() -> None:
     sys.path[:] = pickle.load(sys.stdin.buffer)
     name, settings, jobs = pickle.load(sys.stdin.buffer)
     from thalweg.conformance.run import outcomes
-    from thalweg.conformance.typed import find
+    from thalweg.spelled import find
 
     # What torch imports in the very first step of a process (seconds, on a busy machine) is no law's doing.
     p = torch.nn.Parameter(torch.zeros(1))

@@ -16,7 +16,8 @@ from thalweg.conformance.law import LAWS, RefusedError
 from thalweg.conformance.laws.determinism import threads
 from thalweg.conformance.report import Outcome, Report
 from thalweg.conformance.subject import Subject, parameters_of, variants_of, words
-from thalweg.conformance.typed import address, find
+from thalweg.conformance.typed import address
+from thalweg.spelled import find
 
 LIMIT = 60.0  # seconds for a law; the longest takes some seconds
 HERE = "tried in this process, without a time limit: a fresh one cannot import this class or take its settings"

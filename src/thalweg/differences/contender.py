@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import difflib
 import importlib
@@ -13,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from thalweg.spelled import apart
 
 SWITCHES = ("foreach", "fused", "capturable", "differentiable")  # between implementations of one algorithm
 ALLOWED = "package.module.Class or package.module:Class, settings in brackets after it if any"
@@ -104,7 +105,10 @@ def find(argument: str, given: str | type[torch.optim.Optimizer]) -> Contender:
         module = getattr(cls, "__module__", "")
         name = f"{'torch.optim' if module.startswith('torch.optim.') else module}.{getattr(cls, '__name__', cls)}"
     else:
-        where, own = _split(argument, given)
+        try:
+            where, own = apart(given)
+        except ValueError as error:
+            raise DifferenceError(f"{argument}: {error}") from None
         cls, name = _import(argument, where), given
     if not (inspect.isclass(cls) and issubclass(cls, torch.optim.Optimizer)):
         raise DifferenceError(f"{argument}: {given!r} is a {type(cls).__name__}; must be a torch.optim.Optimizer class")
@@ -116,22 +120,6 @@ def find(argument: str, given: str | type[torch.optim.Optimizer]) -> Contender:
         if each not in defaults:
             raise DifferenceError(f"{argument}: {name} has no setting {each!r}; it has {', '.join(defaults)}")
     return Contender(name, cls, defaults, own)
-
-
-def _split(argument: str, spec: str) -> tuple[str, dict[str, Any]]:
-    """`module.Class(eps=1e-3)` in two."""
-    where, bracket, _ = spec.partition("(")
-    if not bracket:
-        return spec.strip(), {}
-    try:
-        call = ast.parse("f" + spec[len(where) :].strip(), mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or any(each.arg is None for each in call.keywords):
-            raise ValueError
-        return where.strip(), {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
-    except (SyntaxError, ValueError):
-        raise DifferenceError(
-            f"{argument}: got {spec!r}; the brackets must hold name=value, with plain values"
-        ) from None
 
 
 def _import(argument: str, where: str) -> Any:

@@ -8,14 +8,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from thalweg.lab.errors import LabError, StudyError, TaskError
     from thalweg.lab.load import load_task
-    from thalweg.lab.result import Comparison
+    from thalweg.lab.results import Comparison, RangeTest, Result, Sweep, Tuning
     from thalweg.lab.task import Task
 
-__all__ = ["Comparison", "LabError", "StudyError", "Task", "TaskError", "load_task"]
+__all__ = [
+    "Comparison",
+    "LabError",
+    "RangeTest",
+    "Result",
+    "StudyError",
+    "Sweep",
+    "Task",
+    "TaskError",
+    "Tuning",
+    "load_task",
+]
 
 _HOME = {
-    "Comparison": "thalweg.lab.result",
+    "Comparison": "thalweg.lab.results",
+    "RangeTest": "thalweg.lab.results",
+    "Result": "thalweg.lab.results",
+    "Sweep": "thalweg.lab.results",
     "Task": "thalweg.lab.task",
+    "Tuning": "thalweg.lab.results",
     "LabError": "thalweg.lab.errors",
     "StudyError": "thalweg.lab.errors",
     "TaskError": "thalweg.lab.errors",

@@ -1,19 +1,15 @@
-"""The commands: compare, rules, show, conform. What they do is elsewhere; here it is asked for and printed."""
+"""The commands, the verbs and beside them rules, show, conform. What they do is elsewhere; here it is asked for."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from thalweg.lab.errors import LabError
-from thalweg.lab.screen import console, show_comparison, show_laws, show_rule, show_rules, watch, watch_laws
-
-if TYPE_CHECKING:
-    from thalweg.lab.result import Comparison
+from thalweg.lab import verbs
+from thalweg.lab.screen import show_laws, show_rule, show_rules, show_tasks, watch_laws
+from thalweg.lab.verbs import refuse
 
 app = typer.Typer(
     name="thalweg",
@@ -22,46 +18,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+for verb in (verbs.compare, verbs.sweep, verbs.range_test, verbs.tune, verbs.replay, verbs.report, verbs.export):
+    app.command()(verb)
 
 
 @app.command()
-def compare(
-    task: Annotated[str, typer.Argument(help="A built-in task (digits), my_task.py:task or package.module:task.")],
-    optimizers: Annotated[str, typer.Option(help="Names from `thalweg rules`, with commas.", show_default="all")] = "",
-    preset: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "quick",
-    trials: Annotated[
-        int | None, typer.Option(help="Learning rates for each optimizer.", show_default="preset")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Seeds for each in the search.", show_default="preset")] = None,
-    finalists: Annotated[int | None, typer.Option(help="Settings of each that go on.", show_default="preset")] = None,
-    finalist_seeds: Annotated[
-        int | None,
-        typer.Option(help="Fresh seeds for each finalist; more can be added later.", show_default="preset"),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task")] = None,
-    out: Annotated[Path | None, typer.Option(help="The study's folder.", show_default="studies/TASK-PRESET")] = None,
-) -> None:
-    """Compare optimizers on a task under one fair protocol. The same command again resumes."""
-    from thalweg.lab.compare import compare as run
+def tasks() -> None:
+    """List the built-in tasks: their data, their metric, how long one training takes."""
+    from thalweg.lab.tasks import LISTINGS
 
-    names = [name.strip() for name in optimizers.split(",") if name.strip()] or None
-    numbers = {
-        "trials": trials,
-        "seeds": seeds,
-        "finalists": finalists,
-        "finalist_seeds": finalist_seeds,
-        "epochs": epochs,
-    }
-    try:
-        with watch() as progress:
-            found: Comparison = run(task, names, preset, out=out, progress=progress, **numbers)
-    except LabError as error:  # the user's to mend
-        _refuse(error)
-    except KeyboardInterrupt:
-        console.print("\nStopped. Nothing finished is lost; to go on:", highlight=False)
-        print("  thalweg " + shlex.join(sys.argv[1:]))
-        raise typer.Exit(130) from None
-    show_comparison(found)
+    show_tasks(LISTINGS)
 
 
 @app.command()
@@ -80,7 +46,7 @@ def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`."
     try:
         entry = Entry.of(name)
     except ValueError as error:
-        _refuse(error)
+        refuse(error)
     show_rule(entry)
 
 
@@ -96,7 +62,7 @@ def explain(
     try:
         print(explain_difference(first, second, steps=steps))
     except DifferenceError as error:
-        _refuse(error)
+        refuse(error)
 
 
 @app.command()
@@ -132,11 +98,6 @@ def conform(
         if out:
             report.write(out)
     except (ValueError, OSError) as error:
-        _refuse(error)
+        refuse(error)
     print(report)
     raise typer.Exit(1 if report.breaks else 0)
-
-
-def _refuse(error: ValueError | OSError) -> None:
-    typer.echo("thalweg: " + " ".join(str(error).split()), err=True)
-    raise typer.Exit(2) from None

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.asked import folder_of, the_task, whole
 from thalweg.lab.campaign import Campaign, Progress
-from thalweg.lab.errors import LabError
-from thalweg.lab.load import load_task
-from thalweg.lab.machine import measure_threads, torch_threads, versions
-from thalweg.lab.points import points, ranked
-from thalweg.lab.protocol import Protocol, first_look, second_look
-from thalweg.lab.result import Comparison
-from thalweg.lab.runners import Alone
-from thalweg.lab.study import Study
+from thalweg.lab.conduct import conduct, describe, settled
+from thalweg.lab.contenders import default_rate, resolve
+from thalweg.lab.knobs import settings, tuned
+from thalweg.lab.points import APART, joint, points, ranked
+from thalweg.lab.price import afford
+from thalweg.lab.protocol import Protocol, first_look, joint_look, second_look
+from thalweg.lab.results import Comparison
+from thalweg.lab.study import to_json
 from thalweg.lab.task import Task
+from thalweg.lab.timing import measure_milliseconds
 
 __all__ = ["Comparison", "Progress", "compare"]
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
+
+LEAST = 3  # trials: the default, and one to either side
 
 
 def compare(
@@ -34,7 +37,10 @@ def compare(
     seeds: int | None = None,
     finalists: int | None = None,
     finalist_seeds: int | None = None,
+    knobs: Sequence[str] | str | None = None,
+    budget: str | float | None = None,
     epochs: int | None = None,
+    on: str = "auto",
     out: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
@@ -44,7 +50,12 @@ def compare(
         task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
         optimizers: names from the catalogue, entries, or `torch.optim.Optimizer` classes; all if None.
         preset: "quick", "standard" or "thorough"; the numbers after it change one of its numbers.
+        knobs: what is tuned of each optimizer: "lr", and any of "beta1" (momentum, where there is one), "beta2", "eps",
+            "weight_decay".
+        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit,
+            equally for all.
         epochs: instead of the task's own.
+        on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-<preset>` if None.
         progress: called after each training.
 
@@ -53,73 +64,25 @@ def compare(
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
-    task = load_task(task) if isinstance(task, str) else task
-    protocol = Protocol.of(preset, trials=trials, seeds=seeds, finalists=finalists, finalist_seeds=finalist_seeds)
-    if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
-        raise LabError(f"epochs: got {epochs!r}; must be a whole number of at least 1")
-    entries = resolve(optimizers)
+    task, loaded_from = the_task(task)
+    numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
+    protocol = Protocol.of(preset, **numbers, knobs=knobs, budget=budget)
+    epochs = task.epochs if epochs is None else whole("epochs", epochs)
+    entries = resolve(optimizers, task)
     task.check()
-    spec = describe(task, entries, protocol, epochs or task.epochs)
-    folder = Path(out) if out is not None else Path("studies") / f"{_file_name(task.name)}-{preset}"
-    with Study(folder, spec, versions()) as study:
-        threads = study.settle_threads(lambda: measure_threads(task))
-        with torch_threads(threads) if task.device == "cpu" else nullcontext():
-            agreed = Protocol(**study.spec["protocol"])
-            total = sum(price(entry, agreed) for entry in entries)
-            campaign = Campaign(task, epochs or task.epochs, study, Alone(), total, progress)
-            Comparing(campaign, entries, agreed).run()
-        comparison = Comparison.of(task, entries, study)
+    folder = folder_of(out, task.name, preset)
+    if protocol.budget is not None:
+        protocol = within(protocol, task, entries, epochs, on, folder)
+    spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(protocol)))
+
+    def total(spec: Mapping[str, Any]) -> int:
+        return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
+
+    with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
+        Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
+        comparison = Comparison(*campaign.study.parts)
         comparison.save()
     return comparison
-
-
-def resolve(optimizers: Sequence[Any] | None) -> list[Entry]:
-    """Catalogue entries for what the user named, each once.
-
-    Raises:
-        LabError: for an unknown name, one named twice, or none at all.
-    """
-    from thalweg.catalogue import CATALOGUE, Entry
-
-    if isinstance(optimizers, str):
-        optimizers = [optimizers]
-    try:
-        every = [entry for entry in CATALOGUE.values() if entry.takes_dense]
-        entries = [Entry.of(spec) for spec in (every if optimizers is None else optimizers)]
-    except ValueError as error:
-        raise LabError(str(error)) from None
-    if not entries:
-        raise LabError("optimizers: got none; must name at least one")
-    names = [entry.name for entry in entries]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise LabError(f"optimizers: {', '.join(twice)} named twice; must be different")
-    return entries
-
-
-def describe(task: Task, entries: Sequence[Entry], protocol: Protocol, epochs: int) -> dict[str, Any]:
-    """All that a study's trials depend on: two studies with the same spec have the same trials."""
-    return {
-        "task": {
-            "name": task.name,
-            "identity": task.identity(),
-            "metric": task.metric_name,
-            "larger_is_better": task.larger_is_better,
-            "epochs": epochs,
-            "batch_size": task.batch_size,
-            "margin": task.margin,
-            "data": task.describe_data(),
-        },
-        "optimizers": {
-            entry.name: {
-                "class": entry.optimizer.__qualname__,
-                "settings": dict(entry.settings),
-                "lr": {"default": _default_rate(entry), "search": list(entry.search("lr") or ()) or None},
-            }
-            for entry in entries
-        },
-        "protocol": asdict(protocol),
-    }
 
 
 class Comparing:
@@ -147,6 +110,7 @@ class Comparing:
                 for entry, point in finalists
             ]
         )
+        self.campaign.study.settle("milliseconds", lambda: measure_milliseconds(self.campaign.task, self.entries))
 
     def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:
         self.campaign.run(
@@ -160,33 +124,41 @@ class Comparing:
         )
 
     def _first(self, entry: Entry) -> list[dict[str, Any]]:
-        default = _default_rate(entry)
+        default = default_rate(entry)
         if default is None:  # nothing to tune
             return [{}]
-        count = self.protocol.trials - self.protocol.second_look
-        return [{"lr": rate} for rate in first_look(default, entry.search("lr"), count)]
+        rates = first_look(default, entry.search("lr"), self.protocol.first_look)
+        if self.protocol.knobs == ("lr",):
+            return [{"lr": rate} for rate in rates]
+        knobs = tuned(entry, self.campaign.task, self.protocol.knobs)
+        return [settings(entry, knobs, values)[0] for values in joint_look(knobs, rates)]
 
     def _second(self, entry: Entry, first: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Learning rates around the best, or beyond the edge; other knobs as the best has them."""
         found = points(self.campaign.searched(entry.name))
         best = ranked(found, self.campaign.task.larger_is_better)[0]
         rate = None if best.failed == len(best.trials) else best.rate
         tried = [settings["lr"] for settings in first if "lr" in settings]
-        return [{"lr": rate} for rate in second_look(tried, rate, self.protocol.second_look)]
+        near = APART if joint(found) else 0.0
+        return [{**best.settings, "lr": rate} for rate in second_look(tried, rate, self.protocol.second_look, near)]
+
+
+def within(protocol: Protocol, task: Task, entries: Sequence[Entry], epochs: int, on: str, folder: Path) -> Protocol:
+    """The protocol with as many trials as its budget allows; the same as before where the study has begun."""
+    budget = protocol.budget
+    assert budget is not None
+
+    def trainings(trials: int) -> dict[str, int]:
+        return {entry.name: price(entry, replace(protocol, trials=trials)) for entry in entries}
+
+    def cut() -> int:
+        return afford(budget, task, entries, epochs, on, trainings, protocol.trials, min(LEAST, protocol.trials))
+
+    trials = settled(folder, "budget", budget, "trials", cut)
+    return replace(protocol, trials=trials, finalists=min(protocol.finalists, trials))
 
 
 def price(entry: Entry, protocol: Protocol) -> int:
     """How many trainings an optimizer gets."""
-    trials = protocol.trials if _default_rate(entry) is not None else 1
+    trials = protocol.trials if default_rate(entry) is not None else 1
     return trials * protocol.seeds + min(protocol.finalists, trials) * protocol.finalist_seeds
-
-
-def _default_rate(entry: Entry) -> float | None:
-    try:
-        rate = entry.default("lr")
-    except (KeyError, AttributeError, ValueError):
-        return None
-    return float(rate) if isinstance(rate, int | float) else None
-
-
-def _file_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)

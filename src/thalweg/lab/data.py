@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
+from thalweg.lab.items import bytes_of, digest
+
 ALLOWED = "a tuple of tensors with equally many rows, a Dataset with a length, or a DataLoader"
 EVALUATION_ROWS = 1024  # rows a batch where nothing is learnt: larger batches are only faster
 
@@ -21,11 +23,15 @@ class Source(Protocol):
     def rows(self) -> int | None:
         """How many rows it has, None where it cannot be told."""
 
+    @property
+    def length(self) -> int | None:
+        """How many batches a pass of training has, None where it cannot be told."""
+
     def batches(self, seed: int | None) -> Iterator[Any]:
         """The batches of one pass: shuffled by the seed, or in order for None."""
 
     def fingerprint(self) -> str:
-        """What identifies this data in a study, read without using an item of a Dataset."""
+        """What identifies this data in a study."""
 
 
 class Rows:
@@ -33,6 +39,10 @@ class Rows:
 
     def __init__(self, tensors: tuple[Tensor, ...], batch_size: int) -> None:
         self.tensors, self.batch_size, self.rows = tensors, batch_size, len(tensors[0])
+
+    @property
+    def length(self) -> int:
+        return -(-self.rows // self.batch_size)
 
     def batches(self, seed: int | None) -> Iterator[tuple[Tensor, ...]]:
         if seed is None:
@@ -44,12 +54,10 @@ class Rows:
             yield tuple(tensor[chosen.to(tensor.device)] for tensor in self.tensors)
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
+        found = hashlib.sha256()
         for tensor in self.tensors:
-            flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            digest.update(flat.numpy().tobytes())
-        return digest.hexdigest()[:16]
+            found.update(bytes_of(tensor))
+        return found.hexdigest()[:16]
 
 
 class Items:
@@ -58,6 +66,10 @@ class Items:
     def __init__(self, dataset: Dataset[Any], batch_size: int) -> None:
         self.dataset, self.batch_size, self.rows = dataset, batch_size, len(dataset)  # type: ignore[arg-type]
 
+    @property
+    def length(self) -> int:
+        return -(-self.rows // self.batch_size)
+
     def batches(self, seed: int | None) -> Iterator[Any]:
         order = torch.Generator().manual_seed(seed or 0)
         shuffle = seed is not None
@@ -65,7 +77,7 @@ class Items:
 
     def fingerprint(self) -> str:
         kind = type(self.dataset.dataset if isinstance(self.dataset, Subset) else self.dataset)
-        return f"{kind.__module__}.{kind.__qualname__} of {self.rows}"
+        return f"{kind.__module__}.{kind.__qualname__} of {self.rows}, {digest(self.dataset)}"
 
 
 class Loader:
@@ -77,6 +89,13 @@ class Loader:
             self.rows: int | None = len(loader.dataset)  # type: ignore[arg-type]
         except TypeError:
             self.rows = None
+
+    @property
+    def length(self) -> int | None:
+        try:
+            return len(self.loader)
+        except TypeError:
+            return None
 
     def batches(self, seed: int | None) -> Iterator[Any]:
         own = self.loader.generator
@@ -98,7 +117,9 @@ class Loader:
 
     def fingerprint(self) -> str:
         kind = type(self.loader.dataset).__qualname__
-        return f"DataLoader of {kind}, {self.rows} rows, {self.loader.batch_size} a batch"
+        return (
+            f"DataLoader of {kind}, {self.rows} rows, {self.loader.batch_size} a batch, {digest(self.loader.dataset)}"
+        )
 
 
 def as_source(value: Any, argument: str, batch_size: int) -> Source:

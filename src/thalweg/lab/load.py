@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,11 @@ from thalweg.lab.errors import TaskError, first_line
 from thalweg.lab.task import Task
 from thalweg.lab.tasks import BUILT_IN
 
-ALLOWED = f"a built-in task ({', '.join(BUILT_IN)}), path/to/my_task.py:task or package.module:task"
+ALLOWED = (
+    f"a built-in task ({', '.join(BUILT_IN)}), mnist:path/to/folder, path/to/my_task.py:task or package.module:task"
+)
+
+FILE_MODULE = "thalweg_task_"  # how the modules of tasks' files are called
 
 
 def load_task(spec: str) -> Task:
@@ -27,9 +32,11 @@ def load_task(spec: str) -> Task:
         TaskError: in one line, what is wrong with the name, the file or what it holds.
     """
     if spec in BUILT_IN:
-        module = importlib.import_module(BUILT_IN[spec])
-        task: Task = module.task()
-        return task
+        return BUILT_IN[spec].load()
+    if spec.startswith("mnist:"):
+        from thalweg.lab.tasks import mnist
+
+        return mnist.task(spec.removeprefix("mnist:"))
     where, colon, attribute = spec.rpartition(":")
     if not colon:
         where, attribute = spec, "task"
@@ -52,7 +59,7 @@ def _import_file(path: Path) -> tuple[str, ModuleType]:
         raise TaskError(f"task: no file {path}; must be {ALLOWED}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"task: {path} cannot be read: {error}") from None
-    name = f"thalweg_task_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
@@ -71,6 +78,10 @@ def _take(module: ModuleType, attribute: str, where: str, stem: str, source: str
         found = f"the tasks in it are {', '.join(tasks)}" if tasks else "it has no Task"
         raise TaskError(f"task: {where} has no attribute {attribute!r}; {found}")
     task = getattr(module, attribute)
+    if isinstance(task, tuple) and len(task) == 2 and hasattr(task[0], "training_step"):
+        from thalweg.lab.adapters.lightning import from_lightning
+
+        task = partial(from_lightning, *task)
     if callable(task) and not isinstance(task, Task):
         task = _running(f"{where}:{attribute}", task)
     if not isinstance(task, Task):

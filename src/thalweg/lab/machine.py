@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from thalweg.lab.task import Task
 
 WORTH_IT = 1.25  # many threads must be this much faster than one: on small networks they only get in the way
 STEPS, ROUNDS = 8, 3
+LOOK = 0.25  # seconds to measure a pace for
 
 
 def versions() -> dict[str, Any]:
@@ -48,6 +51,29 @@ def measure_threads(task: Task) -> dict[str, Any]:
     chosen = many if timed[many] * WORTH_IT < timed[1] else 1
     steps = ", ".join(f"{1000 * seconds / STEPS:.3f} ms on {threads}" for threads, seconds in timed.items())
     return {"threads": chosen, "why": f"a forward and backward pass takes {steps}"}
+
+
+def measure_pace(task: Task, seconds: float = LOOK) -> float:
+    """Steps a second, forward and backward, on the threads torch has now: the best round of so many seconds."""
+    with random_state_kept(task.device):
+        seed_everything(0)
+        model = task.build(0)
+        batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]
+        _time(task, model, batches)
+        best, start = _time(task, model, batches), time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            best = min(best, _time(task, model, batches))
+    return STEPS / best
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:  # a container's share of the machine
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return allowed
 
 
 @contextmanager

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from thalweg.lab.asked import seconds
 from thalweg.lab.errors import LabError
+from thalweg.lab.knobs import Knob
+from thalweg.lab.samplers import spread
 from thalweg.lab.seeds import FRESH
+from thalweg.spelled import listed
+
+TUNABLE = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,8 @@ class Protocol:
         finalists: settings of each optimizer that go on to fresh seeds.
         finalist_seeds: fresh seeds for each finalist; only these decide.
         alpha: how often a verdict may be wrong, over all optimizers together.
+        knobs: what is tuned, of each optimizer those that it has: lr, beta1 (or momentum), beta2, eps, weight_decay.
+        budget: seconds the whole may take; the numbers above were cut to fit. None: as long as it takes.
     """
 
     preset: str = "quick"
@@ -29,6 +37,11 @@ class Protocol:
     finalists: int = 1
     finalist_seeds: int = 3
     alpha: float = 0.05
+    knobs: tuple[str, ...] = ("lr",)
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "knobs", tuple(self.knobs))  # a list, where it comes from JSON
 
     @classmethod
     def of(cls, preset: str, **changes: Any) -> Protocol:
@@ -41,18 +54,27 @@ class Protocol:
             raise LabError(f"preset: got {preset!r}; must be {', '.join(PRESETS)}")
         allowed = {field.name for field in fields(cls)} - {"preset"}
         changes = {name: value for name, value in changes.items() if value is not None}
-        for name, value in changes.items():
+        for name, value in list(changes.items()):
             if name not in allowed:
                 raise LabError(f"{name}: no number of the protocol; must be {', '.join(sorted(allowed))}")
             if name == "alpha":
                 if not 0 < value < 1:
                     raise LabError(f"alpha: got {value!r}; must lie between 0 and 1")
+            elif name == "knobs":
+                changes["knobs"] = _knobs(value)
+            elif name == "budget":
+                changes["budget"] = seconds("budget", value)
             elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise LabError(f"{name}: got {value!r}; must be a whole number of at least 1")
         protocol = replace(PRESETS[preset], **changes)
         if protocol.seeds > FRESH:
             raise LabError(f"seeds: got {protocol.seeds}; must be at most {FRESH}, where the fresh seeds begin")
         return replace(protocol, finalists=min(protocol.finalists, protocol.trials))
+
+    @property
+    def first_look(self) -> int:
+        """How many of the trials are chosen before any was run, the default among them."""
+        return self.trials - self.second_look
 
     @property
     def second_look(self) -> int:
@@ -66,6 +88,13 @@ class Protocol:
     @property
     def fresh_seeds(self) -> range:
         return range(FRESH, FRESH + self.finalist_seeds)
+
+
+def _knobs(wanted: Any) -> tuple[str, ...]:
+    names = tuple(listed(wanted)) if isinstance(wanted, str) else tuple(wanted)
+    if "lr" not in names or not set(names) <= set(TUNABLE) or len(set(names)) < len(names):
+        raise LabError(f"knobs: got {wanted!r}; must be lr, and any of {', '.join(TUNABLE[1:])}")
+    return tuple(name for name in TUNABLE if name in names)
 
 
 PRESETS = {
@@ -98,17 +127,32 @@ def first_look(default: float, search: tuple[float, float] | None, count: int) -
     return list(dict.fromkeys(found))
 
 
-def second_look(tried: Sequence[float], best: float | None, count: int) -> list[float]:
+def joint_look(knobs: Sequence[Knob], rates: Sequence[float]) -> list[dict[str, float]]:
+    """Values for all knobs: the default first, then the given learning rates, with the other knobs spread evenly.
+
+    Sobol points in the order of their first coordinate, which gives way to the learning rates: these stay as well
+    spread as when they are tuned alone, and any stretch of them meets all values of the other knobs.
+    """
+    found = [{knob.name: knob.default for knob in knobs}]
+    places = sorted(spread("sobol", len(knobs), len(rates) - 1))
+    for rate, place in zip(rates[1:], places, strict=True):
+        others = {knob.name: knob.value(knob.at(share)) for knob, share in zip(knobs, place, strict=True)}
+        found.append({**others, "lr": rate})
+    return found
+
+
+def second_look(tried: Sequence[float], best: float | None, count: int, near: float = 0.0) -> list[float]:
     """Learning rates around the best so far; a decade on from it where it is the lowest or highest tried.
 
-    Where nothing finished (`best` is None), smaller ones than any tried.
+    Where nothing finished (`best` is None), smaller ones than any tried. What lies within `near` decades of the lowest
+    or highest counts as that: its neighbours may look worse only for their other knobs.
     """
     rates = sorted(rate for rate in tried if rate > 0)
     if not rates or count == 0:
         return []
-    if best is None or best <= rates[0]:
+    if best is None or best <= rates[0] * 10**near:
         return [_short(rates[0] * 10 ** -(j / count)) for j in range(1, count + 1)]
-    if best >= rates[-1]:
+    if best >= rates[-1] / 10**near:
         return [_short(rates[-1] * 10 ** (j / count)) for j in range(1, count + 1)]
     place = rates.index(best)
     above = (count + 1) // 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,22 +11,27 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from thalweg.lab.asked import length
+
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
     from thalweg.conformance.law import Law
     from thalweg.conformance.report import Outcome
     from thalweg.lab.campaign import Progress
-    from thalweg.lab.result import Comparison
+    from thalweg.lab.results import Result
+    from thalweg.lab.tasks import Listing
 
 console = Console(highlight=False)
 FIRST_ESTIMATE = 8  # trainings after which the time they take is worth telling
+QUIET = 30.0  # seconds without a word
 
 
 @contextmanager
 def watch() -> Iterator[Callable[[Progress], None]]:
     """A function to call after each training."""
     if not console.is_terminal:
-        yield _plain()
+        with Lines() as lines:
+            yield lines.tell
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
@@ -41,54 +48,94 @@ def watch() -> Iterator[Callable[[Progress], None]]:
         def tell(now: Progress) -> None:
             if now.trial is None:
                 bar.console.print(_price(now))
-            what = (
-                f"{now.trial.optimizer} {'search' if now.trial.phase == 'search' else 'final'}"
-                if now.trial
-                else "starting"
-            )
+            what = f"{now.trial.optimizer} {now.trial.phase}" if now.trial else "starting"
             bar.update(row, completed=now.done, total=now.total, description=what, left=_left(now))
 
         yield tell
 
 
-def _plain() -> Callable[[Progress], None]:
-    said = {"tenths": -1, "estimate": False}
+class Lines:
+    """Progress as plain lines: at each tenth, and where that takes long, every half a minute."""
 
-    def tell(now: Progress) -> None:
+    def __init__(self, quiet: float = QUIET) -> None:
+        self.quiet = quiet
+        self.tenths, self.estimated = -1, False
+        self.now: Progress | None = None
+        self.told = time.monotonic()
+        self.over = threading.Event()
+
+    def __enter__(self) -> Lines:
+        threading.Thread(target=self._tick, daemon=True).start()
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self.over.set()
+
+    def tell(self, now: Progress) -> None:
+        self.now = now
         if now.trial is None:
-            print(_price(now), flush=True)
+            self._say(_price(now))
             return
         tenths = 10 * now.done // now.total
-        first = not said["estimate"] and now.done - now.found >= FIRST_ESTIMATE
-        if first or tenths > said["tenths"]:
-            said["tenths"], said["estimate"] = tenths, said["estimate"] or first
-            print(f"{now.done} of {now.total} trainings{', ' + _left(now) if _left(now) else ''}", flush=True)
+        first = not self.estimated and now.done - now.found >= FIRST_ESTIMATE
+        if first or tenths > self.tenths:
+            self.tenths, self.estimated = tenths, self.estimated or first
+            self._say(_stand(now))
 
-    return tell
+    def _tick(self) -> None:
+        """A training may take minutes: somebody who reads the log wants to see that it lives."""
+        while not self.over.wait(max(0.01, self.told + self.quiet - time.monotonic())):
+            if self.now is not None and time.monotonic() - self.told >= self.quiet:
+                self._say(_stand(self.now))
+
+    def _say(self, text: str) -> None:
+        self.told = time.monotonic()
+        print(text, flush=True)
+
+
+def _stand(now: Progress) -> str:
+    left = _left(now)
+    return f"{now.done} of {now.total} trainings{', ' + left if left else ''}"
 
 
 def _price(now: Progress) -> str:
     before = f", {now.found} of them done before" if now.found else ""
-    return f"{now.total} trainings{before}; the study is in {now.folder}"
+    first = f"{now.total} trainings{before}; the study is in {now.folder}"
+    if now.done >= now.total:
+        return first
+    price = f"about {length(now.seconds_left)}" if now.seconds_left is not None else ""
+    how = f"run by {now.how}" if now.how else ""
+    return "\n".join(filter(None, [first, ", ".join(filter(None, [price, how]))]))
 
 
 def _left(now: Progress) -> str:
-    if now.seconds_left is None or now.done - now.found < min(FIRST_ESTIMATE, now.total - now.found):
+    if (
+        now.seconds_left is None
+        or now.trial is None
+        or now.done - now.found < min(FIRST_ESTIMATE, now.total - now.found)
+    ):
         return ""
-    minutes, seconds = divmod(round(now.seconds_left), 60)
-    return f"about {minutes} min {seconds:02d} s left" if minutes else f"about {seconds} s left"
+    return f"about {length(now.seconds_left)} left"
 
 
-def show_comparison(found: Comparison) -> None:
+def show_result(found: Result) -> None:
     """The table, the sentence, the line to paste, where the report is."""
     headings, rows = found.cells()
     if console.is_terminal:
         _print_table(headings, rows)
         console.print(f"\n[bold]{found.verdict}[/bold]")
-        console.print(f"{found.line}\n")
+        console.print(f"{found.line}\n" if found.line else "")
     else:
         print(found, end="\n\n")
     print(f"report: {found.folder / 'report.html'}")
+
+
+def show_tasks(listings: Sequence[Listing]) -> None:
+    """The built-in tasks as a table."""
+    rows = [
+        [t.name, t.about, t.metric, t.usual_time, f"pip install 'thalweg[{t.extra}]'" * bool(t.extra)] for t in listings
+    ]
+    _print_table(["task", "what it is", "metric", "one training", "needs"], rows)
 
 
 def show_rules(entries: Sequence[Entry]) -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
+import io
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from thalweg.lab.errors import StudyError
+from thalweg.lab.locking import Busy, lock
 from thalweg.lab.trial import Curve, Trial
 
-GROWS = "finalist_seeds"  # more fresh seeds may be added to a study: nothing done before changes
+SYNC = 0.5  # seconds: trials that end in a burst share one fsync; a kill of the process needs none
+GROWS = {  # more of these may be asked of a study: nothing done before changes
+    "compare": {"finalist_seeds": "fresh seeds"},
+    "sweep": {"seeds": "seeds"},
+    "tune": {"trials": "trials", "finalist_seeds": "fresh seeds"},
+}
 
 
 class Study:
@@ -26,7 +33,8 @@ class Study:
         self.trials: dict[str, Trial] = {}
         self.notes: list[str] = []
         self._lock: IO[str] | None = None
-        self._log: IO[bytes] | None = None
+        self._log: io.FileIO | None = None
+        self._synced = 0.0
 
     def __enter__(self) -> Study:
         if self.folder.exists() and not self.folder.is_dir():
@@ -37,8 +45,8 @@ class Study:
         except OSError as error:
             raise StudyError(f"out: cannot write to {self.folder}: {error.strerror}") from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            lock(self._lock)
+        except Busy:
             self._lock.close()
             raise StudyError(
                 f"out: another process is working in {self.folder}; wait for it or choose another"
@@ -47,7 +55,7 @@ class Study:
             self._agree_on_spec()
             self._agree_on_versions()
             self.trials = read_trials(self.folder / "trials.jsonl", mend=True)
-            self._log = open(self.folder / "trials.jsonl", "ab")
+            self._log = open(self.folder / "trials.jsonl", "ab", buffering=0)
         except BaseException:
             self._lock.close()
             raise
@@ -56,26 +64,60 @@ class Study:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._log is not None:
-            self._log.close()
-        if self._lock is not None:
-            self._lock.close()
+        try:
+            if self._log is not None:
+                self.sync()
+                self._log.close()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
 
     def add(self, trial: Trial) -> None:
-        """Write a trial down for good: the line is on the disk when this returns."""
-        assert self._log is not None, "the study is not open"
-        line = json.dumps(to_json(asdict(trial)), allow_nan=False) + "\n"
-        self._log.write(line.encode())
-        self._log.flush()
-        os.fsync(self._log.fileno())
-        self.trials[trial.id] = trial
+        """Write a trial down for good: no kill of this process loses it when this returns, no power cut after `sync`.
 
-    def settle_threads(self, measure: Callable[[], dict[str, Any]]) -> int:
-        """The threads all trials run on: measured once, then kept, as the last bits may depend on it."""
-        if self.versions.get("threads") is None:
-            self.versions["threads"] = measure()
-            write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
-        return int(self.versions["threads"]["threads"])
+        Raises:
+            StudyError: where it cannot be written. The folder is then as it was before.
+        """
+        assert self._log is not None, "the study is not open"
+        line = json.dumps(to_json(asdict(trial)), allow_nan=False).encode() + b"\n"
+        size = os.fstat(self._log.fileno()).st_size
+        try:
+            written = 0
+            while written < len(line):
+                written += self._log.write(line[written:])
+        except BaseException as error:  # half a line, if a full disk took one, must not stay
+            os.truncate(self._log.fileno(), size)
+            if isinstance(error, OSError):
+                _cannot_write(self.folder, error)
+            raise
+        self.trials[trial.id] = trial
+        if time.monotonic() - self._synced > SYNC:
+            self.sync()
+
+    def sync(self) -> None:
+        """Have the disk hold all that was written."""
+        assert self._log is not None, "the study is not open"
+        try:
+            os.fsync(self._log.fileno())
+        except OSError as error:
+            _cannot_write(self.folder, error)
+        self._synced = time.monotonic()
+
+    def settle(self, name: str, measure: Callable[[], Any]) -> Any:
+        """What is measured on this machine once and then kept, so that who resumes finds the same."""
+        if self.versions.get(name) is None:
+            self.keep(name, measure())
+        return self.versions[name]
+
+    def keep(self, name: str, value: Any) -> None:
+        """Write down beside the versions how the study was run."""
+        self.versions[name] = value
+        write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
+
+    @property
+    def parts(self) -> tuple[Path, dict[str, Any], dict[str, Any], list[Trial], list[str]]:
+        """What a result is made of: folder, spec, versions, trials, notes."""
+        return self.folder, self.spec, self.versions, list(self.trials.values()), self.notes
 
     def _agree_on_spec(self) -> None:
         path = self.folder / "spec.json"
@@ -84,17 +126,20 @@ class Study:
             if any(self.folder.glob("trials.jsonl")):
                 raise StudyError(f"out: {self.folder} holds trials but no readable spec.json; choose another --out")
         else:
-            grown = {GROWS: max(old["protocol"][GROWS], self.spec["protocol"][GROWS])}
-            wanted = {**self.spec, "protocol": {**self.spec["protocol"], **grown}}
-            before = {**old, "protocol": {**old["protocol"], **grown}}
-            if before != to_json(wanted):
-                changes = "; ".join(differences(before, to_json(wanted)))
+            before, wanted = completed(old), completed(to_json(self.spec))
+            names = GROWS.get(wanted["verb"], {}) if before["verb"] == wanted["verb"] else {}
+            for name, what in names.items():
+                mine, its = wanted["protocol"].get(name, 0), before["protocol"].get(name, 0)
+                if its > mine:
+                    self.notes.append(f"the study already has {its} {what}: all of them count")
+                before["protocol"][name] = wanted["protocol"][name] = max(mine, its)
+            before["task"]["from"] = wanted["task"]["from"] = wanted["task"].get("from") or before["task"].get("from")
+            if before != wanted:
+                changes = "; ".join(differences(before, wanted))
                 raise StudyError(
                     f"out: {self.folder} is a study with other settings: {changes}. Choose another --out, "
                     "or delete the folder to start it anew"
                 )
-            if old["protocol"][GROWS] > self.spec["protocol"][GROWS]:
-                self.notes.append(f"the study already has {grown[GROWS]} fresh seeds: all of them count")
             self.spec = wanted
         if old != to_json(self.spec):
             write_atomically(path, lambda: json.dumps(to_json(self.spec), indent=2) + "\n")
@@ -110,9 +155,39 @@ class Study:
         if mine not in ran:
             old["resumed_with"] = [*old.get("resumed_with", []), mine]
             write_atomically(path, lambda: json.dumps(old, indent=2) + "\n")
-        for other in ran[1:] + ([mine] if mine not in ran else []):
-            changed = "; ".join(differences(ran[0], other))
-            self.notes.append(f"resumed with other versions ({changed}): trials may differ in the last bits")
+        self.notes += resumed(old)
+
+
+def resumed(versions: Mapping[str, Any]) -> list[str]:
+    """What a study was resumed with that differs from what it began with."""
+    notes = []
+    for other in versions.get("resumed_with", []):
+        changed = "; ".join(differences({name: versions.get(name) for name in other}, other))
+        notes.append(f"resumed with other versions ({changed}): trials may differ in the last bits")
+    return notes
+
+
+def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec from the disk, with what earlier versions did not write: they could only compare."""
+    old = {"knobs": ["lr"], "budget": None} if "verb" not in spec else {}
+    return {"verb": "compare", **spec, "task": {**spec["task"]}, "protocol": {**old, **spec["protocol"]}}
+
+
+def read_spec(folder: Path) -> dict[str, Any]:
+    """What a study was asked.
+
+    Raises:
+        StudyError: for a folder that is no study.
+    """
+    spec = _read_json(folder / "spec.json")
+    if spec is None:
+        raise StudyError(f"folder: {folder} is no study; must be a folder with a spec.json")
+    return completed(spec)
+
+
+def read_versions(folder: Path) -> dict[str, Any]:
+    """With what a study was made."""
+    return _read_json(folder / "versions.json") or {}
 
 
 def read_trials(path: Path, mend: bool = False) -> dict[str, Trial]:
@@ -149,11 +224,22 @@ def write_atomically(path: Path, text: Callable[[], str]) -> None:
     """Write a whole file or none of it."""
     content = text()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        _cannot_write(path.parent, error)
+
+
+def _cannot_write(folder: Path, error: OSError) -> NoReturn:
+    raise StudyError(
+        f"out: cannot write to {folder}: {error.strerror}; every training written before is kept, "
+        "and the same command goes on from there"
+    ) from None
 
 
 def to_json(value: Any) -> Any:
@@ -185,7 +271,8 @@ def _short(value: Any) -> str:
 def _trial_from(record: dict[str, Any]) -> Trial:
     curve = {name: [_number(value) for value in values] for name, values in record["curve"].items()}
     tests = {name: _number(record[name]) for name in ("test_loss", "test_metric")}
-    return Trial(**{**record, **tests, "curve": Curve(**curve)})
+    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in record["settings"].items()}  # betas
+    return Trial(**{**record, **tests, "settings": settings, "curve": Curve(**curve)})
 
 
 def _number(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from thalweg.lab.data import Source, as_source, split, to_device
 from thalweg.lab.errors import TaskError, first_line
+from thalweg.lab.identity import identity
 from thalweg.lab.seeds import derive, random_state_kept, seed_everything
 
 
@@ -32,13 +34,26 @@ class Task:
         metric: "accuracy", "loss", or a function, `metric(output, target)` of a whole part of the data or
             `metric(model, batch)` averaged over its batches.
         direction: "max" or "min"; needed when the metric is a function.
-        epochs: passes over the training data.
+        epochs: passes over the training data, each ended by an evaluation; with `steps` the number of evaluations.
         batch_size: rows a batch; a DataLoader has its own.
         name: names the study.
         margin: differences of the metric smaller than this do not matter to you. None: half a point of
             accuracy, else 1 % of the leader's value.
         device: where to train.
         source: the text of the file the task came from, as part of its identity.
+        steps: gradient steps in all, drawn from as many passes as they take.
+        schedule: `schedule(optimizer, steps)` gives one of torch's schedulers, which will make `steps` steps.
+            ReduceLROnPlateau follows the validation metric.
+        schedule_every: "step" or "epoch": when the scheduler steps. ReduceLROnPlateau does at each epoch's end.
+        patience: epochs without a better validation metric after which the training ends. The best epoch's weights
+            are then the result, also where the training ran to its end.
+        augment: `augment(batch)` gives the batch to train on; what it draws is fixed by the seed and the step.
+        clip_norm: the largest norm of all gradients together, as `torch.nn.utils.clip_grad_norm_` has it.
+        weight_decay: given to each optimizer that has this setting, in its own way, coupled or decoupled.
+        l2: adds l2 / 2 x the sum of squares of the parameters to the loss of every optimizer alike. It is in the
+            gradient, not in the loss that is reported.
+        usual_time: how long a training takes, for a listing.
+        about: the data and its size in a line, for a listing.
 
     Raises:
         TaskError: naming the argument, its value and what is allowed.
@@ -57,6 +72,16 @@ class Task:
     margin: float | None = None
     device: str = "cpu"
     source: str = field(default="", repr=False)
+    steps: int | None = None
+    schedule: Callable[[torch.optim.Optimizer, int], LRScheduler] | None = None
+    schedule_every: str = "step"
+    patience: int | None = None
+    augment: Callable[[Any], Any] | None = None
+    clip_norm: float | None = None
+    weight_decay: float | None = None
+    l2: float | None = None
+    usual_time: str = ""
+    about: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.model, nn.Module):
@@ -67,10 +92,15 @@ class Task:
         for name in ("model", "loss"):
             if not callable(value := getattr(self, name)):
                 raise TaskError(f"{name}: got {value!r}; must be a function")
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise TaskError(f"{name}: got {value!r}; must be a whole number of at least 1")
+        for name in ("schedule", "augment"):
+            if not ((value := getattr(self, name)) is None or callable(value)):
+                raise TaskError(f"{name}: got {value!r}; must be a function, or None")
+        for name in ("epochs", "batch_size", "steps", "patience"):
+            _check_count(name, getattr(self, name), optional=name in ("steps", "patience"))
+        for name in ("clip_norm", "weight_decay", "l2"):
+            _check_amount(name, getattr(self, name), above_zero=name == "clip_norm")
+        if self.schedule_every not in ("step", "epoch"):
+            raise TaskError(f'schedule_every: got {self.schedule_every!r}; must be "step" or "epoch"')
         if not (callable(self.metric) or self.metric in ("accuracy", "loss")):
             raise TaskError(f'metric: got {self.metric!r}; must be "accuracy", "loss" or a function')
         if self.direction not in (None, "max", "min"):
@@ -125,25 +155,17 @@ class Task:
             lines[name] = f"{part.rows if part.rows is not None else '?'} rows{how}"
         return lines
 
+    def describe_training(self) -> dict[str, Any]:
+        """What the task asks for beside batches and epochs, by name; what it does not ask for is not in it."""
+        plain = {name: getattr(self, name) for name in ("steps", "patience", "clip_norm", "weight_decay", "l2")}
+        named = {name: getattr(self, name) for name in ("schedule", "augment")}
+        found = {name: value for name, value in plain.items() if value is not None}
+        found |= {name: getattr(value, "__name__", type(value).__name__) for name, value in named.items() if value}
+        return found | ({"schedule_every": self.schedule_every} if self.schedule else {})
+
     def identity(self) -> str:
-        """A hash of what the task does: its source, its data, its model's shape."""
-        parts = [
-            self.source,
-            self.name,
-            self.metric_name,
-            str(self.larger_is_better),
-            str(self.batch_size),
-            self.device,
-        ]
-        parts += [_text_of(item) for item in (self.model, self.loss, self.metric)]
-        parts += [f"{name}: {part.fingerprint()}" for name, part in sorted(self.sources.items())]
-        model = self.build(0)
-        parts += [
-            str(model),
-            _text_of(type(model)) if type(model).__module__.split(".")[0] != "torch" else "",
-        ]
-        parts += [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model.state_dict().items()]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        """A hash of what the task does: its source, its data, its model's shape, how it is trained."""
+        return identity(self)
 
     def build(self, seed: int) -> nn.Module:
         """A new model as the seed initialises it; the caller's random state is left alone."""
@@ -161,6 +183,19 @@ class Task:
         inputs, target = inputs_and_target(batch)
         return self.loss(model(*inputs), target)
 
+    @cached_property
+    def sparse_gradients(self) -> bool:
+        """Whether the model has parameters with sparse gradients, which most optimizers refuse."""
+        with random_state_kept(self.device):
+            seed_everything(0)
+            try:
+                model = self.build(0)
+                batch = to_device(_first_batch(self.sources["train"], 0), self.device)
+                self.compute_loss(model, batch).backward()  # type: ignore[no-untyped-call]
+            except Exception:  # whatever is wrong shows in `check`
+                return False
+        return any(p.grad is not None and p.grad.is_sparse for p in model.parameters())
+
     def check(self) -> None:
         """Try one batch, so that a mistake shows before the study starts rather than in each of its trials.
 
@@ -177,8 +212,18 @@ class Task:
                 batch = _trying(name, partial(_first_batch, source, 0 if name == "train" else None))
                 if batch is None:
                     raise TaskError(f"{name}: gave no batch; must hold at least one")
-                loss = _trying("loss", partial(self.compute_loss, model, to_device(batch, self.device)))
+                batch = to_device(batch, self.device)
+                if name == "train" and self.augment is not None:
+                    batch = _trying("augment", partial(self.augment, batch))
+                    if batch is None:
+                        raise TaskError("augment: returned None; must return the batch to train on")
+                loss = _trying("loss", partial(self.compute_loss, model, batch))
             check_loss(loss, learn=name == "train")
+        if self.schedule is not None:
+            from thalweg.lab.schedule import Schedule
+
+            optimizer = torch.optim.Adam(model.parameters())
+            _trying("schedule", partial(Schedule, self, optimizer, self.epochs))
 
 
 def check_loss(loss: Any, learn: bool = True, finite: bool = True) -> None:
@@ -232,14 +277,16 @@ def _trying(argument: str, action: Callable[[], Any]) -> Any:
         raise TaskError(f"{argument}: raised {type(error).__name__}: {first_line(error)}") from error
 
 
-def _text_of(item: Any) -> str:
-    """The source of a function or class, or, without one, the code it compiles to."""
-    if isinstance(item, str):
-        return item
-    if isinstance(item, partial):
-        return f"{_text_of(item.func)}{item.args}{item.keywords}"
-    try:
-        return inspect.getsource(item)
-    except (OSError, TypeError):
-        code = getattr(item, "__code__", None)
-        return f"{code.co_code!r}{code.co_names}" if code else f"{type(item).__qualname__} {item}"
+def _check_count(name: str, value: Any, optional: bool) -> None:
+    if optional and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise TaskError(f"{name}: got {value!r}; must be a whole number of at least 1{', or None' if optional else ''}")
+
+
+def _check_amount(name: str, value: Any, above_zero: bool) -> None:
+    if value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < 0 or (above_zero and value == 0):
+        raise TaskError(f"{name}: got {value!r}; must be a number {'>' if above_zero else '>='} 0, or None")

@@ -1,0 +1,160 @@
+"""One search in three ways: a plain Optuna script, Ray Tune with ASHA, and `thalweg tune`, each in its own process.
+
+    python benchmarks/searches.py optuna digits 50 0      prints one line of JSON
+
+All three search AdamW's learning rate, beta1 and weight decay over the same ranges, on the same data, model, epochs
+and batch size, with the same number of trials, and may use both cores as they know how to. The first two are written
+as one finds them in tutorials: torch's own optimizer, a loop over the batches, the accuracy told after each epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+LR, BETA1, DECAY = (1e-5, 1e-1), (0.5, 0.99), (1e-5, 1e-1)
+
+
+def train(name: str, settings: dict[str, Any], seed: int, tell: Callable[[int, float], None]) -> float:
+    """A plain training: the accuracy on validation at its end; `tell(epoch, accuracy)` after each epoch may raise."""
+    import torch
+
+    from thalweg.lab.load import load_task
+
+    task = load_task(name)
+    torch.manual_seed(seed)
+    model = task.model()
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=settings["lr"],
+        betas=(settings["beta1"], 0.999),
+        weight_decay=settings["weight_decay"],
+    )
+    accuracy = 0.0
+    for epoch in range(task.epochs):
+        model.train()
+        for batch in task.sources["train"].batches(1000 * seed + epoch):
+            inputs, labels = batch if task.augment is None else task.augment(batch)
+            optimizer.zero_grad()
+            task.loss(model(inputs), labels).backward()
+            optimizer.step()
+        model.eval()
+        right = rows = 0
+        with torch.no_grad():
+            for inputs, labels in task.sources["validation"].batches(None):
+                right += int((model(inputs).argmax(1) == labels).sum())
+                rows += len(labels)
+        accuracy = right / rows
+        tell(epoch, accuracy)
+    return accuracy
+
+
+def by_optuna(name: str, trials: int, seed: int) -> dict[str, Any]:
+    """TPE and the median pruner, one trial after the other."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def objective(trial: optuna.Trial) -> float:
+        settings = {
+            "lr": trial.suggest_float("lr", *LR, log=True),
+            "beta1": 1 - trial.suggest_float("1-beta1", 1 - BETA1[1], 1 - BETA1[0], log=True),
+            "weight_decay": trial.suggest_float("weight_decay", *DECAY, log=True),
+        }
+
+        def tell(epoch: int, accuracy: float) -> None:
+            trial.report(accuracy, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        trial.set_user_attr("settings", settings)
+        return train(name, settings, seed, tell)
+
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed), pruner=optuna.pruners.MedianPruner()
+    )
+    study.optimize(objective, n_trials=trials)
+    return dict(study.best_trial.user_attrs["settings"])
+
+
+def by_ray(name: str, trials: int, seed: int) -> dict[str, Any]:
+    """ASHA over random settings, a trial on each core."""
+    import logging
+    import os
+
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AIR_NEW_OUTPUT="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
+    import ray
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+
+    def trainable(config: dict[str, Any]) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        settings = {"lr": config["lr"], "beta1": 1 - config["one_less"], "weight_decay": config["weight_decay"]}
+        train(name, settings, seed, lambda epoch, accuracy: tune.report({"accuracy": accuracy}))
+
+    from thalweg.lab.load import load_task
+
+    with tempfile.TemporaryDirectory() as folder:
+        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {"cpu": 1}),
+            param_space={
+                "lr": tune.loguniform(*LR),
+                "one_less": tune.loguniform(1 - BETA1[1], 1 - BETA1[0]),
+                "weight_decay": tune.loguniform(*DECAY),
+            },
+            tune_config=tune.TuneConfig(
+                metric="accuracy",
+                mode="max",
+                num_samples=trials,
+                scheduler=ASHAScheduler(max_t=load_task(name).epochs, grace_period=2),
+            ),
+            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+        )
+        best = tuner.fit().get_best_result().config
+        ray.shutdown()
+    return {"lr": best["lr"], "beta1": 1 - best["one_less"], "weight_decay": best["weight_decay"]}
+
+
+def by_thalweg(name: str, trials: int, seed: int) -> dict[str, Any]:
+    """TPE in batches, lanes or processes as they pay; then fresh seeds against the default, and the report."""
+    import thalweg
+
+    # The sampler's seed is fixed by the protocol: another `seed` only names another folder.
+    with tempfile.TemporaryDirectory() as folder:
+        found = thalweg.tune(
+            name,
+            "adamw",
+            knobs={"lr": LR, "beta1": BETA1, "weight_decay": DECAY},
+            trials=trials,
+            batch=16,
+            finalists=1,
+            finalist_seeds=5,
+            out=f"{folder}/{seed}",
+        )
+        settings = found.tuned.settings
+    return {"lr": settings["lr"], "beta1": settings["betas"][0], "weight_decay": settings["weight_decay"]}
+
+
+def main() -> None:
+    """One side of the comparison, timed from after its imports to its recommendation."""
+    side, name, trials, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    import torch  # noqa: F401
+
+    from thalweg.lab.load import load_task
+
+    load_task(name)
+    search = {"thalweg": by_thalweg, "optuna": by_optuna, "ray": by_ray}[side]
+    start = time.perf_counter()
+    settings = search(name, trials, seed)
+    print(json.dumps({"seconds": time.perf_counter() - start, "settings": settings}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Adapters: what was written for another framework, as a task."""

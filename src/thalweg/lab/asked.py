@@ -1,0 +1,95 @@
+"""What every verb is asked, checked in one place: the task, whole numbers, ranges, lengths of time, the folder."""
+
+from __future__ import annotations
+
+import math
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from thalweg.lab.errors import LabError
+from thalweg.lab.load import load_task
+from thalweg.lab.task import Task
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def the_task(task: Task | str) -> tuple[Task, str | None]:
+    """The task, and how to load it again: None for one that came as an object."""
+    if not isinstance(task, str):
+        return task, None
+    loaded = load_task(task)
+    where, colon, attribute = task.rpartition(":")
+    if not colon:
+        where, attribute = task, ""
+    if where == "mnist":
+        return loaded, f"mnist:{Path(attribute).resolve()}"
+    if where.endswith(".py"):  # from any folder
+        return loaded, f"{Path(where).resolve()}{colon}{attribute}"
+    return loaded, task
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least so much."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise LabError(f"{name}: got {value!r}; must be a whole number of at least {least}")
+    return value
+
+
+def span(name: str, value: Any) -> tuple[float, float]:
+    """A range of positive numbers, low < high; from the command line as `1e-5,1e-1`."""
+    try:
+        parts = [float(part) for part in (value.split(",") if isinstance(value, str) else value)]
+    except (TypeError, ValueError):
+        parts = []
+    if len(parts) != 2 or not 0 < parts[0] < parts[1] < math.inf:
+        raise LabError(f"{name}: got {value!r}; must be two positive numbers, the lower first, such as 1e-5,1e-1")
+    return parts[0], parts[1]
+
+
+def seconds(name: str, value: str | float | None) -> float | None:
+    """A length of time in seconds, from a number or from `90s`, `10m`, `1.5h`."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9.]+)\s*([smh]?)\s*", value)
+        try:
+            number = float(match[1]) * UNITS.get(match[2], 1.0) if match else math.nan
+        except ValueError:
+            number = math.nan
+    else:
+        number = math.nan if isinstance(value, bool) else float(value)
+    if not 0 < number < math.inf:
+        raise LabError(f"{name}: got {value!r}; must be a length of time such as 90s, 10m or 1h")
+    return number
+
+
+def length(seconds: float) -> str:
+    """A length of time as people say it: `2.5 s`, `45 s`, `2 min 30 s`, `1 h 05 min`."""
+    if seconds < 9.5:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def need(package: str, extra: str) -> Any:
+    """An optional package, imported.
+
+    Raises:
+        LabError: where it is missing: which command brings it.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise LabError(f"{package} is not installed: pip install 'thalweg[{extra}]'") from error
+
+
+def folder_of(out: str | Path | None, *parts: str) -> Path:
+    """The study's folder: the one asked for, or `studies/` and what it is about."""
+    if out is not None:
+        return Path(out)
+    name = "-".join(parts)
+    return Path("studies") / "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)

@@ -1,0 +1,108 @@
+"""Optuna: a study's trials to a storage of its, and a storage's trials as points a sampler may know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from thalweg.lab.asked import need
+from thalweg.lab.errors import LabError
+from thalweg.lab.knobs import numbers
+
+if TYPE_CHECKING:
+    from thalweg.lab.results import Result
+
+
+def write(found: Result, storage: Any, name: str | None = None) -> Any:
+    """Add every training of a study to an Optuna study, and return that.
+
+    Parameters are the settings, a number each (betas as beta1, beta2); the value is the validation metric at the end;
+    optimizer, seed, phase, id, steps, seconds and the test metric are user attributes; the curve is the intermediate
+    values, by step. What failed is in the state FAIL. A trial that is there already is not added again.
+
+    Args:
+        storage: what Optuna takes: "sqlite:///x.db", a storage object, or None for one in memory.
+        name: the Optuna study's; the folder's name if None.
+    """
+    optuna = need("optuna", "lab")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name or found.folder.resolve().name,
+        direction="maximize" if found.larger_is_better else "minimize",
+        load_if_exists=True,
+    )
+    there = {trial.user_attrs.get("id") for trial in study.trials}
+    ranges = _ranges(found)
+    states = optuna.trial.TrialState
+    for trial in found.trials:
+        if trial.id in there:
+            continue
+        values = numbers(trial.settings, trial.batch_size)
+        attributes = {
+            name: getattr(trial, name)
+            for name in ("id", "optimizer", "seed", "phase", "index", "status", "message", "steps", "seconds")
+        }
+        curve = zip(trial.curve.steps, trial.curve.validation_metric, strict=True)
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=states.COMPLETE if trial.done else states.FAIL,
+                params=values,
+                distributions={
+                    name: optuna.distributions.FloatDistribution(*ranges[name], log=ranges[name][0] > 0)
+                    for name in values
+                },
+                value=trial.metric if trial.done else None,
+                user_attrs={**attributes, "test_metric": trial.test_metric},
+                intermediate_values={step: value for step, value in curve if math.isfinite(value)},
+            )
+        )
+    return study
+
+
+def read(where: str, knobs: Sequence[str], larger_is_better: bool) -> list[dict[str, Any]]:
+    """The finished trials of an Optuna study as known points: their values by knob, and a score, less is better.
+
+    Args:
+        where: the storage and the study's name after the last colon: "sqlite:///x.db:study".
+
+    Raises:
+        LabError: for a storage or a study that cannot be read, the other direction, or knobs that are not in it.
+    """
+    optuna = need("optuna", "lab")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage, colon, name = where.rpartition(":")
+    if not colon or not storage or name.startswith("//"):
+        raise LabError(f"from_optuna: got {where!r}; must be a storage and a study, such as sqlite:///x.db:study")
+    try:
+        study = optuna.load_study(study_name=name, storage=storage)
+    except Exception as error:  # of the storage's own kind: SQLAlchemy's, Redis's, Optuna's
+        text = str(error).strip().splitlines()
+        raise LabError(f"from_optuna: {where}: {type(error).__name__}: {text[0] if text else ''}") from None
+    if len(study.directions) > 1:
+        raise LabError(f"from_optuna: {where} has {len(study.directions)} objectives; must have one")
+    if (study.direction == optuna.study.StudyDirection.MAXIMIZE) != larger_is_better:
+        right, wrong = ("maximize", "minimize") if larger_is_better else ("minimize", "maximize")
+        raise LabError(f"from_optuna: {where} is to {wrong}; must be to {right}, as the task's metric is")
+    ended = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    shared = [trial for trial in ended if set(trial.params) & set(knobs)]
+    if ended and not shared:
+        has = ", ".join(sorted({name for trial in ended for name in trial.params})) or "none"
+        raise LabError(f"from_optuna: {where} has the parameters {has}; must have one of {', '.join(knobs)}")
+    return [
+        {
+            "values": {knob: float(trial.params[knob]) for knob in knobs if knob in trial.params},
+            "score": -float(trial.value) if larger_is_better else float(trial.value),
+        }
+        for trial in shared
+    ]
+
+
+def _ranges(found: Result) -> dict[str, tuple[float, float]]:
+    """For each parameter the range of what was tried: Optuna wants to know one."""
+    every: dict[str, list[float]] = {}
+    for trial in found.trials:
+        for name, value in numbers(trial.settings, trial.batch_size).items():
+            every.setdefault(name, []).append(value)
+    return {name: (min(values), max(values)) for name, values in every.items()}

@@ -1,0 +1,19 @@
+"""What a training that raised is called in the study."""
+
+from __future__ import annotations
+
+import torch
+
+OUT_OF_MEMORY = "out of memory"
+# torch's words on a CPU and on a device: it has a class of its own only for the latter.
+WORDS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory", "bad alloc")
+LONGEST = 500  # characters of a message that are kept
+
+
+def failure(error: BaseException) -> tuple[str, str]:
+    """The status of a training that ended with this error, "out of memory" or "crashed", and a message."""
+    text = str(error).strip()
+    full = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text.lower() for words in WORDS)
+    )
+    return OUT_OF_MEMORY if full else "crashed", f"{type(error).__name__}: {text}"[:LONGEST]

@@ -1,0 +1,153 @@
+"""Any trial again, alone, to the same curve; any study's report again, from its folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalweg.lab.climb import PHASE, Climb
+from thalweg.lab.contenders import rebuild
+from thalweg.lab.errors import StudyError, TaskError
+from thalweg.lab.job import Job
+from thalweg.lab.load import load_task
+from thalweg.lab.machine import torch_threads
+from thalweg.lab.results import Result, read
+from thalweg.lab.study import read_spec, read_trials, read_versions
+from thalweg.lab.task import Task
+from thalweg.lab.trial import Setting, Trial, run_trial
+
+__all__ = ["Replay", "replay", "report"]
+
+CLOSE = 1e-5  # relative: the same training on other hardware, or among other lanes
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A recorded trial and the same one again. `apart` is the largest relative distance of any two numbers of their
+    curves; infinite where one has more epochs than the other, or another status."""
+
+    recorded: Trial
+    again: Trial
+    apart: float
+
+    @property
+    def same(self) -> bool:
+        """Equal within 1e-5, status included."""
+        return self.apart <= CLOSE
+
+    @property
+    def verdict(self) -> str:
+        setting = ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+                            for name, value in self.recorded.settings.items())  # fmt: skip
+        what = f"{self.recorded.id}: {self.recorded.optimizer}{f' at {setting}' if setting else ''}"
+        what += f", seed {self.recorded.seed}, {self.recorded.status}"
+        if self.apart == 0:
+            return f"{what}. The same, bit for bit."
+        if self.same:
+            return f"{what}. The same within {self.apart:.1e}, relatively."
+        if self.recorded.status != self.again.status:
+            return f"{what}. Another end: {self.again.status} ({self.again.message})."
+        return f"{what}. Not the same: the curves are {self.apart:.1e} apart, relatively."
+
+    def __str__(self) -> str:
+        rows = [["steps", "train loss", "validation loss", "metric", "recorded"]]
+        curve, old = self.again.curve, self.recorded.curve.validation_metric
+        for place, step in enumerate(curve.steps):
+            numbers = [curve.train_loss[place], curve.validation_loss[place], curve.validation_metric[place]]
+            rows.append(
+                [str(step), *(f"{n:.6g}" for n in numbers), f"{old[place]:.6g}" if place < len(old) else "none"]
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join([*lines, "", self.verdict])
+
+
+def replay(folder: str | Path, trial: str, *, task: Task | str | None = None) -> Replay:
+    """Train one trial of a study again, by itself, and compare it with what is written down.
+
+    Args:
+        folder: the study's folder.
+        trial: the trial's id, or how it begins.
+        task: needed where the study's task was an object in Python.
+
+    Raises:
+        StudyError: for a folder that is no study, or a trial that it does not have.
+        TaskError: for a task that cannot be found again, or is another one.
+    """
+    folder = Path(folder)
+    spec = read_spec(folder)
+    recorded = _find(list(read_trials(folder / "trials.jsonl").values()), trial, folder)
+    again = _task(spec, task)
+    entry = rebuild(recorded.optimizer, spec["optimizers"][recorded.optimizer])
+    setting = Setting(recorded.optimizer, recorded.settings, recorded.seed, recorded.batch_size)
+    epochs = int(recorded.phase.split()[1]) if recorded.phase.startswith("rung ") else spec["task"]["epochs"]
+    job = Job(recorded.id, recorded.phase, recorded.index, entry, setting, epochs)
+    threads = (read_versions(folder).get("threads") or {}).get("threads")
+    with torch_threads(threads) if threads and again.device == "cpu" else nullcontext():
+        new = run_trial(again, job, _climb(spec).train) if recorded.phase == PHASE else run_trial(again, job)
+    return Replay(recorded, new, distance(recorded, new))
+
+
+def report(folder: str | Path) -> Any:
+    """A study's result again, from its folder alone; its table, its JSON and its report are written anew.
+
+    Raises:
+        StudyError: for a folder that is no study, or has too few trials yet for an answer.
+    """
+    found: Result = read(Path(folder))
+    found.save()
+    return found
+
+
+def distance(one: Trial, other: Trial) -> float:
+    """The largest relative distance of two trials' numbers; infinite where they do not have the same ones."""
+    if one.status != other.status or one.curve.steps != other.curve.steps:
+        return math.inf
+    pairs = [
+        (a, b)
+        for name in ("train_loss", "validation_loss", "validation_metric")
+        for a, b in zip(getattr(one.curve, name), getattr(other.curve, name), strict=True)
+    ]
+    tests = ((one.test_loss, other.test_loss), (one.test_metric, other.test_metric))
+    pairs += [(a, b) for a, b in tests if a is not None and b is not None]
+    return max((_relative(a, b) for a, b in pairs), default=0.0)
+
+
+def _relative(a: float, b: float) -> float:
+    if a == b or (math.isnan(a) and math.isnan(b)):
+        return 0.0
+    far = abs(a - b) / max(abs(a), abs(b))
+    return math.inf if math.isnan(far) else far
+
+
+def _climb(spec: dict[str, Any]) -> Climb:
+    protocol = spec["protocol"]
+    return Climb(protocol["low"], protocol["high"], protocol["steps"])
+
+
+def _find(trials: Sequence[Trial], start: str, folder: Path) -> Trial:
+    found = [each for each in trials if each.id.startswith(start)] if start else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise StudyError(f"trial: {start!r} begins {len(found)} trials of {folder}: {_some(found)}; must begin one")
+    raise StudyError(f"trial: {folder} has none that begins with {start!r}; it has {_some(trials) or 'no trials'}")
+
+
+def _some(trials: Sequence[Trial]) -> str:
+    return ", ".join(each.id for each in trials[:3]) + (f" and {len(trials) - 3} more" if len(trials) > 3 else "")
+
+
+def _task(spec: dict[str, Any], given: Task | str | None) -> Task:
+    where = given if given is not None else spec["task"].get("from")
+    if where is None:
+        raise TaskError(f"task: the study's task {spec['task']['name']!r} was an object in Python; must be given again")
+    task = load_task(where) if isinstance(where, str) else where
+    if task.identity() != spec["task"]["identity"]:
+        raise TaskError(f"task: {where if isinstance(where, str) else task.name} is not the study's task any more: "
+                        "its source, its data or its model has changed")  # fmt: skip
+    return task

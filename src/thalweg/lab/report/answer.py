@@ -1,0 +1,50 @@
+"""The Answer screen, which every report opens with: the sentence, the line to paste, the price, the doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thalweg.lab.report.markup import LONG, facts, glued, items, paste, sentences
+from thalweg.lab.report.page import Screen
+from thalweg.lab.trial import Trial
+
+DOUBTS = ("Not ",)  # how a note begins that limits the answer
+
+
+def screen(
+    sentence: str, line: str, known: Sequence[tuple[str, str, str]], parts: Sequence[str], notes: Sequence[str]
+) -> Screen:
+    """The sentence's first part is the headline. `known` are facts: what, value, in small letters."""
+    head, rest = sentences(sentence)
+    doubts = [
+        note for note in notes if note.startswith(DOUBTS) or " crashed: " in note or " ran out of memory: " in note
+    ]
+    how = [note for note in notes if note not in doubts]
+    lead = f'<p class="lead">{glued(rest)}</p>' if rest else ""
+    long = ' class="long"' if len(head) > LONG else ""
+    return Screen(
+        "answer",
+        "Answer",
+        [
+            f"<h1{long}>{glued(head)}</h1>{lead}{paste(line) if line else ''}{facts(known)}",
+            *parts,
+            f'<div class="block caveats">{items("What this does not say", doubts)}'
+            f"{items('How it was found', how)}</div>",
+        ],
+    )
+
+
+def price(trials: Sequence[Trial], versions: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The fact of what the answer cost."""
+    seconds = sum(trial.seconds for trial in trials)
+    spent = (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
+    threads = (versions.get("threads") or {}).get("threads")
+    on = f" on {threads} thread{'s' * (threads > 1)}" if threads else ""
+    return "Price", spent, f"{len(trials)} trainings{on}"

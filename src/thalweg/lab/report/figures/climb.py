@@ -1,0 +1,79 @@
+"""A range test: the loss as the learning rate grows, seed by seed, the interval shaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from bokeh.models.annotations import BoxAnnotation
+
+from thalweg.lab.report.figures.axes import hover, valued
+from thalweg.lab.report.figures.chosen import table
+from thalweg.lab.report.figures.curves import thin
+from thalweg.lab.report.figures.measure import Measure, short, shorts
+from thalweg.lab.report.figures.palette import COLOURS, GREY, ramp
+
+
+class Climbed(Protocol):
+    """One seed's climb."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def rates(self) -> Sequence[float]: ...
+    @property
+    def losses(self) -> Sequence[float]: ...
+    @property
+    def smooth(self) -> Sequence[float]: ...
+    @property
+    def steepest(self) -> float: ...
+    @property
+    def turn(self) -> float: ...
+
+
+def climb(ascents: Sequence[Climbed], interval: tuple[float, float] | None, measure: Measure) -> Any:
+    """Thin the loss of each step, thick the smoothed one; marks where it falls fastest and where it turns."""
+    smooth = [value for ascent in ascents for value in ascent.smooth]
+    drawn = valued("learning rate", measure, smooth, log_x=True, height=420)
+    drawn.yaxis.axis_label = "training loss"
+    shade(drawn, interval)
+    colours = ramp(len(ascents))
+    lines: dict[str, list[Any]] = {name: [] for name in ("seed", "colour", "xs", "raw", "smooth")}
+    marks: dict[str, list[Any]] = {name: [] for name in ("seed", "colour", "x", "y", "marker", "what")}
+    for tone, ascent in zip(colours, ascents, strict=True):
+        kept = thin(len(ascent.rates), 400)
+        row = {
+            "seed": f"seed {ascent.seed}",
+            "colour": tone,
+            "xs": shorts([ascent.rates[i] for i in kept]),
+            "raw": shorts([ascent.losses[i] for i in kept]),
+            "smooth": shorts([ascent.smooth[i] for i in kept]),
+        }
+        for name, cell in row.items():
+            lines[name].append(cell)
+        for x, marker, what in (
+            (ascent.steepest, "triangle", "falls fastest here"),
+            (ascent.turn, "square", "turns up here"),
+        ):
+            if math.isfinite(x):
+                nearest = min(range(len(ascent.rates)), key=lambda i: abs(math.log(ascent.rates[i] / x)))
+                cells = (row["seed"], tone, short(x), short(ascent.smooth[nearest]), marker, what)
+                for name, value in zip(marks, cells, strict=True):
+                    marks[name].append(value)
+    data = table(lines)
+    drawn.multi_line("xs", "raw", source=data, line_color="colour", line_alpha=0.22)
+    thick = {"line_color": "colour", "line_width": 2, "hover_line_color": "colour", "hover_line_width": 4}
+    shown = drawn.multi_line("xs", "smooth", source=data, **thick)
+    points = drawn.scatter("x", "y", source=table(marks), marker="marker", size=11, color="colour")
+    reading = (("lr", "$snap_x{0.[0000000]}"), ("smoothed loss", "$snap_y{0.[0000]}"))
+    hover(drawn, shown, "@seed", *reading, line_policy="nearest")
+    hover(drawn, points, "@what", ("lr", "@x{0.[0000000]}"), ("", "@seed"))
+    return drawn
+
+
+def shade(drawn: Any, interval: tuple[float, float] | None) -> None:
+    """The interval as a band from top to bottom."""
+    if interval is not None:
+        look: dict[str, Any] = {"fill_color": COLOURS[2], "fill_alpha": 0.12, "line_color": GREY, "line_dash": "dotted"}
+        drawn.add_layout(BoxAnnotation(left=interval[0], right=interval[1], **look))

@@ -1,0 +1,34 @@
+"""A tuning as it went on: what each setting ended at, and the best so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bokeh.models import DataRange1d
+
+from thalweg.lab.points import Point
+from thalweg.lab.report.figures.axes import hover, valued
+from thalweg.lab.report.figures.chosen import table
+from thalweg.lab.report.figures.measure import Measure, short, shorts
+from thalweg.lab.report.figures.palette import COLOURS, GREY
+from thalweg.lab.report.setting import in_words
+
+
+def history(tried: Sequence[Point], best: Sequence[float], measure: Measure) -> Any:
+    """A dot a setting, in the order of trial; a step line over `best`, the best so far after each of them."""
+    ends = [measure.scale * point.metric for point in tried]
+    drawn = valued("settings tried", measure, ends, x_range=DataRange1d(range_padding=0.03))
+    places = list(range(1, len(tried) + 1))
+    line = table({"x": places, "y": shorts([measure.scale * value for value in best])})
+    drawn.step("x", "y", source=line, mode="after", line_color=COLOURS[0], line_width=2)
+    dots = table(
+        {
+            "x": places,
+            "y": [short(end) for end in ends],
+            "setting": [in_words(point.settings, point.trials[0].batch_size) for point in tried],
+        }
+    )
+    shown = drawn.scatter("x", "y", source=dots, size=6, color=GREY, alpha=0.8)
+    hover(drawn, shown, "setting @x", ("setting", "@setting"), (measure.name, "@y"))
+    return drawn

@@ -1,0 +1,86 @@
+"""The sweep: what each learning rate ends at on validation, a line an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from thalweg.lab.points import Point
+from thalweg.lab.report.figures.axes import bad_edge, hover, valued
+from thalweg.lab.report.figures.chosen import Columns
+from thalweg.lab.report.figures.measure import Measure, line_of, short, shorts
+from thalweg.lab.report.figures.palette import FEW, GREY
+from thalweg.lab.report.setting import in_words
+
+Searched = Mapping[str, Sequence[Point]]
+
+
+def sweep(searched: Searched, measure: Measure, knob: str = "learning rate") -> Any:
+    """Median line, band from the worst seed to the best, every seed a dot, x what failed, a ring the default."""
+    values = [measure.value(trial) for tried in searched.values() for point in tried for trial in point.trials]
+    drawn = valued(knob, measure, values, log_x=True)
+    _lines(drawn, searched, measure)
+    _dots(drawn, searched, measure)
+    _crosses(drawn, searched, measure)
+    return drawn
+
+
+def _lines(drawn: Any, searched: Searched, measure: Measure) -> None:
+    columns = Columns(list(searched), "xs", "ys", "band_x", "band_y")
+    for name, tried in searched.items():
+        line = line_of(tried, measure)
+        rates = shorts([rate for rate, _ in line])
+        low, high = ([short(end(values)) for _, values in line] for end in (min, max))
+        several = any(len(values) > 1 for _, values in line)
+        columns.add(
+            name,
+            xs=rates,
+            ys=[short(median(values)) for _, values in line],
+            band_x=rates + rates[::-1] if several else [],
+            band_y=high + low[::-1] if several else [],
+        )
+    data, view = columns.source(), columns.picked()
+    drawn.multi_line("xs", "ys", source=data, line_color=GREY, line_alpha=0.22)
+    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.13, line_width=0, **columns.picked(most=FEW))
+    drawn.multi_line("xs", "ys", source=data, line_color="colour", line_dash="dash", line_width=2, **view)
+
+
+def _dots(drawn: Any, searched: Searched, measure: Measure) -> None:
+    columns = Columns(list(searched), "x", "y", "ring", "setting", "seed", "note")
+    for name, tried in searched.items():
+        for point in tried:
+            for trial in (t for t in point.trials if t.done and point.rate > 0):
+                columns.add(
+                    name,
+                    x=short(point.rate),
+                    y=short(measure.value(trial)),
+                    ring=14 if point.index == 0 else 0,
+                    setting=in_words(trial.settings, trial.batch_size),
+                    seed=trial.seed,
+                    note="its default" if point.index == 0 else "",
+                )
+    data, view = columns.source(), columns.picked()
+    ring = {"marker": "diamond", "size": "ring", "fill_color": None, "line_color": "colour", "line_width": 1.8}
+    drawn.scatter("x", "y", source=data, **ring, **view)
+    dots = drawn.scatter("x", "y", source=data, size=6, color="colour", hover_line_color="colour", **view)
+    reading = (("setting", "@setting"), (measure.name, "@y"), ("seed", "@seed"), ("", "@note"))
+    hover(drawn, dots, "@name", *reading)
+
+
+def _crosses(drawn: Any, searched: Searched, measure: Measure) -> None:
+    columns = Columns(list(searched), "x", "y", "setting", "what")
+    for place, (name, tried) in enumerate(searched.items()):
+        y = bad_edge(drawn, place, len(searched), measure.larger_is_better)
+        for point in (p for p in tried if p.failed and p.rate > 0):
+            failed = next(trial for trial in point.trials if not trial.done)
+            columns.add(
+                name,
+                x=short(point.rate),
+                y=short(y),
+                setting=in_words(point.settings, failed.batch_size),
+                what=f"{failed.status} on {point.failed} of {len(point.trials)}",
+            )
+    look = {"marker": "x", "size": 9, "line_color": "colour", "line_width": 2}
+    crosses = drawn.scatter("x", "y", source=columns.source(), **look, **columns.picked())
+    hover(drawn, crosses, "@name", ("setting", "@setting"), ("", "@what"))

@@ -1,0 +1,204 @@
+"""The report of a comparison: five screens."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from html import escape
+
+from thalweg.lab.report import answer, trials
+from thalweg.lab.report.figures.curves import Course, curves
+from thalweg.lab.report.figures.forest import forest, span
+from thalweg.lab.report.figures.luck import luck
+from thalweg.lab.report.figures.measure import measures
+from thalweg.lab.report.figures.reach import reach
+from thalweg.lab.report.figures.sensitivity import decades, sensitivity
+from thalweg.lab.report.figures.sweep import sweep
+from thalweg.lab.report.markup import named, table, verdict, whisker
+from thalweg.lab.report.page import Figure, Page, Part, Screen
+from thalweg.lab.report.setting import in_words
+from thalweg.lab.report.switch import switch
+from thalweg.lab.results import Comparison
+from thalweg.lab.table import Row
+from thalweg.lab.wording import rate, status
+
+
+def page(found: Comparison) -> Page:
+    """All screens of a comparison."""
+    task, preset = found.spec["task"]["name"], found.spec["protocol"]["preset"]
+    return Page(
+        title=f"{task}: which optimizer?",
+        about=f"Which optimizer for {task}? {len(found.rows)} compared by the {preset} protocol",
+        screens=[
+            answer.screen(found.verdict, found.line, _facts(found), [_standings(found)], found.notes),
+            _sweep(found),
+            _curves(found),
+            _robustness(found),
+            trials.screen(found.trials, found.unit, found.spec, found.versions),
+        ],
+        names=[row.optimizer for row in found.rows],
+    )
+
+
+def _facts(found: Comparison) -> list[tuple[str, str, str]]:
+    leader, unit = found.rows[0], found.unit
+    seeds = f"{len(leader.finals)} fresh seed{'s' * (len(leader.finals) > 1)}"
+    good = leader.as_good
+    verdicts = Counter(row.judgement.verdict if row.judgement else "failed" for row in found.rows[1:])
+    others = ", ".join(f"{count} {word}" for word, count in verdicts.most_common())
+    return [
+        (f"Test {unit.name} of {leader.optimizer}", unit.interval(leader.test), f"95 % interval, {seeds}"),
+        ("As good learning rates", " to ".join(dict.fromkeys(map(rate, good))) if good else "none", "on validation"),
+        *([("Against it", f"{len(found.rows) - 1} others", others)] if others else []),
+        answer.price(found.trials, found.versions),
+    ]
+
+
+def _standings(found: Comparison) -> str:
+    unit, ends = found.unit, span(found.judged)
+    rows = []
+    for place, row in enumerate(found.rows):
+        said, gap = status(row, place == 0), row.judgement.difference if row.judgement else None
+        drawn = whisker(gap.mean, gap.low, gap.high, found.judged.margin, ends, said) if gap else ""
+        difference = unit.gap(gap.mean, gap.half) if gap else ""
+        edge = ' <span class="soft">(edge)</span>' if row.on_edge else ""
+        cells = (
+            named(row.optimizer, place),
+            verdict(said),
+            escape(unit.interval(row.test)),
+            escape(difference),
+            drawn,
+            escape(in_words(row.settings)) + edge,
+        )
+        rows.append(cells)
+    headings = ("optimizer", "verdict", f"test {unit.name}", unit.gap_name, "", "setting")
+    return f"<h2>The standings</h2>{table([escape(text) for text in headings], rows, (2, 3), 'standings')}"
+
+
+def _sweep(found: Comparison) -> Screen:
+    searched = {row.optimizer: row.tried for row in found.rows}
+    figures = tuple(
+        Figure(f"sweep-{measure.of}", sweep(searched, measure), f"Validation {measure.name} by learning rate")
+        for measure in measures(found.unit, found.larger_is_better)
+    )
+    rows = [
+        (
+            named(row.optimizer, place),
+            escape(in_words(row.settings)),
+            escape(in_words(row.tried[0].settings)),
+            escape(" to ".join(dict.fromkeys(map(rate, row.as_good))) if row.as_good else "none"),
+            escape(decades(row)),
+            escape(rate(row.highest_stable)),
+            f"{sum(point.failed for point in row.tried)} of {row.searched}",
+        )
+        for place, row in enumerate(found.rows)
+    ]
+    headings = ("optimizer", "best setting", "its default", "as good: lr", "decades", "stable to lr", "failed")
+    return Screen(
+        "sweep",
+        "Sweep",
+        [
+            "<h2>What each setting ends at</h2><p>A dot is one training, the line goes through the median of the "
+            "seeds, the ring marks the optimizer's default, a cross at the bad edge is a training that failed. "
+            "The axes show the good end; point at a name to see it alone.</p>",
+            figures,
+            f'<div class="block">{table(headings, rows, numbers=(4, 5, 6))}</div>',
+        ],
+        chips=True,
+    )
+
+
+def _curves(found: Comparison) -> Screen:
+    courses = {row.optimizer: Course(row.finals, row.milliseconds) for row in found.rows}
+    target = found.judged.target
+    figures = tuple(
+        Figure(
+            f"curves-{measure.of}",
+            curves(courses, measure, target if measure.of == "metric" else math.nan),
+            f"Validation {measure.name}",
+        )
+        for measure in measures(found.unit, found.larger_is_better)
+    )
+    timed = any(math.isfinite(row.milliseconds) for row in found.rows)
+    seconds = " Seconds are steps times what a step takes, measured alone." if timed else ""
+    return Screen(
+        "curves",
+        "Curves",
+        [
+            "<h2>The finalists on fresh seeds</h2><p>Each optimizer at its best setting: the median of the seeds, in a "
+            f"band from the worst to the best. The dashed line is the target of time to target.{seconds}</p>",
+            switch(timed),
+            figures,
+        ],
+        chips=True,
+    )
+
+
+def _robustness(found: Comparison) -> Screen:
+    unit, larger = found.unit, found.larger_is_better
+    target = unit.value(found.judged.target)
+    metric = measures(unit, larger)[0]
+    parts: list[Part] = []
+    if len(found.rows) > 1:
+        parts.append(
+            Figure(
+                "forest",
+                forest(found.judged, unit, larger),
+                "Paired differences",
+                f"Test {unit.name} minus the leader's, seed by seed, with 95 % intervals. In the grey band a "
+                "difference does not matter. Blue: practically equal; red: worse; green: better; grey: undecided.",
+            )
+        )
+    parts += [
+        (
+            Figure(
+                "sensitivity",
+                sensitivity(found.rows),
+                "Sensitivity to the learning rate",
+                "Thin: what was tried. Thick: what ends within 5 % of the best, or one seed deviation. A dot is the "
+                "best, a ring the default, a cross a failure.",
+            ),
+            Figure(
+                "reach",
+                reach(found.rows, found.judged.target, larger),
+                f"Steps to {target}",
+                "Which is what the median default ends at. Every fresh seed is a dot, the bar their median, a cross "
+                "a seed that never got there.",
+            ),
+        ),
+        _targets(found),
+    ]
+    if any(row.best_of for row in found.rows):
+        parts.append(
+            Figure(
+                "luck",
+                luck(found.rows, metric),
+                "Expected best of k settings",
+                f"The validation {unit.name} that a search of only k settings would have found; point at a "
+                "name for the band that holds the middle 80 % of such searches.",
+            )
+        )
+    lead = "<h2>How far to trust it</h2><p>How sure the differences are, and how each optimizer takes a bad guess.</p>"
+    return Screen("robustness", "Robustness", [lead, *parts], chips=True)
+
+
+def _targets(found: Comparison) -> str:
+    rows = [
+        (
+            named(row.optimizer, place),
+            f"{row.hits} of {len(row.finals)}",
+            f"{row.steps_to_target:.0f}" if math.isfinite(row.steps_to_target) else "never",
+            "" if math.isnan(row.milliseconds) else f"{row.milliseconds:.3g}",
+            _seconds(row),
+            escape(decades(row)),
+        )
+        for place, row in enumerate(found.rows)
+    ]
+    headings = ("optimizer", "seeds that got there", "median steps", "ms a step", "seconds to target", "decades of lr")
+    return f'<div class="block">{table(headings, rows, numbers=(1, 2, 3, 4, 5))}</div>'
+
+
+def _seconds(row: Row) -> str:
+    if math.isnan(row.seconds_to_target):
+        return ""
+    return f"{row.seconds_to_target:.3g}" if math.isfinite(row.seconds_to_target) else "never"

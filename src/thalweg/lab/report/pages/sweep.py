@@ -1,0 +1,102 @@
+"""The report of a sweep: the answer, what each learning rate ends at, its curves, the trials."""
+
+from __future__ import annotations
+
+from html import escape
+
+from thalweg.lab.report import answer, trials
+from thalweg.lab.report.figures.curves import Course, curves
+from thalweg.lab.report.figures.measure import measures
+from thalweg.lab.report.figures.sweep import sweep
+from thalweg.lab.report.markup import legend, named, table
+from thalweg.lab.report.page import Figure, Page, Part, Screen
+from thalweg.lab.report.switch import switch
+from thalweg.lab.results.sweep import Sweep, SweepRow
+from thalweg.lab.wording import rate
+
+DRAWN = 6  # optimizers whose curves are drawn, the best first: each takes two figures
+
+
+def page(found: Sweep) -> Page:
+    """All screens of a sweep."""
+    task, names = found.spec["task"]["name"], [row.optimizer for row in found.rows]
+    whose = names[0] if len(names) == 1 else f"{len(names)} optimizers"
+    return Page(
+        title=f"{task}: which learning rate?",
+        about=f"Which learning rate for {whose} on {task}?",
+        screens=[
+            answer.screen(found.verdict, found.line, _facts(found), [_table(found)], found.notes),
+            _sweep(found),
+            _curves(found),
+            trials.screen(found.trials, found.unit, found.spec, found.versions),
+        ],
+        names=names,
+    )
+
+
+def _facts(found: Sweep) -> list[tuple[str, str, str]]:
+    row = found.rows[0]
+    if row.failed:
+        return [answer.price(found.trials, found.versions)]
+    good = " to ".join(dict.fromkeys(map(rate, row.as_good))) if row.as_good else "none"
+    stable = f"failing from {rate(row.fails_from)} on" if row.fails_from == row.fails_from else "none failed above"
+    return [
+        (f"Best lr of {row.optimizer}", rate(row.best.rate), found.unit.interval(row.value)),
+        ("As good learning rates", good, f"its default is {rate(row.default.rate)}"),
+        ("Stable up to", rate(row.highest_stable), stable),
+        answer.price(found.trials, found.versions),
+    ]
+
+
+def _table(found: Sweep) -> str:
+    headings, rows = found.cells()
+    cells = [[named(name, place), *map(escape, rest)] for place, (name, *rest) in enumerate(rows)]
+    return f"<h2>Each optimizer</h2>{table([escape(text) for text in headings], cells, range(1, len(headings)))}"
+
+
+def _sweep(found: Sweep) -> Screen:
+    searched = {row.optimizer: row.tried for row in found.rows}
+    figures = tuple(
+        Figure(f"sweep-{measure.of}", sweep(searched, measure), f"Validation {measure.name} by learning rate")
+        for measure in measures(found.unit, found.larger_is_better)
+    )
+    return Screen(
+        "sweep",
+        "Sweep",
+        [
+            "<h2>What each learning rate ends at</h2><p>A dot is one seed, the line goes through their median, the "
+            "band from the worst to the best. The ring marks the optimizer's default, a cross a training that "
+            "failed. The axes show the good end.</p>",
+            figures,
+        ],
+        chips=True,
+    )
+
+
+def _curves(found: Sweep) -> Screen:
+    parts: list[Part] = [
+        "<h2>How each learning rate trains</h2><p>The median of the seeds, in a band from the worst to the best. "
+        "Trainings that failed are among the trials.</p>",
+        switch(timed=False),
+    ]
+    for place, row in enumerate(found.rows[:DRAWN]):
+        courses = courses_of(row)
+        parts += [
+            f"<h3>{named(row.optimizer, place)}</h3>" if len(found.rows) > 1 else "",
+            legend(list(courses)),
+            tuple(
+                Figure(
+                    f"curves-{place}-{measure.of}", curves(courses, measure, ramped=True), f"Validation {measure.name}"
+                )
+                for measure in measures(found.unit, found.larger_is_better)
+            ),
+        ]
+    if len(found.rows) > DRAWN:
+        parts.append(f"<p>Of the {len(found.rows)} optimizers the best {DRAWN} are drawn.</p>")
+    return Screen("curves", "Curves", parts)
+
+
+def courses_of(row: SweepRow) -> dict[str, Course]:
+    """A course for each learning rate at which a seed finished, low to high."""
+    rising = sorted((point for point in row.tried if point.failed < len(point.trials)), key=lambda p: p.rate)
+    return {f"lr {rate(point.rate)}": Course(point.trials) for point in rising}

@@ -1,0 +1,39 @@
+"""A training's setting in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from thalweg.lab.trial import Trial
+from thalweg.lab.wording import rate
+
+
+def knobs(trials: Iterable[Trial]) -> list[str]:
+    """What was tuned, the learning rate first; `batch_size` last where it was."""
+    every = list(trials)
+    names = dict.fromkeys(name for trial in every for name in trial.settings)
+    ordered = sorted(names, key=lambda name: name != "lr")
+    return [*ordered, *(["batch_size"] if any(trial.batch_size is not None for trial in every) else [])]
+
+
+def value(trial: Trial, knob: str) -> Any:
+    """The knob's value in this training; None where it has none."""
+    return trial.batch_size if knob == "batch_size" else trial.settings.get(knob)
+
+
+def said(found: Any) -> str:
+    """A value as people write it: numbers to three digits, those just below 1 to more."""
+    if isinstance(found, bool) or not isinstance(found, int | float | tuple | list):
+        return str(found)
+    if isinstance(found, tuple | list):
+        return "(" + ", ".join(map(said, found)) + ")"
+    short = rate(float(found))
+    return f"{found:.6g}" if 0.9 < found < 1 and len(f"{found:.6g}") > len(short) else short  # 0.999837 is not 1
+
+
+def in_words(settings: Mapping[str, Any], batch_size: int | None = None) -> str:
+    """`lr 0.003, momentum 0.9`; "its default" where there is nothing to set."""
+    parts = [f"{name} {said(found)}" for name, found in sorted(settings.items(), key=lambda item: item[0] != "lr")]
+    parts += [f"batch {batch_size}"] if batch_size is not None else []
+    return ", ".join(parts) or "its default"

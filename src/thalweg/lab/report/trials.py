@@ -1,0 +1,95 @@
+"""The Trials screen: every training in a table that sorts and filters, and what the study was made with."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from thalweg.lab.report.page import Screen
+from thalweg.lab.report.setting import knobs, value
+from thalweg.lab.study import to_json
+from thalweg.lab.trial import Trial
+from thalweg.lab.wording import Unit
+
+CONTROLS = """<div class="filters">
+<input id="find" type="search" placeholder="find: adam 0.001 done" aria-label="find trainings">
+<select data-column="optimizer" aria-label="optimizer"><option value="">every optimizer</option></select>
+<select data-column="phase" aria-label="phase"><option value="">every phase</option></select>
+<select data-column="status" aria-label="status"><option value="">every end</option></select></div>
+<div class="scroll"><table id="trainings"><thead><tr></tr></thead><tbody></tbody></table></div>
+<div class="pages"><button id="before">before</button><button id="next">next</button>
+<span id="rows-shown" aria-live="polite"></span></div>"""
+
+
+def screen(trials: Sequence[Trial], unit: Unit, spec: Mapping[str, Any], versions: Mapping[str, Any]) -> Screen:
+    """A row a training; below it the spec and the versions, as they are in the study's folder."""
+    failed = sum(not trial.done for trial in trials)
+    ended = f"{failed} of them failed and stay in the table" if failed else "all of them finished"
+    seeds = sorted({trial.seed for trial in trials if trial.phase == "final"})
+    fresh = f" The fresh seeds are {_spelled(seeds)}." if seeds else ""
+    data = json.dumps(to_json(_data(trials, unit)), separators=(",", ":")).replace("</", "<\\/")
+    made = escape(json.dumps(to_json({"spec": spec, "versions": versions}), indent=2))
+    return Screen(
+        "trials",
+        "Trials",
+        [
+            f"<h2>Every training</h2><p>{len(trials)} trainings; {ended}.{escape(fresh)} "
+            f'An id names a training: <span class="code">thalweg replay FOLDER ID</span> runs it again.</p>',
+            CONTROLS,
+            f'<script type="application/json" id="trials-data">{data}</script>',
+            f"<details><summary>Spec and versions</summary><pre>{made}</pre></details>",
+        ],
+    )
+
+
+def _data(trials: Sequence[Trial], unit: Unit) -> dict[str, Any]:
+    """What the page's script shows: columns and rows; what does not exist is null, never left out."""
+    scale = 100 if unit.percent else 1
+    name = f"{unit.name} (%)" if unit.percent else unit.name
+    tuned = knobs(trials)
+    columns: list[dict[str, Any]] = [
+        {"name": "optimizer", "title": "optimizer"},
+        *({"name": f"knob {knob}", "title": knob, "digits": 4} for knob in tuned),
+        {"name": "seed", "title": "seed", "fixed": 0},
+        {"name": "phase", "title": "phase"},
+        {"name": "status", "title": "ended"},
+        {"name": "metric", "title": f"validation {name}", "digits": 5},
+        *([] if unit.name == "loss" else [{"name": "loss", "title": "validation loss", "digits": 4}]),
+        {"name": "test", "title": f"test {name}", "digits": 5},
+        {"name": "steps", "title": "steps", "fixed": 0},
+        {"name": "seconds", "title": "seconds", "fixed": 2},
+        {"name": "id", "title": "id"},
+        {"name": "message", "title": "message"},
+    ]
+    rows = []
+    for t in trials:
+        test = math.nan if t.test_metric is None else scale * t.test_metric
+        losses = [] if unit.name == "loss" else [_number(t.loss)]
+        rows.append(
+            [
+                t.optimizer,
+                *(_cell(value(t, knob)) for knob in tuned),
+                *(t.seed, t.phase, t.status, _number(scale * t.metric), *losses, _number(test)),
+                *(t.steps, round(t.seconds, 2), t.id[:8], t.message),
+            ]
+        )
+    return {"columns": columns, "rows": rows}
+
+
+def _cell(found: Any) -> Any:
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None if found is None else str(found)
+    return _number(found)
+
+
+def _number(found: float) -> float | None:
+    return float(f"{found:.6g}") if math.isfinite(found) else None
+
+
+def _spelled(seeds: Sequence[int]) -> str:
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,130 @@
+"""What a comparison found: a table, a sentence, the line to paste, a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thalweg.lab import wording
+from thalweg.lab.contenders import paste
+from thalweg.lab.notes import count, describe
+from thalweg.lab.protocol import Protocol
+from thalweg.lab.results.result import Result
+from thalweg.lab.table import Row, build_table
+from thalweg.lab.trial import Trial
+
+ACCURACY_MARGIN = 0.005
+
+
+class Comparison(Result):
+    """A finished comparison. `table` is its rows as dictionaries, `verdict` the answer in a sentence."""
+
+    verb = "compare"
+
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        spec = self.spec
+        task = spec["task"]
+        margin = task["margin"]
+        if margin is None and self.unit.percent:
+            margin = ACCURACY_MARGIN
+        judged = build_table(
+            self.trials,
+            list(spec["optimizers"]),
+            self.larger_is_better,
+            margin,
+            spec["protocol"]["alpha"],
+            Protocol(**spec["protocol"]).first_look,
+            self.versions.get("milliseconds"),
+        )
+        self.judged = judged
+        self.lines = {row.optimizer: paste(spec, row.optimizer, row.settings) for row in judged.rows}
+        self.notes = [*describe(spec, judged, self.trials, self.unit), *self.notes]
+        self.verdict = wording.verdict(judged, task["name"], self.unit, f"more than {count(task['epochs'], 'epoch')}")
+        self.line = self.lines[judged.rows[0].optimizer]
+
+    @classmethod
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+        ended = {trial.optimizer for trial in trials if trial.phase == "final"}
+        bare = [name for name in spec["optimizers"] if name not in ended]
+        if bare:
+            return f"no fresh seed of {', '.join(bare)} has been trained"
+        missing = cls.seeds_missing(spec, trials)
+        return f"{missing} are missing" if missing else ""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return self.judged.rows
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One dictionary an optimizer, the leader first. What does not exist is NaN, never left out."""
+        return [self._record(rank, row) for rank, row in enumerate(self.rows, 1)]
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """The table as people read it: headings and rows of text."""
+        target = self.unit.value(self.judged.target)
+        headings = [
+            "optimizer",
+            "lr",
+            f"test {self.unit.name}",
+            self.unit.gap_name,
+            "verdict",
+            f"steps to {target}",
+            "hits",
+            "as good: lr",
+            "stable to lr",
+            "failed",
+        ]
+        return headings, [self._cells(row, leader=place == 0) for place, row in enumerate(self.rows)]
+
+    def _cells(self, row: Row, leader: bool) -> list[str]:
+        setting = wording.rate(row.settings["lr"]) if "lr" in row.settings else "default"
+        gap = row.judgement.difference if row.judgement else None
+        difference = "" if gap is None else self.unit.gap(gap.mean, gap.half)
+        steps = f"{row.steps_to_target:.0f}" if math.isfinite(row.steps_to_target) else "never"
+        as_good = "none" if row.as_good is None else " to ".join(dict.fromkeys(map(wording.rate, row.as_good)))
+        return [
+            row.optimizer,
+            setting + (" (edge)" if row.on_edge else ""),
+            self.unit.interval(row.test),
+            difference,
+            wording.status(row, leader),
+            steps,
+            f"{row.hits}/{len(row.finals)}",
+            as_good,
+            wording.rate(row.highest_stable),
+            f"{row.diverged_share:.0%}",
+        ]
+
+    def _record(self, rank: int, row: Row) -> dict[str, Any]:
+        judged = row.judgement
+        low, high = row.as_good or (math.nan, math.nan)
+        return {
+            "rank": rank,
+            "optimizer": row.optimizer,
+            **row.settings,
+            "line": self.lines.get(row.optimizer, ""),
+            "test": row.test.mean,
+            "test_low": row.test.low,
+            "test_high": row.test.high,
+            "validation": row.validation.mean,
+            "difference": judged.difference.mean if judged else math.nan,
+            "difference_low": judged.difference.low if judged else math.nan,
+            "difference_high": judged.difference.high if judged else math.nan,
+            "verdict": wording.status(row, leader=rank == 1),
+            "more_seeds": judged.more_seeds if judged else None,
+            "steps_to_target": row.steps_to_target,
+            "hit_rate": row.hits / len(row.finals),
+            "milliseconds_a_step": row.milliseconds,
+            "seconds_to_target": row.seconds_to_target,
+            "as_good_low": low,
+            "as_good_high": high,
+            "sensitivity_decades": row.sensitivity.decades if row.sensitivity else math.nan,
+            "highest_stable_lr": row.highest_stable,
+            "on_edge": row.on_edge,
+            "diverged_share": row.diverged_share,
+            "trainings": row.searched + len(row.finals),
+            "fresh_seeds_failed": row.failed_finals,
+        }

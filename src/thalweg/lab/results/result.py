@@ -1,0 +1,139 @@
+"""The shape all results share: a sentence, a line to paste, a table, the trials, a folder, a report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from thalweg.lab.points import Point, points
+from thalweg.lab.runners.choice import told
+from thalweg.lab.study import to_json, write_atomically
+from thalweg.lab.trial import Trial
+from thalweg.lab.wording import Unit
+
+if TYPE_CHECKING:
+    import pandas
+
+TIMED = {"milliseconds_a_step", "seconds_to_target"}  # not in table.csv: it is the same wherever the trials are
+
+
+class Result(ABC):
+    """What a verb found. Everything here comes from the study's folder: it can be made again from that alone.
+
+    A page needs no more than this: `verb`, `spec` (what was asked), `versions` (with what), `trials` (every one, failed
+    ones too), `tried` (the search's settings by optimizer), `unit` (how the metric is written), `verdict` (the answer
+    in a sentence), `line` (to paste; "" where nothing can be recommended), `notes` (how it was done, what went wrong,
+    what was not tested), `cells()` (the table as text), and `rows`, whose fields are the kind's own.
+    """
+
+    verb: ClassVar[str]
+    verdict: str
+    line: str
+    notes: list[str]
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: Mapping[str, Any],
+        versions: Mapping[str, Any],
+        trials: Sequence[Trial],
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.folder, self.spec, self.versions, self.trials = folder, spec, versions, tuple(trials)
+        self.notes = [*notes, *told(versions)]
+        self.unit = Unit(spec["task"]["metric"])
+        self.larger_is_better = bool(spec["task"]["larger_is_better"])
+
+    @classmethod
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+        """What a study needs before it has an answer, in words; empty where it has all."""
+        bare = [name for name in spec["optimizers"] if not any(t.optimizer == name for t in trials)]
+        return f"no training of {', '.join(bare)} has ended" if bare else ""
+
+    @staticmethod
+    def seeds_missing(spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+        """Which finalists lack fresh seeds: paired differences need all of them."""
+        wanted = spec["protocol"]["finalist_seeds"]
+        seeds = Counter((trial.optimizer, trial.index) for trial in trials if trial.phase == "final")
+        short = {name: wanted - number for (name, _), number in seeds.items() if number < wanted}
+        return ", ".join(f"{number} fresh seeds of {name}" for name, number in short.items())
+
+    @property
+    @abstractmethod
+    def table(self) -> list[dict[str, Any]]:
+        """One dictionary a row, the best first. What does not exist is NaN, never left out."""
+
+    @abstractmethod
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """The table as people read it: headings and rows of text."""
+
+    @cached_property
+    def tried(self) -> dict[str, list[Point]]:
+        """The settings of the search, by optimizer."""
+        searched = [trial for trial in self.trials if trial.phase == "search"]
+        return {name: points(t for t in searched if t.optimizer == name) for name in self.spec["optimizers"]}
+
+    @property
+    def seconds(self) -> float:
+        """What the study cost, added up over its trials."""
+        return sum(trial.seconds for trial in self.trials)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The table as a DataFrame."""
+        import pandas
+
+        return pandas.DataFrame(self.table)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report, one HTML file; `report.html` in the study's folder if None."""
+        from thalweg.lab.report import render
+
+        target = Path(path) if path is not None else self.folder / "report.html"
+        write_atomically(target, lambda: render(self))
+        return target
+
+    def save(self) -> None:
+        """Write table.csv, result.json and report.html to the study's folder."""
+        result = {"verdict": self.verdict, "line": self.line, "notes": self.notes, "table": self.table}
+        write_atomically(self.folder / "table.csv", self._csv)
+        write_atomically(self.folder / "result.json", lambda: json.dumps(to_json(result), indent=2) + "\n")
+        self.report()
+
+    def to_optuna(self, storage: Any = None, name: str | None = None) -> Any:
+        """Add all trials to an Optuna study of this storage ("sqlite:///x.db"; in memory if None), and return it."""
+        from thalweg.lab.exports.optuna import write
+
+        return write(self, storage, name)
+
+    def __str__(self) -> str:
+        headings, rows = self.cells()
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in [headings, *rows]
+        ]
+        return "\n".join([*lines, "", self.verdict, *([self.line] if self.line else [])])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r}: {self.verdict})"
+
+    def _repr_html_(self) -> str:
+        from thalweg.lab.report.card import card
+
+        return card(self)
+
+    def _csv(self) -> str:
+        records = [{name: cell for name, cell in record.items() if name not in TIMED} for record in self.table]
+        names = list(dict.fromkeys(name for record in records for name in record))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        return text.getvalue()

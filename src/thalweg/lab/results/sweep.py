@@ -1,0 +1,197 @@
+"""What a sweep found: for each optimizer the best learning rate, those as good, and where training breaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.lab.asked import length
+from thalweg.lab.contenders import paste
+from thalweg.lab.notes import count, data_note, failures
+from thalweg.lab.points import Point, as_good_range, highest_stable, ranked
+from thalweg.lab.results.result import Result
+from thalweg.lab.statistics import Interval, mean_interval
+from thalweg.lab.trial import Trial
+from thalweg.lab.wording import Unit, rate
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One optimizer's sweep. `default` is its default setting, `fails_from` the lowest rate above the stable ones
+    at which a seed failed (NaN where none did), `value` the best rate's metric over the seeds that finished."""
+
+    optimizer: str
+    tried: tuple[Point, ...]
+    best: Point
+    value: Interval
+    as_good: tuple[float, float] | None
+    highest_stable: float
+    fails_from: float
+    on_edge: bool
+
+    @property
+    def default(self) -> Point:
+        return self.tried[0]
+
+    @property
+    def failed(self) -> bool:
+        """Not one training ended."""
+        return math.isnan(self.best.metric)
+
+    @property
+    def failed_share(self) -> float:
+        return sum(point.failed for point in self.tried) / sum(len(point.trials) for point in self.tried)
+
+
+class Sweep(Result):
+    """A finished sweep. `rows` has one `SweepRow` an optimizer, the best first; the first one's rate is in `line`."""
+
+    verb = "sweep"
+
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        spec = self.spec
+        rows = [self._row(name, tried) for name, tried in self.tried.items()]
+        best_first = ranked([row.best for row in rows], self.larger_is_better)
+        self.rows = tuple(sorted(rows, key=lambda row: next(i for i, p in enumerate(best_first) if p is row.best)))
+        leader = self.rows[0]
+        self.line = "" if leader.failed else paste(spec, leader.optimizer, leader.best.settings)
+        self.verdict = sentence(self.rows, spec["task"]["name"], self.unit)
+        self.notes = [*_describe(spec), *failures(self.trials), *self.notes]
+
+    @classmethod
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+        ended = {trial.optimizer for trial in trials if trial.index == 0}
+        bare = [name for name in spec["optimizers"] if name not in ended]
+        return f"no training of {', '.join(bare)} has ended" if bare else ""
+
+    def _row(self, optimizer: str, tried: list[Point]) -> SweepRow:
+        best = ranked(tried, self.larger_is_better)[0]
+        stable = highest_stable(tried)
+        broken = [p.rate for p in tried if p.failed and (math.isnan(stable) or p.rate > stable)]
+        return SweepRow(
+            optimizer=optimizer,
+            tried=tuple(tried),
+            best=best,
+            value=mean_interval([trial.metric for trial in best.trials if trial.done]),
+            as_good=as_good_range(tried, best, self.larger_is_better),
+            highest_stable=stable,
+            fails_from=min(broken, default=math.nan),
+            on_edge=self._on_edge(tried, best),
+        )
+
+    def _on_edge(self, tried: Sequence[Point], best: Point) -> bool:
+        """Whether the best is an end of the range. A default far outside it is not the range's end."""
+        low, high = self.spec["protocol"]["lr"]
+        step = 1.05 * (high / low) ** (1 / (self.spec["protocol"]["points"] - 1))
+        inside = [p.rate for p in tried if p.index != 0]
+        if tried[0].rate and min(inside) / step <= tried[0].rate <= max(inside) * step:
+            inside.append(tried[0].rate)
+        return best.rate <= min(inside) or best.rate >= max(inside)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One dictionary an optimizer, the best first."""
+        return [
+            {
+                "rank": rank,
+                "optimizer": row.optimizer,
+                "lr": row.best.rate if not row.failed else math.nan,
+                "line": "" if row.failed else paste(self.spec, row.optimizer, row.best.settings),
+                "validation": row.value.mean,
+                "validation_low": row.value.low,
+                "validation_high": row.value.high,
+                "as_good_low": (row.as_good or (math.nan, math.nan))[0],
+                "as_good_high": (row.as_good or (math.nan, math.nan))[1],
+                "default_lr": row.default.rate,
+                "default_validation": row.default.metric,
+                "highest_stable_lr": row.highest_stable,
+                "fails_from_lr": row.fails_from,
+                "on_edge": row.on_edge,
+                "failed_share": row.failed_share,
+                "trainings": sum(len(point.trials) for point in row.tried),
+            }
+            for rank, row in enumerate(self.rows, 1)
+        ]
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        headings = [
+            "optimizer", "best lr", f"validation {self.unit.name}", "as good: lr", "default lr",
+            f"{self.unit.name} there", "stable to lr", "fails from lr", "failed",
+        ]  # fmt: skip
+        return headings, [self._cells(row) for row in self.rows]
+
+    def _cells(self, row: SweepRow) -> list[str]:
+        return [
+            row.optimizer,
+            ("none" if row.failed else rate(row.best.rate)) + (" (edge)" if row.on_edge and not row.failed else ""),
+            self.unit.interval(row.value),
+            "none" if row.as_good is None else " to ".join(dict.fromkeys(map(rate, row.as_good))),
+            rate(row.default.rate),
+            self.unit.value(row.default.metric),
+            rate(row.highest_stable),
+            rate(row.fails_from),
+            f"{row.failed_share:.0%}",
+        ]
+
+
+def sentence(rows: Sequence[SweepRow], task: str, unit: Unit) -> str:
+    """The answer: the best optimizer's in full, one figure for each of the others."""
+    leader, others = rows[0], rows[1:]
+    if leader.failed:
+        what = "every optimizer" if others else leader.optimizer
+        return f"No answer for {task}: {what} diverged or crashed at every learning rate."
+    parts = [f"{leader.optimizer} on {task}: lr {rate(leader.best.rate)} ends best, at {unit.interval(leader.value)} "
+             f"validation {unit.name} on {count(leader.value.n, 'seed')}"]  # fmt: skip
+    if leader.as_good and leader.as_good[0] < leader.as_good[1]:
+        parts.append(f"{rate(leader.as_good[0])} to {rate(leader.as_good[1])} are as good")
+    if leader.default.index != leader.best.index:
+        parts.append(_default(leader, unit))
+    parts.append(_breaks(leader))
+    if leader.on_edge:
+        parts.append("not fully tuned: the best is on the edge of what was tried")
+    if others:
+        shown = [f"{row.optimizer} {'fails everywhere' if row.failed else _figure(row, unit)}" for row in others[:4]]
+        parts.append("behind it " + ", ".join(shown) + (f" and {len(others) - 4} more" if len(others) > 4 else ""))
+    return "; ".join(parts) + "."
+
+
+def _default(row: SweepRow, unit: Unit) -> str:
+    default = rate(row.default.rate)
+    if math.isnan(row.default.metric):
+        return f"the default {default} fails"
+    behind = row.best.metric - row.default.metric
+    return f"the default {default} ends {unit.gap(abs(behind)).lstrip('+')}{' points' if unit.percent else ''} worse"
+
+
+def _breaks(row: SweepRow) -> str:
+    if math.isnan(row.fails_from):
+        return f"none failed up to {rate(max(point.rate for point in row.tried))}"
+    if math.isnan(row.highest_stable):
+        return f"seeds fail from the lowest rate tried, {rate(row.fails_from)}, on"
+    return f"stable up to {rate(row.highest_stable)}, failing from {rate(row.fails_from)} on"
+
+
+def _figure(row: SweepRow, unit: Unit) -> str:
+    return f"{unit.value(row.value.mean)} at {rate(row.best.rate)}"
+
+
+def _describe(spec: Mapping[str, Any]) -> list[str]:
+    protocol, task = spec["protocol"], spec["task"]
+    low, high = protocol["lr"]
+    cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
+    further = ", and on past an end where the best rate stood there" if protocol["extend"] else ""
+    return [
+        f"Tried: {protocol['points']} learning rates from {low:g} to {high:g}, evenly on a logarithmic scale{further}; "
+        f"then {2 * protocol['closer']} more, each half way from the best to a neighbour; the default too; "
+        f"{count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
+        "Values are of validation at the end of training; the test set was not read. The best of many rates looks a "
+        "little better than it is, and optimizers are not judged against each other here: `thalweg compare` does that "
+        "on fresh seeds.",
+        "As good: neighbouring rates within 5 %, or one seed deviation, of the best. Stable: no seed failed at it or "
+        "below. Failed: crashed, not finite, or a smoothed loss above 4 x its best.",
+        data_note(task),
+        f"Not tested: more than {count(task['epochs'], 'epoch')}, other batch sizes, other hyperparameters, schedules.",
+    ]

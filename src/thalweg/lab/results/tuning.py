@@ -1,0 +1,230 @@
+"""What a tuning found: the best setting, and whether it beats the default one on fresh seeds."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thalweg.lab.asked import length
+from thalweg.lab.contenders import paste
+from thalweg.lab.knobs import numbers
+from thalweg.lab.notes import count, data_note, failures
+from thalweg.lab.points import Point, points, ranked
+from thalweg.lab.results.comparison import ACCURACY_MARGIN
+from thalweg.lab.results.result import Result
+from thalweg.lab.statistics import Interval, Judgement, judge, mean_interval
+from thalweg.lab.trial import Trial
+
+
+def finalists(tried: Sequence[Point], wanted: int, larger_is_better: bool) -> list[Point]:
+    """The default and the best others of a search."""
+    best = ranked([point for point in tried if point.index != 0], larger_is_better)
+    return [tried[0], *best[:wanted]]
+
+
+class Tuning(Result):
+    """A finished tuning of one optimizer.
+
+    Beside what every result has: `rows` are its settings tried in full, best first (a setting's `index` tells when it
+    was tried, 0 is the default); `finals` those that went on to fresh seeds, by index; `tuned` and `default` two of
+    these; `judgement` is of the paired differences on the test set, positive where `tuned` is better (None where a
+    fresh seed of either failed); `margin` is what counts as equal; `knobs` are the ranges that were searched; `history`
+    the best value so far after each setting.
+    """
+
+    verb = "tune"
+
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        (self.optimizer,) = self.spec["optimizers"]
+        protocol = self.spec["protocol"]
+        tried = self.tried[self.optimizer]
+        self.rows = tuple(ranked(tried, self.larger_is_better))
+        going = {point.index for point in finalists(tried, protocol["finalists"], self.larger_is_better)}
+        ended = points(trial for trial in self.trials if trial.phase == "final" and trial.index in going)
+        self.finals = {point.index: point for point in ended}
+        self.default = self.finals[0]
+        others = [point for point in ended if point.index != 0]
+        self.tuned = ranked(others, self.larger_is_better)[0] if others else self.default
+        self.margin = self._margin()
+        self.judgement = self._judge()
+        self.line = self._line()
+        self.verdict = sentence(self)
+        self.notes = [*_describe(self), *failures(self.trials), *self.notes]
+
+    @classmethod
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+        if not any(trial.phase == "final" and trial.index == 0 for trial in trials):
+            return "no fresh seed of the default setting has been trained"
+        tried = points(trial for trial in trials if trial.phase == "search")
+        going = {p.index for p in finalists(tried, spec["protocol"]["finalists"], spec["task"]["larger_is_better"])}
+        # Who was a finalist before more trials were asked for needs no more seeds.
+        missing = cls.seeds_missing(spec, [trial for trial in trials if trial.index in going])
+        return f"{missing} are missing" if missing else ""
+
+    @property
+    def knobs(self) -> dict[str, dict[str, Any]]:
+        """By name: `low` and `high` of what was searched on a logarithmic scale, which is 1 - value where
+        `complement`."""
+        return dict(self.spec["protocol"]["knobs"])
+
+    @property
+    def history(self) -> list[tuple[int, float]]:
+        """(index, best validation metric so far), in the order of trial; failures leave it as it was."""
+        best, found = math.nan, []
+        for point in self.tried[self.optimizer]:
+            value = math.nan if point.failed else point.metric
+            better = math.isnan(best) or (value > best if self.larger_is_better else value < best)
+            best = value if better and not math.isnan(value) else best
+            found.append((point.index, best))
+        return found
+
+    def interval(self, point: Point) -> Interval:
+        """A finalist's test metric over its fresh seeds."""
+        return mean_interval([trial.test_metric for trial in point.trials if trial.test_metric is not None])
+
+    def values(self, point: Point) -> dict[str, float]:
+        """A setting, a number a knob."""
+        return numbers(point.settings, point.trials[0].batch_size)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One dictionary a setting that was trained in full, the best of the search first."""
+        return [
+            {
+                "rank": rank,
+                "index": point.index,
+                **self.values(point),
+                "line": paste(self.spec, self.optimizer, point.settings),
+                "validation": point.metric,
+                "validation_loss": point.loss,
+                "failed": point.failed,
+                "test": self.interval(self.finals[point.index]).mean if point.index in self.finals else math.nan,
+                "role": self._role(point),
+            }
+            for rank, point in enumerate(self.rows, 1)
+        ]
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """The ten best settings and the default."""
+        names = list(dict.fromkeys(name for point in self.rows for name in self.values(point)))
+        shown = [*self.rows[:10], *(point for point in self.rows[10:] if point.index == 0)]
+        headings = ["trial", *names, f"validation {self.unit.name}", f"test {self.unit.name}", ""]
+        return headings, [self._cells(point, names) for point in shown]
+
+    def _cells(self, point: Point, names: Sequence[str]) -> list[str]:
+        values = self.values(point)
+        final = self.finals.get(point.index)
+        return [
+            str(point.index),
+            *(f"{values[name]:.6g}" if name in values else "default" for name in names),
+            "failed" if point.failed else self.unit.value(point.metric),
+            self.unit.interval(self.interval(final)) if final else "",
+            self._role(point),
+        ]
+
+    def _role(self, point: Point) -> str:
+        if point.index == 0:
+            return "default"
+        return "tuned" if point.index == self.tuned.index else "finalist" if point.index in self.finals else ""
+
+    def _margin(self) -> float:
+        given = self.spec["task"]["margin"]
+        if given is not None:
+            return float(given)
+        return ACCURACY_MARGIN if self.unit.percent else 0.01 * abs(self.interval(self.default).mean)
+
+    def _judge(self) -> Judgement | None:
+        pairs = list(zip(self.tuned.trials, self.default.trials, strict=True))
+        if self.tuned is self.default or not all(a.done and b.done for a, b in pairs):
+            return None
+        sign = 1.0 if self.larger_is_better else -1.0
+        differences = [sign * ((a.test_metric or 0.0) - (b.test_metric or 0.0)) for a, b in pairs]
+        return judge({"tuned": differences}, self.margin, self.spec["protocol"]["alpha"])["tuned"]
+
+    def _line(self) -> str:
+        """The tuned setting, but for where the default is as good: what nobody has to set needs no defence."""
+        plain = self.judgement is not None and self.judgement.verdict in ("practically equal", "worse")
+        best = self.default if self.tuned.failed and not self.default.failed else self.tuned
+        best = self.default if plain else best
+        if best.failed == len(best.trials):
+            return ""
+        return paste(self.spec, self.optimizer, {} if best is self.default else best.settings)
+
+
+def sentence(found: Tuning) -> str:
+    """The answer: what was found, against the default, and how sure that is."""
+    unit, task, name = found.unit, found.spec["task"]["name"], found.optimizer
+    seeds = count(len(found.default.trials), "fresh seed")
+    if found.tuned is found.default:
+        return f"{name} on {task}: nothing but the default was tried."
+    if found.tuned.failed and found.default.failed:
+        return f"No answer for {name} on {task}: the default and the best other setting fail on fresh seeds."
+    setting = ", ".join(f"{knob} {value:.6g}" for knob, value in found.values(found.tuned).items())
+    head = f"{name} on {task}, tuned to {setting}"
+    values = f"{unit.interval(found.interval(found.tuned))} against {unit.interval(found.interval(found.default))} "
+    values += f"test {unit.name} on {seeds}"
+    if found.judgement is None:
+        which = "it fails on a fresh seed" if found.tuned.failed else "the default fails on a fresh seed, it does not"
+        return f"{head}: {which}."
+    gap = found.judgement.difference
+    by = f"{unit.gap(gap.mean, gap.half)}{' points' if unit.percent else ''}"
+    if found.judgement.verdict == "undecided":
+        more = found.judgement.more_seeds
+        needed = f"about {count(more, 'more seed')} would decide" if more else "a thousand seeds would not decide"
+        needed = "one seed cannot tell" if gap.n < 2 else needed
+        return f"Undecided: {head}, is {by} off the default ({values}); {needed}."
+    ends = {
+        "better": f"beats the default by {by}",
+        "worse": f"is worse than the default by {by}: keep the default",
+        "practically equal": f"is practically equal to the default ({by}): keep the default",
+    }
+    return f"{head}, {ends[found.judgement.verdict]}: {values}."
+
+
+def _describe(found: Tuning) -> list[str]:
+    protocol, task = found.spec["protocol"], found.spec["task"]
+    cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
+    ranges = ", ".join(_range(name, knob) for name, knob in found.knobs.items())
+    notes = [
+        f"Searched: {ranges}, on logarithmic scales (of 1 - value for momentum and betas), by {protocol['method']}, "
+        f"{count(protocol['trials'], 'setting')} in batches of {protocol['batch']}, the default first; "
+        f"{count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
+        f"The default and the best {count(protocol['finalists'], 'other setting')} went on to "
+        f"{count(protocol['finalist_seeds'], 'fresh seed')}; of these the best on validation is compared with the "
+        "default on the test set, seed by seed: what a search finds best looks better than it is.",
+        f"Practically equal: surely nearer than {found.unit.gap(found.margin).lstrip('+')}"
+        f"{' points' if found.unit.percent else ''}.",
+    ]
+    pruned = Counter(trial.phase for trial in found.trials if trial.phase.startswith("rung "))
+    if protocol["pruner"]:
+        rungs = ", ".join(f"{amount} trainings of {phase[5:]} epochs" for phase, amount in sorted(pruned.items()))
+        notes.append(
+            f"Pruned by {protocol['pruner']}: {rungs}; about a third of each rung went on, the default always, "
+            "and trained from the start again. What was given up early might have ended well."
+        )
+    if protocol["from_optuna"]:
+        known = count(len(protocol["known"]), "trial")
+        notes.append(f"{known} of {protocol['from_optuna']} told the sampler where to look; they are no evidence here.")
+    if "batch_size" in found.knobs:
+        notes.append("Batch sizes were tuned at equal epochs: a smaller batch takes more steps.")
+    edge = [name for name in found.knobs if _on_edge(found, name)]
+    if edge:
+        notes.append(f"Not fully tuned, near the edge of its range: {', '.join(edge)}.")
+    return [*notes, data_note(task), f"Not tested: more than {count(task['epochs'], 'epoch')}, schedules."]
+
+
+def _range(name: str, knob: Mapping[str, Any]) -> str:
+    low, high = (1 - knob["high"], 1 - knob["low"]) if knob["complement"] else (knob["low"], knob["high"])
+    return f"{name} {low:.4g} to {high:.4g}"
+
+
+def _on_edge(found: Tuning, name: str) -> bool:
+    """Whether the tuned value is within a twentieth of its range of an end."""
+    knob = found.knobs[name]
+    value = found.values(found.tuned).get(name, math.nan)
+    value = 1 - value if knob["complement"] else value
+    share = math.log(value / knob["low"]) / math.log(knob["high"] / knob["low"]) if value > 0 else math.nan
+    return share < 0.05 or share > 0.95

@@ -1,0 +1,225 @@
+"""Which runner a study gets: what pays, by measurement; kept in the study, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from thalweg.lab.errors import LabError, first_line
+from thalweg.lab.lanes.probe import probe, test
+from thalweg.lab.lanes.refusal import in_words
+from thalweg.lab.machine import cores, measure_pace, measure_threads, torch_threads
+from thalweg.lab.runners.alone import Alone
+from thalweg.lab.runners.lanes import Lanes
+from thalweg.lab.runners.processes import Processes
+from thalweg.lab.runners.ray import Ray
+from thalweg.lab.runners.runner import Runner
+from thalweg.lab.seeds import random_state_kept
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+    from thalweg.lab.study import Study
+    from thalweg.lab.task import Task
+
+ALLOWED = "auto, alone, processes, lanes, ray or ray:ADDRESS"
+PROBING = 3.0  # seconds of training below which not even lanes are tried: that takes up to 2
+FEW = 8  # lanes, where somebody wants them though they gain nothing
+START_UP = 3.0  # seconds until worker processes are at work: 2.4 s where importing torch takes 0.9 s
+WORTH_IT = 1.1  # less gain than this is noise
+BESIDES = 1.5  # a training takes so much longer than its forward and backward passes: the optimizer, evaluation
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a study's trainings are run, and why. `gain` is trainings a second against one at a time, None if unknown."""
+
+    on: str
+    workers: int = 1
+    lanes: int = 1
+    threads: int = 1  # of each training
+    gain: float | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        how = {
+            "alone": "one training at a time",
+            "processes": f"{self.workers} processes, one training at a time in each",
+            "lanes": f"lanes, up to {self.lanes} trainings side by side"
+            + (f" in each of {self.workers} processes" if self.workers > 1 else ""),
+            "ray": f"a Ray cluster of {self.workers} workers"
+            + (f", each with up to {self.lanes} trainings side by side" if self.lanes > 1 else ""),
+        }[self.on.partition(":")[0]]
+        gain = f", {self.gain:.2g} x as fast as one at a time" if self.gain is not None else ""
+        return f"{how}{gain}{f' ({self.reason})' if self.reason else ''}."
+
+
+def choose(
+    task: Task, entries: Sequence[Entry], on: str = "auto", *, trainings: int = 100, threads: int | None = None
+) -> tuple[Runner, Choice]:
+    """The runner for a task's trainings.
+
+    Args:
+        on: "auto" takes what pays: lanes, else one process a core, else one training at a time. Or a runner's name.
+        trainings: how many there will be, about: a few short ones do not pay for starting anything.
+        threads: torch threads of a training that runs alone; measured if None.
+
+    Raises:
+        LabError: for an unknown name, and for a runner asked for by name that cannot run this task, with the reason.
+    """
+    known(on)
+    if on == "alone":
+        return Alone(), Choice("alone", threads=_threads(task, threads), reason="as asked")
+    if on == "processes":
+        return _processes(task, threads, "as asked")
+    if on == "lanes":
+        return _lanes(task, entries, _threads(task, threads))
+    if on != "auto":
+        return _cluster(task, entries, on)
+    return _what_pays(task, entries, trainings, threads)
+
+
+def known(on: Any) -> None:
+    """Refuse what is not a runner's name."""
+    if on not in ("auto", "alone", "processes", "lanes", "ray") and not (
+        isinstance(on, str) and on.startswith("ray:") and on != "ray:"
+    ):
+        raise LabError(f"on: got {on!r}; must be {ALLOWED}")
+
+
+def again(choice: Choice) -> Runner:
+    """The runner that a study has chosen before."""
+    if choice.on == "alone":
+        return Alone()
+    if choice.on == "lanes" and choice.workers == 1:
+        return Lanes(choice.lanes)
+    if choice.on in ("lanes", "processes"):
+        return Processes(inner=Lanes(choice.lanes) if choice.lanes > 1 else None, batch=choice.lanes)
+    return _on_ray(choice.on, choice.lanes)
+
+
+@contextmanager
+def runner_of(
+    study: Study, task: Task, entries: Sequence[Entry], on: str = "auto", trainings: int = 100
+) -> Iterator[tuple[Runner, Choice]]:
+    """The study's runner: chosen once, then kept, with the threads of its trainings. It is closed at the end.
+
+    Another one asked for later runs the rest; the study tells.
+    """
+    known(on)
+    first, timed = study.versions.get("runner"), study.versions.get("threads")
+    if first is None and timed is not None:  # a study of the time when there was one runner
+        first = asdict(Choice("alone", threads=timed["threads"]))
+    if first is not None and on in ("auto", first["on"]):
+        choice = Choice(**first)
+        runner = again(choice)
+    else:
+        timed = timed or measure_threads(task)
+        runner, choice = choose(task, entries, on, trainings=trainings, threads=timed["threads"])
+        if first is None:
+            if choice.threads != timed["threads"]:
+                timed = {"threads": choice.threads, "why": f"each worker of {choice.on} has one"}
+            study.settle("threads", lambda: timed)
+            study.settle("runner", lambda: asdict(choice))
+        else:
+            others = [each for each in study.versions.get("also_run_by", []) if each["on"] != choice.on]
+            study.keep("also_run_by", [*others, asdict(choice)])
+    with runner, torch_threads(choice.threads) if task.device == "cpu" else nullcontext():
+        yield runner, choice
+
+
+def told(versions: Mapping[str, Any]) -> list[str]:
+    """How a study's trainings were run, for its notes."""
+    choices = [*filter(None, [versions.get("runner")]), *versions.get("also_run_by", [])]
+    return [
+        *(f"{'Run by' if place == 0 else 'Some were run by'} {Choice(**each)}" for place, each in enumerate(choices)),
+        *(f"One at a time, as it could not go side by side: {reason}." for reason in versions.get("not_in_lanes", [])),
+    ]
+
+
+def _what_pays(task: Task, entries: Sequence[Entry], trainings: int, threads: int | None) -> tuple[Runner, Choice]:
+    own = _threads(task, threads)
+    alone = Choice("alone", threads=own)
+    with torch_threads(own):
+        seconds = BESIDES * trainings * _steps(task) / measure_pace(task, seconds=0)
+    if seconds < PROBING:
+        return Alone(), replace(alone, reason=f"all together take about {max(1, round(seconds))} seconds")
+    with torch_threads(own):
+        finding = probe(task, entries)
+    many = torch.device(task.device).type == "cpu" and cores() > 1
+    left = seconds / finding.gain if finding.pays else seconds
+    worker_reason = "" if many else "the device is shared by all processes" if cores() > 1 else "there is one core"
+    if many and left * (1 - 1 / cores()) > 2 * START_UP:
+        lanes = finding.lanes if finding.pays else 1
+        try:
+            runner, choice = _processes(task, own, finding.reason, lanes, finding.gain if finding.pays else 1.0)
+        except LabError as error:
+            worker_reason = f"no worker processes: {first_line(error)}"
+        else:
+            if (choice.gain or 0) > WORTH_IT * (finding.gain if finding.pays else 1.0):
+                return runner, choice
+            runner.close()
+            worker_reason = f"{runner.workers} processes would be {choice.gain:.2g} x as fast"
+    reason = "; ".join(filter(None, [finding.reason, worker_reason]))
+    if finding.pays:
+        return Lanes(finding.lanes), Choice("lanes", 1, finding.lanes, own, finding.gain, reason)
+    return Alone(), replace(alone, reason=reason)
+
+
+def _processes(
+    task: Task, threads: int | None, reason: str, lanes: int = 1, gain: float = 1.0
+) -> tuple[Processes, Choice]:
+    """Worker processes, and what they gain over one training at a time on the threads it would have."""
+    with torch_threads(_threads(task, threads)):
+        pace = measure_pace(task)
+    runner = Processes(inner=Lanes(lanes) if lanes > 1 else None, batch=lanes)
+    # More than one a worker can only be noise: one at a time had the threads that suit it best.
+    gain = round(gain * min(runner.measure(task) / pace, runner.workers), 2)
+    on = "lanes" if lanes > 1 else "processes"
+    return runner, Choice(on, workers=runner.workers, lanes=lanes, gain=gain, reason=reason)
+
+
+def _lanes(task: Task, entries: Sequence[Entry], threads: int) -> tuple[Runner, Choice]:
+    with torch_threads(threads):
+        if refusal := _refusal(task, entries):
+            raise LabError(f"on: lanes cannot train this task: {refusal}")
+        finding = probe(task, entries)
+    lanes = finding.lanes if finding.lanes > 1 else FEW
+    return Lanes(lanes), Choice("lanes", 1, lanes, threads, finding.gain, f"as asked; {finding.reason}")
+
+
+def _refusal(task: Task, entries: Sequence[Entry]) -> str | None:
+    """Why lanes cannot train a task; None where they can, be it quicker or not."""
+    try:
+        with random_state_kept(task.device):
+            return test(task, entries, PROBING)
+    except Exception as error:  # what vmap cannot take shows as torch's own errors
+        return in_words(error)
+
+
+def _cluster(task: Task, entries: Sequence[Entry], on: str) -> tuple[Runner, Choice]:
+    """A cluster's workers train side by side where that pays here."""
+    finding = probe(task, entries)
+    runner = _on_ray(on, finding.lanes if finding.pays else 1)
+    runner.start()
+    return runner, Choice(on, runner.workers, finding.lanes if finding.pays else 1, reason=finding.reason)
+
+
+def _on_ray(on: str, lanes: int) -> Ray:
+    return Ray(on.partition(":")[2] or None, Lanes(lanes) if lanes > 1 else None, lanes if lanes > 1 else None)
+
+
+def _threads(task: Task, threads: int | None) -> int:
+    return threads or int(measure_threads(task)["threads"])
+
+
+def _steps(task: Task) -> float:
+    """The steps of one training, about."""
+    rows = task.sources["train"].rows
+    steps = getattr(task, "steps", None)
+    if steps:
+        return float(steps)
+    return task.epochs * (rows / task.batch_size if rows else 1000.0)

@@ -1,0 +1,43 @@
+"""The trial of a job whose process ended under it: nobody is left to tell how far it came."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from thalweg.lab.job import Job
+from thalweg.lab.trial import Curve, Trial
+
+
+def lost(job: Job, message: str, seconds: float = 0.0) -> Trial:
+    """A crashed trial without a curve."""
+    return Trial(
+        id=job.id,
+        phase=job.phase,
+        index=job.index,
+        optimizer=job.setting.optimizer,
+        settings=dict(job.setting.settings),
+        seed=job.setting.seed,
+        status="crashed",
+        message=message,
+        steps=0,
+        curve=Curve(),
+        test_loss=None,
+        test_metric=None,
+        seconds=round(seconds, 4),
+        started=round(time.time() - seconds, 3),
+        batch_size=job.setting.batch_size,
+    )
+
+
+def cause(code: int | None) -> str:
+    """What a process's exit code says about its end."""
+    if code is None:
+        return "stopped answering"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was ended by {name}" + (", as the system does when memory runs out" if name == "SIGKILL" else "")

@@ -1,0 +1,201 @@
+"""A Ray cluster: batches of jobs go out, trials come home as they end, and one writer here writes them down."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import shutil
+import tempfile
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from thalweg.lab.errors import LabError, first_line
+from thalweg.lab.job import Job
+from thalweg.lab.machine import cores
+from thalweg.lab.runners.alone import Alone
+from thalweg.lab.runners.batches import batches
+from thalweg.lab.runners.lost import lost
+from thalweg.lab.runners.parcel import pack
+from thalweg.lab.runners.runner import Runner
+from thalweg.lab.runners.worker import adopt, import_path, surroundings
+from thalweg.lab.task import Task
+from thalweg.lab.trial import Trial
+
+LIVES = 3  # a job whose worker was lost this often is given up: clusters lose workers that did no wrong
+SECONDS = 3.0  # of training a batch should have: far more than it costs to ship
+MOST = 64  # trainings a batch: what a lost worker had begun is trained again
+_held: dict[str, Task] = {}  # on a worker: the task it has unpacked last
+
+
+class Ray(Runner):
+    """Batches on an existing cluster, or on one that is started here and ended again.
+
+    Args:
+        address: of a cluster; None takes the one this process is connected to, the one that RAY_ADDRESS names, or
+            starts one on this machine alone.
+        inner: the runner on each worker; one training at a time if None.
+        batch: trainings a batch at most, for an inner runner that trains so many side by side; for one at a time, as
+            many as make a few seconds.
+    """
+
+    name = "ray"
+
+    def __init__(self, address: str | None = None, inner: Runner | None = None, batch: int | None = None) -> None:
+        self.address, self.inner, self.batch = address, inner or Alone(), batch
+        self.workers = 1
+        self.reasons: list[str] = []
+        self._connected = self._started = False
+        self._folder: str | None = None
+        self._ended: deque[Trial] = deque()
+
+    def start(self) -> None:
+        """Connect, or start a cluster.
+
+        Raises:
+            LabError: where Ray is not installed, or there is no cluster at the address.
+        """
+        ray = _ray()
+        if not ray.is_initialized():
+            self._connect(ray)
+        self._connected = True
+        self.workers = _slots(ray)
+
+    def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:
+        if not jobs:
+            return
+        self.start()
+        ray = _ray()
+        parcel = pack(task, "the task")
+        shared = (hashlib.sha256(parcel).hexdigest(), [ray.put(parcel)], surroundings(), import_path())
+        inner = pack(self.inner, "the runner")
+        remote = ray.remote(num_cpus=1, max_retries=0)(train_batch)
+        size = self.batch or 1
+        todo = deque(batches(jobs, size, self.workers))
+        going: dict[Any, dict[str, Job]] = {}
+        deaths: Counter[str] = Counter()
+        spent = ended = 0.0
+        try:
+            while todo or going:
+                self.workers = _slots(ray)
+                while todo and len(going) < self.workers:
+                    batch = todo.popleft()
+                    if self.batch is None:  # alone on each worker: as many as make a few seconds
+                        while todo and len(batch) < _few(spent, ended, len(todo), self.workers):
+                            batch = batch + todo.popleft()
+                    answers = remote.remote(shared, inner, pack(batch, "an optimizer"))
+                    going[answers] = {job.id: job for job in batch}
+                ready, _ = ray.wait(list(going), num_returns=1, timeout=1.0)
+                for answers in ready:
+                    try:
+                        what, payload = ray.get(next(answers))
+                    except StopIteration:
+                        del going[answers]
+                        continue
+                    except (ray.exceptions.RayError, ray.exceptions.RaySystemError) as error:
+                        yield from _after_loss(going.pop(answers), error, todo, deaths)
+                        continue
+                    if what == "said":
+                        self.reasons = list(dict.fromkeys([*self.reasons, *payload]))
+                    elif what == "refused":
+                        raise LabError(f"a Ray worker cannot go on: {payload}")
+                    else:
+                        going[answers].pop(payload.id)
+                        spent, ended = spent + payload.seconds, ended + 1
+                        yield payload
+        finally:
+            for answers in going:
+                ray.cancel(answers, force=True)
+
+    def close(self) -> None:
+        """Leave a cluster that was there before; end one that was started here."""
+        if self._started:
+            _ray().shutdown()
+            self._started = False
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def __del__(self) -> None:
+        if self._started:
+            self.close()
+
+    def _connect(self, ray: Any) -> None:
+        quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": False}
+        try:
+            if self.address or os.environ.get("RAY_ADDRESS"):
+                ray.init(address=self.address, **quiet)
+            else:
+                # Its sockets' paths must be short. Loopback only: nobody else is to reach it.
+                self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp" if os.path.isdir("/tmp") else None)
+                ray.init(
+                    address="local",
+                    num_cpus=cores(),
+                    include_dashboard=False,
+                    _temp_dir=self._folder,
+                    _node_ip_address="127.0.0.1",
+                    **quiet,
+                )
+            self._started = True
+        except Exception as error:  # ConnectionError, ValueError, RuntimeError: Ray has no one class for it
+            self.close()
+            where = f"at {self.address}" if self.address else "on this machine"
+            raise LabError(f"on: no Ray cluster {where}: {first_line(error)}") from None
+
+
+def train_batch(shared: tuple[str, list[Any], dict[str, Any], list[str]], inner: bytes, jobs: bytes) -> Iterator[Any]:
+    """On a worker: the trials of a batch, each as it ends; then why some could not be run as they should."""
+    import sys
+
+    import ray
+
+    name, [parcel], state, path = shared
+    try:
+        sys.path += [entry for entry in path if entry not in sys.path]
+        if name not in _held:
+            _held.clear()
+            _held[name] = pickle.loads(ray.get(parcel))
+        adopt(state)
+        runner: Runner = pickle.loads(inner)
+        batch = pickle.loads(jobs)
+    except Exception as error:
+        yield "refused", f"{type(error).__name__}: {first_line(error)}"
+        return
+    for trial in runner.run(_held[name], batch):
+        yield "trial", trial
+    yield "said", list(runner.reasons)
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise LabError("on: Ray is not installed: pip install 'thalweg[ray]'") from None
+    return ray
+
+
+def _slots(ray: Any) -> int:
+    """How many trainings the cluster can run at once, now."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _few(spent: float, ended: float, left: int, workers: int) -> int:
+    """Trainings for a batch of a few seconds, and no more than leave something for every worker."""
+    if not ended:
+        return 1
+    return max(1, min(MOST, int(SECONDS * ended / max(spent, 1e-6)), left // (2 * workers)))
+
+
+def _after_loss(
+    jobs: dict[str, Job], error: Exception, todo: deque[list[Job]], deaths: Counter[str]
+) -> Iterator[Trial]:
+    """A lost worker's trainings again, one by one: one that ends every worker is found and given up."""
+    for job in jobs.values():
+        deaths[job.id] += 1
+        if deaths[job.id] < LIVES:
+            todo.appendleft([job])
+        else:
+            yield lost(job, f"its Ray worker was lost {LIVES} times: {first_line(error)}")

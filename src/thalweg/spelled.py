@@ -1,0 +1,95 @@
+"""Optimizers as they are typed: `adam`, `adam(eps=1e-3)`, `torch.optim.SGD(momentum=0.9)`, `my_file.py:Class`."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+ALLOWED = "package.module.Class, package.module:Class or path/to/my_file.py:Class"
+
+
+def listed(text: str) -> list[str]:
+    """What stands between commas; those inside brackets do not part.
+
+    >>> listed("sgd, adam(betas=(0.9, 0.99)),radam")
+    ['sgd', 'adam(betas=(0.9, 0.99))', 'radam']
+    """
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def apart(text: str) -> tuple[str, dict[str, Any]]:
+    """A name and the settings in the brackets after it.
+
+    >>> apart("torch.optim.SGD(momentum=0.9, nesterov=True)")
+    ('torch.optim.SGD', {'momentum': 0.9, 'nesterov': True})
+
+    Raises:
+        ValueError: the brackets hold something else than name=value.
+    """
+    where, bracket, _ = text.partition("(")
+    if not bracket:
+        return text.strip(), {}
+    try:
+        call = ast.parse("f" + text[len(where) :].strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or call.args or any(each.arg is None for each in call.keywords):
+            raise ValueError
+        return where.strip(), {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+    except (SyntaxError, ValueError):
+        raise ValueError(f"got {text!r}; the brackets must hold name=value, with plain values") from None
+
+
+def find(name: str, argument: str = "optimizer") -> type[torch.optim.Optimizer]:
+    """The class of this name.
+
+    Raises:
+        ValueError: there is none, or it is no `torch.optim.Optimizer`.
+    """
+    where, colon, attribute = name.partition(":")
+    if not colon:
+        where, _, attribute = name.rpartition(".")
+    if not where or not attribute:
+        raise ValueError(f"{argument}: got {name!r}; must be {ALLOWED}")
+    if where.endswith(".py"):
+        where = _beside(Path(where), argument)
+    found: object = _module(where, name, argument)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            near = difflib.get_close_matches(part, dir(found), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{argument}: {where} has no {part!r}{hint}")
+        found = getattr(found, part)
+    if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
+        raise ValueError(f"{argument}: {name} is {found!r}; must be a subclass of torch.optim.Optimizer")
+    return found
+
+
+def _beside(path: Path, argument: str) -> str:
+    if not path.exists():
+        raise ValueError(f"{argument}: no file {path}; must be {ALLOWED}")
+    sys.path.insert(0, str(path.resolve().parent))
+    return path.stem
+
+
+def _module(where: str, name: str, argument: str) -> ModuleType:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{argument}: {name}: {error}; must be {ALLOWED}") from error
+    except Exception as error:
+        raise ValueError(f"{argument}: importing {where} raises {type(error).__name__}: {error}") from error

@@ -1,0 +1,28 @@
+"""Jobs to run, and trials to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from thalweg.catalogue import Entry
+from thalweg.lab.job import Job
+from thalweg.lab.trial import Setting, Trial
+
+
+def job(optimizer: Any, lr: float, seed: int = 0, phase: str = "search", epochs: int = 3) -> Job:
+    entry = Entry.of(optimizer)
+    setting = Setting(entry.name, {"lr": lr}, seed)
+    return Job(setting.identity(f"{phase} {epochs}"), phase, 0, entry, setting, epochs)
+
+
+def jobs(optimizers: Sequence[Any], rates: Sequence[float] = (0.1, 0.01), seeds: int = 2, **more: Any) -> list[Job]:
+    return [job(optimizer, lr, seed, **more) for optimizer in optimizers for lr in rates for seed in range(seeds)]
+
+
+def numbers(trials: Iterable[Trial]) -> dict[str, str]:
+    """All that must not depend on where a trial ran; NaN equals NaN."""
+    return {
+        trial.id: repr((trial.status, trial.message, trial.curve, trial.test_loss, trial.test_metric))
+        for trial in trials
+    }

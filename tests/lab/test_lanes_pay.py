@@ -1,0 +1,101 @@
+"""The probe: what it finds of a task, and that a lane of each built-in task is a lone run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import little
+import pytest
+import torch
+from torch import nn
+
+from thalweg.catalogue import Entry
+from thalweg.lab import load_task
+from thalweg.lab.job import Job
+from thalweg.lab.lanes import Finding, probe
+from thalweg.lab.lanes.probe import _short, _verdict
+from thalweg.lab.runners.alone import Alone
+from thalweg.lab.runners.lanes import Lanes
+from thalweg.lab.tasks import BUILT_IN
+from thalweg.lab.trial import Setting
+
+ADAM = Entry.of("adam")
+APART = {"sparse": "sparse gradients", "rl": ".item()"}  # what cannot ride, and why
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_lane_of_a_built_in_task_is_a_lone_run(name: str) -> None:
+    if name == "rl":
+        pytest.importorskip("gymnasium")
+    short = _short(load_task(name), 3)
+    entry = Entry.of("sgd" if name == "sparse" else "adam")
+    jobs = [
+        Job(str(place), "final", 0, entry, Setting(entry.name, {"lr": 1e-3 * (place + 1)}, place % 2), 1)
+        for place in range(3)
+    ]
+    runner = Lanes()
+    found = {trial.id: trial for trial in runner.run(short, jobs)}
+    assert len(runner.reasons) == (name in APART) and all(APART[name] in reason for reason in runner.reasons)
+    for trial in Alone().run(short, jobs):
+        lane = found[trial.id]
+        assert (lane.status, lane.steps) == (trial.status, trial.steps) == ("done", 3)
+        for part in ("train_loss", "validation_loss", "validation_metric"):
+            assert getattr(lane.curve, part) == pytest.approx(getattr(trial.curve, part), rel=1e-5)
+        assert lane.test_loss == pytest.approx(trial.test_loss, rel=1e-5)
+
+
+def test_a_small_model_pays() -> None:
+    found = probe(little.task(), [ADAM], seconds=0.5)
+    assert found.pays and found.lanes >= 8 and found.gain > 1.2 and "as one of" in found.reason
+    assert Finding(**json.loads(json.dumps(asdict(found)))) == found
+
+
+def test_what_cannot_ride_is_told_without_a_trial_of_lanes() -> None:
+    class Item(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = super().forward(x)
+            return y * (1 + abs(y.mean().item()))
+
+    found = probe(little.task(model=lambda: Item(2, 2)), [ADAM])
+    assert not found.pays and found.lanes == 1 and ".item()" in found.reason
+    found = probe(little.task(), [Entry.of(torch.optim.LBFGS)])
+    assert not found.pays and "LBFGS works the loss out anew" in found.reason
+
+
+def test_an_optimizer_that_draws_without_a_key_is_found_out() -> None:
+    """Its steps are another each time: no lane of it can be a lone run."""
+
+    class Drunk(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            found = super().step(closure)
+            with torch.no_grad():
+                for p in self.param_groups[0]["params"]:
+                    p.add_(0.1 * torch.randn(()))
+            return found
+
+    found = probe(little.task(), [ADAM, Entry("drunk", Drunk)])
+    assert not found.pays and found.reason == "in lanes drunk does not give what it gives alone"
+
+
+def test_a_task_that_does_not_work_alone_says_so() -> None:
+    found = probe(little.task(model=lambda: nn.Linear(3, 2)), [ADAM])
+    assert not found.pays and "one training alone does not work: RuntimeError" in found.reason
+
+
+def test_verdicts() -> None:
+    assert _verdict({1: 4.0, 8: 1.0, 32: 0.5, 128: 0.6}) == Finding(
+        True, 32, 8.0, "a step takes 4e+03 ms alone, 500 ms as one of 32"
+    )
+    assert not _verdict({1: 1.0, 8: 0.9}).pays
+    assert _verdict({1: 1.0}).reason == "there is no memory for several at once"

@@ -1,0 +1,106 @@
+"""A Ray cluster of two machines' worth of workers: the same trials, also where one machine is lost midway."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import little
+import pytest
+import torch
+from asking import jobs, numbers
+
+from thalweg.lab.compare import compare
+from thalweg.lab.errors import LabError
+from thalweg.lab.replay import distance
+from thalweg.lab.runners import Alone
+from thalweg.lab.runners.lanes import Lanes
+from thalweg.lab.runners.ray import Ray
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20}
+    found = Cluster(initialize_head=True, head_node_args={**node, "temp_dir": folder})
+    found.second = found.add_node(**node)
+    ray.init(address=found.address, logging_level="ERROR", log_to_driver=False)
+    yield found
+    ray.shutdown()
+    found.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_two_machines_give_the_same_trials(cluster: Any) -> None:
+    class Local(torch.optim.SGD):
+        pass
+
+    task = little.task(model=lambda: little.network())
+    asked = [*jobs(["adam", Local], seeds=2), *jobs(["sgd"], rates=[0.1, 1e6], seeds=1, phase="final")]
+    runner = Ray()
+    assert numbers(runner.run(task, asked)) == numbers(Alone().run(task, asked))
+    assert runner.workers == 2
+    side = Ray(inner=Lanes(4), batch=4)
+    assert numbers(side.run(task, asked)) == numbers(Lanes(4).run(task, asked))
+
+
+class Slow(torch.optim.SGD):
+    """Leaves the name of its machine, and takes its time."""
+
+    folder = ""
+
+    def step(self, closure: Any = None) -> Any:
+        node = ray.get_runtime_context().get_node_id()
+        (Path(self.folder) / node).write_text("")
+        time.sleep(0.05)
+        return super().step(closure)
+
+
+def test_a_machine_lost_midway_costs_time_and_no_trial(cluster: Any, tmp_path: Path) -> None:
+    class Here(Slow):
+        folder = str(tmp_path)
+
+    asked = jobs([Here], rates=[0.1, 0.2, 0.3], seeds=2, epochs=2)
+    trials = Ray().run(little.task(), asked)
+    found = [next(trials)]
+    deadline = time.time() + 60
+    while len(list(tmp_path.iterdir())) < 2 and time.time() < deadline:
+        time.sleep(0.02)
+    assert len(list(tmp_path.iterdir())) == 2  # both machines are at work
+    cluster.remove_node(cluster.second, allow_graceful=False)
+    found += trials
+    assert len(found) == len(asked) and all(trial.done for trial in found)
+    curves = {trial.id: repr(trial.curve) for trial in found}
+
+    class Same(torch.optim.SGD):
+        pass
+
+    expected = list(Alone().run(little.task(), jobs([Same], rates=[0.1, 0.2, 0.3], seeds=2, epochs=2)))
+    assert [curves[each.id] for each in asked] == [repr(trial.curve) for trial in expected]
+
+
+def test_a_study_on_ray(cluster: Any, tmp_path: Path) -> None:
+    out = compare(little.task(), ["sgd"], on="ray", out=tmp_path / "ray", trials=3, finalist_seeds=2)
+    alone = compare(little.task(), ["sgd"], on="alone", out=tmp_path / "alone", trials=3, finalist_seeds=2)
+    there, here = ({trial.id: trial for trial in result.trials} for result in (out, alone))
+    assert there.keys() == here.keys() and max(distance(there[id], here[id]) for id in here) <= 1e-5
+    assert str(out) == str(alone)
+    assert any("Run by a Ray cluster" in note for note in out.notes)
+
+
+def test_no_ray_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(LabError, match=r"on: Ray is not installed: pip install 'thalweg\[ray\]'"):
+        list(Ray().run(little.task(), jobs(["sgd"])))

@@ -1,0 +1,83 @@
+"""The answer's words, from studies made up for it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from made_up import trial
+
+from thalweg.lab.table import Table, build_table
+from thalweg.lab.trial import Trial
+from thalweg.lab.wording import Unit, duration, listed, span, status, verdict
+
+LUCK = [0.003, -0.002, 0.001, 0.002, -0.001, 0.0015, -0.0025, 0.0005]
+
+
+def optimizer(name: str, values: list[float], **changes: object) -> list[Trial]:
+    search = [trial(name, i, 0, value) for i, value in enumerate((0.5, 0.9, 0.95, 0.951, 0.7))]
+    settings = {"lr": 10.0 ** (3 / 4 - 3)}
+    return search + [
+        trial(name, index, 1000 + s, v - lag, v - lag, settings=settings, seconds=1.0, test_loss=1 - v, **changes)
+        for s, v in enumerate(values)
+        for index, lag in ((3, 0.0), (2, 0.05))
+    ]
+
+
+def table(*studies: list[Trial]) -> Table:
+    trials = [t for study in studies for t in study]
+    return build_table(trials, list(dict.fromkeys(t.optimizer for t in trials)), True, 0.005, 0.05)
+
+
+def test_every_kind_of_finding_in_one_answer() -> None:
+    found = table(
+        optimizer("lead", [0.97 + x for x in LUCK]),
+        optimizer("near", [0.9699 + x + y / 20 for x, y in zip(LUCK, LUCK[::-1], strict=True)]),
+        optimizer("far", [0.95 + x + y / 5 for x, y in zip(LUCK, LUCK[::-1], strict=True)]),
+        optimizer("open", [0.958 + x + 5 * y for x, y in zip(LUCK, LUCK[::-1], strict=True)]),
+        optimizer("broken", [0.9] * 8, status="crashed"),
+    )
+    text = verdict(found, "digits", Unit("accuracy"), "more than 20 epochs")
+    assert text.startswith("lead at lr 0.00562 (0.")
+    for part in (
+        " are as good) leads on digits: 97.0 % ± 0.2 test accuracy on 8 fresh seeds; ",
+        "practically equal: near; ",
+        "worse: far (-2.0 ± 0.0 points); ",
+        "undecided: open (about ",
+        " would decide); ",
+        "failed on a fresh seed: broken; ",
+    ):
+        assert part in text, text
+    assert text.endswith("; not tested: more than 20 epochs.")
+    assert found.seconds_a_seed == pytest.approx(10.0)
+    more = next(row.judgement.more_seeds for row in found.rows if row.optimizer == "open" and row.judgement)
+    assert more and duration(10 * more) in text
+    assert [status(row, row is found.rows[0]) for row in found.rows][-1] == "failed on 8 of 8 fresh seeds"
+
+
+def test_many_are_named_by_their_nearest() -> None:
+    pairs = list(zip(LUCK, LUCK[::-1], strict=True))
+    worse = [optimizer(f"w{i}", [0.9 - 0.01 * i + x + y / 9 for x, y in pairs]) for i in range(12)]
+    text = verdict(table(optimizer("lead", [0.99 + x for x in LUCK]), *worse), "t", Unit("accuracy"))
+    assert "w0 (" in text and "w1 (" in text and "w2 (" in text and "and 9 more" in text and "w3" not in text
+    assert len(text) < 300
+
+
+def test_no_answer_names_what_happened() -> None:
+    fates = [optimizer(name, [0.9], status=name) for name in ("out of memory", "diverged")]
+    assert verdict(table(*fates), "t", Unit("loss")) == (
+        "No answer for t: every optimizer diverged or ran out of memory on every fresh seed."
+    )
+
+
+def test_numbers_in_words() -> None:
+    assert span(0.00123, 0.0123) == "0.00123 to 0.0123" and span(1e-3, 1.0001e-3) == "0.001"
+    assert [duration(s) for s in (0.2, 1.2, 80, 240, 36000)] == [
+        "about 1 second",
+        "about 1 second",
+        "about 80 seconds",
+        "about 4 minutes",
+        "about 10.0 hours",
+    ]
+    assert listed(["a"]) == "a" and listed(list("abcdef")) == "a, b, c, d and 2 more"
+    assert Unit("loss").value(math.nan) == "none"
