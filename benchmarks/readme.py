@@ -17,8 +17,8 @@ SHAPES = {"small": "101k in 4 tensors", "tensors": "1.9M in 350 tensors", "large
 
 
 def newest() -> Path:
-    """The newest full results; quick and partial runs have longer names."""
-    return max(path for path in RESULTS.glob("step-*.json") if not path.stem.endswith(("-quick", "-part")))
+    """The newest full results; other runs have longer names."""
+    return max(path for path in RESULTS.glob("step-*.json") if not path.stem.endswith(("-quick", "-part", "-state")))
 
 
 def speed(results: Results) -> str:

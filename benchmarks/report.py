@@ -14,6 +14,7 @@ NAMES = {
     "fused": "torch fused",
     "deepspeed": "DeepSpeed",
 }
+BYTES = {"float32": 28.0, "bfloat16": 20.0, "int8": 16.0 + 4 / 256}  # an Adam step moves, for each parameter
 PEERS = tuple(NAMES)[1:]
 SUBJECTS = (*NAMES, "stream")
 
@@ -71,6 +72,19 @@ def at(*path: str, scale: float = 1.0) -> Callable[[Results], float | None]:
     return measure
 
 
+def against(size: str, slow: str = "") -> Callable[[Results], float | None]:
+    """The time of torch's fused Adam, or of a slow one, over that with int8 state."""
+
+    def measure(results: Results) -> float | None:
+        for row in results.get("small", ()):
+            if row["size"] == size and row["state"] == "int8":
+                found = row["slow"].get(slow) if slow else row["subjects"]["fused"]
+                return float(found["times_ours"]["median"]) if found else None
+        return None
+
+    return measure
+
+
 def _goals() -> Iterable[Goal]:
     yield Goal("Adam, small: time / torch fused", inverse(ratio("small", "adam", "fused")), 0.45, True)
     yield Goal("Adam, small: time / DeepSpeed", inverse(ratio("small", "adam", "deepspeed")), 1.0, True)
@@ -87,7 +101,13 @@ def _goals() -> Iterable[Goal]:
     yield Goal("first step in s, warm", at("first_step", "warm", "first_step"), 0.3, True)
 
 
-GOALS = tuple(_goals())
+def _small_goals() -> Iterable[Goal]:
+    yield Goal("Adam, int8 state, 124M: speed / torch fused float32", against("124M"), 1.3, False)
+    for name in ("torchao", "bitsandbytes"):
+        yield Goal(f"Adam, int8 state, 124M: speed / {name}", against("124M", name), 25, False)
+
+
+GOALS, SMALL_GOALS = tuple(_goals()), tuple(_small_goals())
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -98,7 +118,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def check(results: Results) -> tuple[str, bool]:
     """The goals with met, missed or not measured; and whether none was missed."""
-    lines = [goal.line(results) for goal in GOALS]
+    lines = [goal.line(results) for goal in (SMALL_GOALS if "small" in results else GOALS)]
     return table(("goal", "limit", "measured", "verdict"), lines), all(line[-1] != "missed" for line in lines)
 
 
@@ -171,6 +191,30 @@ def _training(part: dict[str, Any]) -> str:
     return f"{title}\n\nMedian (quartiles) over {part['rounds']} rounds.\n\n{table(head, rows)}"
 
 
+def _small(rows: Sequence[dict[str, Any]]) -> str:
+    """Adam with small state."""
+    text = "## Small state: Adam"
+    for row in rows:
+        own = row["state"]
+        head = ("Adam", "bytes moved", "ms", "least ms", f"time / {own}", "GB/s")
+        lines = []
+        for name, each in row["subjects"].items():
+            moved = BYTES["float32" if name == "fused" else name]
+            ms = {
+                key: value / 1e3 for key, value in (("median", each["us"]["median"]), ("least", row["least_us"][name]))
+            }
+            called = "torch fused, float32" if name == "fused" else f"thalweg, {name}"
+            rate, ratio_ = moved * row["parameters"] / ms["median"] / 1e6, each["times_ours"]["median"]
+            lines.append(
+                (called, f"{moved:.3g}", f"{ms['median']:.1f}", f"{ms['least']:.1f}", f"{ratio_:.2f}", f"{rate:.0f}")
+            )
+        for name, each in row["slow"].items():
+            median = f"{each['us']['median'] / 1e3:,.0f}"
+            lines.append((f"{name}, 8 bits", "", median, "", f"{each['times_ours']['median']:.1f}", ""))
+        text += f"\n\n{row['parameters']:,} parameters, {row['rounds']} rounds in turn.\n\n{table(head, lines)}"
+    return text
+
+
 def _first_step(part: dict[str, Any]) -> str:
     keys = list(part["cold"])
     head = ("kernel cache", *(f"{key.replace('_', ' ')}, s" for key in keys))
@@ -199,6 +243,8 @@ def markdown(results: Results) -> str:
     parts = [_head(results), *(_shape(shape, results) for shape in shapes)]
     if "training" in results:
         parts.append(_training(results["training"]))
+    if "small" in results:
+        parts.append(_small(results["small"]))
     if "first_step" in results:
         parts.append(_first_step(results["first_step"]))
     parts.append(f"## Goals\n\n{check(results)[0]}")

@@ -2,6 +2,7 @@
 
     python benchmarks/step.py                        the full run
     python benchmarks/step.py --quick                a look, about a minute
+    python benchmarks/step.py --state int8,bfloat16  Adam with small state instead
     python benchmarks/step.py --check RESULTS.json   the goals, met or missed
     python benchmarks/step.py --device cuda          on a GPU (on_cuda.py); --dry-run tries that without one
 
@@ -47,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"few rounds; large only for {QUICK_LARGE[0]}")
     parser.add_argument("--shapes", default=",".join(SECTIONS), help="sections to run, of %(default)s")
     parser.add_argument("--rules", default="", help="rules to run, by their catalogue names; default all")
+    parser.add_argument("--state", default="", help="measure Adam with these states, such as int8, and nothing else")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
     parser.add_argument("--check", type=Path, metavar="JSON", help="hold these results against the goals")
@@ -55,7 +57,10 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.dry_run and chosen.device != "cuda":
         parser.error("--dry-run: only with --device cuda")
-    chosen.shapes = chosen.shapes.split(",")
+    chosen.shapes = chosen.shapes.split(",") if not chosen.state else []
+    for name in chosen.state.split(",") if chosen.state else ():
+        if name not in ("int8", "bfloat16"):
+            parser.error(f"--state: {name!r} is none of int8, bfloat16")
     for name in chosen.shapes:
         if name not in SECTIONS:
             parser.error(f"--shapes: {name!r} is none of {', '.join(SECTIONS)}")
@@ -151,6 +156,7 @@ class Run:
         name = f"{machine['cpu']} {machine['threads']} threads".replace("(R)", "").replace("(TM)", "")
         partial = self.chosen.rules or tuple(self.chosen.shapes) != SECTIONS
         kind = "-quick" if self.chosen.quick else "-part" if partial else ""
+        kind = f"-state{kind.replace('-part', '')}" if self.chosen.state else kind
         return f"step-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}-{self.results['date']}{kind}"
 
     def save(self) -> None:
@@ -186,6 +192,18 @@ class Run:
             ratios = ((name, each["times_ours"]["median"]) for name, each in times.items())
             line = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios if name != "ours")
             self.tell(f"{shape} {entry.name}: {times['ours']['us']['median']:,.0f} us; times ours: {line}")
+
+    def small(self, states: list[str]) -> None:
+        """Adam with small state, in each size."""
+        import small_state
+
+        self.results["small"] = []
+        for size in small_state.SIZES:
+            row = small_state.measure(size, states, self.chosen.quick)
+            self.results["small"].append(row)
+            self.save()
+            ratio = row["subjects"]["fused"]["times_ours"]["median"]
+            self.tell(f"{states[0]} state, {size}: torch's fused float32 takes {ratio:.2f} times as long")
 
     def section(self, name: str) -> None:
         """A section that is no shape."""
@@ -230,6 +248,8 @@ def main() -> int:
 
         return on_cuda.main(chosen)
     entries, run = entries_of(chosen.rules), Run(chosen)
+    if chosen.state:
+        run.small(chosen.state.split(","))
     for name in chosen.shapes:
         if name in SHAPES:
             run.steps(name, entries)

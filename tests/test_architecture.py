@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "thalweg"
 ORDER = [
-    *("words", "equations", "hyperparameters", "rule", "rules", "memory", "storage", "stages", "cautious"),
-    *("recipe", "plan", "rows", "ondevice", "engines"),
+    *("words", "equations", "hyperparameters", "rule", "rules", "memory", "storage", "codes", "stages", "cautious"),
+    *("recipe", "plan", "rows", "small", "ondevice", "engines"),
     *(
         "states",
         "stepper",

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import thalweg.optim as optim
+from thalweg.codes import STATE_DTYPES
 from thalweg.guard import ON_NONFINITE
 from thalweg.storage import STORAGES
 
+WORDS = {"rounding": STORAGES, "on_nonfinite": ON_NONFINITE, "state_dtype": STATE_DTYPES}
 STUB = Path(__file__).parent.parent / "src" / "thalweg" / "optim.pyi"
 HEAD = '''"""Written by tests/test_stub.py from the rules: what optim.py makes when it is imported."""
 
@@ -39,8 +41,8 @@ def kind(name: str, default: object) -> str:
         return "float | Tensor"
     if name == "clip_norm":
         return "float | None"
-    if name in ("rounding", "on_nonfinite"):
-        words = STORAGES if name == "rounding" else ON_NONFINITE
+    if name in WORDS:
+        words = WORDS[name]
         return f"Literal[{', '.join(map(repr, words))}]".replace("'", '"')
     if default is None:
         return "bool | None"

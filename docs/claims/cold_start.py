@@ -29,9 +29,7 @@ class Block(nn.Module):
         self.between, self.after = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        query, key, value = (
-            part.unflatten(-1, (HEADS, -1)).transpose(-3, -2) for part in self.look(x).chunk(3, -1)
-        )
+        query, key, value = (part.unflatten(-1, (HEADS, -1)).transpose(-3, -2) for part in self.look(x).chunk(3, -1))
         seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = self.between(x + self.mix(seen.transpose(-3, -2).flatten(-2)))
         out: Tensor = self.after(x + self.think(x))

@@ -9,13 +9,17 @@ from typing import Any
 
 import torch
 
+from thalweg.codes import SCALE
 from thalweg.hyperparameters import plain
+from thalweg.small import scales_of, widened
 
 StateDict = Mapping[str, Any]
 Groups = Sequence[Mapping[str, Any]]
 
 # torch's switches between its own implementations: what a machine can do, not what a training run has come to.
 FLAGS: dict[str, Any] = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
+# What a checkpoint does not change: it is of the machine, and any state can be brought into any form.
+KEPT = (*FLAGS, "state_dtype")
 
 
 def matched(taken: StateDict, groups: Groups) -> StateDict:
@@ -75,12 +79,31 @@ def check_shapes(taken: StateDict, groups: Groups, names: Iterable[str]) -> None
                     )
 
 
+def check_scales(taken: StateDict, moments: Mapping[str, str]) -> None:
+    """RuntimeError where a state that is kept in 8 bits lacks its scales. Of another sharding's the step will tell."""
+    for state in taken["state"].values():
+        for name in moments.keys() & state.keys():
+            if isinstance(state[name], torch.Tensor) and state[name].dtype == torch.uint8:
+                scales_of(state, name)
+
+
+def in_full(taken: StateDict, moments: Mapping[str, str]) -> dict[str, Any]:
+    """A checkpoint with all moments in float32."""
+    states = {}
+    for place, state in taken["state"].items():
+        full = {name: widened(state, name, moments[name]) for name in moments if name in state}
+        scales = {name + SCALE for name in full}
+        states[place] = {name: value for name, value in {**state, **full}.items() if name not in scales}
+    groups = [group | ({"state_dtype": "float32"} if "state_dtype" in group else {}) for group in taken["param_groups"]]
+    return {**taken, "state": states, "param_groups": groups}
+
+
 def report_overridden(taken: StateDict, groups: Groups, settings: Iterable[str]) -> None:
     """Warn of the settings that the checkpoint changes. What a scheduler has moved is compared by where it began."""
     changes = []
     for index, (saved, own) in enumerate(_pairs(taken, groups)):
         for name in settings:
-            if name not in saved or (name in ("betas", "momentum") and "base_momentum" in saved):
+            if name not in saved or name in KEPT or (name in ("betas", "momentum") and "base_momentum" in saved):
                 continue
             began = f"initial_{name}"
             before = plain(own.get(began, own[name]))
@@ -92,9 +115,7 @@ def report_overridden(taken: StateDict, groups: Groups, settings: Iterable[str])
         warnings.warn(f"the checkpoint sets {', '.join(changes)}", stacklevel=3)
 
 
-def convert(
-    state_dict: StateDict, from_: str, to: str, classes: Iterable[type[torch.optim.Optimizer]]
-) -> dict[str, Any]:
+def convert(state_dict: StateDict, from_: str, to: str, classes: Iterable[Any]) -> dict[str, Any]:
     """A checkpoint of a torch class as one of the class of the same name in `classes`, or the other way; a copy.
 
     States are the same in both, so it is about settings: those that torch lacks are added at their neutral values, and
@@ -103,6 +124,8 @@ def convert(
     """
     if {from_, to} != {"torch", "thalweg"}:
         raise ValueError(f"from_={from_!r}, to={to!r}: allowed are 'torch' and 'thalweg', in either order")
+    if to == "torch":
+        state_dict = in_full(state_dict, {name: kind for cls in classes for name, kind in cls._moments().items()})
     groups = []
     for group in state_dict["param_groups"]:
         extras = _extras(group, classes, from_)
@@ -110,7 +133,7 @@ def convert(
             groups.append({**group, **extras})
             continue
         for name, neutral in extras.items():
-            if name not in ("rounding", *FLAGS) and group[name] != neutral:
+            if name not in ("rounding", *KEPT) and group[name] != neutral:
                 raise ValueError(
                     f"{name}={group[name]!r}: torch's class has no such setting; it can only be {neutral!r}"
                 )

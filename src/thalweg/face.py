@@ -12,7 +12,8 @@ from torch._compile import _disable_dynamo
 from torch.optim import optimizer as torch_optimizer
 
 from thalweg import checkpoints, engines
-from thalweg.checkpoints import FLAGS, StateDict
+from thalweg.checkpoints import KEPT, StateDict
+from thalweg.codes import wide
 from thalweg.guard import Guard
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
@@ -30,8 +31,9 @@ class Optimizer(torch.optim.Optimizer):
 
     A drop-in for the torch class of the same name: groups, closures, hooks, schedulers and checkpoints are torch's.
     On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else; `rounding`, which
-    says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`); and `cautious`, which leaves out what
-    a step would do against the gradient (`thalweg.cautious`). For the optimizer: `clip_norm` and `on_nonfinite`
+    says how float16 and bfloat16 parameters keep small steps (`thalweg.storage`); `state_dtype`, which keeps moments in
+    8 or 16 bits (`thalweg.codes`); and `cautious`, which leaves out what a step would do against the gradient
+    (`thalweg.cautious`). For the optimizer: `clip_norm` and `on_nonfinite`
     (`thalweg.guard`; `optimizer.guard` has the counters), and `engine` ('auto', 'reference', 'cpu' or 'cuda').
     """
 
@@ -88,6 +90,13 @@ class Optimizer(torch.optim.Optimizer):
             raise ValueError(
                 f"decoupled_weight_decay=True: {rule.name} has a weight decay of its own; allowed is False"
             )
+        small = settings["state_dtype"]
+        if small != "float32" and not rule.moments:
+            raise ValueError(f"state_dtype={small!r}: {rule.name} keeps no moving averages; allowed is 'float32'")
+        if small != "float32" and settings["differentiable"]:
+            raise ValueError(
+                f"state_dtype={small!r} with differentiable=True: autograd cannot follow rounding by chance"
+            )
         for each in self.rules:
             # By its own switch, the last: Nesterov's momentum without momentum is a slip, not gradient descent.
             if each.check and all(settings[switch] for switch in each.when[-1:]):
@@ -127,7 +136,12 @@ class Optimizer(torch.optim.Optimizer):
                 raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near[0]!r}?")
         self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        small = self.param_groups[-1]["state_dtype"]
         for index, p in enumerate(self.param_groups[-1]["params"]):
+            reason = wide(p) if small != "float32" else None
+            if reason:
+                self.param_groups.pop()
+                raise ValueError(f"state_dtype={small!r} for parameter {index} of the group: {reason}")
             if p.layout is not torch.strided:
                 self.param_groups.pop()
                 raise ValueError(
@@ -214,12 +228,23 @@ class Optimizer(torch.optim.Optimizer):
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
+    def full_state_dict(self) -> dict[str, Any]:
+        """`state_dict()` with every moment in float32, as torch has them: for other tools, other shardings, and
+        `state_dtype='float32'`. Loaded here, it goes on in 8 or 16 bits from the same numbers."""
+        return checkpoints.in_full(self.state_dict(), self._moments())
+
+    @classmethod
+    def _moments(cls) -> dict[str, str]:
+        """What may be kept small, by its name in the state, and its kind."""
+        return {rule.torch_names[letter]: kind for rule in cls.rules for letter, kind in rule.moments.items()}
+
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over a checkpoint of this class, or of the torch class of the same name.
 
-        Where both sides give the parameters' names, these say which is which. Settings that the checkpoint lacks, and
-        torch's switches between implementations, keep their values here; a warning tells those that it changes. States
-        are copies, in the dtype that the checkpoint has them in (torch would cast them to the parameter's).
+        Where both sides give the parameters' names, these say which is which. Settings that the checkpoint lacks,
+        `state_dtype`, and torch's switches between implementations keep their values here; a warning tells those it
+        changes. States are copies, in the dtype that the checkpoint has them in (torch would cast them to the
+        parameter's); the next step brings them into `state_dtype`.
 
         Raises ValueError or RuntimeError, with the parameter, where the checkpoint is of another model; nothing is
         taken over then.
@@ -231,6 +256,7 @@ class Optimizer(torch.optim.Optimizer):
             given = checkpoints.matched(given, before)
             names = [rule.torch_names[letter] for rule in self.rules for letter in rule.states]
             checkpoints.check_shapes(given, before, dict.fromkeys([*names, *self._beside]))
+            checkpoints.check_scales(given, self._moments())
             taken.update(given)
             return given
 
@@ -255,7 +281,7 @@ class Optimizer(torch.optim.Optimizer):
                 if isinstance(value, torch.Tensor):
                     self.state[p][name] = value.detach().to(p.device if value.dim() else "cpu", copy=True)
         for group, old, saved in zip(self.param_groups, before, taken["param_groups"], strict=True):
-            group.update({name: old[name] for name in self.defaults if name not in saved or name in FLAGS})
+            group.update({name: old[name] for name in self.defaults if name not in saved or name in KEPT})
         self._stepper = Stepper(self._engine)
 
     def __getstate__(self) -> dict[str, Any]:

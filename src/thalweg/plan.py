@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thalweg.codes import BLOCK, Form
 from thalweg.hyperparameters import plain
 from thalweg.memory import is_shard, laid_like, lies_like, local, real, shard_offset
 from thalweg.recipe import Group, Recipe
@@ -132,6 +133,8 @@ class Plan:
     an engine. `members` say whose tensors these are; `ages` is the buffer that their positions point into.
     """
 
+    form: Form = ()  # the states that are kept small: `thalweg.small`
+
     def __init__(self, recipe: Recipe, storage: Storage, members: Sequence[Member], ages: Ages) -> None:
         self.recipe, self.storage, self.members, self.ages = recipe, storage, members, ages
         self.differentiable = bool(members[0].group["differentiable"])
@@ -212,7 +215,7 @@ class Plan:
                         self._record(members, name, numbers[-1][name])
             self.rows.append(numbers)
         self._left = values[:, self._index].tobytes()
-        if self.storage.name == "stochastic":
+        if self.by_chance:
             steps = values[0, self._index].tolist()
             self._key([keys(step) for step in steps])
         if rule.per_tensor:
@@ -234,8 +237,15 @@ class Plan:
         self._keys = numbers
         self.table[:, -2] = np.array(numbers, dtype=np.uint64).view(np.int64)
 
+    @property
+    def by_chance(self) -> bool:
+        """True where anything is rounded by chance."""
+        return self.storage.name == "stochastic"
+
     def noise(self, index: int) -> Noise:
         """Where a tensor's random bits come from in this step."""
+        if not self.by_chance:
+            return Noise(0)
         return Noise(self._keys[index], self.members[index].offset)
 
     def numbers(self, index: int) -> tuple[dict[str, Any], ...]:
@@ -252,7 +262,7 @@ class Plan:
             if is_shard(member.param):
                 g = member.like(g)
             p, g = self.recipe.staged(p, real(g).to(p.dtype), own)
-            state = {letter: real(member.state[name]) for letter, name in rule.torch_names.items()}
+            state = {letter: real(held) for letter, held in self._by_letter(index).items()}
             if self.differentiable:  # what autograd saves must outlive the engine's writing
                 p, state = p.clone(), {letter: held.clone() for letter, held in state.items()}
             given = rule.per_tensor(p, g, state, **{name: own[-1][name] for name in rule.tensor_numbers})
@@ -262,6 +272,10 @@ class Plan:
                 self.gradients[index] = laid_like(given["g"], self.states[index][0] if self.states[index] else p)
                 self.table[index, 1] = self.gradients[index].data_ptr()
         return {name: given[name] for name in rule.measures}
+
+    def _by_letter(self, index: int) -> dict[str, Tensor]:
+        """A tensor's states, and matrices, by their letters in the equations."""
+        return {letter: self.members[index].state[name] for letter, name in self.recipe.rule.torch_names.items()}
 
     def settle(self, measured: Sequence[Mapping[str, Any]]) -> None:
         """Put the numbers that were measured, for each tensor, where they belong."""
@@ -297,12 +311,17 @@ class Plan:
     def read(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
         """A tensor, its gradient and its states, as the rule's equations take them."""
         p = self.storage.load(real(self.now(index)), self.kept[index])
-        return p, real(self.gradients[index]).to(p.dtype), [real(state) for state in self.states[index]]
+        return p, real(self.gradients[index]).to(p.dtype), self._read_states(index)
+
+    def _read_states(self, index: int) -> list[Tensor]:
+        return [real(state) for state in self.states[index]]
 
     def write(self, index: int, p: Tensor, states: Sequence[Tensor]) -> None:
         """Put back what the rule's equations gave."""
-        noise = self.noise(index) if self.storage.name == "stochastic" else Noise(0)
-        self.storage.save(real(self.now(index)), self.kept[index], p, noise)
+        self.storage.save(real(self.now(index)), self.kept[index], p, self.noise(index))
+        self._write_states(index, states)
+
+    def _write_states(self, index: int, states: Sequence[Tensor]) -> None:
         for state, new in zip(self.states[index], states, strict=True):
             real(state).copy_(new)
 
@@ -311,7 +330,7 @@ class Plan:
         `limit`, and the bounds of the shares in them."""
         key = (parts, limit)
         if key not in self._chunks:
-            chunks, bounds = cut(self.numels, parts, limit)
+            chunks, bounds = cut(self.numels, parts, limit, BLOCK if self.form else 1)
             chunks[:, 3] = self.row_of[chunks[:, 0]]
             self._chunks[key] = chunks, bounds
         return self._chunks[key]
@@ -356,20 +375,21 @@ def _fetched(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows] if names else [{} for _ in measured]
 
 
-def cut(numels: Sequence[int], parts: int, limit: int) -> tuple[Integers, Integers]:
-    """Cut tensors into chunks so that `parts` shares of them hold equally many elements."""
+def cut(numels: Sequence[int], parts: int, limit: int, whole: int = 1) -> tuple[Integers, Integers]:
+    """Cut tensors into chunks so that `parts` shares of them hold equally many elements, but for those by which chunks
+    start at multiples of `whole` in their tensors."""
     share = -(-sum(numels) // (parts * LINE)) * LINE or LINE
     rows: list[tuple[int, int, int, int]] = []
     bounds, room = [0], share
     for tensor, numel in enumerate(numels):
         start = 0
         while start < numel:
-            length = min(numel - start, room, limit)
+            length = min(numel - start, -(-room // whole) * whole, limit)
             rows.append((tensor, start, length, 0))
             start, room = start + length, room - length
-            if room == 0:
+            if room <= 0:
                 bounds.append(len(rows))
-                room = share
+                room += share
     if bounds[-1] != len(rows):
         bounds.append(len(rows))
     return np.array(rows, dtype=np.int64).reshape(-1, 4), np.array(bounds, dtype=np.int64)

@@ -20,6 +20,7 @@ from thalweg.equations import Equations, RuleError, read
 from thalweg.hyperparameters import Hyperparameter, declared
 
 __all__ = ["Rule", "RuleError"]
+KINDS = ("signed", "unsigned", "slow")  # of moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,9 @@ class Rule:
     `counts_steps`: False where checkpoints hold no step count; `per_step` may then only ask whether step is 1.
     `sparse`: what a sparse gradient does: 'rows' (only the rows it touches are stepped; with 'only' no other gradient
     is taken), 'dense' (it is made dense), '' (it is refused).
+    `moments`: the states that may be kept in 8 or 16 bits, each 'signed', 'unsigned' (never below zero) or 'slow'
+    (signed, and over so many steps that 8 bits are too few). These are running averages, sums and maxima; not what is
+    subtracted from another state, nor a copy of a parameter or a gradient.
 
     Raises RuleError, with the line and the reason, for equations that no engine could run.
     """
@@ -62,6 +66,7 @@ class Rule:
     weight_decay: float = 0.0
     counts_steps: bool = True
     sparse: str = ""
+    moments: Mapping[str, str] = field(default_factory=dict)
     per_tensor: Callable[..., dict[str, Any]] | None = None
     measures: tuple[str, ...] = ()
     matrices: Mapping[str, Callable[[Any, Mapping[str, Any]], Any]] = field(default_factory=dict)
@@ -90,6 +95,7 @@ class Rule:
             raise RuleError(f"rule {self.name!r}: decay='own' and weight_decay in per_step go together")
         self._set("carried", MappingProxyType(self._read_carried()))
         self._set("matrices", MappingProxyType(dict(self.matrices)))
+        self._set("moments", MappingProxyType(dict(self.moments)))
         held = [*self.states, *self.matrices]
         self._set("torch_names", MappingProxyType({name: name for name in held} | dict(self.torch_names)))
         self._check_names()
@@ -147,6 +153,12 @@ class Rule:
             if setting not in self.hyperparameters and setting != "p":
                 raise RuleError(
                     f"rule {self.name!r}: state {state!r} starts at {setting!r}, which is no hyperparameter"
+                )
+        for state, kind in self.moments.items():
+            if state not in self.states or kind not in KINDS:
+                raise RuleError(
+                    f"rule {self.name!r}: moments has {state!r}: {kind!r}; its states are "
+                    f"{', '.join(self.states) or 'none'}, and the kinds {', '.join(KINDS)}"
                 )
         if self.per_tensor is None and (self.measures or self.matrices or self.summed or self.directs):
             raise RuleError(f"rule {self.name!r}: measures, matrices, summed and directs are of a per_tensor")

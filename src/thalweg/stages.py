@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from thalweg.codes import STATE_DTYPES
 from thalweg.equations import Equations, read
 from thalweg.hyperparameters import AnyNumber, Decay, Hyperparameter, OneOf, Switch, declared
 from thalweg.rule import Rule
@@ -86,6 +87,7 @@ def stages_of(rule: Rule, group: Mapping[str, Any], scaled: bool) -> tuple[Stage
 
 
 Rounding = Annotated[str, OneOf(tuple(STORAGES))]
+StateDtype = Annotated[str, OneOf(STATE_DTYPES)]
 
 
 def _settings(
@@ -95,6 +97,7 @@ def _settings(
     decoupled_weight_decay: Switch = False,
     gradient_scale: AnyNumber = 1.0,
     rounding: Rounding = "stochastic",
+    state_dtype: StateDtype = "float32",
     cautious: Switch = False,
 ) -> None:
     """The settings that every rule has, whatever its equations."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import torch
 
+from thalweg.codes import SCALE, form_of
 from thalweg.memory import is_flat, laid_like
 from thalweg.plan import Ages
 from thalweg.rule import Rule
+from thalweg.small import fits, keep, widened
 from thalweg.storage import HALVES, Storage
 
 Tensor = torch.Tensor
 State = dict[str, Any]
 
 
-def counts(rule: Rule, storage: Storage) -> bool:
+def counts(rule: Rule, storage: Storage, form: Sized = ()) -> bool:
     """True where a state holds a step count: stochastic rounding needs one for any rule."""
-    return rule.counts_steps or storage.name == "stochastic"
+    return rule.counts_steps or storage.name == "stochastic" or bool(form)
 
 
 def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[str, Any]) -> bool:
@@ -28,6 +30,7 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
     """
     dtype = torch.float32 if p.dtype in HALVES else p.dtype
     missing = not rule.states
+    form = dict(form_of(rule.moments, group["state_dtype"], p))
     for letter, name in rule.torch_names.items():
         held = state.get(name)
         if letter in rule.matrices:
@@ -37,18 +40,29 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
             else:
                 check_matrix(held, name, make(torch.empty_like(p, dtype=dtype, device="meta"), group), p)
                 state[name] = held.to(p.device, dtype)
+        elif letter in form:
+            if held is None:
+                missing = True
+                keep(state, name, _first(rule, letter, dtype, p, group), p, form[letter])
+            elif not fits(state, name, p, form[letter]):
+                full = in_line(widened(state, name, rule.moments[letter]), name, p, torch.float32)
+                keep(state, name, full, p, form[letter])
         elif held is None:
             missing = True
             state[name] = _first(rule, letter, dtype, p, group)
         else:
-            state[name] = in_line(held, name, p, dtype)
+            full = widened(state, name, rule.moments[letter]) if letter in rule.moments else held
+            state[name] = in_line(full, name, p, dtype)
+            state.pop(name + SCALE, None)
     if storage.kept:
         held, kept_dtype = state.get(storage.kept), storage.kept_dtype(p.dtype)
         if held is None:
             held = p.detach().to(kept_dtype, copy=True) if storage.name == "master" else torch.zeros_like(p).detach()
         state[storage.kept] = in_line(held, storage.kept, p, kept_dtype)
-    if counts(rule, storage):
-        for name, first in {"step": 0.0, **rule.carried}.items():
+    if counts(rule, storage, form):
+        # a rule that counts no steps by itself has taken one where it has states
+        begun = 0.0 if missing or rule.counts_steps else 1.0
+        for name, first in {"step": begun, **rule.carried}.items():
             state.setdefault(name, torch.tensor(first))
     return missing
 

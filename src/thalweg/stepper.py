@@ -9,12 +9,14 @@ import torch
 from torch.autograd.graph import increment_version
 
 from thalweg import engines
+from thalweg.codes import form_of, wide
 from thalweg.engines.engine import Engine
 from thalweg.memory import check_apart, is_shard, local
 from thalweg.ondevice import DevicePlan
 from thalweg.plan import Ages, Integers, Member, Plan, Signature
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
+from thalweg.small import SmallPlan
 from thalweg.states import counts, share_ages, start
 from thalweg.storage import storage_of
 
@@ -43,7 +45,7 @@ class Stepper:
         """One step. `groups`: each group with its number of parameters and its recipe; `factor` scales gradients: a
         number, or a guard's verdict on the device."""
         guarded = isinstance(factor, Tensor)
-        switches = ("rounding", "differentiable", "capturable", "fused")
+        switches = ("rounding", "state_dtype", "differentiable", "capturable", "fused")
         kinds = [(id(g), count, recipe, guarded, *[g[name] for name in switches]) for g, count, recipe in groups]
         parts, given = params, gradients
         if self._sharded:
@@ -98,7 +100,12 @@ class Stepper:
         for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
                 engine = engines.choose(
-                    self.engine, local(p), group["differentiable"], recipe.cautious, recipe.rule.directs
+                    self.engine,
+                    local(p),
+                    group["differentiable"],
+                    recipe.cautious,
+                    recipe.rule.directs,
+                    group["state_dtype"],
                 )
                 stepped.append((place, engine))
                 _check(recipe, p, g, group)
@@ -116,22 +123,28 @@ class Stepper:
                 del state[p]  # as in torch: checkpoints have no entry where nothing is kept
             g = gradients[place]
             sparse = place if g is not None and g.layout is not torch.strided and recipe.rule.sparse != "dense" else -1
-            on_device = sparse < 0 and engine.on_device(recipe, group, guarded)
+            form = form_of(recipe.rule.moments, group["state_dtype"], p)
+            on_device = sparse < 0 and not form and engine.on_device(recipe, group, guarded)
             own_ages = ages
             if on_device:
                 own_ages = ages_on.setdefault(p.device, Ages(len(params), list(carried), p.device))
             ages_at[place] = own_ages
             own_ages.tensor[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
-            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse, on_device)
+            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse, on_device, form)
             chosen.setdefault(key, []).append(Member(p, own_state, group, place))
         for place, p in enumerate(params):
             group, recipe = members[place]
-            if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"])):
+            form = form_of(recipe.rule.moments, group["state_dtype"], p)
+            if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"]), form):
                 share_ages(state[p], ages_at.get(place, ages), place)
-        return [
-            (engine, _kind(sparse, on_device)(recipe, storage, own, ages_on[device] if on_device else ages))
-            for (engine, recipe, _, device, storage, _, sparse, on_device), own in chosen.items()
-        ]
+        plans: list[tuple[Engine, Plan]] = []
+        for (engine, recipe, _, device, storage, _, sparse, on_device, form), own in chosen.items():
+            own_ages = ages_on[device] if on_device else ages
+            if form:
+                plans.append((engine, SmallPlan(recipe, storage, own, own_ages, form)))
+            else:
+                plans.append((engine, _kind(sparse, on_device)(recipe, storage, own, own_ages)))
+        return plans
 
     def _check_apart(self, params: Sequence[Tensor]) -> None:
         where = [(local(p).data_ptr(), p.shape, p.stride()) for p in params]
@@ -189,6 +202,15 @@ def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
             )
         if not p.is_contiguous():
             raise RuntimeError(f"a sparse gradient needs a contiguous parameter, and this one has strides {p.stride()}")
+    if group["state_dtype"] != "float32":
+        if sparse and rule.sparse != "dense":
+            raise RuntimeError(
+                f"state_dtype={group['state_dtype']!r} with a sparse gradient: a row shares its scale with others, "
+                "which the step must not read; allowed is 'float32'"
+            )
+        reason = wide(p)
+        if reason:
+            raise ValueError(f"state_dtype={group['state_dtype']!r}: {reason}")
     if rule.sparse == "only" and not sparse:
         raise RuntimeError(f"{rule.name} does not support dense gradients, please consider Adam instead")
     if rule.matrices and group["differentiable"]:

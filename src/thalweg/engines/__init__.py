@@ -28,7 +28,12 @@ def load(name: str) -> Engine:
 
 
 def choose(
-    name: str, param: torch.Tensor, differentiable: bool = False, cautious: bool = False, directed: bool = False
+    name: str,
+    param: torch.Tensor,
+    differentiable: bool = False,
+    cautious: bool = False,
+    directed: bool = False,
+    state_dtype: str = "float32",
 ) -> Engine:
     """The engine that steps this parameter, by name or by the rules above. `directed`: something else than its
     gradient is what the rule's equations see."""
@@ -39,8 +44,15 @@ def choose(
         raise ValueError(
             f"engine={name!r} with cautious=True: only 'reference' counts over whole tensors; or use 'auto'"
         )
+    small = state_dtype != "float32"
+    if name == "cuda" and small:
+        raise ValueError(
+            f"engine='cuda' with state_dtype={state_dtype!r}: its kernels keep float32 state; allowed are 'reference', "
+            "and 'auto', which goes there"
+        )
     if name == "auto":
-        fast = None if differentiable or uncounted else _fast(param)
+        slow = differentiable or uncounted or (small and param.is_cuda)
+        fast = None if slow else _fast(param)
         return fast or _checked(load("reference"), param)
     return _checked(load(name), param)
 

@@ -10,13 +10,15 @@ import os
 import warnings
 from functools import cache
 from importlib import import_module
+from textwrap import indent
 from types import ModuleType
 
 import numba
 import torch
 from numba.core.registry import cpu_target
 
-from thalweg.engines import halves, kernel
+from thalweg.codes import Form
+from thalweg.engines import blocks, halves, kernel
 from thalweg.engines.engine import Engine
 from thalweg.plan import Plan
 from thalweg.recipe import Recipe
@@ -62,21 +64,17 @@ def at(typing_context, address):
 
     return types.CPointer(number)(types.int64), make
 
-{halves}{words}
+{intrinsics}{words}
 @njit(**OPTIONS)
 def span(__first, __last, __chunks, __table, __rows):
     """Chunks first..last: (tensor, first element, length, row). Table: the addresses of each tensor's {tensors}."""
-    for __c in range(__first, __last):
+{buffers}    for __c in range(__first, __last):
         __t = __chunks[__c, 0]
         __from = __chunks[__c, 1]
         __n = __chunks[__c, 2]
         __r = __chunks[__c, 3]
 {numbers}
-{arrays}
-        for __i in range(__n):
-{loads}
-{body}
-{stores}
+{loop}
 
 
 @njit(parallel=True, **OPTIONS)
@@ -87,41 +85,70 @@ def run(__bounds, __chunks, __table, __rows):
 '''
 
 
-def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL) -> str:
-    """The kernel of a recipe, as text."""
+LOOP = """\
+{arrays}
+        for __i in range(__n):
+{loads}
+{body}
+{stores}"""
+
+
+def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = ()) -> str:
+    """The kernel of a recipe, as text. `form`: the states that are kept small."""
     program = recipe.program
     number = kernel.DTYPES[dtype]
     size = {"float32": 4, "float64": 8}[number]
     held = program.tensors
-    form = halves.Form(dtype, storage, held, recipe.rule.directs) if storage is not FULL else None
+    small = blocks.Small(dict(form), held) if form else None
+    columns = [*held, *(small.columns if small else ())]
+    half = halves.Form(dtype, storage, held, len(columns), recipe.rule.directs) if storage is not FULL else None
     read = [name for name in held if name in program.used]
     memory = {name: f"at(__table[__t, {index}] + __from * {size})" for index, name in enumerate(held)}
     loads = {name: f"{name} = _{name}[__i]" for name in read}
     stores = {name: f"_{name}[__i] = {name}" for name in program.written}
-    if form:
-        memory, loads, stores = form.memory(memory), form.loads(loads), form.stores(stores)
+    if half:
+        memory, loads, stores = half.memory(memory), half.loads(loads), half.stores(stores)
+    if small:
+        memory, loads, stores = small.memory(memory), small.loads(loads), small.stores(stores)
+    numbers = kernel.numbers(program, "__rows[__r, {}]", 8)
+    by_chance = small is not None or storage.name == "stochastic"
+    pad = 12 if small else 8  # inside the loop over a chunk's blocks
+    arrays = [" " * pad + f"_{name} = carray({place}, __n)" for name, place in memory.items()]
+    if by_chance:
+        keys = f"__table[__t, {len(columns) + 1}]"
+        numbers += f"\n        __low = {keys}\n        __high = {keys} >> 32"
+        arrays.append(" " * pad + f"__place = __table[__t, {len(columns) + 2}] + __from")
+    parts = {
+        "arrays": "\n".join(arrays),
+        "loads": indent("\n".join(loads.values()), " " * (pad + 4)),
+        "body": kernel.body(program, pad + 4),
+        "stores": indent("\n".join(stores.values()), " " * (pad + 4)),
+    }
     return TEMPLATE.format(
         name=recipe.name,
-        dtype=form.name if form else number,
+        dtype=", ".join([half.name if half else number, *([small.name] if small else ())]),
         number=number,
-        imports=form.imports if form else "",
-        halves=form.words if form else "",
+        imports=halves.IMPORTS if half or small else "",
+        intrinsics="".join([
+            halves.SIXTEEN if half or small else "",
+            halves.RANDOM if storage.name == "stochastic" else "",
+            half.words if half else "",
+            small.words if small else "",
+        ]),
         fastmath=FASTMATH,
-        tensors=", ".join([*held, *(form.columns if form else ())]),
+        tensors=", ".join([*columns, *((storage.kept or "nothing", "keys", "offset") if half or small else ())]),
         words=kernel.words(program, WORDS, "@njit(**OPTIONS)"),
-        numbers=kernel.numbers(program, "__rows[__r, {}]", 8) + (form.numbers(8) if form else ""),
-        arrays="\n".join(f"        _{name} = carray({place}, __n)" for name, place in memory.items()),
-        loads="\n".join(" " * 12 + line for line in loads.values()),
-        body=kernel.body(program, 12),
-        stores="\n".join(" " * 12 + line for line in stores.values()),
-    )
+        buffers=small.buffers if small else "",
+        numbers=numbers,
+        loop=small.loop(**parts) if small else LOOP.format(**parts),
+    )  # fmt: skip
 
 
 @cache
-def build(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL) -> ModuleType:
+def build(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = ()) -> ModuleType:
     """The compiled kernel's module: `span` for one thread, `run` for several."""
     kind = str(dtype).removeprefix("torch.") if storage is not FULL else kernel.DTYPES[dtype]
-    return kernel.load(f"cpu_{recipe.rule.name}_{kind}", source(recipe, dtype, storage))
+    return kernel.load(f"cpu_{recipe.rule.name}_{kind}", source(recipe, dtype, storage, form))
 
 
 class Threads:
@@ -194,7 +221,7 @@ class Cpu(Engine):
         return kernel.refusal(param, "the CPU kernels", tuple(kernel.DTYPES))
 
     def step(self, plan: Plan) -> None:
-        module = build(plan.recipe, plan.dtype, plan.storage)
+        module = build(plan.recipe, plan.dtype, plan.storage, plan.form)
         rows = plan.kernel_rows(kernel.DTYPES[plan.dtype])
         chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
         if len(bounds) > 2:

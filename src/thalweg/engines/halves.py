@@ -16,7 +16,7 @@ from thalweg.storage import Storage
 
 IMPORTS = "from llvmlite import ir\n\n"
 
-WORDS = '''
+SIXTEEN = '''
 WORD, BITS = ir.IntType(32), types.uint32
 
 
@@ -29,7 +29,9 @@ def at_bits(typing_context, address):
 
     return types.CPointer(types.uint16)(types.int64), make
 
+'''
 
+WORDS = '''
 @intrinsic
 def widen(typing_context, bits):
     """A 16-bit pattern as a float32."""
@@ -90,7 +92,7 @@ FLOAT16 = {
         return builder.bitcast(builder.fptrunc(kept, ir.HalfType()), ir.IntType(16))""",
 }
 
-BY_CHANCE = '''
+RANDOM = '''
 @intrinsic
 def random_bits(typing_context, place, before, low, high):
     """32 random bits for the element at a place with a value: murmur3's mixer, keyed twice."""
@@ -106,7 +108,9 @@ def random_bits(typing_context, place, before, low, high):
 
     return BITS(types.int64, types.uint16, types.int64, types.int64), make
 
+'''
 
+BY_CHANCE = '''
 @intrinsic
 def by_chance(typing_context, x, noise):
     """One of the two 16-bit neighbours, so that the mean is right."""
@@ -123,16 +127,15 @@ def by_chance(typing_context, x, noise):
 class Form:
     """The lines that differ from a kernel of whole numbers, for one dtype and one storage."""
 
-    imports = IMPORTS
-
-    def __init__(self, dtype: torch.dtype, storage: Storage, tensors: Sequence[str], directed: bool = False) -> None:
+    def __init__(
+        self, dtype: torch.dtype, storage: Storage, tensors: Sequence[str], column: int, directed: bool = False
+    ) -> None:
         self.storage, (self.p, self.g) = storage, tensors[:2]
         self.halved = tensors[: 1 if directed else 2]  # a direction made of the gradient is a float32
         self.name = f"{str(dtype).removeprefix('torch.')} ({storage.name})"
         texts = BFLOAT16 if dtype == torch.bfloat16 else FLOAT16
         self.words = (WORDS + (BY_CHANCE if storage.name == "stochastic" else "")).format(**texts)
-        self.column = len(tensors)  # of what is kept; the keys and the offset follow
-        self.columns = (storage.kept or "nothing", "keys", "offset")
+        self.column = column  # of what is kept
 
     def memory(self, memory: Mapping[str, str]) -> dict[str, str]:
         """Where the arrays begin."""
@@ -148,8 +151,8 @@ class Form:
         own = {name: f"{name} = widen(_{name}[__i])" for name in self.halved if name in loads}
         if self.p in own and self.storage.kept:
             full = f"{own[self.p][len(self.p) + 3 :]} + widen(__kept[__i])" if self._kahan else "__kept[__i]"
-            own[self.p] += f"\n            __full = {full}"
-            own[self.p] += f"\n            {self.p} = __full if nearest(__full) == _{self.p}[__i] else {self.p}"
+            own[self.p] += f"\n__full = {full}"
+            own[self.p] += f"\n{self.p} = __full if nearest(__full) == _{self.p}[__i] else {self.p}"
         return {**loads, **own}
 
     @property
@@ -164,18 +167,11 @@ class Form:
         else:
             line = f"_{p}[__i] = nearest({p})"
         if self._kahan:
-            line = f"__bits = nearest({p})\n            _{p}[__i] = __bits\n            __cut = {p} - widen(__bits)"
-            line += "\n            __kept[__i] = nearest(__cut if __cut - __cut == 0 else number(0.0))"
+            line = f"__bits = nearest({p})\n_{p}[__i] = __bits\n__cut = {p} - widen(__bits)"
+            line += "\n__kept[__i] = nearest(__cut if __cut - __cut == 0 else number(0.0))"
         if self.storage.name == "master":
-            line += f"\n            __kept[__i] = {p}"
+            line += f"\n__kept[__i] = {p}"
         return {**stores, p: line}
-
-    def numbers(self, indent: int) -> str:
-        """The keys of a tensor's random bits."""
-        if self.storage.name != "stochastic":
-            return ""
-        pad, keys = "\n" + " " * indent, f"__table[__t, {self.column + 1}]"
-        return f"{pad}__place = __table[__t, {self.column + 2}] + __from{pad}__low = {keys}{pad}__high = {keys} >> 32"
 
 
 @cache

@@ -40,6 +40,7 @@ adabelief = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "s": "exp_avg_var"},
+    moments={"m": "signed", "s": "unsigned"},
     departures="eps enters the stored s in every step, as in the paper. Its default, 1e-16, is the authors' code's "
     "since version 0.1; the paper has 1e-8. No rectification; decay is coupled unless asked otherwise.",
 )

@@ -36,5 +36,6 @@ adadelta = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"s": "square_avg", "u": "acc_delta"},
+    moments={"s": "unsigned", "u": "unsigned"},
     departures="The paper has no learning rate; lr = 1 is the paper's rule.",
 )

@@ -34,6 +34,7 @@ adagrad = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"s": "sum"},
+    moments={"s": "unsigned"},
     initial={"s": "initial_accumulator_value"},
     sparse="rows",
     departures="eps stands outside the root, as in torch and in the paper's diagonal form; many have it inside.",

@@ -53,6 +53,7 @@ adahessian = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_hessian_diag_sq", "h": "hessian_diag"},
+    moments={"m": "signed", "v": "unsigned"},
     decay="decoupled",
     departures="eps is added to the denominator, as in the authors' code. Averages over blocks are of convolutions' "
     "kernels alone, on request, and of h itself, as in the paper; the authors' code averages its absolute value.",

@@ -48,5 +48,6 @@ adam = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_avg_sq"},
+    moments={"m": "signed", "v": "unsigned"},
     departures="eps stands outside the root and after the correction, as in the paper's Algorithm 1 and in torch.",
 )

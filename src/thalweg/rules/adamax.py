@@ -30,5 +30,6 @@ adamax = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "u": "exp_inf"},
+    moments={"m": "signed", "u": "unsigned"},
     departures="eps is added to |g|, as in torch; the paper has none.",
 )

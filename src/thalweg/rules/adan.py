@@ -54,6 +54,7 @@ adan = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_avg_diff", "s": "exp_avg_sq", "prev": "neg_pre_grad"},
+    moments={"m": "signed", "v": "signed", "s": "unsigned"},
     decay="own",
     departures="betas, bias correction and eps outside the root as in the authors' code; the paper writes 1 - beta for "
     "beta, starts from the first gradient and corrects nothing. No restarts.",

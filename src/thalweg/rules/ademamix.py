@@ -64,6 +64,7 @@ ademamix = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_avg_sq", "s": "exp_avg_slow"},
+    moments={"m": "signed", "v": "unsigned", "s": "slow"},
     decay="decoupled",
     check=check,
     departures="One t_warmup for alpha and beta3, as in the paper's experiments, where it is the length of training; "

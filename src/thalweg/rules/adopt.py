@@ -51,6 +51,7 @@ adopt = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_avg_sq"},
+    moments={"m": "signed", "v": "unsigned"},
     departures="Steps are counted from the one that only fills v, the paper's step 0. Clipping as in the paper's later "
     "versions and the authors' code. Decoupled decay acts in the first step too, where the authors' code has none.",
 )

@@ -25,6 +25,7 @@ amsgrad = replace(
     source="Reddi, Kale and Kumar 2018, ICLR, arXiv:1904.09237",
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_avg_sq", "u": "max_exp_avg_sq"},
+    moments={"m": "signed", "v": "unsigned", "u": "unsigned"},
     when=("amsgrad",),
     departures="The maximum is taken of the raw v and then bias-corrected, as in torch; the paper corrects no bias.",
 )

@@ -28,5 +28,6 @@ classical_momentum = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"V": "velocity"},
+    moments={"V": "signed"},
     counts_steps=False,
 )

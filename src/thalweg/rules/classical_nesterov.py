@@ -31,6 +31,7 @@ classical_nesterov = Rule(
     source="Nesterov 1983, Soviet Mathematics Doklady 27",
     per_step=per_step,
     per_element=per_element,
+    moments={"shift": "signed"},
     counts_steps=False,
     departures="The parameter holds the point ahead; theta is parameter + state 'shift'. "
     "Weight decay acts on what the parameter holds.",

@@ -59,6 +59,7 @@ lamb = Rule(
     per_element=per_element,
     measures=("trust",),
     torch_names={"m": "exp_avg", "v": "exp_avg_sq"},
+    moments={"m": "signed", "v": "unsigned"},
     decay="own",
     departures="phi(z) = z, no bounds on the ratio; bias-corrected, as from the paper's third version on. Biases are "
     "scaled as any tensor is: step them with AdamW where they are not to be. The decay is the rule's own, in the norm.",

@@ -50,6 +50,7 @@ lars = Rule(
     per_element=per_element,
     measures=("trust",),
     torch_names={"b": "momentum_buffer"},
+    moments={"b": "signed"},
     decay="own",
     departures="eta stands outside the momentum, as in torch's SGD; the paper has it inside, which differs only where "
     "eta changes. eps, 0 by default, is of later code. Biases are scaled as any tensor is: step them with SGD where "

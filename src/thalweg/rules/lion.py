@@ -30,5 +30,6 @@ lion = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg"},
+    moments={"m": "signed"},
     decay="decoupled",
 )

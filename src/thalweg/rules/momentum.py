@@ -34,6 +34,7 @@ momentum = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"b": "momentum_buffer"},
+    moments={"b": "signed"},
     when=("momentum",),
     counts_steps=False,
     sparse="dense",

@@ -50,5 +50,6 @@ nadam = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_avg_sq"},
+    moments={"m": "signed", "v": "unsigned"},
     departures="psi = momentum_decay = 4e-3, as in torch and in Dozat's report.",
 )

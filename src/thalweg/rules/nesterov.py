@@ -36,6 +36,7 @@ nesterov = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"b": "momentum_buffer"},
+    moments={"b": "signed"},
     when=("momentum", "nesterov"),
     counts_steps=False,
     sparse="dense",

@@ -94,6 +94,7 @@ prodigy = Rule(
     summed=True,
     initial={"x0": "p"},
     torch_names={"m": "exp_avg", "v": "exp_avg_sq", "x0": "p0"},
+    moments={"m": "signed", "v": "unsigned"},
     decay="own",
     departures="eps is scaled by the d of the step, as in the paper; the authors' code takes the next one. As in "
     "that code: sums without the paper's 1 - beta3; on request a bound on the growth of d, but for its first; steps "

@@ -48,6 +48,7 @@ qhadam = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_avg_sq"},
+    moments={"m": "signed", "v": "unsigned"},
     departures="The defaults are those that the authors recommend; their code's, nus = (1, 1) and "
     "betas = (0.9, 0.999), are Adam.",
 )

@@ -51,6 +51,7 @@ radam = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"m": "exp_avg", "v": "exp_avg_sq"},
+    moments={"m": "signed", "v": "unsigned"},
     departures="Rectifies above 5, as torch; the paper above 4 (rectify_above=4). eps joins sqrt(v) before the bias "
     "correction, as in torch. Before rectification the momentum step is bias-corrected, as in the paper and in torch.",
 )

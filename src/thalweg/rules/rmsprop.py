@@ -64,6 +64,7 @@ rmsprop = Rule(
     per_step=per_step,
     per_element=plain,
     torch_names={"s": "square_avg"},
+    moments={"s": "unsigned"},
     departures="eps stands outside the root, as in torch. The centred variance is kept at 0 or above, where torch's "
     "rounds below zero and turns to NaN.",
 )
@@ -74,6 +75,7 @@ rmsprop_momentum = replace(
     per_step=per_step_momentum,
     per_element=with_momentum,
     torch_names={name: NAMES[name] for name in "sb"},
+    moments={"s": "unsigned", "b": "signed"},
     when=("momentum",),
 )
 rmsprop_centred = replace(
@@ -82,6 +84,7 @@ rmsprop_centred = replace(
     title="RMSprop, centred: divide by a running standard deviation",
     per_element=centred,
     torch_names={name: NAMES[name] for name in "sa"},
+    moments={},  # s - a * a would be the difference of two roundings
     when=("centered",),
 )
 rmsprop_centred_momentum = replace(
@@ -90,5 +93,6 @@ rmsprop_centred_momentum = replace(
     title="RMSprop, centred, with momentum",
     per_element=centred_with_momentum,
     torch_names=NAMES,
+    moments={"b": "signed"},
     when=("momentum", "centered"),
 )

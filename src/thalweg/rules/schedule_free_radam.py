@@ -54,6 +54,7 @@ schedule_free_radam = Rule(
     per_step=per_step,
     per_element=per_element,
     torch_names={"v": "exp_avg_sq"},
+    moments={"v": "unsigned"},
     initial={"z": "p"},
     decay="own",
     check=averages,

@@ -33,5 +33,6 @@ sparse_adam = replace(
     per_step=per_step,
     per_element=per_element,
     sparse="only",
+    moments={},
     departures="eps joins sqrt(v) before the bias correction, as in torch; Adam's joins after it.",
 )

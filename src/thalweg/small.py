@@ -1,0 +1,174 @@
+"""Small state in a plan: moments that are codes, with their scales, and the way from one form to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from thalweg.codes import SCALE, Code, Form, blocks, code_of, random_of
+from thalweg.memory import is_flat, is_shard, laid_like, local, real
+from thalweg.plan import Ages, Member, Plan
+from thalweg.recipe import Recipe
+from thalweg.storage import Storage
+
+Tensor = torch.Tensor
+
+
+class SmallPlan(Plan):
+    """Parameters that are large enough for their moments to be kept small. `form` says which, and how."""
+
+    def __init__(self, recipe: Recipe, storage: Storage, members: Sequence[Member], ages: Ages, form: Form) -> None:
+        self.form = form
+        names, codes = recipe.rule.torch_names, dict(form)
+        self.codes = [codes.get(letter) for letter in recipe.rule.states]
+        eight = [names[letter] + SCALE for letter, code in form if code.window]
+        self._scaled = [letter for letter, code in form if code.window]
+        self.scales = [[local(m.state[name]).view(-1) for name in eight] for m in members]
+        super().__init__(recipe, storage, members, ages)
+
+    def _addresses(self, index: int) -> list[int]:
+        p, kept = self.params[index], self.kept[index]
+        tensors = (p, p, *self.states[index], *self.scales[index])
+        return [*(each.data_ptr() for each in tensors), 0 if kept is None else kept.data_ptr(), 0, self._offset(index)]
+
+    def _offset(self, index: int) -> int:
+        return self.members[index].offset
+
+    @property
+    def by_chance(self) -> bool:
+        return True
+
+    def _read_states(self, index: int) -> list[Tensor]:
+        scales = dict(zip(self._scaled, self.scales[index], strict=True))
+        return [
+            real(held) if code is None else decoded(held, scales.get(letter), code)
+            for letter, held, code in zip(self.recipe.rule.states, self.states[index], self.codes, strict=True)
+        ]
+
+    def _write_states(self, index: int, states: Sequence[Tensor]) -> None:
+        rule = self.recipe.rule
+        scales = dict(zip(self._scaled, self.scales[index], strict=True))
+        held, new = (dict(zip(rule.states, each, strict=True)) for each in (self.states[index], states))
+        for place, (letter, code) in enumerate(self.form):
+            x = _in_memory(new.pop(letter), held[letter])
+            made, scale = code.encode(x, random_of(self.noise(index), x.numel(), place).to(x.device))
+            flat(held[letter]).copy_(made)
+            if scale is not None:
+                scales[letter][: len(scale)].copy_(scale)
+        for letter, value in new.items():
+            real(held[letter]).copy_(value)
+
+    def _by_letter(self, index: int) -> dict[str, Tensor]:
+        """As the rule takes them: of a sharded parameter as the DTensors that they are parts of."""
+        found, member = super()._by_letter(index), self.members[index]
+        for letter, value in zip(self.recipe.rule.states, self._read_states(index), strict=True):
+            if letter in dict(self.form):
+                found[letter] = member.like(value) if is_shard(member.param) else value
+        return found
+
+
+def flat(held: Tensor) -> Tensor:
+    """A dense tensor's elements in their order in memory."""
+    return held.as_strided((held.numel(),), (1,))
+
+
+def _in_memory(x: Tensor, like: Tensor) -> Tensor:
+    """A tensor's elements in the order that those of a dense one lie in memory."""
+    if x.stride() == like.stride() and is_flat(x):
+        return flat(x)
+    return flat(torch.empty_strided(like.shape, like.stride(), dtype=x.dtype, device=x.device).copy_(x))
+
+
+def decoded(held: Tensor, scales: Tensor | None, code: Code) -> Tensor:
+    """A moment as float32, lying as its codes do."""
+    return code.decode(flat(held), scales).as_strided(held.shape, held.stride())
+
+
+def widened(state: Mapping[str, Any], name: str, kind: str) -> Tensor:
+    """A state in full, whatever it is kept as; `kind`: of the moment. RuntimeError where scales are missing."""
+    held: Tensor = state[name]
+    if held.dtype not in (torch.uint8, torch.bfloat16):
+        return held
+    part = local(held)
+    if part.dtype == torch.bfloat16:
+        return held.float()
+    scales = scales_of(state, name)
+    part = part if is_flat(part) else part.contiguous()
+    return as_part_of(held, decoded(part, local(scales).flatten(), code_of(kind, "int8")))
+
+
+def scales_of(state: Mapping[str, Any], name: str) -> Tensor:
+    """The scales of a state in 8 bits; RuntimeError where they are not those of its blocks."""
+    scales, due = state.get(name + SCALE), _shape_of_scales(state[name])
+    if isinstance(scales, Tensor) and scales.dtype == torch.uint8 and scales.shape == due:
+        return scales
+    has = f"they are {scales.dtype} of {tuple(scales.shape)}" if isinstance(scales, Tensor) else "there are none"
+    raise RuntimeError(
+        f"state {name!r} is kept in 8 bits, with scales of {tuple(due)} in {name + SCALE!r}, and {has}: the checkpoint "
+        "was cut, or written under another sharding; save optimizer.full_state_dict() there, which goes anywhere"
+    )
+
+
+def keep(state: dict[str, Any], name: str, full: Tensor, p: Tensor, code: Code) -> None:
+    """Put a state in, small, rounded to the nearest. `full`: shaped as the parameter."""
+    part = laid_like(local(full), local(p), torch.float32)
+    made, scales = code.encode(flat(part), None)
+    state[name] = as_part_of(p, made.as_strided(part.shape, part.stride()))
+    state.pop(name + SCALE, None)
+    if scales is not None:
+        state[name + SCALE] = _scales_of(p, scales)
+
+
+def fits(state: dict[str, Any], name: str, p: Tensor, code: Code) -> bool:
+    """True where a state is kept as it must be, and lies as its parameter does."""
+    held, scales = local(state[name]), state.get(name + SCALE)
+    lies = is_flat(held) and (held.stride() == local(p).stride() or not is_flat(local(p)))
+    if held.dtype != code.dtype or held.device != p.device or not lies or held.shape != local(p).shape:
+        return False
+    if not code.window:
+        return True
+    return isinstance(scales, Tensor) and scales.dtype == torch.uint8 and scales.shape == _shape_of_scales(p)
+
+
+def as_part_of(whole: Tensor, part: Tensor) -> Tensor:
+    """This process's part as the DTensor that another one is; of any other tensor itself."""
+    if not is_shard(whole):
+        return part
+    from torch.distributed.tensor import DTensor
+
+    owner: Any = whole
+    return DTensor.from_local(
+        part, owner.device_mesh, owner.placements, shape=owner.shape, stride=owner.stride(), run_check=False
+    )
+
+
+def _shape_of_scales(p: Tensor) -> torch.Size:
+    """One for each block; of a sharded parameter a row for each shard, as long as the largest shard needs."""
+    if not is_shard(p):
+        return torch.Size([blocks(p.numel())])
+    whole: Any = p
+    shape, count = list(p.shape), 1
+    for axis, placement in enumerate(whole.placements):
+        if placement.is_shard():
+            size = whole.device_mesh.size(axis)
+            shape[placement.dim] = -(-shape[placement.dim] // size)
+            count *= size
+    return torch.Size([count, blocks(math.prod(shape))])
+
+
+def _scales_of(p: Tensor, scales: Tensor) -> Tensor:
+    """The scales of this process's blocks; of a sharded parameter as a DTensor, so that a gathered checkpoint has those
+    of all, and is not taken for an unsharded one's."""
+    if not is_shard(p):
+        return scales
+    from torch.distributed.tensor import DTensor, Shard
+
+    owner: Any = p
+    due = _shape_of_scales(p)
+    own = scales.new_zeros(1, due[1])
+    own[0, : len(scales)] = scales
+    placements = [Shard(0) if each.is_shard() else each for each in owner.placements]
+    return DTensor.from_local(own, owner.device_mesh, placements, shape=due, stride=(due[1], 1), run_check=False)
