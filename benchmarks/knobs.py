@@ -14,12 +14,12 @@ from typing import Any
 import torch
 
 from thalweg.catalogue import CATALOGUE, Entry
-from thalweg.lab.job import Job
-from thalweg.lab.knobs import settings, tuned
+from thalweg.lab.judging.statistics import mean_interval
 from thalweg.lab.load import load_task
-from thalweg.lab.protocol import Protocol, first_look, joint_look, second_look
-from thalweg.lab.statistics import mean_interval
-from thalweg.lab.trial import Setting, Trial, run_trial
+from thalweg.lab.search.knobs import settings, tuned
+from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
+from thalweg.lab.studies.job import Job
+from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 OPTIMIZERS = ("adam", "momentum", "radam", "nadam")
 KINDS = {

@@ -70,8 +70,8 @@ def task_of(name: str) -> Any:
 def job(seed: int, lr: float) -> Any:
     """Adam, slow enough that no lane ends."""
     from thalweg.catalogue import CATALOGUE
-    from thalweg.lab.job import Job
-    from thalweg.lab.trial import Setting
+    from thalweg.lab.studies.job import Job
+    from thalweg.lab.training.trial import Setting
 
     return Job(f"{seed}/{lr}", "search", 0, CATALOGUE["adam"], Setting("adam", {"lr": lr}, seed), 1)
 
@@ -95,11 +95,11 @@ def stopwatch(step: Any, steps: int) -> Any:
 
 def alone(task: Any) -> Any:
     """A turn of one training."""
-    from thalweg.lab import training
-    from thalweg.lab.batches import rounds
-    from thalweg.lab.randomness.keyed import Keyed
-    from thalweg.lab.randomness.streams import Stream
-    from thalweg.lab.watch import Watch
+    from thalweg.lab.training import loop as training
+    from thalweg.lab.training.batches import rounds
+    from thalweg.lab.training.randomness.keyed import Keyed
+    from thalweg.lab.training.randomness.streams import Stream
+    from thalweg.lab.training.watch import Watch
 
     model = task.build(0).train()
     optimizer, keyed, watch = job(0, 1e-5).entry.build(model.parameters(), lr=1e-5), Keyed(Stream(0)), Watch()
@@ -180,7 +180,7 @@ def stem(results: dict[str, Any], partial: bool) -> str:
 
 def save(results: dict[str, Any], path: Path) -> None:
     """Both files, after every model: an interrupted run keeps what it has."""
-    from thalweg.lab.study import write_atomically
+    from thalweg.lab.studies.study import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path.with_suffix(".json"), lambda: json.dumps(results, indent=1) + "\n")

@@ -24,7 +24,7 @@ import torch
 import machine
 import thalweg.optim as optim
 from thalweg.codes import STATE_DTYPES
-from thalweg.lab.study import write_atomically
+from thalweg.lab.studies.study import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {

@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent / "tests" / "lab"))
 
 from made_up import World, share, trained_twins, verdicts  # noqa: E402
 
-from thalweg.lab.statistics import judge, mean_interval  # noqa: E402
+from thalweg.lab.judging.statistics import judge, mean_interval  # noqa: E402
 
 TOLD_APART = ("worse", "better")
 QUICK: dict[str, Any] = {"points": 7, "finalists": 1, "seeds": 3}

@@ -162,7 +162,7 @@ class Run:
     def save(self) -> None:
         self.results["load"]["end"] = self.load()
         self.results["seconds"] = time.monotonic() - self.began
-        from thalweg.lab.study import write_atomically
+        from thalweg.lab.studies.study import write_atomically
 
         self.chosen.out.mkdir(parents=True, exist_ok=True)
         write_atomically(self.chosen.out / f"{self.stem}.json", lambda: json.dumps(self.results, indent=1) + "\n")

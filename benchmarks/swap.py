@@ -160,7 +160,7 @@ def stem(results: dict[str, Any], partial: bool) -> str:
 
 def save(results: dict[str, Any], path: Path) -> None:
     """Both files, after every script: an interrupted run keeps what it has."""
-    from thalweg.lab.study import write_atomically
+    from thalweg.lab.studies.study import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path.with_suffix(".json"), lambda: json.dumps(results, indent=1) + "\n")

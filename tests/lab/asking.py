@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from thalweg.catalogue import Entry
-from thalweg.lab.job import Job
-from thalweg.lab.trial import Setting, Trial
+from thalweg.lab.studies.job import Job
+from thalweg.lab.training.trial import Setting, Trial
 
 
 def job(optimizer: Any, lr: float, seed: int = 0, phase: str = "search", epochs: int = 3) -> Job:

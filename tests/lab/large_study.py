@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.lab.results import Comparison
-from thalweg.lab.seeds import FRESH
-from thalweg.lab.trial import Curve, Trial
+from thalweg.lab.training.seeds import FRESH
+from thalweg.lab.training.trial import Curve, Trial
 
 
 def comparison(

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.catalogue import Entry
-from thalweg.lab.job import Job
-from thalweg.lab.protocol import first_look
-from thalweg.lab.seeds import FRESH
-from thalweg.lab.table import Table, build_table
-from thalweg.lab.trial import Curve, Setting, Trial, run_trial
+from thalweg.lab.judging.table import Table, build_table
+from thalweg.lab.search.protocol import first_look
+from thalweg.lab.studies.job import Job
+from thalweg.lab.training.seeds import FRESH
+from thalweg.lab.training.trial import Curve, Setting, Trial, run_trial
 
 
 def trial(optimizer: str, index: int, seed: int, value: float, test: float | None = None, **changes: Any) -> Trial:

@@ -18,10 +18,10 @@ from thalweg.catalogue import Entry
 from thalweg.lab.adapters.lightning import from_lightning
 from thalweg.lab.adapters.transformers import from_transformers
 from thalweg.lab.errors import TaskError
-from thalweg.lab.job import Job
 from thalweg.lab.load import load_task
+from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 pl = pytest.importorskip("lightning.pytorch")
 transformers = pytest.importorskip("transformers")

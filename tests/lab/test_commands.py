@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from thalweg.catalogue import CATALOGUE
-from thalweg.lab.campaign import Progress
 from thalweg.lab.commands import app
 from thalweg.lab.screen import Lines
+from thalweg.lab.studies.campaign import Progress
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -106,8 +106,10 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(little.FILE)
-    monkeypatch.setattr("thalweg.lab.price.measure_milliseconds", lambda task, entries: {e.name: 1.0 for e in entries})
-    monkeypatch.setattr("thalweg.lab.price._evaluation", lambda task: 0.0)
+    monkeypatch.setattr(
+        "thalweg.lab.studies.price.measure_milliseconds", lambda task, entries: {e.name: 1.0 for e in entries}
+    )
+    monkeypatch.setattr("thalweg.lab.studies.price._evaluation", lambda task: 0.0)
     words = (
         "compare",
         f"{tmp_path / 'mine.py'}:task",
@@ -122,7 +124,9 @@ def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, mon
     # 12 ms a training, 2 x (trials + 3) trainings in nine tenths of half a second: 15 trials
     code, out, _ = run(*words)
     assert code == 0 and out.startswith("36 trainings; ") and "\nabout " in out
-    monkeypatch.setattr("thalweg.lab.price._evaluation", lambda task: 1.0)  # measured once: it is not asked again
+    monkeypatch.setattr(
+        "thalweg.lab.studies.price._evaluation", lambda task: 1.0
+    )  # measured once: it is not asked again
     code, again, _ = run(*words)
     assert code == 0 and again.startswith("36 trainings, 36 of them done before")
     spec = json.loads((tmp_path / "cut" / "spec.json").read_text())

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from thalweg.lab.compare import Progress, compare
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.results import Comparison
-from thalweg.lab.seeds import FRESH
+from thalweg.lab.training.seeds import FRESH
 
 TWO = ["sgd", torch.optim.Adam]
 
@@ -221,7 +221,7 @@ def test_a_result_shows_itself(found: Comparison) -> None:
 
 def test_by_default_all_are_compared_that_take_dense_gradients() -> None:
     from thalweg.catalogue import CATALOGUE
-    from thalweg.lab.contenders import resolve
+    from thalweg.lab.studies.contenders import resolve
 
     names = [entry.name for entry in resolve(None)]
     assert "sparse_adam" not in names and {*names, "sparse_adam"} == CATALOGUE.keys()

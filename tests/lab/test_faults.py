@@ -20,14 +20,14 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from thalweg.catalogue import CATALOGUE
-from thalweg.lab import study as studies
-from thalweg.lab.campaign import Campaign
 from thalweg.lab.compare import compare
 from thalweg.lab.errors import StudyError
 from thalweg.lab.replay import distance
 from thalweg.lab.runners import Alone
-from thalweg.lab.study import Study, read_trials
-from thalweg.lab.trial import run_trial
+from thalweg.lab.studies import study as studies
+from thalweg.lab.studies.campaign import Campaign
+from thalweg.lab.studies.study import Study, read_trials
+from thalweg.lab.training.trial import run_trial
 
 SMALL = {"trials": 2, "finalist_seeds": 2, "on": "alone"}
 

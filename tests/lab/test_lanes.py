@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from thalweg.catalogue import Entry
-from thalweg.lab.job import Job
 from thalweg.lab.lanes import stack
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
+from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Setting, Trial
+from thalweg.lab.training.trial import Setting, Trial
 
 
 @pytest.fixture(autouse=True)

@@ -14,13 +14,13 @@ from torch import nn
 
 from thalweg.catalogue import Entry
 from thalweg.lab import load_task
-from thalweg.lab.job import Job
 from thalweg.lab.lanes import Finding, probe
 from thalweg.lab.lanes.probe import _short, _verdict
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
+from thalweg.lab.studies.job import Job
 from thalweg.lab.tasks import BUILT_IN
-from thalweg.lab.trial import Setting
+from thalweg.lab.training.trial import Setting
 
 ADAM = Entry.of("adam")
 APART = {"sparse": "sparse gradients", "rl": ".item()"}  # what cannot ride, and why

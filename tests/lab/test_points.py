@@ -9,10 +9,10 @@ from statistics import fmean
 import pytest
 from made_up import trial
 
-from thalweg.lab.best_of import best_of
-from thalweg.lab.points import APART, Point, as_good_range, at_edge, good_range, highest_stable, points, ranked
-from thalweg.lab.protocol import second_look
-from thalweg.lab.table import build_table
+from thalweg.lab.judging.best_of import best_of
+from thalweg.lab.judging.table import build_table
+from thalweg.lab.search.points import APART, Point, as_good_range, at_edge, good_range, highest_stable, points, ranked
+from thalweg.lab.search.protocol import second_look
 
 
 def tried(values: dict[float, float], failed: tuple[float, ...] = (), **knobs: list[float]) -> list[Point]:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from thalweg.lab.errors import LabError
-from thalweg.lab.protocol import PRESETS, Protocol, first_look, second_look
+from thalweg.lab.search.protocol import PRESETS, Protocol, first_look, second_look
 
 
 @pytest.mark.parametrize("default", [1e-3, 1e-2, 3e-4, 7.0, 1e-4])

@@ -12,14 +12,14 @@ import pytest
 import quadratic
 import torch
 
-from thalweg.lab.campaign import Progress
-from thalweg.lab.climb import Climb
 from thalweg.lab.errors import LabError
 from thalweg.lab.range_test import around, range_test
 from thalweg.lab.replay import replay, report
 from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import ascent, interval_of, smoothed
-from thalweg.lab.trial import Trial
+from thalweg.lab.search.climb import Climb
+from thalweg.lab.studies.campaign import Progress
+from thalweg.lab.training.trial import Trial
 
 RATES: list[float] = []
 
@@ -141,7 +141,7 @@ def test_wrong_arguments(wrong: dict[str, Any], message: str, tmp_path: Path) ->
 
 
 def _trial(losses: list[float]) -> Trial:
-    from thalweg.lab.trial import Curve
+    from thalweg.lab.training.trial import Curve
 
     steps = list(range(1, len(losses) + 1))
     nothing = [math.nan] * len(losses)

@@ -14,6 +14,7 @@ import pytest
 from breaking import Crash
 
 from thalweg.lab.compare import compare
+from thalweg.lab.judging.wording import Unit
 from thalweg.lab.report.card import card
 from thalweg.lab.report.figures.curves import Course, curves, thin
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
@@ -22,8 +23,7 @@ from thalweg.lab.report.markup import glued, sentences, whisker
 from thalweg.lab.report.setting import in_words
 from thalweg.lab.results import Comparison, Result
 from thalweg.lab.sweep import sweep
-from thalweg.lab.trial import Curve, Trial
-from thalweg.lab.wording import Unit
+from thalweg.lab.training.trial import Curve, Trial
 
 LOADS = re.compile(
     r"""(<(script|img|link|iframe)[^>]*\s(src|href)\s*=(?!"data:,"))|@import|url\(\s*['"]?(https?:)?//"""

@@ -21,16 +21,16 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg.catalogue import CATALOGUE, Entry
-from thalweg.lab.campaign import Campaign, Progress
 from thalweg.lab.compare import compare
 from thalweg.lab.errors import LabError
-from thalweg.lab.job import Job
 from thalweg.lab.load import load_task
 from thalweg.lab.runners import Alone, Choice, Processes, Runner, choice, choose, processes
 from thalweg.lab.runners.lanes import Lanes
-from thalweg.lab.study import Study
+from thalweg.lab.studies.campaign import Campaign, Progress
+from thalweg.lab.studies.job import Job
+from thalweg.lab.studies.study import Study
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Trial
+from thalweg.lab.training.trial import Trial
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from made_up import World, share, verdicts
 
-from thalweg.lab import table as judged
-from thalweg.lab.statistics import judge, mean_interval, seeds_to_decide
+from thalweg.lab.judging import table as judged
+from thalweg.lab.judging.statistics import judge, mean_interval, seeds_to_decide
 
 TOLD_APART = ("worse", "better")
 QUICK = {"points": 7, "finalists": 1, "seeds": 3}
@@ -36,9 +36,9 @@ def test_without_the_corrections_copies_are_told_apart(monkeypatch: pytest.Monke
     """So that the tests above can fail: each correction is taken away in turn."""
     monkeypatch.setattr(judged, "TUNING_LUCK", (0.0,) * 4)
     tuned = share(verdicts(World([0.0] * 2, 10, points=24, finalists=1), 150), *TOLD_APART)
-    monkeypatch.setattr("thalweg.lab.statistics.by_luck", lambda p, *_: p)
+    monkeypatch.setattr("thalweg.lab.judging.statistics.by_luck", lambda p, *_: p)
     lucky = share(verdicts(World([0.0] * 10, 10, points=1, finalists=1, related=1.0), 150), *TOLD_APART)
-    monkeypatch.setattr("thalweg.lab.statistics.holm", lambda p_values, *_: list(p_values))
+    monkeypatch.setattr("thalweg.lab.judging.statistics.holm", lambda p_values, *_: list(p_values))
     bare = share(verdicts(World([0.0] * 10, 10, points=1, finalists=1), 60), *TOLD_APART)
     print(f"without the luck of tuning {tuned:.1%}, of the leader {lucky:.1%}, without Holm {bare:.1%}")
     assert tuned > 0.09 and lucky > 0.09 and bare > 0.2

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thalweg.lab.luck import by_luck, correlation
-from thalweg.lab.statistics import holm, judge, mean_interval, p_differs, p_equal, seeds_to_decide
+from thalweg.lab.judging.luck import by_luck, correlation
+from thalweg.lab.judging.statistics import holm, judge, mean_interval, p_differs, p_equal, seeds_to_decide
 
 
 def test_interval_by_hand() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from thalweg.lab.errors import StudyError
-from thalweg.lab.study import Study, read_trials, to_json, write_atomically
-from thalweg.lab.trial import Curve, Trial
+from thalweg.lab.studies.study import Study, read_trials, to_json, write_atomically
+from thalweg.lab.training.trial import Curve, Trial
 
 SPEC: dict[str, Any] = {"task": {"identity": "a"}, "protocol": {"trials": 8, "finalist_seeds": 3}}
 

@@ -13,9 +13,9 @@ import pytest
 import quadratic
 import torch
 
-from thalweg.lab.campaign import Progress
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.results import Sweep
+from thalweg.lab.studies.campaign import Progress
 from thalweg.lab.sweep import sweep
 
 

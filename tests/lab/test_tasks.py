@@ -18,13 +18,13 @@ import torch
 from thalweg.catalogue import CATALOGUE
 from thalweg.lab import tasks
 from thalweg.lab.compare import compare
-from thalweg.lab.contenders import resolve
 from thalweg.lab.errors import TaskError
-from thalweg.lab.job import Job
 from thalweg.lab.load import load_task
+from thalweg.lab.studies.contenders import resolve
+from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
 from thalweg.lab.tasks import BUILT_IN, gan, mnist, rl, sources
-from thalweg.lab.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 # name: rows to train, select and test; a learning rate that suits Adam; and what a short training must reach.
 EXPECTED: dict[str, tuple[tuple[int, int, int] | None, float, float]] = {

@@ -17,16 +17,16 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from thalweg.catalogue import CATALOGUE, Entry
-from thalweg.lab.batches import rounds
-from thalweg.lab.conduct import describe
 from thalweg.lab.errors import TaskError
-from thalweg.lab.job import Job
-from thalweg.lab.notes import _training
-from thalweg.lab.patience import Patience
-from thalweg.lab.protocol import Protocol
-from thalweg.lab.seeds import derive
+from thalweg.lab.judging.notes import _training
+from thalweg.lab.search.protocol import Protocol
+from thalweg.lab.studies.conduct import describe
+from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Setting, Trial, run_trial
+from thalweg.lab.training.batches import rounds
+from thalweg.lab.training.patience import Patience
+from thalweg.lab.training.seeds import derive
+from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 X, Y = little.rows(128, 0)

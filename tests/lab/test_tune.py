@@ -12,14 +12,14 @@ import pytest
 import quadratic
 import torch
 
-from thalweg.lab import samplers
-from thalweg.lab.campaign import Progress
 from thalweg.lab.errors import LabError, StudyError
-from thalweg.lab.knobs import choose, knobs_of
-from thalweg.lab.pruning import Rungs
 from thalweg.lab.replay import report
 from thalweg.lab.results import Tuning
-from thalweg.lab.seeds import FRESH
+from thalweg.lab.search import samplers
+from thalweg.lab.search.knobs import choose, knobs_of
+from thalweg.lab.search.pruning import Rungs
+from thalweg.lab.studies.campaign import Progress
+from thalweg.lab.training.seeds import FRESH
 from thalweg.lab.tune import tune
 
 METHODS = [*samplers.SPREAD, *samplers.OPTUNA]

@@ -7,9 +7,9 @@ import math
 import pytest
 from made_up import trial
 
-from thalweg.lab.table import Table, build_table
-from thalweg.lab.trial import Trial
-from thalweg.lab.wording import Unit, duration, listed, span, status, verdict
+from thalweg.lab.judging.table import Table, build_table
+from thalweg.lab.judging.wording import Unit, duration, listed, span, status, verdict
+from thalweg.lab.training.trial import Trial
 
 LUCK = [0.003, -0.002, 0.001, 0.002, -0.001, 0.0015, -0.0025, 0.0005]
 

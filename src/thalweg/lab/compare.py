@@ -7,18 +7,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.asked import folder_of, the_task, whole
-from thalweg.lab.campaign import Campaign, Progress
-from thalweg.lab.conduct import conduct, describe, settled
-from thalweg.lab.contenders import default_rate, resolve
-from thalweg.lab.knobs import settings, tuned
-from thalweg.lab.points import APART, joint, points, ranked
-from thalweg.lab.price import afford
-from thalweg.lab.protocol import Protocol, first_look, joint_look, second_look
+from thalweg.lab.judging.timing import measure_milliseconds
 from thalweg.lab.results import Comparison
-from thalweg.lab.study import to_json
+from thalweg.lab.search.knobs import settings, tuned
+from thalweg.lab.search.points import APART, joint, points, ranked
+from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
+from thalweg.lab.studies.asked import folder_of, the_task, whole
+from thalweg.lab.studies.campaign import Campaign, Progress
+from thalweg.lab.studies.conduct import conduct, describe, settled
+from thalweg.lab.studies.contenders import default_rate, resolve
+from thalweg.lab.studies.price import afford
+from thalweg.lab.studies.study import to_json
 from thalweg.lab.task import Task
-from thalweg.lab.timing import measure_milliseconds
 
 __all__ = ["Comparison", "Progress", "compare"]
 

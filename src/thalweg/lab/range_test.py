@@ -7,20 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.asked import folder_of, span, the_task, whole
-from thalweg.lab.campaign import Campaign, Progress
-from thalweg.lab.climb import PHASE, Climb
-from thalweg.lab.conduct import conduct, describe
-from thalweg.lab.contenders import default_rate, resolve
 from thalweg.lab.errors import LabError
-from thalweg.lab.job import Job
 from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import INSIDE, OUTSIDE, interval_of
 from thalweg.lab.runners import Runner
-from thalweg.lab.seeds import FRESH
+from thalweg.lab.search.climb import PHASE, Climb
+from thalweg.lab.studies.asked import folder_of, span, the_task, whole
+from thalweg.lab.studies.campaign import Campaign, Progress
+from thalweg.lab.studies.conduct import conduct, describe
+from thalweg.lab.studies.contenders import default_rate, resolve
+from thalweg.lab.studies.job import Job
 from thalweg.lab.sweep import MOST_EPOCHS
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Trial, run_trial
+from thalweg.lab.training.seeds import FRESH
+from thalweg.lab.training.trial import Trial, run_trial
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry

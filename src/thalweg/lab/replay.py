@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thalweg.lab.climb import PHASE, Climb
-from thalweg.lab.contenders import rebuild
 from thalweg.lab.errors import StudyError, TaskError
-from thalweg.lab.job import Job
 from thalweg.lab.load import load_task
-from thalweg.lab.machine import torch_threads
 from thalweg.lab.results import Result, read
-from thalweg.lab.study import read_spec, read_trials, read_versions
+from thalweg.lab.search.climb import PHASE, Climb
+from thalweg.lab.studies.contenders import rebuild
+from thalweg.lab.studies.job import Job
+from thalweg.lab.studies.machine import torch_threads
+from thalweg.lab.studies.study import read_spec, read_trials, read_versions
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 __all__ = ["Replay", "replay", "report"]
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from thalweg.lab.asked import length
+from thalweg.lab.studies.asked import length
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
     from thalweg.conformance.law import Law
     from thalweg.conformance.report import Outcome
-    from thalweg.lab.campaign import Progress
     from thalweg.lab.results import Result
+    from thalweg.lab.studies.campaign import Progress
     from thalweg.lab.tasks import Listing
 
 console = Console(highlight=False)

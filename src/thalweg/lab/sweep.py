@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.asked import folder_of, seconds, span, the_task, whole
-from thalweg.lab.campaign import Campaign, Progress
-from thalweg.lab.conduct import conduct, describe, settled
-from thalweg.lab.contenders import default_rate, resolve
 from thalweg.lab.errors import LabError
-from thalweg.lab.job import Job
-from thalweg.lab.points import points, ranked
-from thalweg.lab.price import afford
-from thalweg.lab.protocol import second_look
 from thalweg.lab.results import Sweep
-from thalweg.lab.seeds import FRESH
+from thalweg.lab.search.points import points, ranked
+from thalweg.lab.search.protocol import second_look
+from thalweg.lab.studies.asked import folder_of, seconds, span, the_task, whole
+from thalweg.lab.studies.campaign import Campaign, Progress
+from thalweg.lab.studies.conduct import conduct, describe, settled
+from thalweg.lab.studies.contenders import default_rate, resolve
+from thalweg.lab.studies.job import Job
+from thalweg.lab.studies.price import afford
 from thalweg.lab.task import Task
+from thalweg.lab.training.seeds import FRESH
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry

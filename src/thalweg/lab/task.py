@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from thalweg.lab.data import Source, as_source, split, to_device
+from thalweg.lab.data.identity import identity
+from thalweg.lab.data.source import Source, as_source, split, to_device
 from thalweg.lab.errors import TaskError, first_line
-from thalweg.lab.identity import identity
-from thalweg.lab.seeds import derive, random_state_kept, seed_everything
+from thalweg.lab.training.seeds import derive, random_state_kept, seed_everything
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +220,7 @@ class Task:
                 loss = _trying("loss", partial(self.compute_loss, model, batch))
             check_loss(loss, learn=name == "train")
         if self.schedule is not None:
-            from thalweg.lab.schedule import Schedule
+            from thalweg.lab.training.schedule import Schedule
 
             optimizer = torch.optim.Adam(model.parameters())
             _trying("schedule", partial(Schedule, self, optimizer, self.epochs))

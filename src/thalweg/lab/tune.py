@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab import knobs as knob
-from thalweg.lab import samplers
-from thalweg.lab.asked import folder_of, seconds, the_task, whole
-from thalweg.lab.campaign import Campaign, Progress
-from thalweg.lab.conduct import conduct, describe, settled
-from thalweg.lab.contenders import resolve
 from thalweg.lab.errors import LabError, StudyError
-from thalweg.lab.points import points
-from thalweg.lab.price import afford
-from thalweg.lab.pruning import Rungs
 from thalweg.lab.results import Tuning
 from thalweg.lab.results.tuning import finalists
-from thalweg.lab.seeds import FRESH
-from thalweg.lab.study import read_spec
+from thalweg.lab.search import knobs as knob
+from thalweg.lab.search import samplers
+from thalweg.lab.search.points import points
+from thalweg.lab.search.pruning import Rungs
+from thalweg.lab.studies.asked import folder_of, seconds, the_task, whole
+from thalweg.lab.studies.campaign import Campaign, Progress
+from thalweg.lab.studies.conduct import conduct, describe, settled
+from thalweg.lab.studies.contenders import resolve
+from thalweg.lab.studies.price import afford
+from thalweg.lab.studies.study import read_spec
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Trial
+from thalweg.lab.training.seeds import FRESH
+from thalweg.lab.training.trial import Trial
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry

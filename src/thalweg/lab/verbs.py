@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from thalweg.lab.asked import need
 from thalweg.lab.errors import LabError
 from thalweg.lab.exports import export as export_to
 from thalweg.lab.screen import console, show_result, watch
+from thalweg.lab.studies.asked import need
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result

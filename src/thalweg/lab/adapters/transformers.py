@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from thalweg.lab.data import Items, split
+from thalweg.lab.data.source import Items, split
 from thalweg.lab.errors import TaskError
 from thalweg.lab.task import Task
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.asked import need
 from thalweg.lab.errors import LabError
-from thalweg.lab.knobs import numbers
+from thalweg.lab.search.knobs import numbers
+from thalweg.lab.studies.asked import need
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result

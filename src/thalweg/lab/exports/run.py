@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from thalweg.lab.knobs import numbers
-from thalweg.lab.trial import Trial
+from thalweg.lab.search.knobs import numbers
+from thalweg.lab.training.trial import Trial
 
 
 def name_of(trial: Trial) -> str:

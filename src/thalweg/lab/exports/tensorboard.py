@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from thalweg.lab.asked import need
 from thalweg.lab.exports.run import config_of, finals_of, name_of, scalars_of
 from thalweg.lab.results import Result
+from thalweg.lab.studies.asked import need
 
 
 def write(found: Result, folder: Path) -> Path:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from thalweg.lab.asked import need
 from thalweg.lab.exports.run import config_of, finals_of, name_of, scalars_of
 from thalweg.lab.results import Result
-from thalweg.lab.trial import Trial
+from thalweg.lab.studies.asked import need
+from thalweg.lab.training.trial import Trial
 
 OFFLINE = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off", "WANDB_DISABLE_GIT": "true"}
 

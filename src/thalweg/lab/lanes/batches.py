@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from thalweg.lab.batches import rounds
 from thalweg.lab.lanes.refusal import CannotRide
 from thalweg.lab.lanes.stack import Shared
 from thalweg.lab.task import Task
+from thalweg.lab.training.batches import rounds
 
 Tensor = torch.Tensor
 DIFFER = "batches of different seeds differ in shape or in what is not a tensor, so they cannot be stacked"

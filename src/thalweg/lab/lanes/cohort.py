@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from thalweg.lab.job import Job
 from thalweg.lab.lanes.batches import Batches, side_by_side
 from thalweg.lab.lanes.judging import judge
 from thalweg.lab.lanes.lane import Lane
@@ -15,10 +14,11 @@ from thalweg.lab.lanes.refusal import CannotRide, model_refusal
 from thalweg.lab.lanes.riding import Streams
 from thalweg.lab.lanes.stack import Stack, join
 from thalweg.lab.lanes.stepping import Stepping
-from thalweg.lab.seeds import derive
+from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
-from thalweg.lab.training import evaluation_step
-from thalweg.lab.trial import Trial
+from thalweg.lab.training.loop import evaluation_step
+from thalweg.lab.training.seeds import derive
+from thalweg.lab.training.trial import Trial
 
 COMPACT = 0.25  # the share of ended lanes at which the others close up
 

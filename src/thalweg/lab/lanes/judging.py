@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.func import vmap
 
-from thalweg.lab.data import Source, count_rows, to_device
-from thalweg.lab.evaluation import hits, metric_of, whole_metric
+from thalweg.lab.data.source import Source, count_rows, to_device
 from thalweg.lab.lanes.riding import Streams
 from thalweg.lab.lanes.stack import Shared, Stack, Weights, put_into
 from thalweg.lab.task import inputs_and_target, takes_model
+from thalweg.lab.training.evaluation import hits, metric_of, whole_metric
 
 Tensor = torch.Tensor
 Judged = tuple[float, float]

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 
 import torch
 
-from thalweg.lab.batches import evaluations
-from thalweg.lab.decay import settings_of
-from thalweg.lab.job import Job
 from thalweg.lab.lanes.refusal import optimizer_refusal
 from thalweg.lab.lanes.stack import Weights
-from thalweg.lab.patience import Patience
-from thalweg.lab.schedule import Schedule
+from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
-from thalweg.lab.training import Outcome, switch
-from thalweg.lab.trial import Curve, Trial
-from thalweg.lab.watch import Diverged, Watch, check_end
+from thalweg.lab.training.batches import evaluations
+from thalweg.lab.training.decay import settings_of
+from thalweg.lab.training.loop import Outcome, switch
+from thalweg.lab.training.patience import Patience
+from thalweg.lab.training.schedule import Schedule
+from thalweg.lab.training.trial import Curve, Trial
+from thalweg.lab.training.watch import Diverged, Watch, check_end
 
 
 @dataclass(eq=False)

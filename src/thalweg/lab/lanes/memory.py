@@ -6,8 +6,8 @@ import os
 
 import torch
 
-from thalweg.lab.batches import rounds
 from thalweg.lab.task import Task
+from thalweg.lab.training.batches import rounds
 
 Tensor = torch.Tensor
 COPIES = 8  # a parameter's gradient, states, best weights, and what the passes make of them beside

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thalweg.face import Optimizer
-from thalweg.lab import training
-from thalweg.lab.batches import rounds
-from thalweg.lab.data import Rows, Source
-from thalweg.lab.job import Job
+from thalweg.lab.data.source import Rows, Source
 from thalweg.lab.lanes.cohort import Cohort
 from thalweg.lab.lanes.memory import available, bytes_of_a_lane, out_of_memory
 from thalweg.lab.lanes.refusal import in_words
-from thalweg.lab.randomness.keyed import Keyed
-from thalweg.lab.randomness.streams import Stream
-from thalweg.lab.seeds import random_state_kept
+from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Setting, Trial, run_trial
+from thalweg.lab.training import loop as training
+from thalweg.lab.training.batches import rounds
+from thalweg.lab.training.randomness.keyed import Keyed
+from thalweg.lab.training.randomness.streams import Stream
+from thalweg.lab.training.seeds import random_state_kept
+from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry

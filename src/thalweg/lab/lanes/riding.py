@@ -9,8 +9,8 @@ import torch
 
 from thalweg.lab.lanes.inside import at_top, lane
 from thalweg.lab.lanes.whole import WHOLE
-from thalweg.lab.randomness.keyed import Keyed, draw_for
-from thalweg.lab.randomness.streams import Shape, Stream
+from thalweg.lab.training.randomness.keyed import Keyed, draw_for
+from thalweg.lab.training.randomness.streams import Shape, Stream
 
 Tensor = torch.Tensor
 

@@ -10,10 +10,10 @@ from torch import nn
 from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
 
-from thalweg.lab.decay import squares
 from thalweg.lab.lanes.refusal import CannotRide
 from thalweg.lab.lanes.riding import Riding, Streams
 from thalweg.lab.task import Task
+from thalweg.lab.training.decay import squares
 
 Tensor = torch.Tensor
 Tensors = dict[str, Tensor]

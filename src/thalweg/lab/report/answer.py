@@ -7,7 +7,7 @@ from typing import Any
 
 from thalweg.lab.report.markup import LONG, facts, glued, items, paste, sentences
 from thalweg.lab.report.page import Screen
-from thalweg.lab.trial import Trial
+from thalweg.lab.training.trial import Trial
 
 DOUBTS = ("Not ",)  # how a note begins that limits the answer
 

@@ -8,11 +8,11 @@ from html import escape
 from statistics import median
 from typing import TYPE_CHECKING
 
-from thalweg.lab.points import Point
+from thalweg.lab.judging.wording import rate
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
 from thalweg.lab.report.figures.palette import colour
 from thalweg.lab.report.markup import sentences
-from thalweg.lab.wording import rate
+from thalweg.lab.search.points import Point
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from thalweg.lab.trial import Trial
-from thalweg.lab.wording import rate
+from thalweg.lab.judging.wording import rate
+from thalweg.lab.training.trial import Trial
 
 
 def knobs(trials: Iterable[Trial]) -> list[str]:

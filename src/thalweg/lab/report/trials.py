@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from thalweg.lab.judging.wording import Unit
 from thalweg.lab.report.page import Screen
 from thalweg.lab.report.setting import knobs, value
-from thalweg.lab.study import to_json
-from thalweg.lab.trial import Trial
-from thalweg.lab.wording import Unit
+from thalweg.lab.studies.study import to_json
+from thalweg.lab.training.trial import Trial
 
 CONTROLS = """<div class="filters">
 <input id="find" type="search" placeholder="find: adam 0.001 done" aria-label="find trainings">

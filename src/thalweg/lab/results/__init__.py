@@ -10,7 +10,7 @@ from thalweg.lab.results.range_test import RangeTest
 from thalweg.lab.results.result import Result
 from thalweg.lab.results.sweep import Sweep
 from thalweg.lab.results.tuning import Tuning
-from thalweg.lab.study import read_spec, read_trials, read_versions, resumed
+from thalweg.lab.studies.study import read_spec, read_trials, read_versions, resumed
 
 __all__ = ["Comparison", "RangeTest", "Result", "Sweep", "Tuning", "read"]
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab import wording
-from thalweg.lab.contenders import paste
-from thalweg.lab.notes import count, describe
-from thalweg.lab.protocol import Protocol
+from thalweg.lab.judging import wording
+from thalweg.lab.judging.notes import count, describe
+from thalweg.lab.judging.table import Row, build_table
 from thalweg.lab.results.result import Result
-from thalweg.lab.table import Row, build_table
-from thalweg.lab.trial import Trial
+from thalweg.lab.search.protocol import Protocol
+from thalweg.lab.studies.contenders import paste
+from thalweg.lab.training.trial import Trial
 
 ACCURACY_MARGIN = 0.005
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from thalweg.lab.climb import PHASE, Climb
-from thalweg.lab.contenders import paste
-from thalweg.lab.notes import count, data_note, failures
-from thalweg.lab.points import Point, as_good_range, five_percent, ranked
+from thalweg.lab.judging.notes import count, data_note, failures
+from thalweg.lab.judging.statistics import mean_interval
+from thalweg.lab.judging.wording import rate
 from thalweg.lab.results.result import Result
-from thalweg.lab.statistics import mean_interval
-from thalweg.lab.trial import Trial
-from thalweg.lab.wording import rate
+from thalweg.lab.search.climb import PHASE, Climb
+from thalweg.lab.search.points import Point, as_good_range, five_percent, ranked
+from thalweg.lab.studies.contenders import paste
+from thalweg.lab.training.trial import Trial
 
 INSIDE = 3  # rates of the small sweep in the interval, its ends included
 OUTSIDE = 10**0.75  # and one so far beyond each end

@@ -12,11 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from thalweg.lab.points import Point, points
+from thalweg.lab.judging.wording import Unit
 from thalweg.lab.runners.choice import told
-from thalweg.lab.study import to_json, write_atomically
-from thalweg.lab.trial import Trial
-from thalweg.lab.wording import Unit
+from thalweg.lab.search.points import Point, points
+from thalweg.lab.studies.study import to_json, write_atomically
+from thalweg.lab.training.trial import Trial
 
 if TYPE_CHECKING:
     import pandas

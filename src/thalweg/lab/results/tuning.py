@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab.asked import length
-from thalweg.lab.contenders import paste
-from thalweg.lab.knobs import numbers
-from thalweg.lab.notes import count, data_note, failures
-from thalweg.lab.points import Point, points, ranked
+from thalweg.lab.judging.notes import count, data_note, failures
+from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
 from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
-from thalweg.lab.statistics import Interval, Judgement, judge, mean_interval
-from thalweg.lab.trial import Trial
+from thalweg.lab.search.knobs import numbers
+from thalweg.lab.search.points import Point, points, ranked
+from thalweg.lab.studies.asked import length
+from thalweg.lab.studies.contenders import paste
+from thalweg.lab.training.trial import Trial
 
 
 def finalists(tried: Sequence[Point], wanted: int, larger_is_better: bool) -> list[Point]:

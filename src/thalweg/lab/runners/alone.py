@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from thalweg.lab.job import Job
 from thalweg.lab.runners.runner import Runner
+from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Trial, run_trial
+from thalweg.lab.training.trial import Trial, run_trial
 
 
 class Alone(Runner):

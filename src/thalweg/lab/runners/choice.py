@@ -12,17 +12,17 @@ import torch
 from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.lanes.probe import probe, test
 from thalweg.lab.lanes.refusal import in_words
-from thalweg.lab.machine import cores, measure_pace, measure_threads, torch_threads
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
 from thalweg.lab.runners.processes import Processes
 from thalweg.lab.runners.ray import Ray
 from thalweg.lab.runners.runner import Runner
-from thalweg.lab.seeds import random_state_kept
+from thalweg.lab.studies.machine import cores, measure_pace, measure_threads, torch_threads
+from thalweg.lab.training.seeds import random_state_kept
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
-    from thalweg.lab.study import Study
+    from thalweg.lab.studies.study import Study
     from thalweg.lab.task import Task
 
 ALLOWED = "auto, alone, processes, lanes, ray or ray:ADDRESS"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from thalweg.lab.job import Job
 from thalweg.lab.lanes.cohort import Cohort
 from thalweg.lab.lanes.memory import out_of_memory
 from thalweg.lab.lanes.probe import MOST
 from thalweg.lab.lanes.refusal import in_words
 from thalweg.lab.runners.runner import Runner
-from thalweg.lab.seeds import random_state_kept
+from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Trial, run_trial
+from thalweg.lab.training.seeds import random_state_kept
+from thalweg.lab.training.trial import Trial, run_trial
 
 LEAST = 3  # trainings: two cost as much side by side as one after the other
 

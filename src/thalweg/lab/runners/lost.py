@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
-from thalweg.lab.job import Job
-from thalweg.lab.trial import Curve, Trial
+from thalweg.lab.studies.job import Job
+from thalweg.lab.training.trial import Curve, Trial
 
 
 def lost(job: Job, message: str, seconds: float = 0.0) -> Trial:

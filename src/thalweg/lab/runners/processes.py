@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from thalweg.lab.errors import LabError
-from thalweg.lab.job import Job
-from thalweg.lab.machine import cores
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.batches import batches
 from thalweg.lab.runners.lost import cause, lost
 from thalweg.lab.runners.parcel import pack
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.runners.worker import START, environment, import_path, surroundings
+from thalweg.lab.studies.job import Job
+from thalweg.lab.studies.machine import cores
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Trial
+from thalweg.lab.training.trial import Trial
 
 LIVES = 2  # a job whose worker died this often is given up
 LOOK = 1.0  # seconds between looks at workers that are silent

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from thalweg.lab.errors import LabError, first_line
-from thalweg.lab.job import Job
-from thalweg.lab.machine import cores
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.batches import batches
 from thalweg.lab.runners.lost import lost
 from thalweg.lab.runners.parcel import pack
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.runners.worker import adopt, import_path, surroundings
+from thalweg.lab.studies.job import Job
+from thalweg.lab.studies.machine import cores
 from thalweg.lab.task import Task
-from thalweg.lab.trial import Trial
+from thalweg.lab.training.trial import Trial
 
 LIVES = 3  # a job whose worker was lost this often is given up: clusters lose workers that did no wrong
 SECONDS = 3.0  # of training a batch should have: far more than it costs to ship

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from thalweg.lab.job import Job
-from thalweg.lab.trial import Trial
+from thalweg.lab.studies.job import Job
+from thalweg.lab.training.trial import Trial
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -59,7 +59,7 @@ def _obey(what: str, payload: Any, held: dict[str, Any]) -> Iterator[Any]:
     elif what == "jobs":
         yield from held["inner"].run(held["task"], pickle.loads(payload))
     elif what == "pace":
-        from thalweg.lab.machine import measure_pace
+        from thalweg.lab.studies.machine import measure_pace
 
         yield measure_pace(held["task"])
 

@@ -14,7 +14,7 @@ from thalweg.lab.report.figures.axes import hover, level, valued
 from thalweg.lab.report.figures.chosen import Columns
 from thalweg.lab.report.figures.measure import Measure, short, shorts
 from thalweg.lab.report.figures.palette import FEW
-from thalweg.lab.trial import Trial
+from thalweg.lab.training.trial import Trial
 
 MOST = 120  # points of a curve: more cannot be seen at this width
 

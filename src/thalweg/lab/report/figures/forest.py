@@ -8,12 +8,12 @@ from typing import Any
 
 from bokeh.models.annotations import BoxAnnotation
 
+from thalweg.lab.judging.table import Row, Table
+from thalweg.lab.judging.wording import Unit, status
 from thalweg.lab.report.figures.axes import brief, hover, rows, upright
 from thalweg.lab.report.figures.chosen import table
 from thalweg.lab.report.figures.measure import short
 from thalweg.lab.report.figures.palette import GREY, VERDICTS
-from thalweg.lab.table import Row, Table
-from thalweg.lab.wording import Unit, status
 
 WIDEST = 4.0  # an interval of few seeds can be a hundred times the others': it runs out of the frame
 

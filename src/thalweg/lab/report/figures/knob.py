@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab.points import Point
 from thalweg.lab.report.figures.axes import bad_edge, hover, valued
 from thalweg.lab.report.figures.chosen import table
 from thalweg.lab.report.figures.measure import Measure, short
 from thalweg.lab.report.figures.palette import COLOURS, GREY, VERDICTS
 from thalweg.lab.report.setting import in_words
+from thalweg.lab.search.points import Point
 
 Values = Mapping[int, float]  # by a setting's index
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from thalweg.lab.judging.table import Row
 from thalweg.lab.report.figures.axes import hover, valued
 from thalweg.lab.report.figures.chosen import Columns
 from thalweg.lab.report.figures.measure import Measure, shorts
 from thalweg.lab.report.figures.palette import GREY
-from thalweg.lab.table import Row
 
 
 def luck(rows: Sequence[Row], measure: Measure) -> Any:

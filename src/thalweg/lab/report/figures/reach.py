@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from thalweg.lab.judging.table import Row
 from thalweg.lab.report.figures.axes import brief, hover, rows
 from thalweg.lab.report.figures.chosen import table
 from thalweg.lab.report.figures.palette import GREY, VERDICTS, colour
-from thalweg.lab.table import Row
 
 
 def reach(found: Sequence[Row], target: float, larger_is_better: bool) -> Any:

@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from html import escape
 
+from thalweg.lab.judging.table import Row
+from thalweg.lab.judging.wording import rate, status
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.forest import forest, span
@@ -19,8 +21,6 @@ from thalweg.lab.report.page import Figure, Page, Part, Screen
 from thalweg.lab.report.setting import in_words
 from thalweg.lab.report.switch import switch
 from thalweg.lab.results import Comparison
-from thalweg.lab.table import Row
-from thalweg.lab.wording import rate, status
 
 
 def page(found: Comparison) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from thalweg.lab.judging.wording import rate
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.figures.climb import climb, shade
 from thalweg.lab.report.figures.curves import Course, curves
@@ -13,7 +14,6 @@ from thalweg.lab.report.markup import legend, table
 from thalweg.lab.report.page import Figure, Page, Part, Screen
 from thalweg.lab.report.switch import switch
 from thalweg.lab.results.range_test import RangeTest
-from thalweg.lab.wording import rate
 
 
 def page(found: RangeTest) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from thalweg.lab.judging.wording import rate
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.measure import measures
@@ -12,7 +13,6 @@ from thalweg.lab.report.markup import legend, named, table
 from thalweg.lab.report.page import Figure, Page, Part, Screen
 from thalweg.lab.report.switch import switch
 from thalweg.lab.results.sweep import Sweep, SweepRow
-from thalweg.lab.wording import rate
 
 DRAWN = 6  # optimizers whose curves are drawn, the best first: each takes two figures
 

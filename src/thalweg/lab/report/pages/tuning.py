@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from html import escape
 
-from thalweg.lab.points import Point
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.history import history
@@ -16,6 +15,7 @@ from thalweg.lab.report.page import Figure, Page, Part, Screen
 from thalweg.lab.report.setting import in_words
 from thalweg.lab.report.switch import switch
 from thalweg.lab.results.tuning import Tuning
+from thalweg.lab.search.points import Point
 
 
 def page(found: Tuning) -> Page:

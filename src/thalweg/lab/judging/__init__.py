@@ -1,0 +1,1 @@
+"""What trials say: intervals, verdicts that allow for luck, and their words."""

@@ -1,0 +1,127 @@
+"""How a comparison was done, in plain lines for somebody who was not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thalweg.lab.judging.table import Table
+from thalweg.lab.judging.wording import Unit
+from thalweg.lab.studies.asked import length
+from thalweg.lab.studies.failure import OUT_OF_MEMORY
+from thalweg.lab.training.trial import Trial
+
+
+def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], unit: Unit) -> list[str]:
+    """The protocol as it was run, what the columns mean, what went wrong, what was not tested."""
+    return [
+        *_protocol(spec),
+        *_training(spec),
+        *_columns(spec, table, unit),
+        *_trouble(table, trials),
+        *_untested(spec),
+    ]
+
+
+def _protocol(spec: Mapping[str, Any]) -> list[str]:
+    protocol, task = spec["protocol"], spec["task"]
+    cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
+    best = "setting" if protocol["finalists"] == 1 else f"{protocol['finalists']} settings"
+    return [
+        f"Equal budgets: each optimizer got {protocol['trials']} {_tried(protocol)} (its default first, "
+        "then log-spaced ones from its own search range, the last few around the best or up to a "
+        f"decade past the edge) on {count(protocol['seeds'], 'seed')}, and its best {best} got "
+        f"{count(protocol['finalist_seeds'], 'fresh seed')}; {count(task['epochs'], 'epoch')} each. "
+        f"{_tuned(protocol)}{cut}",
+        "Settings and the leader were chosen on validation, at the end of training; the test set was read "
+        "once by each finalist. All optimizers share their seeds, so differences are paired.",
+        data_note(task),
+    ]
+
+
+def _tried(protocol: Mapping[str, Any]) -> str:
+    return "learning rates" if protocol.get("knobs", ["lr"]) == ["lr"] else "settings"
+
+
+def _tuned(protocol: Mapping[str, Any]) -> str:
+    others = list(protocol.get("knobs", ["lr"]))[1:]
+    if not others:
+        return "Only the learning rate was tuned."
+    return f"Tuned beside the learning rate, where an optimizer has them: {', '.join(others)}."
+
+
+def _training(spec: Mapping[str, Any]) -> list[str]:
+    asked = dict(spec["task"].get("training", {}))
+    without, refuse = asked.pop("without_weight_decay", []), asked.pop("left_out", [])
+    found = [f"All trainings: {', '.join(f'{name} {value}' for name, value in asked.items())}."] if asked else []
+    if "patience" in asked:
+        found.append(
+            f"Early stopping: a training ends after {count(asked['patience'], 'epoch')} without a better validation "
+            "metric, and its best epoch counts, for the test set too."
+        )
+    if without:
+        found.append(f"Without weight decay, as they have no such setting: {', '.join(without)}.")
+    if refuse:
+        found.append(f"Left out, as they refuse the sparse gradients of this model: {', '.join(refuse)}.")
+    return found
+
+
+def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
+    target, level = unit.value(table.target), 1 - spec["protocol"]["alpha"]
+    near = f"{100 * table.margin:.2g} points" if unit.percent else f"{table.margin:.3g}"
+    return [
+        f"Intervals are {level:.0%} t-intervals over fresh seeds, each on its own. Verdicts are stricter: they allow "
+        f"for {len(table.rows)} optimizers (Holm), for a leader and settings that were chosen partly by luck. "
+        f"Practically equal: surely nearer than {near}. More seeds: as many as would decide four times in five.",
+        f"Steps to target: until validation {unit.name} first reaches {target} at an epoch's end, which is "
+        "the median, over the optimizers, of what their default setting ends at. A miss counts as never.",
+        f"As good: learning rates next to the best that are nearer to it on validation than {near} or one seed "
+        "deviation. Sensitivity, in decades: the same within 5 % or one seed deviation. Stable to: the highest "
+        "one tried with no failure at or below it. Failed: the share of the search that crashed, ran out of memory "
+        "or diverged (not finite, or a smoothed loss above 4 x its best).",
+        "Expected best of k: the mean over all ways to choose k of the settings spread before any was tried, without "
+        "the default; a setting that failed counts as the worst in this study.",
+    ]
+
+
+def _trouble(table: Table, trials: Sequence[Trial]) -> list[str]:
+    edge = [row.optimizer for row in table.rows if row.on_edge]
+    found = [f"Not fully tuned, optimum on the edge of what was tried: {', '.join(edge)}."] if edge else []
+    return found + _fates(table) + failures(trials)
+
+
+def _fates(table: Table) -> list[str]:
+    """How many trainings failed, each kind by its name."""
+    failed = {row.optimizer: row.failures for row in table.rows if row.failures}
+    told = [
+        f"{name} {', '.join(f'{number} x {fate}' for fate, number in fates.items())}" for name, fates in failed.items()
+    ]
+    return [f"Trainings that failed: {'; '.join(told)}."] if told else []
+
+
+def _untested(spec: Mapping[str, Any]) -> list[str]:
+    epochs = count(spec["task"]["epochs"], "epoch")
+    return [f"Not tested: more than {epochs}, other batch sizes, other hyperparameters, schedules."]
+
+
+def data_note(task: Mapping[str, Any]) -> str:
+    """How many rows each part of the data has, and how it came about."""
+    return "Data: " + "; ".join(f"{name} {text}" for name, text in task["data"].items()) + "."
+
+
+def failures(trials: Sequence[Trial]) -> list[str]:
+    """What went wrong in each optimizer's trainings beside diverging: how often, and what was said last."""
+    kinds: dict[tuple[str, str], list[Trial]] = {}
+    for trial in trials:
+        if trial.status not in ("done", "diverged"):
+            kinds.setdefault((trial.optimizer, trial.status), []).append(trial)
+    return [
+        f"{name} {'ran out of memory' if status == OUT_OF_MEMORY else 'crashed'}: {len(failed)} of "
+        f"{sum(t.optimizer == name for t in trials)} trainings; the last said: {failed[-1].message}"
+        for (name, status), failed in kinds.items()
+    ]
+
+
+def count(number: int, what: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,168 @@
+"""How the next settings are chosen: a grid, at random, spread evenly, or by one of Optuna's samplers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from thalweg.lab.errors import LabError
+from thalweg.lab.search.knobs import Knob
+from thalweg.lab.studies.asked import need
+from thalweg.lab.training.seeds import derive
+
+SPREAD = ("grid", "random", "sobol", "halton")
+OPTUNA = {
+    "tpe": "TPESampler",
+    "gp": "GPSampler",
+    "cmaes": "CmaEsSampler",
+    "nsgaii": "NSGAIISampler",
+    "nsgaiii": "NSGAIIISampler",
+    "qmc": "QMCSampler",
+}
+SEED = 0  # the same command asks for the same settings
+
+Place = dict[str, float]  # a number on the searched scale for each knob
+
+
+class Sampler(ABC):
+    """Asked for the next settings, told how the last ones ended. The same answers give the same questions."""
+
+    @abstractmethod
+    def ask(self, count: int) -> list[Place]:
+        """The next settings; fewer where there are no more."""
+
+    def tell(self, place: Place, score: float, pruned_at: int | None = None) -> None:  # noqa: B027
+        """How a setting ended, less is better: inf for one that failed. In the order they were asked for.
+
+        Args:
+            pruned_at: the epochs after which it was given up, with the score it had then.
+        """
+
+
+class Spread(Sampler):
+    """Settings that do not depend on what was found."""
+
+    def __init__(self, method: str, knobs: Sequence[Knob], count: int) -> None:
+        self.places = [
+            {knob.name: knob.at(share) for knob, share in zip(knobs, shares, strict=True)}
+            for shares in spread(method, len(knobs), count)
+        ]
+
+    def ask(self, count: int) -> list[Place]:
+        asked, self.places = self.places[:count], self.places[count:]
+        return asked
+
+
+def spread(method: str, dimensions: int, count: int, seed: int = SEED) -> list[list[float]]:
+    """Points of the unit cube. More of them begin with the same ones, but for a grid."""
+    import numpy as np
+    from scipy.stats import qmc
+
+    seed = derive(seed, method) % 2**32
+    if method == "grid":
+        return _grid(dimensions, count)
+    if method == "random":
+        return np.random.default_rng(seed).random((count, dimensions)).tolist()  # type: ignore[no-any-return]
+    kind = qmc.Sobol if method == "sobol" else qmc.Halton
+    engine = kind(dimensions, scramble=True, seed=seed)
+    if method == "sobol":  # drawn in whole powers of two, or scipy warns that it is not balanced
+        return engine.random_base2(max(0, math.ceil(math.log2(max(1, count)))))[:count].tolist()  # type: ignore[no-any-return]
+    return engine.random(count).tolist()  # type: ignore[no-any-return]
+
+
+def _grid(dimensions: int, count: int) -> list[list[float]]:
+    """The largest grid of at most `count` points: as many levels for each, the first ones get what is left."""
+    levels = [max(1, math.floor(count ** (1 / dimensions) + 1e-9))] * dimensions
+    for place in range(dimensions):
+        while math.prod(levels) // levels[place] * (levels[place] + 1) <= count:
+            levels[place] += 1
+    axes = [[i / (n - 1) for i in range(n)] if n > 1 else [0.5] for n in levels]
+    return [list(point) for point in product(*axes)]
+
+
+class Optuna(Sampler):
+    """One of Optuna's samplers, by ask-and-tell on a study in memory."""
+
+    def __init__(self, method: Any, knobs: Sequence[Knob], known: Sequence[tuple[Place, float]] = ()) -> None:
+        optuna = need("optuna", "lab")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.optuna = optuna
+        sampler = _sampler(method)
+        self.space = {
+            knob.name: optuna.distributions.FloatDistribution(knob.low, knob.high, log=True) for knob in knobs
+        }
+        self.study = optuna.create_study(sampler=sampler, direction="minimize")
+        self.open: list[tuple[Place, Any]] = []
+        for place, score in known:
+            self._add(place, score)
+
+    def ask(self, count: int) -> list[Place]:
+        asked = [self.study.ask(self.space) for _ in range(count)]
+        self.open += [(dict(trial.params), trial) for trial in asked]
+        return [dict(trial.params) for trial in asked]
+
+    def tell(self, place: Place, score: float, pruned_at: int | None = None) -> None:
+        found = next((pair for pair in self.open if pair[0] == place), None)
+        if found is None:
+            self._add(place, score)
+            return
+        self.open.remove(found)
+        trial = found[1]
+        if pruned_at is None:
+            self.study.tell(trial, score)
+        else:
+            trial.report(score, pruned_at)
+            self.study.tell(trial, state=self.optuna.trial.TrialState.PRUNED)
+
+    def _add(self, place: Place, score: float) -> None:
+        """What nobody asked for: the default setting, points known from elsewhere."""
+        made = self.optuna.trial.create_trial(params=dict(place), distributions=self.space, value=score)
+        self.study.add_trial(made)
+
+
+def build(method: Any, knobs: Sequence[Knob], count: int, known: Sequence[tuple[Place, float]] = ()) -> Sampler:
+    """The sampler of this name, for at most `count` settings.
+
+    Raises:
+        LabError: for a name that is none, or known points where the method learns from none.
+    """
+    name = name_of(method)
+    if name in SPREAD:
+        if known:
+            raise LabError(f"from_optuna: method {name!r} learns from no points; must be {', '.join(OPTUNA)}")
+        return Spread(name, knobs, count)
+    return Optuna(method, knobs, known)
+
+
+def name_of(method: Any) -> str:
+    """How a method is called in a spec; one of Optuna's sampler objects by its class.
+
+    Raises:
+        LabError: for what is none.
+    """
+    if isinstance(method, str):
+        name = method.lower().removesuffix("sampler")
+        if name in SPREAD or name in OPTUNA:
+            return name
+    elif type(method).__module__.startswith("optuna") or hasattr(method, "sample_relative"):
+        return type(method).__name__
+    raise LabError(f"method: got {method!r}; must be {', '.join((*SPREAD, *OPTUNA))}, or one of Optuna's samplers")
+
+
+def _sampler(method: Any) -> Any:
+    if not isinstance(method, str):
+        return method
+    name = name_of(method)
+    options: Mapping[str, Any] = {"seed": derive(SEED, name) % 2**32}
+    if name == "tpe":
+        options = {**options, "multivariate": True, "constant_liar": True}
+    if name == "qmc":
+        options = {**options, "scramble": True}
+    optuna = need("optuna", "lab")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return getattr(optuna.samplers, OPTUNA[name])(**options)

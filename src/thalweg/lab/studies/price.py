@@ -1,0 +1,86 @@
+"""What a study will cost, measured before it starts, and how much of it fits a budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from thalweg.lab.errors import LabError
+from thalweg.lab.judging.timing import measure_milliseconds
+from thalweg.lab.runners import choose
+from thalweg.lab.studies.asked import length
+from thalweg.lab.studies.machine import measure_threads, torch_threads
+from thalweg.lab.task import Task
+from thalweg.lab.training.batches import evaluations, total_steps
+from thalweg.lab.training.evaluation import evaluate
+from thalweg.lab.training.seeds import derive, random_state_kept, seed_everything
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+
+SPARE = 0.9  # of a budget is planned with: the report and the runner's start take their share
+
+
+def seconds_a_training(task: Task, epochs: int, milliseconds: Mapping[str, float | None]) -> dict[str, float]:
+    """What one training of each optimizer takes, one at a time: its steps, and its evaluations.
+
+    An optimizer whose steps could not be measured counts as the mean of the others; nothing where none could, or where
+    the data cannot tell its length.
+    """
+    steps = total_steps(task, epochs)
+    known = [spent for spent in milliseconds.values() if spent is not None]
+    if steps is None or not known:
+        return {}
+    besides = evaluations(task, epochs) * _evaluation(task)
+    usual = fmean(known)
+    return {name: steps * (usual if spent is None else spent) / 1000 + besides for name, spent in milliseconds.items()}
+
+
+def afford(
+    budget: float,
+    task: Task,
+    entries: Sequence[Entry],
+    epochs: int,
+    on: str,
+    trainings: Callable[[int], Mapping[str, int]],
+    wanted: int,
+    least: int,
+) -> int:
+    """The largest number, at most `wanted`, whose trainings fit into a budget in seconds.
+
+    Args:
+        trainings: how many each optimizer gets, by that number.
+
+    Raises:
+        LabError: where not even the least fits; it says what would.
+    """
+    with torch_threads(int(measure_threads(task)["threads"])):
+        each = seconds_a_training(task, epochs, measure_milliseconds(task, entries))
+    if not each:
+        raise LabError("budget: cannot be planned with: a DataLoader that cannot tell its length; give the task steps=")
+    runner, choice = choose(task, entries, on, trainings=sum(trainings(wanted).values()))
+    runner.close()
+
+    def cost(number: int) -> float:
+        return sum(count * each[name] for name, count in trainings(number).items()) / (choice.gain or 1.0)
+
+    fitting = [number for number in range(least, wanted + 1) if cost(number) <= SPARE * budget]
+    if not fitting:
+        raise LabError(
+            f"budget: {length(budget)} is not enough; the least, {least} settings of each of {len(entries)} "
+            f"optimizers, takes about {length(cost(least) / SPARE)}. Give that, or fewer optimizers, seeds or epochs"
+        )
+    return fitting[-1]
+
+
+def _evaluation(task: Task) -> float:
+    """Seconds of one evaluation; the second of two, as the first one also warms up."""
+    with random_state_kept(task.device):
+        seed_everything(derive(0, "timing"))
+        model = task.build(0)
+        for _ in range(2):
+            start = time.perf_counter()
+            evaluate(task, model, task.sources["validation"])
+    return time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""One training, from its seed to its curve."""

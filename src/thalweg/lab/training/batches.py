@@ -1,0 +1,89 @@
+"""The batches of a training, up to each evaluation: their order, their random numbers, their augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import count, islice, pairwise
+from typing import Any
+
+from thalweg.lab.data.source import Rows, to_device
+from thalweg.lab.errors import TaskError
+from thalweg.lab.task import Task
+from thalweg.lab.training.seeds import derive, random_state_kept, seed_everything
+
+
+def evaluations(task: Task, epochs: int) -> int:
+    """How often a training is evaluated: each epoch, or that often within its steps, but at most once a step."""
+    return epochs if task.steps is None else min(epochs, task.steps)
+
+
+def total_steps(task: Task, epochs: int) -> int | None:
+    """How many gradient steps a training has; None where the data cannot tell."""
+    if task.steps is not None:
+        return task.steps
+    length = task.sources["train"].length
+    return None if length is None else length * epochs
+
+
+def rounds(task: Task, seed: int, epochs: int) -> Iterator[Iterator[Any]]:
+    """For each evaluation the batches before it, on the device and augmented. Use each up before the next.
+
+    They depend on the task and the seed alone: trainings of one seed may share them.
+    """
+    passes = Passes(task, seed)
+    if task.steps is None:
+        for epoch in range(epochs):
+            yield passes.of(epoch)
+        return
+    stream = passes.endless()
+    number = evaluations(task, epochs)
+    ends = [round(task.steps * place / number) for place in range(number + 1)]
+    for start, end in pairwise(ends):
+        yield islice(stream, end - start)
+
+
+class Passes:
+    """Passes over the training data; steps are counted over all of them."""
+
+    def __init__(self, task: Task, seed: int) -> None:
+        self.task, self.seed, self.step = task, seed, 0
+        self.source = task.sources["train"]
+
+    def of(self, number: int) -> Iterator[Any]:
+        """The batches of one pass. What data and augmentation draw depends on the seed and the step alone."""
+        batches = self.source.batches(derive(self.seed, "order", number))
+        while True:
+            with self._drawing("data"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield self._augmented(to_device(batch, self.task.device))
+            self.step += 1
+
+    def endless(self) -> Iterator[Any]:
+        """Pass after pass."""
+        for number in count():
+            before = self.step
+            yield from self.of(number)
+            if self.step == before:
+                raise TaskError("train: gave no batch; must hold at least one")
+
+    def _augmented(self, batch: Any) -> Any:
+        if self.task.augment is None:
+            return batch
+        with drawing(self.task, self.seed, "augment", self.step):
+            return self.task.augment(batch)
+
+    def _drawing(self, purpose: str) -> AbstractContextManager[None]:
+        if isinstance(self.source, Rows):  # draws nothing: saves 0.13 ms a step
+            return nullcontext()
+        return drawing(self.task, self.seed, purpose, self.step)
+
+
+@contextmanager
+def drawing(task: Task, seed: int, purpose: str, step: int) -> Iterator[None]:
+    """Random numbers for one purpose at one step; the training's own go on afterwards as if none were drawn."""
+    with random_state_kept(task.device):
+        seed_everything(derive(seed, purpose, step))
+        yield

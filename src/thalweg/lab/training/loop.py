@@ -1,0 +1,113 @@
+"""One training from start to end: the loop that every trial goes through, and that lanes must agree with."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from thalweg.lab.task import Task, check_loss
+from thalweg.lab.training.batches import evaluations, rounds
+from thalweg.lab.training.clipping import clip
+from thalweg.lab.training.decay import penalty, settings_of
+from thalweg.lab.training.evaluation import evaluate
+from thalweg.lab.training.patience import Patience
+from thalweg.lab.training.randomness.keyed import Keyed
+from thalweg.lab.training.randomness.streams import Stream
+from thalweg.lab.training.schedule import Schedule
+from thalweg.lab.training.seeds import derive, seed_everything
+from thalweg.lab.training.watch import Watch, check_end
+
+if TYPE_CHECKING:
+    from thalweg.lab.studies.job import Job
+    from thalweg.lab.training.trial import Curve
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training ends with, beside its curve."""
+
+    test_loss: float | None = None
+    test_metric: float | None = None
+    best: int | None = None
+    stopped: bool = False
+
+
+def train(task: Task, job: Job, curve: Curve) -> Outcome:
+    """Train and fill the curve as it goes: what is in it stays when something is raised."""
+    setting = job.setting
+    model = task.build(setting.seed)
+    model.train()
+    optimizer = job.entry.build(model.parameters(), **settings_of(task, job.entry, setting))
+    schedule = Schedule(task, optimizer, job.epochs)
+    patience = Patience(task.patience, task.larger_is_better)
+    final, kept = job.phase == "final", None
+    switch(optimizer, "train")
+    seed_everything(noise := derive(setting.seed, "noise"))  # what `keyed` does not know draws from torch's generator
+    keyed = Keyed(Stream(noise))
+    watch, steps = Watch(), 0
+    for place, batches in enumerate(rounds(task, setting.seed, job.epochs)):
+        losses = []
+        for batch in batches:
+            losses.append(step(task, model, optimizer, batch, keyed.at(steps)))
+            watch.see(losses[-1])
+            schedule.after_step()
+            steps += 1
+        switch(optimizer, "eval")
+        with keyed.at(evaluation_step(place)):
+            loss, metric = evaluate(task, model, task.sources["validation"])
+        curve.add(steps, losses, loss, metric)
+        if patience.see(metric) and final:
+            kept = copy.deepcopy(model.state_dict())
+        switch(optimizer, "train")
+        schedule.after_epoch(metric)
+        if patience.over:
+            break
+    counts = -1 if patience.best is None else patience.best
+    check_end(curve.validation_loss[counts], curve.validation_metric[counts], task.metric_name)
+    stopped = patience.over and len(curve.steps) < evaluations(task, job.epochs)
+    if not final:
+        return Outcome(best=patience.best, stopped=stopped)
+    switch(optimizer, "eval")
+    if kept is not None:
+        model.load_state_dict(kept)
+    with keyed.at(evaluation_step(None)):
+        return Outcome(*evaluate(task, model, task.sources["test"]), patience.best, stopped)
+
+
+def evaluation_step(place: int | None) -> int:
+    """What stands for the step in the random numbers of an evaluation: its place among them, None for the test."""
+    return -1 if place is None else -2 - place
+
+
+def switch(optimizer: torch.optim.Optimizer, mode: str) -> None:
+    """Some optimizers (Schedule-Free) have modes, as models have: while training, parameters are not yet the result."""
+    getattr(optimizer, mode, lambda: None)()
+
+
+def step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Any, keyed: Keyed) -> float:
+    """One step by a closure, which every optimizer takes and some (L-BFGS) need; the loss before the step.
+
+    The loss that is reported, and watched, is without the task's `l2` penalty; the one that is minimised is with it.
+    """
+    first: list[float] = []
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        with keyed.again():  # a closure may be called several times
+            loss = task.compute_loss(model, batch)
+        if not first:
+            check_loss(loss, finite=False)
+            first.append(float(loss.detach()))
+        if task.l2:
+            loss = loss + penalty(task, model)
+        loss.backward(create_graph=getattr(optimizer, "second_order", False))  # type: ignore[no-untyped-call]
+        if task.clip_norm is not None:
+            clip(model.parameters(), task.clip_norm)
+        return loss  # type: ignore[return-value]
+
+    optimizer.step(closure)
+    return first[0]

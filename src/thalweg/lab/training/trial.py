@@ -1,0 +1,142 @@
+"""One trial: one optimizer, one setting, one seed, trained from start to end and written down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from thalweg.lab.studies.failure import failure
+from thalweg.lab.task import Task
+from thalweg.lab.training.loop import Outcome, train
+from thalweg.lab.training.seeds import random_state_kept
+from thalweg.lab.training.watch import Diverged
+
+if TYPE_CHECKING:
+    from thalweg.lab.studies.job import Job
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What identifies a trial, with the task: an optimizer, its settings and a seed; a batch size where it is tuned."""
+
+    optimizer: str
+    settings: Mapping[str, Any]
+    seed: int
+    batch_size: int | None = None
+
+    def identity(self, task: str) -> str:
+        """The trial's name in a study: a hash of (task, optimizer and settings, seed)."""
+        parts = [task, self.optimizer, dict(self.settings), self.seed]
+        if self.batch_size is not None:
+            parts.append(self.batch_size)
+        text = json.dumps(parts, sort_keys=True, default=repr)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A trial at the end of each epoch."""
+
+    steps: list[int] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_metric: list[float] = field(default_factory=list)
+
+    def add(self, steps: int, losses: list[float], validation_loss: float, validation_metric: float) -> None:
+        """An epoch's end: the steps so far, and the losses of the epoch's steps, of which the mean is kept."""
+        self.steps.append(steps)
+        self.train_loss.append(sum(losses) / max(1, len(losses)))
+        self.validation_loss.append(validation_loss)
+        self.validation_metric.append(validation_metric)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished trial; a final value of what failed is NaN.
+
+    `status` is "done", "diverged", "out of memory" or "crashed".
+    """
+
+    id: str
+    phase: str  # "search" or "final"
+    index: int  # the setting's place in its optimizer's list of trials, 0 is the default setting
+    optimizer: str
+    settings: dict[str, Any]
+    seed: int
+    status: str
+    message: str | None
+    steps: int
+    curve: Curve
+    test_loss: float | None
+    test_metric: float | None
+    seconds: float
+    started: float
+    batch_size: int | None = None  # where it is not the task's own
+    best: int | None = None  # with early stopping: the epoch that counts, from 0; None: the last
+    stopped: bool = False  # by early stopping, before all its epochs
+
+    @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+    @property
+    def metric(self) -> float:
+        """The validation metric at the end of the schedule; with early stopping that of the best epoch."""
+        return self.curve.validation_metric[self._counts] if self.done else math.nan
+
+    @property
+    def loss(self) -> float:
+        """The validation loss of the same epoch."""
+        return self.curve.validation_loss[self._counts] if self.done else math.nan
+
+    @property
+    def _counts(self) -> int:
+        return -1 if self.best is None else self.best
+
+    def steps_to(self, target: float, larger_is_better: bool) -> float:
+        """Steps until the validation metric first reached the target at an epoch's end; inf for a miss."""
+        for steps, value in zip(self.curve.steps, self.curve.validation_metric, strict=True):
+            if self.done and (value >= target if larger_is_better else value <= target):
+                return float(steps)
+        return math.inf
+
+
+def run_trial(task: Task, job: Job, train: Callable[[Task, Job, Curve], Outcome] = train) -> Trial:
+    """Train once. Whatever goes wrong in it is written down, not raised; the caller's random state stays."""
+    setting = job.setting
+    curve = Curve()
+    status, message = "done", None
+    outcome = Outcome()
+    started, clock = time.time(), time.perf_counter()
+    with random_state_kept(task.device):
+        try:
+            own = task if setting.batch_size is None else replace(task, batch_size=setting.batch_size)
+            outcome = train(own, job, curve)
+        except Diverged as reason:
+            status, message = "diverged", str(reason)
+        except (Exception, SystemExit) as error:  # the user's model may raise anything: the other trials go on
+            status, message = failure(error)
+    return Trial(
+        id=job.id,
+        phase=job.phase,
+        index=job.index,
+        optimizer=setting.optimizer,
+        settings=dict(setting.settings),
+        seed=setting.seed,
+        status=status,
+        message=message,
+        steps=curve.steps[-1] if curve.steps else 0,
+        curve=curve,
+        test_loss=outcome.test_loss,
+        test_metric=outcome.test_metric,
+        seconds=round(time.perf_counter() - clock, 4),
+        started=round(started, 3),
+        batch_size=setting.batch_size,
+        best=outcome.best,
+        stopped=outcome.stopped,
+    )
