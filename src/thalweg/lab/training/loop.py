@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,12 @@ def step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: 
             first.append(float(loss.detach()))
         if task.l2:
             loss = loss + penalty(task, model)
-        loss.backward(create_graph=getattr(optimizer, "second_order", False))  # type: ignore[no-untyped-call]
+        if getattr(optimizer, "second_order", False):
+            with warnings.catch_warnings():  # of a cycle that the next zero_grad() breaks
+                warnings.filterwarnings("ignore", "Using backward\\(\\) with create_graph", UserWarning)
+                loss.backward(create_graph=True)  # type: ignore[no-untyped-call]
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]
         if task.clip_norm is not None:
             clip(model.parameters(), task.clip_norm)
         return loss  # type: ignore[return-value]
