@@ -67,7 +67,7 @@ def _step(task: Task, model: torch.nn.Module, optimizer: torch.optim.Optimizer, 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         loss = task.compute_loss(model, batch)
-        loss.backward(create_graph=getattr(optimizer, "second_order", False))  # type: ignore[no-untyped-call]
+        backward(loss, optimizer)
         return loss
 
     _wait(task.device)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.lab.task import Task, check_loss
 from thalweg.lab.training.batches import evaluations, rounds
@@ -105,15 +105,20 @@ def step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: 
             first.append(float(loss.detach()))
         if task.l2:
             loss = loss + penalty(task, model)
-        if getattr(optimizer, "second_order", False):
-            with warnings.catch_warnings():  # of a cycle that the next zero_grad() breaks
-                warnings.filterwarnings("ignore", "Using backward\\(\\) with create_graph", UserWarning)
-                loss.backward(create_graph=True)  # type: ignore[no-untyped-call]
-        else:
-            loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss, optimizer)
         if task.clip_norm is not None:
             clip(model.parameters(), task.clip_norm)
         return loss  # type: ignore[return-value]
 
     optimizer.step(closure)
     return first[0]
+
+
+def backward(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """The gradients; with their own graph for who needs the curvature."""
+    if not getattr(optimizer, "second_order", False):
+        loss.backward()  # type: ignore[no-untyped-call]
+        return
+    with warnings.catch_warnings():  # of a cycle that the next zero_grad() breaks
+        warnings.filterwarnings("ignore", "Using backward\\(\\) with create_graph", UserWarning)
+        loss.backward(create_graph=True)  # type: ignore[no-untyped-call]
