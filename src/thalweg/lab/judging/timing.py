@@ -12,6 +12,7 @@ import torch
 
 from thalweg.lab.data.source import to_device
 from thalweg.lab.task import Task
+from thalweg.lab.training.loop import backward
 from thalweg.lab.training.seeds import derive, random_state_kept, seed_everything
 
 if TYPE_CHECKING:
