@@ -1,0 +1,174 @@
+"""Time to a recommendation: `thalweg tune` against a plain Optuna script and Ray Tune with ASHA, on the same machine.
+
+    python benchmarks/lab.py                          digits and digits-cnn, three rounds; about half an hour
+    python benchmarks/lab.py --tasks digits --rounds 2 --trials 40 --sides thalweg,optuna
+
+Each search is a process of its own (`searches.py`), in turn; its time is from after the imports to the recommendation.
+Ours has more in it than theirs: five fresh seeds for the best setting and for the default, and the report. Then every
+recommendation trains on ten fresh seeds, by one and the same loop, and is compared on the test set in pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import machine
+
+RESULTS = Path(__file__).parent / "results"
+SIDES = ("thalweg", "optuna", "ray")
+NAMES = {"thalweg": "`thalweg tune`", "optuna": "Optuna, TPE and MedianPruner", "ray": "Ray Tune, ASHA"}
+GOALS = {"digits": 5.0, "digits-cnn": 2.0}
+FRESH, SEEDS = 5000, 10  # no search has seen these seeds
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--tasks", default="digits,digits-cnn", help="default %(default)s")
+    parser.add_argument("--sides", default=",".join(SIDES), help="default %(default)s")
+    parser.add_argument("--trials", type=int, default=40, help="settings that each search tries; default %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="default %(default)s")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    chosen = parser.parse_args()
+    chosen.tasks, chosen.sides = chosen.tasks.split(","), chosen.sides.split(",")
+    for side in chosen.sides:
+        if side not in SIDES:
+            parser.error(f"--sides: {side!r} is none of {', '.join(SIDES)}")
+    return chosen
+
+
+def search(side: str, task: str, trials: int, seed: int) -> dict[str, Any]:
+    """Seconds and settings of one search."""
+    script = Path(__file__).with_name("searches.py")
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, str(script), side, task, str(trials), str(seed)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{side}: {done.stderr.strip().splitlines()[-1:]}")
+    found = dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    return {**found, "whole": time.perf_counter() - start}
+
+
+def judge(task_name: str, recommendations: list[dict[str, Any]]) -> list[list[float]]:
+    """Test metric of each recommendation on each fresh seed, by torch's own AdamW in the lab's loop."""
+    import torch
+
+    from thalweg.catalogue import Entry
+    from thalweg.lab import load_task
+    from thalweg.lab.runners.choice import choose
+    from thalweg.lab.studies.job import Job
+    from thalweg.lab.training.trial import Setting
+
+    task, entry = load_task(task_name), Entry.of(torch.optim.AdamW)
+    jobs = []
+    for place, one in enumerate(recommendations):
+        settings = {"lr": one["lr"], "betas": (one["beta1"], 0.999), "weight_decay": one["weight_decay"]}
+        for seed in range(FRESH, FRESH + SEEDS):
+            setting = Setting(entry.name, settings, seed)
+            jobs.append(Job(f"{place}/{seed}", "final", place, entry, setting, task.epochs))
+    runner, _ = choose(task, [entry], trainings=len(jobs))
+    with runner:
+        tests = {trial.id: trial.test_metric for trial in runner.run(task, jobs)}
+    values = [float("nan") if tests[job.id] is None else float(tests[job.id]) for job in jobs]
+    return [values[start : start + SEEDS] for start in range(0, len(values), SEEDS)]
+
+
+def measure(task: str, sides: list[str], trials: int, rounds: int) -> dict[str, Any]:
+    """All rounds of one task: the sides in turn, each round begun by another."""
+    from thalweg.lab.judging.statistics import mean_interval
+
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for seed in range(rounds):
+        for side in sides[seed % len(sides) :] + sides[: seed % len(sides)]:
+            runs[side].append(search(side, task, trials, seed))
+            print(f"{task}, round {seed + 1}: {side} {runs[side][-1]['seconds']:.1f} s", flush=True)
+    tests = judge(task, [run["settings"] for side in sides for run in runs[side]])
+    found: dict[str, Any] = {}
+    for place, side in enumerate(sides):
+        own = tests[place * rounds : (place + 1) * rounds]
+        found[side] = {"runs": runs[side], "tests": own, "test": sum(map(sum, own)) / (rounds * SEEDS)}
+    ours = found["thalweg"]
+    for side in sides[1:]:
+        other = found[side]
+        other["times_ours"] = median(
+            b["seconds"] / a["seconds"] for a, b in zip(ours["runs"], other["runs"], strict=True)
+        )
+        # A fresh seed is a pair: each side's mean over its recommendations.
+        pairs = [
+            sum(t[s] for t in ours["tests"]) / rounds - sum(t[s] for t in other["tests"]) / rounds for s in range(SEEDS)
+        ]
+        gap = mean_interval(pairs)
+        other["ours_better_by"] = [gap.mean, gap.low, gap.high]
+    return found
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The tables."""
+    host, versions = results["machine"], results["versions"]
+    installed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    parts = [
+        f"# Time to a recommendation, {results['date']}",
+        f"- {host['cpu']}, {host['cores']} cores, {host['memory_gb']} GB memory; {host['system']}\n- {installed}\n"
+        f"- load average {results['load']['start']} at the start, {results['load']['end']} at the end",
+        f"AdamW's lr, beta1 and weight decay, {results['trials']} settings; median of {results['rounds']} rounds. "
+        "Seconds are from after the imports to the recommendation; for ours they include ten trainings on fresh seeds and the "
+        f"report. Test accuracy: mean over {SEEDS} fresh seeds of every round's recommendation.",
+    ]
+    for task, sides in results["tasks"].items():
+        rows = ["| search | seconds | whole process | times ours | test accuracy | ours better by (95 %) |"]
+        rows += ["|---|---:|---:|---:|---:|---:|"]
+        for side, one in sides.items():
+            seconds, whole = (median(run[key] for run in one["runs"]) for key in ("seconds", "whole"))
+            times = f"{one['times_ours']:.1f} x" if "times_ours" in one else ""
+            gap = one.get("ours_better_by")
+            better = f"{100 * gap[0]:+.2f} ({100 * gap[1]:+.2f} to {100 * gap[2]:+.2f}) points" if gap else ""
+            rows.append(
+                f"| {NAMES[side]} | {seconds:.1f} | {whole:.1f} | {times} | {100 * one['test']:.2f} % | {better} |"
+            )
+        goal = GOALS.get(task)
+        verdict = ""
+        if goal:
+            least = min(one["times_ours"] for one in sides.values() if "times_ours" in one)
+            verdict = f"\n\nGoal: {goal:g} x. {'Met' if least >= goal else 'Missed'}: {least:.1f} x."
+        parts.append(f"## {task}\n\n" + "\n".join(rows) + verdict)
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Measure, print, write down."""
+    chosen = arguments()
+    start = machine.load()
+    tasks = {task: measure(task, chosen.sides, chosen.trials, chosen.rounds) for task in chosen.tasks}
+    import importlib.metadata as metadata
+
+    extra = {name: metadata.version(name) for name in ("optuna", "ray") if name in chosen.sides}
+    results = {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine.describe(),
+        "versions": {**machine.versions(), **extra},
+        "load": {"start": start, "end": machine.load()},
+        "trials": chosen.trials,
+        "rounds": chosen.rounds,
+        "tasks": tasks,
+    }
+    text = markdown(results)
+    print(text)
+    name = f"lab-{os.cpu_count()}-cores-{results['date']}"
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    (chosen.out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (chosen.out / f"{name}.md").write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
