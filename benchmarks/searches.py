@@ -123,7 +123,7 @@ def by_ray(name: str, trials: int, seed: int) -> dict[str, Any]:
 
 
 def by_thalweg(name: str, trials: int, seed: int) -> dict[str, Any]:
-    """TPE in batches, lanes or processes as they pay; then fresh seeds against the default, and the report."""
+    """TPE in batches with ASHA, lanes or processes as they pay; then fresh seeds against the default, and the report."""
     import thalweg
 
     # The sampler's seed is fixed by the protocol: another `seed` only names another folder.
@@ -133,7 +133,8 @@ def by_thalweg(name: str, trials: int, seed: int) -> dict[str, Any]:
             "adamw",
             knobs={"lr": LR, "beta1": BETA1, "weight_decay": DECAY},
             trials=trials,
-            batch=16,
+            batch=32,
+            pruner="asha",
             finalists=1,
             finalist_seeds=5,
             out=f"{folder}/{seed}",

@@ -14,6 +14,7 @@ ORDER = [
         "stepper",
         "guard",
         "checkpoints",
+        "unguarded",
         "face",
         "schedule_free",
         "second_order",

@@ -21,9 +21,12 @@ from thalweg.stages import SHARED, stages_of
 from thalweg.states import start
 from thalweg.stepper import Stepper
 from thalweg.storage import storage_of
+from thalweg.unguarded import unguarded
 
 # The settings that are of the optimizer, not of a group.
 OF_THE_OPTIMIZER: dict[str, Any] = {"clip_norm": None, "on_nonfinite": "propagate", "engine": "auto"}
+
+_add_param_group = unguarded(torch.optim.Optimizer.add_param_group)
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -135,7 +138,7 @@ class Optimizer(torch.optim.Optimizer):
             if near:
                 raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near[0]!r}?")
         self._check({**self.defaults, **param_group})
-        super().add_param_group(param_group)
+        _add_param_group(self, param_group)
         small = self.param_groups[-1]["state_dtype"]
         for index, p in enumerate(self.param_groups[-1]["params"]):
             reason = wide(p) if small != "float32" else None
@@ -237,6 +240,8 @@ class Optimizer(torch.optim.Optimizer):
     def _moments(cls) -> dict[str, str]:
         """What may be kept small, by its name in the state, and its kind."""
         return {rule.torch_names[letter]: kind for rule in cls.rules for letter, kind in rule.moments.items()}
+
+    zero_grad = unguarded(torch.optim.Optimizer.zero_grad)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over a checkpoint of this class, or of the torch class of the same name.
