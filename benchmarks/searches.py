@@ -9,6 +9,8 @@ as one finds them in tutorials: torch's own optimizer, a loop over the batches, 
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import sys
 import tempfile
@@ -123,7 +125,7 @@ def by_ray(name: str, trials: int, seed: int) -> dict[str, Any]:
 
 
 def by_thalweg(name: str, trials: int, seed: int) -> dict[str, Any]:
-    """TPE in batches with ASHA, lanes or processes as they pay; then fresh seeds against the default, and the report."""
+    """TPE in batches with ASHA, side by side where it pays; then fresh seeds against the default, and the report."""
     import thalweg
 
     # The sampler's seed is fixed by the protocol: another `seed` only names another folder.
@@ -151,7 +153,17 @@ def main() -> None:
     from thalweg.lab.load import load_task
 
     load_task(name)
-    search = {"thalweg": by_thalweg, "optuna": by_optuna, "ray": by_ray}[side]
+    search, libraries = {
+        "thalweg": (
+            by_thalweg,
+            ("optuna", "thalweg.lab.tune", "thalweg.engines.cpu", "thalweg.lab.report.pages.tuning"),
+        ),
+        "optuna": (by_optuna, ("optuna",)),
+        "ray": (by_ray, ("ray.tune",)),
+    }[side]
+    for library in (*libraries, "torch._dynamo"):  # which torch's own optimizers import when first made
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(library)
     start = time.perf_counter()
     settings = search(name, trials, seed)
     print(json.dumps({"seconds": time.perf_counter() - start, "settings": settings}))

@@ -62,6 +62,9 @@ class Slow(torch.optim.SGD):
     def step(self, closure: Any = None) -> Any:
         node = ray.get_runtime_context().get_node_id()
         (Path(self.folder) / node).write_text("")
+        patience = time.time() + 60
+        while len(list(Path(self.folder).iterdir())) < 2 and time.time() < patience:
+            time.sleep(0.05)  # else one machine may be through before the other has started
         time.sleep(0.05)
         return super().step(closure)
 
