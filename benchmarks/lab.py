@@ -163,7 +163,7 @@ def main() -> int:
     }
     text = markdown(results)
     print(text)
-    name = f"lab-{os.cpu_count()}-cores-{results['date']}"
+    name = f"lab-{'-'.join(chosen.sides[1:])}-{os.cpu_count()}-cores-{results['date']}"
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     (chosen.out / f"{name}.md").write_text(text)
