@@ -162,6 +162,8 @@ def _sampler(method: Any) -> Any:
         options = {**options, "multivariate": True, "constant_liar": True}
     if name == "qmc":
         options = {**options, "scramble": True}
+    if name == "cmaes":
+        need("cmaes", "lab")  # which Optuna imports in the middle of a search
     optuna = need("optuna", "lab")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
