@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,7 @@ import torch
 
 from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.lanes.probe import probe, test
-from thalweg.lab.lanes.refusal import in_words
+from thalweg.lab.lanes.refusal import in_words, model_refusal
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
 from thalweg.lab.runners.processes import Processes
@@ -145,8 +146,10 @@ def _what_pays(task: Task, entries: Sequence[Entry], trainings: int, threads: in
     alone = Choice("alone", threads=own)
     with torch_threads(own):
         seconds = BESIDES * trainings * _steps(task) / measure_pace(task, seconds=0)
+        seconds += trainings * task.epochs * _start_of_a_pass(task)
     if seconds < PROBING:
-        return Alone(), replace(alone, reason=f"all together take about {max(1, round(seconds))} seconds")
+        short = f"all together take about {max(1, round(seconds))} seconds"
+        return Alone(), replace(alone, reason="; ".join(filter(None, [short, model_refusal(task.build(0))])))
     with torch_threads(own):
         finding = probe(task, entries)
     many = torch.device(task.device).type == "cpu" and cores() > 1
@@ -214,6 +217,15 @@ def _on_ray(on: str, lanes: int) -> Ray:
 
 def _threads(task: Task, threads: int | None) -> int:
     return threads or int(measure_threads(task)["threads"])
+
+
+def _start_of_a_pass(task: Task) -> float:
+    """Seconds until a pass over the data has its first batch: a loader starts its workers each time."""
+    start = time.perf_counter()
+    with random_state_kept(task.device):
+        for part in ("train", "validation"):
+            next(iter(task.sources[part].batches(0 if part == "train" else None)), None)
+    return time.perf_counter() - start
 
 
 def _steps(task: Task) -> float:

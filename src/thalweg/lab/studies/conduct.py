@@ -45,7 +45,8 @@ def conduct(
     with Study(folder, spec, versions()) as study:
         count = max(total(study.spec), len(study.trials))
         missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
-        with runner_of(study, task, entries, on, missing) as (runner, choice):
+        trainings = -(-missing * epochs // task.epochs)  # of the task's own length
+        with runner_of(study, task, entries, on, trainings) as (runner, choice):
             seconds = None
             if missing and progress is not None:  # somebody is there to be told the price
                 spent = study.settle("milliseconds", lambda: measure_milliseconds(task, entries))
