@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.lab.judging.table import Table
-from thalweg.lab.judging.wording import Unit
+from thalweg.lab.judging.wording.unit import Unit, several
 from thalweg.lab.studies.asked import length
 from thalweg.lab.studies.failure import OUT_OF_MEMORY
 from thalweg.lab.training.trial import Trial
@@ -30,8 +30,8 @@ def _protocol(spec: Mapping[str, Any]) -> list[str]:
     return [
         f"Equal budgets: each optimizer got {protocol['trials']} {_tried(protocol)} (its default first, "
         "then log-spaced ones from its own search range, the last few around the best or up to a "
-        f"decade past the edge) on {count(protocol['seeds'], 'seed')}, and its best {best} got "
-        f"{count(protocol['finalist_seeds'], 'fresh seed')}; {count(task['epochs'], 'epoch')} each. "
+        f"decade past the edge) on {several(protocol['seeds'], 'seed')}, and its best {best} got "
+        f"{several(protocol['finalist_seeds'], 'fresh seed')}; {several(task['epochs'], 'epoch')} each. "
         f"{_tuned(protocol)}{cut}",
         "Settings and the leader were chosen on validation, at the end of training; the test set was read "
         "once by each finalist. All optimizers share their seeds, so differences are paired.",
@@ -56,7 +56,7 @@ def _training(spec: Mapping[str, Any]) -> list[str]:
     found = [f"All trainings: {', '.join(f'{name} {value}' for name, value in asked.items())}."] if asked else []
     if "patience" in asked:
         found.append(
-            f"Early stopping: a training ends after {count(asked['patience'], 'epoch')} without a better validation "
+            f"Early stopping: a training ends after {several(asked['patience'], 'epoch')} without a better validation "
             "metric, and its best epoch counts, for the test set too."
         )
     if without:
@@ -100,7 +100,7 @@ def _fates(table: Table) -> list[str]:
 
 
 def _untested(spec: Mapping[str, Any]) -> list[str]:
-    epochs = count(spec["task"]["epochs"], "epoch")
+    epochs = several(spec["task"]["epochs"], "epoch")
     return [f"Not tested: more than {epochs}, other batch sizes, other hyperparameters, schedules."]
 
 
@@ -120,8 +120,3 @@ def failures(trials: Sequence[Trial]) -> list[str]:
         f"{sum(t.optimizer == name for t in trials)} trainings; the last said: {failed[-1].message}"
         for (name, status), failed in kinds.items()
     ]
-
-
-def count(number: int, what: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thalweg.lab.judging.notes import count, data_note, failures
+from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import Interval, mean_interval
 from thalweg.lab.judging.wording import Unit, rate
+from thalweg.lab.judging.wording.unit import several
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.points import Point, as_good_range, highest_stable, ranked
 from thalweg.lab.studies.asked import length
@@ -144,7 +145,7 @@ def sentence(rows: Sequence[SweepRow], task: str, unit: Unit) -> str:
         what = "every optimizer" if others else leader.optimizer
         return f"No answer for {task}: {what} diverged or crashed at every learning rate."
     parts = [f"{leader.optimizer} on {task}: lr {rate(leader.best.rate)} ends best, at {unit.interval(leader.value)} "
-             f"validation {unit.name} on {count(leader.value.n, 'seed')}"]  # fmt: skip
+             f"validation {unit.name} on {several(leader.value.n, 'seed')}"]  # fmt: skip
     if leader.as_good and leader.as_good[0] < leader.as_good[1]:
         parts.append(f"{rate(leader.as_good[0])} to {rate(leader.as_good[1])} are as good")
     if leader.default.index != leader.best.index:
@@ -186,12 +187,12 @@ def _describe(spec: Mapping[str, Any]) -> list[str]:
     return [
         f"Tried: {protocol['points']} learning rates from {low:g} to {high:g}, evenly on a logarithmic scale{further}; "
         f"then {2 * protocol['closer']} more, each half way from the best to a neighbour; the default too; "
-        f"{count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
+        f"{several(protocol['seeds'], 'seed')} each, {several(task['epochs'], 'epoch')}.{cut}",
         "Values are of validation at the end of training; the test set was not read. The best of many rates looks a "
         "little better than it is, and optimizers are not judged against each other here: `thalweg compare` does that "
         "on fresh seeds.",
         "As good: neighbouring rates within 5 %, or one seed deviation, of the best. Stable: no seed failed at it or "
         "below. Failed: crashed, not finite, or a smoothed loss above 4 x its best.",
         data_note(task),
-        f"Not tested: more than {count(task['epochs'], 'epoch')}, other batch sizes, other hyperparameters, schedules.",
+        f"Not tested: more than {several(task['epochs'], 'epoch')}, other batch sizes, hyperparameters, schedules.",
     ]

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab.judging.notes import count, data_note, failures
+from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
+from thalweg.lab.judging.wording.unit import several
 from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.knobs import numbers
@@ -157,7 +158,7 @@ class Tuning(Result):
 def sentence(found: Tuning) -> str:
     """The answer: what was found, against the default, and how sure that is."""
     unit, task, name = found.unit, found.spec["task"]["name"], found.optimizer
-    seeds = count(len(found.default.trials), "fresh seed")
+    seeds = several(len(found.default.trials), "fresh seed")
     if found.tuned is found.default:
         return f"{name} on {task}: nothing but the default was tried."
     if found.tuned.failed and found.default.failed:
@@ -173,7 +174,7 @@ def sentence(found: Tuning) -> str:
     by = f"{unit.gap(gap.mean, gap.half)}{' points' if unit.percent else ''}"
     if found.judgement.verdict == "undecided":
         more = found.judgement.more_seeds
-        needed = f"about {count(more, 'more seed')} would decide" if more else "a thousand seeds would not decide"
+        needed = f"about {several(more, 'more seed')} would decide" if more else "a thousand seeds would not decide"
         needed = "one seed cannot tell" if gap.n < 2 else needed
         return f"Undecided: {head}, is {by} off the default ({values}); {needed}."
     ends = {
@@ -190,10 +191,10 @@ def _describe(found: Tuning) -> list[str]:
     ranges = ", ".join(_range(name, knob) for name, knob in found.knobs.items())
     notes = [
         f"Searched: {ranges}, on logarithmic scales (of 1 - value for momentum and betas), by {protocol['method']}, "
-        f"{count(protocol['trials'], 'setting')} in batches of {protocol['batch']}, the default first; "
-        f"{count(protocol['seeds'], 'seed')} each, {count(task['epochs'], 'epoch')}.{cut}",
-        f"The default and the best {count(protocol['finalists'], 'other setting')} went on to "
-        f"{count(protocol['finalist_seeds'], 'fresh seed')}; of these the best on validation is compared with the "
+        f"{several(protocol['trials'], 'setting')} in batches of {protocol['batch']}, the default first; "
+        f"{several(protocol['seeds'], 'seed')} each, {several(task['epochs'], 'epoch')}.{cut}",
+        f"The default and the best {several(protocol['finalists'], 'other setting')} went on to "
+        f"{several(protocol['finalist_seeds'], 'fresh seed')}; of these the best on validation is compared with the "
         "default on the test set, seed by seed: what a search finds best looks better than it is.",
         f"Practically equal: surely nearer than {found.unit.gap(found.margin).lstrip('+')}"
         f"{' points' if found.unit.percent else ''}.",
@@ -206,14 +207,14 @@ def _describe(found: Tuning) -> list[str]:
             "and trained from the start again. What was given up early might have ended well."
         )
     if protocol["from_optuna"]:
-        known = count(len(protocol["known"]), "trial")
+        known = several(len(protocol["known"]), "trial")
         notes.append(f"{known} of {protocol['from_optuna']} told the sampler where to look; they are no evidence here.")
     if "batch_size" in found.knobs:
         notes.append("Batch sizes were tuned at equal epochs: a smaller batch takes more steps.")
     edge = [name for name in found.knobs if _on_edge(found, name)]
     if edge:
         notes.append(f"Not fully tuned, near the edge of its range: {', '.join(edge)}.")
-    return [*notes, data_note(task), f"Not tested: more than {count(task['epochs'], 'epoch')}, schedules."]
+    return [*notes, data_note(task), f"Not tested: more than {several(task['epochs'], 'epoch')}, schedules."]
 
 
 def _range(name: str, knob: Mapping[str, Any]) -> str:
