@@ -178,10 +178,15 @@ class Task:
 
     def compute_loss(self, model: nn.Module, batch: Any) -> Tensor:
         """The loss of one batch, by whichever of the two conventions the user's function follows."""
-        if takes_model(self.loss):
+        if self.loss_takes_model:
             return self.loss(model, batch)
         inputs, target = inputs_and_target(batch)
         return self.loss(model(*inputs), target)
+
+    @cached_property
+    def loss_takes_model(self) -> bool:
+        """Which convention that is: looking took longer than a small model's forward pass."""
+        return takes_model(self.loss)
 
     @cached_property
     def sparse_gradients(self) -> bool:

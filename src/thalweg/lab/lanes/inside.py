@@ -7,14 +7,29 @@ is quicker, and, on one thread, the same to the bit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch._functorch import autograd_function
+from torch._functorch import autograd_function, vmap
 
 Tensor = torch.Tensor
 _functorch: Any = torch._C._functorch  # the public interface, an autograd.Function's own vmap, takes 70 us more a call
 _one_level: Any = autograd_function.enable_single_level_autograd_function  # type: ignore[attr-defined]
+_load: Any = vmap.lazy_load_decompositions  # type: ignore[attr-defined]
+
+
+@contextmanager
+def level(lanes: int) -> Iterator[None]:
+    """Inside, tensors can be those of one lane. `torch.func.vmap` and `functional_call` look through all arguments and
+    all modules anew in each call, which took 0.12 ms of the 0.43 ms of a small perceptron's forward pass."""
+    _load()
+    _functorch._vmap_increment_nesting(lanes, "error")
+    try:
+        yield
+    finally:
+        _functorch._vmap_decrement_nesting()
 
 
 def is_lanes(x: Any) -> bool:

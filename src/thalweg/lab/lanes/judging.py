@@ -33,7 +33,7 @@ def _judge(stack: Stack, source: Source, streams: Streams, weights: Weights) -> 
     task, rows = stack.task, 0
     lanes = range(len(next(iter(weights[0].values()))))
     whole = callable(task.metric) and not takes_model(task.metric)
-    by_output = whole or task.metric == "accuracy" or not takes_model(task.loss)
+    by_output = whole or task.metric == "accuracy" or not task.loss_takes_model
     losses, metrics = [0.0] * len(lanes), [0.0] * len(lanes)
     outputs: list[Any] = []
     targets: list[Any] = []
@@ -43,7 +43,7 @@ def _judge(stack: Stack, source: Source, streams: Streams, weights: Weights) -> 
         if by_output:
             inputs, target = inputs_and_target(batch)
             output = model(*inputs)
-        loss = task.compute_loss(model, batch) if takes_model(task.loss) else task.loss(output, target)
+        loss = task.compute_loss(model, batch) if task.loss_takes_model else task.loss(output, target)
         return (loss, output) if by_output else (loss,)
 
     for raw in source.batches(None):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
 
+from thalweg.lab.lanes import inside
+from thalweg.lab.lanes.places import Places
 from thalweg.lab.lanes.refusal import CannotRide
 from thalweg.lab.lanes.riding import Riding, Streams
 from thalweg.lab.task import Task
@@ -28,17 +30,6 @@ class Shared:
         self.tensor = tensor
 
 
-class _Asked(nn.Module):
-    """A model with a question about a batch: to torch's `functional_call` the question is a forward pass."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, question: Question, batch: Any) -> Any:
-        return question(self.model, batch)
-
-
 class Stack:
     """The lanes' models. `lanes[k]` are the parameters of lane k, as an optimizer takes them: views of the whole.
 
@@ -50,7 +41,7 @@ class Stack:
     def __init__(self, task: Task, models: Mapping[int, nn.Module], seeds: Sequence[int]) -> None:
         self.task = task
         self.model = next(iter(models.values()))  # gives the code; its own numbers are not used
-        self.asked = _Asked(self.model)
+        self.places = Places(self.model)
         self.trained = [name for name, p in self.model.named_parameters() if p.requires_grad]
         self.parameters = _stacked({seed: dict(model.named_parameters()) for seed, model in models.items()}, seeds)
         self.buffers = _stacked({seed: dict(model.named_buffers()) for seed, model in models.items()}, seeds)
@@ -109,16 +100,12 @@ class Stack:
         """What `question(model, batch)` gives in each lane, stacked; of the stack's weights, or of others."""
         parameters, buffers = weights or (self.parameters, self.buffers)
         lanes = len(next(iter(parameters.values())))
-        parts, spec = pytree.tree_flatten(batch)
-        dims = [None if isinstance(part, Shared) or not isinstance(part, Tensor) else 0 for part in parts]
-        given = [part.tensor if isinstance(part, Shared) else part for part in parts]
-
-        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *parts: Any) -> Any:
-            state = {f"model.{name}": tensor for held in (parameters, buffers) for name, tensor in held.items()}
-            with Riding(streams, lanes):
-                return functional_call(self.asked, state, (question, pytree.tree_unflatten(list(parts), spec)))
-
-        return vmap(one, in_dims=(0, 0, *dims), randomness="error")(parameters, buffers, *given)
+        with inside.level(lanes):
+            given = {name: inside.lane(whole) for held in (parameters, buffers) for name, whole in held.items()}
+            parts = pytree.tree_map(_lent, batch)
+            with self.places.holding(given), Riding(streams, lanes):
+                answer = question(self.model, parts)
+            return pytree.tree_map(partial(_given_back, lanes), answer)
 
     def weights(self, k: int) -> Weights:
         """A copy of lane k's parameters and buffers."""
@@ -138,6 +125,19 @@ def put_into(model: nn.Module, weights: Weights, k: int) -> None:
             p.copy_(weights[0][name][k])
         for name, buffer in model.named_buffers():
             buffer.copy_(weights[1][name][k])
+
+
+def _lent(part: Any) -> Any:
+    """What one lane sees of a part of a batch."""
+    if isinstance(part, Shared):
+        return part.tensor
+    return inside.lane(part) if isinstance(part, Tensor) else part
+
+
+def _given_back(lanes: int, part: Any) -> Tensor:
+    if not isinstance(part, Tensor):
+        raise CannotRide(f"the model or the loss gives a {type(part).__name__}, where lanes need tensors")
+    return inside.whole(part, lanes)
 
 
 def _copy(held: Tensors, k: int) -> Tensors:

@@ -27,10 +27,10 @@ def evaluate(task: Task, model: nn.Module, source: Source) -> tuple[float, float
             batch = to_device(raw, task.device)
             rows = count_rows(batch)
             output = target = None
-            if whole or task.metric == "accuracy" or not takes_model(task.loss):
+            if whole or task.metric == "accuracy" or not task.loss_takes_model:
                 inputs, target = inputs_and_target(batch)
                 output = model(*inputs)
-            loss = task.compute_loss(model, batch) if takes_model(task.loss) else task.loss(output, target)
+            loss = task.compute_loss(model, batch) if task.loss_takes_model else task.loss(output, target)
             total["rows"] += rows
             total["loss"] += rows * float(loss)
             if whole:
