@@ -108,7 +108,8 @@ def tune(
         protocol["trials"] = within(protocol, task, entries, epochs, on, folder)
     _grid_stays(folder, protocol)
     spec = describe("tune", task, loaded_from, epochs, entries, protocol)
-    with conduct(task, spec, folder, entries, price, on=on, progress=progress) as campaign:
+    at_once = max(batch * seeds, (finalists + 1) * finalist_seeds)
+    with conduct(task, spec, folder, entries, price, on=on, at_once=at_once, progress=progress) as campaign:
         agreed = campaign.study.spec["protocol"]
         sampler = samplers.build(method, chosen, agreed["trials"] - 1, _places(known, chosen))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from thalweg.catalogue import Entry
 
 STEPS = 20  # of the self-test
+FEW = 8  # lanes, which are tried first
 MOST = 128  # lanes: beyond, a step's memory leaves the caches
 GROWTH = 1.1  # more lanes are tried while trainings a second grow by this
 HOPELESS = 1.3  # where a few lanes are slower by this, more will not help
@@ -64,17 +65,18 @@ class Few:
         return self.source.fingerprint()
 
 
-def probe(task: Task, entries: Sequence[Entry], seconds: float = 1.5) -> Finding:
+def probe(task: Task, entries: Sequence[Entry], seconds: float = 1.5, at_once: int = MOST) -> Finding:
     """Try a few steps side by side and one at a time. It takes about as long as `seconds`, or a few slow steps.
 
     Args:
         entries: the optimizers that will be trained.
+        at_once: how many trainings there will be to go side by side, at most.
     """
     try:
         with random_state_kept(task.device):
             if reason := test(task, entries, seconds / 2):
                 return Finding(False, 1, 1.0, reason)
-            return _pace(task, entries, seconds / 2)
+            return _pace(task, entries, seconds / 2, at_once)
     except Exception as error:  # the user's model may raise anything: it will again, and be told, when it is trained
         return Finding(False, 1, 1.0, in_words(error))
 
@@ -103,15 +105,15 @@ def test(task: Task, entries: Sequence[Entry], seconds: float = math.inf) -> str
     return None if len(cohort.alone) < len(jobs) else next(iter(cohort.alone.values()))
 
 
-def _pace(task: Task, entries: Sequence[Entry], seconds: float) -> Finding:
+def _pace(task: Task, entries: Sequence[Entry], seconds: float, at_once: int) -> Finding:
     """Take more lanes as long as that is quicker."""
     rider = next((e for e in entries if _ours(e)), entries[0])
     alone = _seconds_alone(task, rider, 8)
     room = int(min(MOST, available(task.device) / 4 / bytes_of_a_lane(task)))
     tried = {1: alone}
-    for count in (8, 32, 128):
+    for count in _counts(at_once):
         steps = max(3, min(10, int(seconds / 3 / (alone * count))))
-        if count > room or (count > 8 and alone * count * steps > 2 * seconds):
+        if count > room or (count > FEW and alone * count * steps > 2 * seconds):
             break
         try:
             tried[count] = _seconds_in_lanes(task, rider, count, steps)
@@ -123,6 +125,16 @@ def _pace(task: Task, entries: Sequence[Entry], seconds: float) -> Finding:
         if tried[count] * GROWTH > min(before) if before else tried[count] > HOPELESS * alone:
             break
     return _verdict(tried)
+
+
+def _counts(at_once: int) -> list[int]:
+    """Lanes to try: as many as there may be, and a few numbers well below.
+
+    >>> _counts(128), _counts(40), _counts(8)
+    ([8, 32, 128], [8, 40], [8])
+    """
+    most = min(max(at_once, FEW), MOST)
+    return [count for count in (FEW, 32) if 1.5 * count < most] + [most]
 
 
 def _verdict(tried: Mapping[int, float]) -> Finding:

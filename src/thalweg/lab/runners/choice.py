@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thalweg.lab.errors import LabError, first_line
-from thalweg.lab.lanes.probe import probe, test
+from thalweg.lab.lanes.probe import FEW, MOST, probe, test
 from thalweg.lab.lanes.refusal import in_words, model_refusal
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 ALLOWED = "auto, alone, processes, lanes, ray or ray:ADDRESS"
 PROBING = 3.0  # seconds of training below which not even lanes are tried: that takes up to 2
-FEW = 8  # lanes, where somebody wants them though they gain nothing
 START_UP = 3.0  # seconds until worker processes are at work: 2.4 s where importing torch takes 0.9 s
 WORTH_IT = 1.1  # less gain than this is noise
 BESIDES = 1.5  # a training takes so much longer than its forward and backward passes: the optimizer, evaluation
@@ -59,13 +58,20 @@ class Choice:
 
 
 def choose(
-    task: Task, entries: Sequence[Entry], on: str = "auto", *, trainings: int = 100, threads: int | None = None
+    task: Task,
+    entries: Sequence[Entry],
+    on: str = "auto",
+    *,
+    trainings: int = 100,
+    at_once: int = MOST,
+    threads: int | None = None,
 ) -> tuple[Runner, Choice]:
     """The runner for a task's trainings.
 
     Args:
         on: "auto" takes what pays: lanes, else one process a core, else one training at a time. Or a runner's name.
         trainings: how many there will be, about: a few short ones do not pay for starting anything.
+        at_once: how many of them there are to go side by side, at most.
         threads: torch threads of a training that runs alone; measured if None.
 
     Raises:
@@ -77,10 +83,10 @@ def choose(
     if on == "processes":
         return _processes(task, threads, "as asked")
     if on == "lanes":
-        return _lanes(task, entries, _threads(task, threads))
+        return _lanes(task, entries, _threads(task, threads), at_once)
     if on != "auto":
-        return _cluster(task, entries, on)
-    return _what_pays(task, entries, trainings, threads)
+        return _cluster(task, entries, on, at_once)
+    return _what_pays(task, entries, trainings, at_once, threads)
 
 
 def known(on: Any) -> None:
@@ -104,7 +110,12 @@ def again(choice: Choice) -> Runner:
 
 @contextmanager
 def runner_of(
-    study: Study, task: Task, entries: Sequence[Entry], on: str = "auto", trainings: int = 100
+    study: Study,
+    task: Task,
+    entries: Sequence[Entry],
+    on: str = "auto",
+    trainings: int = 100,
+    at_once: int = MOST,
 ) -> Iterator[tuple[Runner, Choice]]:
     """The study's runner: chosen once, then kept, with the threads of its trainings. It is closed at the end.
 
@@ -119,7 +130,9 @@ def runner_of(
         runner = again(choice)
     else:
         timed = timed or measure_threads(task)
-        runner, choice = choose(task, entries, on, trainings=trainings, threads=timed["threads"])
+        runner, choice = choose(
+            task, entries, on, trainings=trainings, at_once=at_once, threads=timed["threads"]
+        )
         if first is None:
             if choice.threads != timed["threads"]:
                 timed = {"threads": choice.threads, "why": f"each worker of {choice.on} has one"}
@@ -141,7 +154,9 @@ def told(versions: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _what_pays(task: Task, entries: Sequence[Entry], trainings: int, threads: int | None) -> tuple[Runner, Choice]:
+def _what_pays(
+    task: Task, entries: Sequence[Entry], trainings: int, at_once: int, threads: int | None
+) -> tuple[Runner, Choice]:
     own = _threads(task, threads)
     alone = Choice("alone", threads=own)
     with torch_threads(own):
@@ -151,7 +166,7 @@ def _what_pays(task: Task, entries: Sequence[Entry], trainings: int, threads: in
         short = f"all together take about {max(1, round(seconds))} seconds"
         return Alone(), replace(alone, reason="; ".join(filter(None, [short, model_refusal(task.build(0))])))
     with torch_threads(own):
-        finding = probe(task, entries)
+        finding = probe(task, entries, at_once=at_once)
     many = torch.device(task.device).type == "cpu" and cores() > 1
     left = seconds / finding.gain if finding.pays else seconds
     worker_reason = "" if many else "the device is shared by all processes" if cores() > 1 else "there is one core"
@@ -185,11 +200,11 @@ def _processes(
     return runner, Choice(on, workers=runner.workers, lanes=lanes, gain=gain, reason=reason)
 
 
-def _lanes(task: Task, entries: Sequence[Entry], threads: int) -> tuple[Runner, Choice]:
+def _lanes(task: Task, entries: Sequence[Entry], threads: int, at_once: int) -> tuple[Runner, Choice]:
     with torch_threads(threads):
         if refusal := _refusal(task, entries):
             raise LabError(f"on: lanes cannot train this task: {refusal}")
-        finding = probe(task, entries)
+        finding = probe(task, entries, at_once=at_once)
     lanes = finding.lanes if finding.lanes > 1 else FEW
     return Lanes(lanes), Choice("lanes", 1, lanes, threads, finding.gain, f"as asked; {finding.reason}")
 
@@ -203,9 +218,9 @@ def _refusal(task: Task, entries: Sequence[Entry]) -> str | None:
         return in_words(error)
 
 
-def _cluster(task: Task, entries: Sequence[Entry], on: str) -> tuple[Runner, Choice]:
+def _cluster(task: Task, entries: Sequence[Entry], on: str, at_once: int) -> tuple[Runner, Choice]:
     """A cluster's workers train side by side where that pays here."""
-    finding = probe(task, entries)
+    finding = probe(task, entries, at_once=at_once)
     runner = _on_ray(on, finding.lanes if finding.pays else 1)
     runner.start()
     return runner, Choice(on, runner.workers, finding.lanes if finding.pays else 1, reason=finding.reason)

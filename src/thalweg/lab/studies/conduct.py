@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.judging.timing import measure_milliseconds
+from thalweg.lab.lanes.probe import MOST
 from thalweg.lab.runners import runner_of
 from thalweg.lab.runners.choice import known
 from thalweg.lab.studies.campaign import Campaign, Progress
@@ -33,20 +34,21 @@ def conduct(
     total: Callable[[Mapping[str, Any]], int],
     *,
     on: str = "auto",
+    at_once: int = MOST,
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Campaign]:
     """A campaign in the study's folder.
 
     Args:
         total: how many trainings a spec amounts to; the study's spec may hold more seeds than were asked for.
-        on: where to train: see `runners.choose`.
+        on, at_once: where to train, and how many there are to go side by side: see `runners.choose`.
     """
     known(on)
     with Study(folder, spec, versions()) as study:
         count = max(total(study.spec), len(study.trials))
         missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
         trainings = -(-missing * epochs // task.epochs)  # of the task's own length
-        with runner_of(study, task, entries, on, trainings) as (runner, choice):
+        with runner_of(study, task, entries, on, trainings, at_once) as (runner, choice):
             seconds = None
             if missing and progress is not None:  # somebody is there to be told the price
                 spent = study.settle("milliseconds", lambda: measure_milliseconds(task, entries))

@@ -19,6 +19,7 @@ from thalweg.lab.task import Task
 from thalweg.lab.training.seeds import random_state_kept, seed_everything
 
 WORTH_IT = 1.25  # many threads must be this much faster than one: on small networks they only get in the way
+HOPELESS = 2.0  # so many times slower in one round, they are not tried again
 STEPS, ROUNDS = 8, 3
 LOOK = 0.25  # seconds to measure a pace for
 
@@ -48,6 +49,8 @@ def measure_threads(task: Task) -> dict[str, Any]:
             for threads in timed:
                 with torch_threads(threads):
                     timed[threads] = min(timed[threads], _time(task, model, batches))
+            if timed[many] > HOPELESS * timed[1]:  # others are at work: threads that wait for each other take seconds
+                break
     chosen = many if timed[many] * WORTH_IT < timed[1] else 1
     steps = ", ".join(f"{1000 * seconds / STEPS:.3f} ms on {threads}" for threads, seconds in timed.items())
     return {"threads": chosen, "why": f"a forward and backward pass takes {steps}"}
