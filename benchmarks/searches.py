@@ -21,6 +21,20 @@ from typing import Any
 LR, BETA1, DECAY = (1e-5, 1e-1), (0.5, 0.99), (1e-5, 1e-1)
 
 
+class Path:
+    """What a search would recommend if it ended now, from moment to moment: its best whole training so far."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.best = float("-inf")
+        self.steps: list[tuple[float, dict[str, float]]] = []
+
+    def see(self, settings: dict[str, float], accuracy: float) -> None:
+        if accuracy > self.best:
+            self.best = accuracy
+            self.steps.append((time.perf_counter() - self.start, settings))
+
+
 def train(name: str, settings: dict[str, Any], seed: int, tell: Callable[[int, float], None]) -> float:
     """A plain training: the accuracy on validation at its end; `tell(epoch, accuracy)` after each epoch may raise."""
     import torch
@@ -55,7 +69,7 @@ def train(name: str, settings: dict[str, Any], seed: int, tell: Callable[[int, f
     return accuracy
 
 
-def by_optuna(name: str, trials: int, seed: int) -> dict[str, Any]:
+def by_optuna(name: str, trials: int, seed: int, path: Path) -> dict[str, Any]:
     """TPE and the median pruner, one trial after the other."""
     import optuna
 
@@ -79,11 +93,16 @@ def by_optuna(name: str, trials: int, seed: int) -> dict[str, Any]:
     study = optuna.create_study(
         direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed), pruner=optuna.pruners.MedianPruner()
     )
-    study.optimize(objective, n_trials=trials)
+
+    def see(_: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        if trial.state == optuna.trial.TrialState.COMPLETE:
+            path.see(trial.user_attrs["settings"], float(trial.value or 0))
+
+    study.optimize(objective, n_trials=trials, callbacks=[see])
     return dict(study.best_trial.user_attrs["settings"])
 
 
-def by_ray(name: str, trials: int, seed: int) -> dict[str, Any]:
+def by_ray(name: str, trials: int, seed: int, path: Path) -> dict[str, Any]:
     """ASHA over random settings, a trial on each core."""
     import logging
     import os
@@ -97,10 +116,16 @@ def by_ray(name: str, trials: int, seed: int) -> dict[str, Any]:
         import torch
 
         torch.set_num_threads(1)
-        settings = {"lr": config["lr"], "beta1": 1 - config["one_less"], "weight_decay": config["weight_decay"]}
-        train(name, settings, seed, lambda epoch, accuracy: tune.report({"accuracy": accuracy}))
+        train(name, plain(config), seed, lambda epoch, accuracy: tune.report({"accuracy": accuracy}))
 
     from thalweg.lab.load import load_task
+
+    def plain(config: dict[str, float]) -> dict[str, float]:
+        return {"lr": config["lr"], "beta1": 1 - config["one_less"], "weight_decay": config["weight_decay"]}
+
+    class See(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            path.see(plain(trial.config), trial.last_result["accuracy"])
 
     with tempfile.TemporaryDirectory() as folder:
         ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
@@ -117,32 +142,42 @@ def by_ray(name: str, trials: int, seed: int) -> dict[str, Any]:
                 num_samples=trials,
                 scheduler=ASHAScheduler(max_t=load_task(name).epochs, grace_period=2),
             ),
-            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+            run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[See()]),
         )
         best = tuner.fit().get_best_result().config
         ray.shutdown()
-    return {"lr": best["lr"], "beta1": 1 - best["one_less"], "weight_decay": best["weight_decay"]}
+    return plain(best)
 
 
-def by_thalweg(name: str, trials: int, seed: int) -> dict[str, Any]:
+def by_thalweg(name: str, trials: int, seed: int, path: Path) -> dict[str, Any]:
     """TPE in batches with ASHA, side by side where it pays; then fresh seeds against the default, and the report."""
+    import optuna
+
     import thalweg
 
-    # The sampler's seed is fixed by the protocol: another `seed` only names another folder.
+    def plain(settings: dict[str, Any]) -> dict[str, float]:
+        return {"lr": settings["lr"], "beta1": settings["betas"][0], "weight_decay": settings["weight_decay"]}
+
+    def see(progress: thalweg.lab.Progress) -> None:
+        trial = progress.trial
+        if trial is not None and trial.phase == "search" and trial.done:
+            path.see(plain(trial.settings), trial.metric)
+
     with tempfile.TemporaryDirectory() as folder:
         found = thalweg.tune(
             name,
             "adamw",
+            method=optuna.samplers.TPESampler(seed=seed),
             knobs={"lr": LR, "beta1": BETA1, "weight_decay": DECAY},
             trials=trials,
             batch=32,
             pruner="asha",
             finalists=1,
             finalist_seeds=5,
-            out=f"{folder}/{seed}",
+            out=f"{folder}/study",
+            progress=see,
         )
-        settings = found.tuned.settings
-    return {"lr": settings["lr"], "beta1": settings["betas"][0], "weight_decay": settings["weight_decay"]}
+        return plain(found.tuned.settings)
 
 
 def main() -> None:
@@ -164,9 +199,9 @@ def main() -> None:
     for library in (*libraries, "torch._dynamo"):  # which torch's own optimizers import when first made
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(library)
-    start = time.perf_counter()
-    settings = search(name, trials, seed)
-    print(json.dumps({"seconds": time.perf_counter() - start, "settings": settings}))
+    path = Path()
+    settings = search(name, trials, seed, path)
+    print(json.dumps({"seconds": time.perf_counter() - path.start, "settings": settings, "path": path.steps}))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from thalweg.catalogue import Entry
-from thalweg.lab.lanes import stack
+from thalweg.lab.lanes import inside, stack
+from thalweg.lab.lanes.pooling import largest
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
 from thalweg.lab.studies.job import Job
@@ -125,6 +126,31 @@ def test_a_lane_is_a_lone_run(kind: str, lanes: int) -> None:
     """Whatever the number of lanes, the optimizers, the seeds and the last batch's size."""
     jobs = [job(place, entry, seed=place % 3, phase="final") for place, entry in enumerate(KINDS)]
     check(TASKS[kind](), jobs, lanes)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (5, 7)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pooling_is_torchs_to_the_bit(size: tuple[int, int], dtype: torch.dtype) -> None:
+    """Equal elements, NaN and infinity, edges that are left over."""
+    x = torch.randn(3, 2, 4, *size, dtype=dtype, generator=torch.Generator().manual_seed(0)).relu()
+    x[0, 0, 0, 0, :2], x[1, 1, 3, 0] = math.nan, math.inf
+    for ours, theirs in zip(pooled(x), alone(x), strict=True):
+        assert torch.equal(ours.nan_to_num(7.0), theirs.nan_to_num(7.0))
+
+
+def pooled(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    x = x.clone().requires_grad_()
+    with inside.level(len(x)):
+        out = largest(len(x), inside.lane(x), 2)
+        assert out is not None
+        out = inside.whole(out, len(x))
+    return out.detach(), torch.autograd.grad(out, x, torch.arange(out.numel(), dtype=x.dtype).view(out.shape))[0]
+
+
+def alone(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    x = x.clone().requires_grad_()
+    out = nn.functional.max_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+    return out.detach(), torch.autograd.grad(out, x, torch.arange(out.numel(), dtype=x.dtype).view(out.shape))[0]
 
 
 def test_every_rule_rides_or_says_why() -> None:

@@ -130,9 +130,7 @@ def runner_of(
         runner = again(choice)
     else:
         timed = timed or measure_threads(task)
-        runner, choice = choose(
-            task, entries, on, trainings=trainings, at_once=at_once, threads=timed["threads"]
-        )
+        runner, choice = choose(task, entries, on, trainings=trainings, at_once=at_once, threads=timed["threads"])
         if first is None:
             if choice.threads != timed["threads"]:
                 timed = {"threads": choice.threads, "why": f"each worker of {choice.on} has one"}
