@@ -13,7 +13,7 @@ from torch import nn
 
 from thalweg.catalogue import Entry
 from thalweg.lab.lanes import inside, stack
-from thalweg.lab.lanes.pooling import largest
+from thalweg.lab.lanes.pooling import by_two
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
 from thalweg.lab.studies.job import Job
@@ -141,7 +141,7 @@ def test_pooling_is_torchs_to_the_bit(size: tuple[int, int], dtype: torch.dtype)
 def pooled(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     x = x.clone().requires_grad_()
     with inside.level(len(x)):
-        out = largest(len(x), inside.lane(x), 2)
+        out = by_two(len(x), inside.lane(x), 2)
         assert out is not None
         out = inside.whole(out, len(x))
     return out.detach(), torch.autograd.grad(out, x, torch.arange(out.numel(), dtype=x.dtype).view(out.shape))[0]

@@ -7,35 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
-import numpy as np
 import torch
 
 from thalweg.lab.lanes.inside import apply, is_lanes, lane, whole
 
 Tensor = torch.Tensor
-OPTIONS: Any = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-
-@numba.njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _largest(x: Any, out: Any, where: Any) -> None:
-    width = np.int32(x.shape[2])
-    for image in range(len(out)):
-        for row in range(out.shape[1]):
-            for column in range(out.shape[2]):
-                place = np.int32(2 * row * width + 2 * column)
-                best, at = x[image, 2 * row, 2 * column], place
-                other = x[image, 2 * row, 2 * column + 1]
-                better = other > best or other != other
-                best, at = other if better else best, place + np.int32(1) if better else at
-                other = x[image, 2 * row + 1, 2 * column]
-                better = other > best or other != other
-                best, at = other if better else best, place + width if better else at
-                other = x[image, 2 * row + 1, 2 * column + 1]
-                better = other > best or other != other
-                best, at = other if better else best, place + width + np.int32(1) if better else at
-                out[image, row, column] = best
-                where[image, row, column] = at
 
 
 class _Largest(torch.autograd.Function):
@@ -43,11 +19,13 @@ class _Largest(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        from thalweg.lab.lanes.loops import largest
+
         images = x.flatten(0, -4)
         planes = images.flatten(0, 1)
         out = planes.new_empty(len(planes), planes.shape[1] // 2, planes.shape[2] // 2)
         where = torch.empty(out.shape, dtype=torch.int32)
-        _largest(planes.contiguous().numpy(), out.numpy(), where.numpy())
+        largest(planes.contiguous().numpy(), out.numpy(), where.numpy())
         ctx.save_for_backward(images, where.view(*images.shape[:2], *out.shape[1:]).long())
         ctx.shape = x.shape
         return out.view(*x.shape[:-2], *out.shape[1:])
@@ -61,7 +39,7 @@ class _Largest(torch.autograd.Function):
         return made.view(ctx.shape)
 
 
-def largest(
+def by_two(
     lanes: int,
     input: Tensor,
     kernel_size: Any,
@@ -71,7 +49,7 @@ def largest(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor | None:
-    """Of images on a CPU, by 2 x 2 without a rest at the edges; anything else is left to vmap."""
+    """Of images on a CPU, by 2 x 2, without padding; anything else is left to vmap."""
     pairs = (2, (2, 2), [2, 2])
     plain = kernel_size in pairs and stride in (None, [], *pairs) and padding in (0, (0, 0)) and dilation in (1, (1, 1))
     if not plain or ceil_mode or return_indices or not is_lanes(input) or input.dim() not in (3, 4):

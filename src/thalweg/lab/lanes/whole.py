@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.utils import _pytree as pytree
 
 from thalweg.lab.lanes.inside import apply, is_lanes, lane, whole
-from thalweg.lab.lanes.pooling import largest
+from thalweg.lab.lanes.pooling import by_two
 
 Tensor = torch.Tensor
 
@@ -138,7 +138,7 @@ WITH_REMAINDERS = (
 WHOLE: Mapping[Any, Whole] = {
     F.linear: linear,
     F.cross_entropy: cross_entropy,
-    F.max_pool2d: largest,
+    F.max_pool2d: by_two,
     **dict.fromkeys((torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm), product),
     **{function: one_by_one(function) for function in LANE_BY_LANE},
     **{function: unless_even(function) for function in WITH_REMAINDERS},
