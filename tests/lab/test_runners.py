@@ -127,7 +127,7 @@ def test_a_task_that_cannot_leave_this_process(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(choice, "cores", lambda: 2)
     monkeypatch.setattr(choice, "PROBING", 0.0)
     monkeypatch.setattr(choice, "START_UP", 0.0)
-    monkeypatch.setattr(choice, "probe", lambda *_: choice_finding(pays=False))
+    monkeypatch.setattr(choice, "probe", lambda *_, **__: choice_finding(pays=False))
     runner, chosen = choose(task, [CATALOGUE["sgd"]])
     assert isinstance(runner, Alone) and chosen.on == "alone"
     assert "no worker processes: the task cannot be sent" in chosen.reason
@@ -235,7 +235,7 @@ def test_auto_takes_what_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     entries, task = [CATALOGUE["sgd"]], little.task()
     runner, chosen = choose(task, entries, trainings=10)
     assert isinstance(runner, Alone) and "all together take about" in chosen.reason
-    monkeypatch.setattr(choice, "probe", lambda *_: choice_finding(pays=True))
+    monkeypatch.setattr(choice, "probe", lambda *_, **__: choice_finding(pays=True))
     monkeypatch.setattr(choice, "cores", lambda: 1)
     runner, chosen = choose(task, entries, trainings=10**6)
     assert isinstance(runner, Lanes) and (chosen.on, chosen.workers, chosen.lanes, chosen.gain) == ("lanes", 1, 8, 4.0)

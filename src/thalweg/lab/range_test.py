@@ -12,14 +12,13 @@ from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import INSIDE, OUTSIDE, interval_of
 from thalweg.lab.runners import Runner
 from thalweg.lab.search.climb import PHASE, Climb
-from thalweg.lab.studies.asked import folder_of, span, the_task, whole
+from thalweg.lab.studies.asked import folder_of, search_seeds, span, the_task, whole
 from thalweg.lab.studies.campaign import Campaign, Progress
 from thalweg.lab.studies.conduct import conduct, describe
 from thalweg.lab.studies.contenders import default_rate, resolve
 from thalweg.lab.studies.job import Job
 from thalweg.lab.sweep import MOST_EPOCHS
 from thalweg.lab.task import Task
-from thalweg.lab.training.seeds import FRESH
 from thalweg.lab.training.trial import Trial, run_trial
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ def range_test(
     if default_rate(entries[0]) is None:
         raise LabError(f"optimizer: {entries[0].name} has no learning rate to test")
     climb = Climb(*span("low, high", (low, high)), whole("steps", steps, least=20))
-    if whole("seeds", seeds) > FRESH:
-        raise LabError(f"seeds: got {seeds}; must be at most {FRESH}, where the fresh seeds begin")
+    search_seeds(seeds)
     epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else whole("epochs", epochs)
     task.check()
     protocol = {"low": climb.low, "high": climb.high, "steps": steps, "seeds": seeds}

@@ -11,14 +11,13 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.results import Sweep
 from thalweg.lab.search.points import points, ranked
 from thalweg.lab.search.protocol import second_look
-from thalweg.lab.studies.asked import folder_of, seconds, span, the_task, whole
+from thalweg.lab.studies.asked import folder_of, search_seeds, seconds, span, the_task, whole
 from thalweg.lab.studies.campaign import Campaign, Progress
 from thalweg.lab.studies.conduct import conduct, describe, settled
 from thalweg.lab.studies.contenders import default_rate, resolve
 from thalweg.lab.studies.job import Job
 from thalweg.lab.studies.price import afford
 from thalweg.lab.task import Task
-from thalweg.lab.training.seeds import FRESH
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -72,8 +71,7 @@ def sweep(
     low, high = span("lr", lr)
     whole("points", points, least=2)
     whole("closer", closer, least=0)
-    if whole("seeds", seeds) > FRESH:
-        raise LabError(f"seeds: got {seeds}; must be at most {FRESH}, where the fresh seeds of a comparison begin")
+    search_seeds(seeds)
     epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else whole("epochs", epochs)
     entries = resolve(optimizers, task)
     fixed = [entry.name for entry in entries if default_rate(entry) is None]

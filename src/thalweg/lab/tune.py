@@ -14,7 +14,7 @@ from thalweg.lab.search import knobs as knob
 from thalweg.lab.search import samplers
 from thalweg.lab.search.points import points
 from thalweg.lab.search.pruning import Rungs
-from thalweg.lab.studies.asked import folder_of, seconds, the_task, whole
+from thalweg.lab.studies.asked import folder_of, search_seeds, seconds, the_task, whole
 from thalweg.lab.studies.campaign import Campaign, Progress
 from thalweg.lab.studies.conduct import conduct, describe, settled
 from thalweg.lab.studies.contenders import resolve
@@ -84,8 +84,7 @@ def tune(
         raise LabError(f"optimizer: got {len(entries)}; must be one: `thalweg compare` compares several")
     numbers = {"trials": trials, "seeds": seeds, "batch": batch, "finalists": finalists}
     numbers = {name: whole(name, value) for name, value in {**numbers, "finalist_seeds": finalist_seeds}.items()}
-    if seeds > FRESH:
-        raise LabError(f"seeds: got {seeds}; must be at most {FRESH}, where the fresh seeds begin")
+    search_seeds(seeds)
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
     rungs = Rungs.of(pruner, epochs)
     chosen = knob.choose(entries[0], task, knobs)

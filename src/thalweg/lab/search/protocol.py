@@ -10,7 +10,7 @@ from typing import Any
 from thalweg.lab.errors import LabError
 from thalweg.lab.search.knobs import Knob
 from thalweg.lab.search.samplers import spread
-from thalweg.lab.studies.asked import seconds
+from thalweg.lab.studies.asked import search_seeds, seconds
 from thalweg.lab.training.seeds import FRESH
 from thalweg.spelled import listed
 
@@ -67,8 +67,7 @@ class Protocol:
             elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise LabError(f"{name}: got {value!r}; must be a whole number of at least 1")
         protocol = replace(PRESETS[preset], **changes)
-        if protocol.seeds > FRESH:
-            raise LabError(f"seeds: got {protocol.seeds}; must be at most {FRESH}, where the fresh seeds begin")
+        search_seeds(protocol.seeds)
         return replace(protocol, finalists=min(protocol.finalists, protocol.trials))
 
     @property

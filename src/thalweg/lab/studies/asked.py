@@ -11,6 +11,7 @@ from typing import Any
 from thalweg.lab.errors import LabError
 from thalweg.lab.load import load_task
 from thalweg.lab.task import Task
+from thalweg.lab.training.seeds import FRESH
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -35,6 +36,13 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise LabError(f"{name}: got {value!r}; must be a whole number of at least {least}")
     return value
+
+
+def search_seeds(value: Any) -> int:
+    """How many seeds a search may use: fewer than leave none that are fresh."""
+    if whole("seeds", value) > FRESH:
+        raise LabError(f"seeds: got {value}; must be at most {FRESH}, where the fresh seeds begin")
+    return int(value)
 
 
 def span(name: str, value: Any) -> tuple[float, float]:
