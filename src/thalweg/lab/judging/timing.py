@@ -12,7 +12,9 @@ import torch
 
 from thalweg.lab.data.source import to_device
 from thalweg.lab.task import Task
-from thalweg.lab.training.loop import backward
+from thalweg.lab.training.loop import step
+from thalweg.lab.training.randomness.keyed import Keyed
+from thalweg.lab.training.randomness.streams import Stream
 from thalweg.lab.training.seeds import derive, random_state_kept, seed_everything
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ TOGETHER = 2**30  # bytes of parameters and state held at once; above, one optim
 
 
 def measure_milliseconds(task: Task, entries: Sequence[Entry]) -> dict[str, float | None]:
-    """The median time of a whole step (forward, backward, update) by optimizer; None for one that raises.
+    """The median time of a whole step of training by optimizer; None for one that raises.
 
     The optimizers take turns, so that a machine that slows down slows down all of them alike.
     """
@@ -47,6 +49,7 @@ def _take_turns(task: Task, entries: Mapping[str, Entry], batches: Sequence[Any]
     ready = {name: (model := task.build(0).train(), entry.build(model.parameters())) for name, entry in entries.items()}
     times: dict[str, list[float]] = {name: [] for name in entries}
     failed: set[str] = set()
+    keyed = Keyed(Stream(0))
     allowed = time.perf_counter() + SECONDS * len(entries)
     for turn in range(TURNS[1]):
         if turn >= TURNS[0] and time.perf_counter() > allowed:
@@ -56,7 +59,7 @@ def _take_turns(task: Task, entries: Mapping[str, Entry], batches: Sequence[Any]
                 times[name].clear()
             try:
                 for batch in batches if name not in failed else ():
-                    times[name].append(_step(task, model, optimizer, batch))
+                    times[name].append(_time(task, model, optimizer, batch, keyed))
                     if times[name][-1] > SLOW:
                         break
             except Exception:  # its trials have said why
@@ -64,16 +67,10 @@ def _take_turns(task: Task, entries: Mapping[str, Entry], batches: Sequence[Any]
     return {name: None if name in failed else round(1000 * median(spent), 5) for name, spent in times.items()}
 
 
-def _step(task: Task, model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> float:
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = task.compute_loss(model, batch)
-        backward(loss, optimizer)
-        return loss
-
+def _time(task: Task, model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any, keyed: Keyed) -> float:
     _wait(task.device)
     start = time.perf_counter()
-    optimizer.step(closure)  # type: ignore[arg-type]
+    step(task, model, optimizer, batch, keyed)
     _wait(task.device)
     return time.perf_counter() - start
 
