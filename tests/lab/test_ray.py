@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.replay import distance
 from thalweg.lab.runners import Alone
 from thalweg.lab.runners.lanes import Lanes
-from thalweg.lab.runners.ray import Ray
+from thalweg.lab.runners.ray import LIVES, Ray, _after_loss
+from thalweg.lab.studies.job import Job
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray")
@@ -99,6 +101,16 @@ def test_a_study_on_ray(cluster: Any, tmp_path: Path) -> None:
     assert there.keys() == here.keys() and max(distance(there[id], here[id]) for id in here) <= 1e-5
     assert str(out) == str(alone)
     assert any("Run by a Ray cluster" in note for note in out.notes)
+
+
+def test_a_worker_killed_for_its_memory_is_called_so() -> None:
+    """By its name: what else ends a worker may have any reason."""
+    errors = pytest.importorskip("ray").exceptions
+    for error, status in [(errors.OutOfMemoryError("0.9 of it used"), "out of memory"), (errors.RayError(), "crashed")]:
+        first, second = jobs([torch.optim.SGD], seeds=1)
+        deaths, todo = Counter({first.id: LIVES - 1}), deque[list[Job]]()
+        [trial] = _after_loss({first.id: first, second.id: second}, error, todo, deaths)
+        assert (trial.id, trial.status, list(todo)) == (first.id, status, [[second]])
 
 
 def test_no_ray_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from thalweg.lab.studies.job import Job
 from thalweg.lab.training.trial import Curve, Trial
 
 
-def lost(job: Job, message: str, seconds: float = 0.0) -> Trial:
-    """A crashed trial without a curve."""
+def lost(job: Job, message: str, seconds: float = 0.0, status: str = "crashed") -> Trial:
+    """A failed trial without a curve."""
     return Trial(
         id=job.id,
         phase=job.phase,
@@ -18,7 +18,7 @@ def lost(job: Job, message: str, seconds: float = 0.0) -> Trial:
         optimizer=job.setting.optimizer,
         settings=dict(job.setting.settings),
         seed=job.setting.seed,
-        status="crashed",
+        status=status,
         message=message,
         steps=0,
         curve=Curve(),

@@ -18,6 +18,7 @@ from thalweg.lab.runners.lost import lost
 from thalweg.lab.runners.parcel import pack
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.runners.worker import adopt, import_path, surroundings
+from thalweg.lab.studies.failure import OUT_OF_MEMORY
 from thalweg.lab.studies.job import Job
 from thalweg.lab.studies.machine import cores
 from thalweg.lab.task import Task
@@ -193,9 +194,10 @@ def _after_loss(
     jobs: dict[str, Job], error: Exception, todo: deque[list[Job]], deaths: Counter[str]
 ) -> Iterator[Trial]:
     """A lost worker's trainings again, one by one: one that ends every worker is found and given up."""
+    status = OUT_OF_MEMORY if isinstance(error, _ray().exceptions.OutOfMemoryError) else "crashed"
     for job in jobs.values():
         deaths[job.id] += 1
         if deaths[job.id] < LIVES:
             todo.appendleft([job])
         else:
-            yield lost(job, f"its Ray worker was lost {LIVES} times: {first_line(error)}")
+            yield lost(job, f"its Ray worker was lost {LIVES} times: {first_line(error)}", status=status)
