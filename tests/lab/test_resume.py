@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import little
@@ -28,8 +29,8 @@ SLOW = little.FILE.replace("nn.CrossEntropyLoss()", "slow").replace(
 TRAININGS = 2 * (6 + 3)
 
 
-def command(out: str) -> list[str]:
-    words = ["compare", "mine.py", "--optimizers", "sgd,adam", "--trials", "6", "--on", "alone", "--out", out]
+def command(out: str, on: str = "alone") -> list[str]:
+    words = ["compare", "mine.py", "--optimizers", "sgd,adam", "--trials", "6", "--on", on, "--out", out]
     return [sys.executable, "-m", "thalweg.cli", *words]
 
 
@@ -48,16 +49,16 @@ def finished(log: Path) -> list[bytes]:
     return [line for line in lines(log) if line.endswith(b"\n")]
 
 
-def stop(folder: Path, after: int, how: signal.Signals) -> tuple[int, str, str]:
+def stop(folder: Path, after: int, how: signal.Signals, on: str = "alone") -> tuple[int, str, str]:
     """Run the comparison, slowly, and send it a signal at a random moment after so many trainings."""
     log = folder / "stopped" / "trials.jsonl"
     process = subprocess.Popen(
-        command("stopped"),
+        command("stopped", on),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PAUSE": "0.01"},
+        env={**os.environ, "PAUSE": "0.01", "STUDY": str(folder)},
         # A background job is started with Ctrl-C switched off, and its children would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -102,3 +103,21 @@ def test_ctrl_c_then_sigkill_in_mid_write_then_again(tmp_path: Path, monkeypatch
     assert untimed(tmp_path / "stopped" / "result.json") == untimed(tmp_path / "whole" / "result.json")
     tables = [text.partition("\noptimizer ")[2].partition("report:")[0] for text in (again, whole)]
     assert tables[0] == tables[1] != ""
+
+
+def test_ctrl_c_ends_the_worker_processes_and_keeps_what_they_gave(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import os\nimport time\n" + SLOW)
+    code, out, error = stop(tmp_path, 2, signal.SIGINT, on="processes")
+    assert (code, error) == (130, "")
+    assert "--on processes --out stopped" in out and not started_for(tmp_path)
+    assert 2 <= len(finished(tmp_path / "stopped" / "trials.jsonl")) < TRAININGS
+
+
+def started_for(folder: Path) -> list[str]:
+    """Processes that the command or its workers left behind: they have its environment."""
+    left = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if f"STUDY={folder}\0".encode() in (process / "environ").read_bytes():
+                left.append(process.name)
+    return left
