@@ -10,14 +10,16 @@ import numba
 import pytest
 import torch
 from subjects import PLAIN, Subject, gradients, run
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import thalweg
 import thalweg.optim as optim
 from thalweg import Rule
 from thalweg.catalogue import CATALOGUE
-from thalweg.codes import BLOCK, LIMIT, SCALE, form_of
+from thalweg.codes import BLOCK, LIMIT, SCALE, code_of, form_of
 from thalweg.engines import cpu
 from thalweg.hyperparameters import Rate
+from thalweg.small import PIECE, keep
 from thalweg.words import abs
 
 SHAPES = [(LIMIT + 300,), (70, 71), (100,), ()]
@@ -213,6 +215,48 @@ def test_nan_and_infinity_stay_visible_and_where_they_are(small, engine):
     assert p.isinf().nonzero().flatten().tolist() == [LIMIT - 1]
     [state] = optimizer.full_state_dict()["state"].values()
     assert state["momentum_buffer"][3].isnan() and state["momentum_buffer"][LIMIT - 1] == torch.inf
+
+
+class Made(TorchDispatchMode):
+    """The bytes of each tensor that an operation makes anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = {each.untyped_storage().data_ptr() for each in args if isinstance(each, torch.Tensor)}
+        made = func(*args, **(kwargs or {}))
+        for each in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(each, torch.Tensor) and each.untyped_storage().data_ptr() not in given:
+                self.sizes.append(each.numel() * each.element_size())
+        return made
+
+
+@each_small
+def test_the_first_step_makes_no_state_in_full(small):
+    """Peak memory is what small state is for: zeros in float32, made small, would be more than what is saved."""
+    p = torch.nn.Parameter(torch.ones(2_000_003))
+    p.grad = torch.ones_like(p)
+    optimizer = optim.Adam([p], state_dtype=small)
+    with Made() as made:
+        optimizer.step()
+    assert max(made.sizes) == optimizer.state[p]["exp_avg"].element_size() * p.numel()
+
+
+@each_small
+def test_a_checkpoint_is_made_small_piece_by_piece(small):
+    """What lies between float32 and codes is not there for a whole parameter; and pieces end where blocks do."""
+    p = torch.nn.Parameter(torch.ones(9 * PIECE + 3 * BLOCK + 5))
+    x, state = torch.randn(p.shape, generator=torch.Generator().manual_seed(0)), {}
+    code = code_of("signed", small)
+    with Made() as made:
+        keep(state, "m", x, p, code)
+    whole = [size for size in made.sizes if size > 8 * PIECE]
+    assert whole == [4 * p.numel(), code.dtype.itemsize * p.numel()]  # a copy laid as the parameter is; the codes
+    codes, scales = code.encode(x, None)
+    assert torch.equal(state["m"], codes)
+    assert torch.equal(state["m" + SCALE], scales) if code.window else "m" + SCALE not in state
 
 
 # -- how the work is cut -----------------------------------------------------------------------------------------------
