@@ -419,20 +419,43 @@ def test_small_tensors_keep_float32():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda p: optim.SGD([p], state_dtype="int8"), "sgd keeps no moving averages; allowed is 'float32'"),
-        (lambda p: optim.Rprop([p], state_dtype="bfloat16"), "rprop keeps no moving averages"),
-        (lambda p: optim.SOAP([p], state_dtype="int8"), "soap keeps no moving averages"),
-        (lambda p: optim.RMSprop([p], centered=True, state_dtype="int8"), "rmsprop_centred keeps no moving averages"),
+        (lambda p: optim.SGD([p], state_dtype="int8"), "sgd has no state that may be kept small; allowed is 'float32'"),
+        (lambda p: optim.Rprop([p], state_dtype="bfloat16"), "rprop has no state that may be kept small"),
+        (lambda p: optim.SOAP([p], state_dtype="int8"), "soap has no state that may be kept small"),
+        (
+            lambda p: optim.RMSprop([p], centered=True, state_dtype="int8"),
+            "rmsprop_centred has no state that may be kept small",
+        ),
+        (lambda p: optim.SparseAdam([p], state_dtype="int8"), "sparse_adam has no state that may be kept small"),
         (lambda p: optim.Adam([p], state_dtype="int4"), "'float32' or 'bfloat16' or 'int8'"),
         (lambda p: optim.Adam([p], state_dtype="int8", differentiable=True), "autograd cannot follow"),
         (lambda p: optim.Adam([p.double()], state_dtype="int8"), "a parameter of torch.float64 keeps full state"),
         (lambda p: optim.Adam([p.cfloat()], state_dtype="int8"), "a parameter of torch.complex64 keeps full state"),
-        (lambda p: optim.SGD([{"params": [p], "state_dtype": "int8"}], momentum=0.0), "sgd keeps no moving averages"),
+        (
+            lambda p: optim.SGD([{"params": [p], "state_dtype": "int8"}], momentum=0.0),
+            "sgd has no state that may be kept small",
+        ),
     ],
 )
 def test_what_does_not_go_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build(torch.zeros(LIMIT))
+
+
+@each_small
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+def test_momentum_takes_a_sparse_gradient_as_the_dense_one_that_it_is(small):
+    outcome = []
+    for layout in (torch.strided, torch.sparse_coo):
+        p = torch.nn.Parameter(torch.zeros(LIMIT, 2))
+        optimizer = optim.SGD([p], lr=0.1, momentum=0.9, state_dtype=small)
+        for step in range(3):
+            g = torch.zeros_like(p)
+            g[[1, 7 + step]] = torch.tensor([0.3, -2.0])
+            run(optimizer, [[g.to_sparse(1) if layout is torch.sparse_coo else g]])
+        outcome.append(optimizer)
+    same(*outcome)
+    assert p[[1, 7]].all()
 
 
 def test_what_shows_in_the_step_is_refused_there():

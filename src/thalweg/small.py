@@ -116,7 +116,7 @@ def scales_of(state: Mapping[str, Any], name: str) -> Tensor:
 def keep(state: dict[str, Any], name: str, full: Tensor, p: Tensor, code: Code) -> None:
     """Put a state in, small, rounded to the nearest. `full`: shaped as the parameter."""
     part = laid_like(local(full), local(p), torch.float32)
-    pieces = [code.encode(piece, None) for piece in flat(part).split(PIECE)]
+    pieces = [code.encode(piece, None) for piece in torch.split(flat(part), PIECE)]
     made = torch.cat([codes for codes, _ in pieces])
     scales = torch.cat([each for _, each in pieces if each is not None]) if code.window else None
     _put(state, name, made.as_strided(part.shape, part.stride()), scales, p)
