@@ -1,6 +1,6 @@
 """Peak memory of training 124 million parameters: torch's Adam, and ours with each kind of state.
 
-    python benchmarks/memory.py             about 15 minutes, 4 GB of memory
+    python benchmarks/memory.py             about 8 minutes, 4 GB of memory
     python benchmarks/memory.py --cases "thalweg, int8;torch, fused"
 
 Each case is a process of its own, one after the other: GPT-2 small's shapes, forward, backward and step on 64 tokens.
@@ -206,12 +206,13 @@ def peaks_table(results: dict[str, Any]) -> str:
 def markdown(results: dict[str, Any]) -> str:
     """What was measured, and where."""
     place, versions = results["machine"], results["versions"]
+    more = f", the largest of {results['rounds']}" if results["rounds"] > 1 else ""
     return (
         f"# Peak memory of training ({results['date']})\n\n"
         f"{place['cpu']} ({place['instructions']}), {place['threads']} threads, {place['memory_gb']} GB memory; "
         f"{place['system']}; python {versions['python']}, torch {versions['torch']}, numba {versions['numba']}.\n\n"
         f"{results['rows'][0]['count']:,} parameters, {TOKENS} tokens, {STEPS} steps; MB (10^6 bytes), each case in "
-        f"processes of its own, the largest of {results['rounds']}. Gradients: the most alive at once. Peak: the most "
+        f"processes of its own{more}. Gradients: the most alive at once. Peak: the most "
         "that the process had at once, less what it had after the imports. Given back: the same with "
         f"`{next(iter(GIVEN_BACK))}`, by which freed memory of 1 MB or more goes back to the system at once; the ratio "
         f"is of these.\n\n{peaks_table(results)}\n"
@@ -222,7 +223,7 @@ def main() -> int:
     """Run, print, and write to results/ after each case."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", default=";".join(CASES), help="default %(default)s")
-    parser.add_argument("--rounds", type=int, default=2, help="default %(default)s")
+    parser.add_argument("--rounds", type=int, default=1, help="default %(default)s")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
