@@ -206,10 +206,11 @@ def peaks_table(results: dict[str, Any]) -> str:
 def markdown(results: dict[str, Any]) -> str:
     """What was measured, and where."""
     place, versions = results["machine"], results["versions"]
+    threads = "1 thread" if place["threads"] == 1 else f"{place['threads']} threads"
     more = f", the largest of {results['rounds']}" if results["rounds"] > 1 else ""
     return (
         f"# Peak memory of training ({results['date']})\n\n"
-        f"{place['cpu']} ({place['instructions']}), {place['threads']} thread{'s' * (place['threads'] > 1)}, {place['memory_gb']} GB memory; "
+        f"{place['cpu']} ({place['instructions']}), {threads}, {place['memory_gb']} GB memory; "
         f"{place['system']}; python {versions['python']}, torch {versions['torch']}, numba {versions['numba']}.\n\n"
         f"{results['rows'][0]['count']:,} parameters, {TOKENS} tokens, {STEPS} steps; MB (10^6 bytes), each case in "
         f"processes of its own{more}. Gradients: the most alive at once. Peak: the most "
