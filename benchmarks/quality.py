@@ -1,7 +1,8 @@
-"""Does training end elsewhere with small state? Five optimizers, two networks, five seeds, three kinds of state.
+"""Does training end elsewhere with small state? Five optimizers, three networks, five seeds, three kinds of state.
 
-    python benchmarks/quality.py            about 5 minutes on one core
-    python benchmarks/quality.py --quick    two seeds, a tenth of the steps
+    python benchmarks/quality.py                        about 25 minutes on one core
+    python benchmarks/quality.py --quick                two seeds, a tenth of the steps
+    python benchmarks/quality.py --networks "digits,deep and narrow"     5 minutes; what else the day's file has stays
     python benchmarks/quality.py --seeds 20 --only "deep and narrow, Adam"
 
 README.md in this folder says what is compared.
@@ -15,7 +16,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,89 +24,61 @@ import torch
 
 import machine
 import thalweg.optim as optim
+from networks import NETWORKS, OPTIMIZERS
 from thalweg.codes import STATE_DTYPES
 from thalweg.lab.studies.study import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
-OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
-    "Adam": (optim.Adam, {"lr": 2e-3}),
-    "AdamW": (optim.AdamW, {"lr": 2e-3, "weight_decay": 0.05}),
-    "RAdam": (optim.RAdam, {"lr": 2e-3}),
-    "SGD, momentum 0.9": (optim.SGD, {"lr": 2e-2, "momentum": 0.9}),
-    "Lion": (optim.Lion, {"lr": 3e-4}),
-}
-Batch = tuple[torch.Tensor, torch.Tensor]
+SEEDS, POINTS = 5, 32  # points of a curve, after the one at the start
 
 
-def digits() -> tuple[torch.nn.Module, Batch, Batch, Callable[..., torch.Tensor]]:
-    """A perceptron on scikit-learn's digits, a third of which is kept for the measure."""
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    x, y = torch.tensor(pixels, dtype=torch.float32) / 16, torch.tensor(labels)
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    train, held = order[600:], order[:600]
-    model = torch.nn.Sequential(
-        torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
-    )
-    return model, (x[train], y[train]), (x[held], y[held]), torch.nn.functional.cross_entropy
-
-
-def narrow() -> tuple[torch.nn.Module, Batch, Batch, Callable[..., torch.Tensor]]:
-    """Sixteen layers of 64, whose gradients differ in size from layer to layer, on a function of eight numbers."""
-    draw = torch.Generator().manual_seed(0)
-    x = torch.randn(4096, 8, generator=draw)
-    y = torch.sin(2 * x[:, :4]).sum(1, keepdim=True) + x[:, 4:].prod(1, keepdim=True)
-    layers: list[torch.nn.Module] = [torch.nn.Linear(8, 64), torch.nn.Tanh()]
-    for _ in range(14):
-        layers += [torch.nn.Linear(64, 64), torch.nn.Tanh()]
-    for layer in layers:
-        if isinstance(layer, torch.nn.Linear):
-            torch.nn.init.xavier_normal_(layer.weight, gain=1.3)
-    model = torch.nn.Sequential(*layers, torch.nn.Linear(64, 1))
-    return model, (x[:3072], y[:3072]), (x[3072:], y[3072:]), torch.nn.functional.mse_loss
-
-
-NETWORKS = {"digits": (digits, 800), "deep and narrow": (narrow, 1000)}
-
-
-def train(network: str, name: str, state_dtype: str, seed: int, steps: int) -> tuple[float, list[float]]:
-    """The loss on what was held back at the end, averaged over the last tenth; and the curve of the training loss."""
+def train(network: str, name: str, state_dtype: str, seed: int, part: float) -> tuple[float, list[float]]:
+    """The loss on what was held back: over the last tenth of the steps, and its curve."""
     torch.manual_seed(seed)
-    model, (x, y), (held_x, held_y), loss_of = NETWORKS[network][0]()
-    cls, settings = OPTIMIZERS[name]
-    optimizer = cls(model.parameters(), state_dtype=state_dtype, **settings)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    draw, curve, ends = torch.Generator().manual_seed(seed), [], []
+    chosen = NETWORKS[network]
+    steps = int(chosen.steps * part)
+    model, (x, y), (held_x, held_y), loss_of = chosen.build()
+    optimizer = chosen.optimizer(name, model, state_dtype)
+    schedule = chosen.schedule(optimizer, steps)
+
+    def held() -> float:
+        with torch.no_grad():
+            return loss_of(model(held_x), held_y).item()
+
+    draw, curve, ends = torch.Generator().manual_seed(seed), [held()], []
+    places = set(drawn(steps))
     for step in range(steps):
-        batch = torch.randint(len(x), (64,), generator=draw)
+        batch = torch.randint(len(x), (chosen.batch,), generator=draw)
         optimizer.zero_grad()
-        loss = loss_of(model(x[batch]), y[batch])
-        loss.backward()
+        loss_of(model(x[batch]), y[batch]).backward()
         optimizer.step()
         schedule.step()
-        if step % (steps // 20) == 0:
-            curve.append(loss.item())
-        if step >= steps - steps // 10 and step % 5 == 0:
-            with torch.no_grad():
-                ends.append(loss_of(model(held_x), held_y).item())
+        ending = step >= steps - steps // 10 and step % 5 == 0
+        if ending or step + 1 in places:
+            found = held()
+            ends += [found] if ending else []
+            curve += [float(f"{found:.5g}")] if step + 1 in places else []
     return statistics.mean(ends), curve
 
 
-def runs(seeds: int, part: float, only: str = "") -> Iterator[dict[str, Any]]:
-    """Every network, optimizer and state."""
-    for network, (_, steps) in NETWORKS.items():
-        for name in OPTIMIZERS:
-            if only not in ("", f"{network}, {name}"):
-                continue
-            found: dict[str, list[float]] = {each: [] for each in STATE_DTYPES}
-            curves: dict[str, list[float]] = {}
-            for seed in range(seeds):
-                for state_dtype in STATE_DTYPES:
-                    end, curve = train(network, name, state_dtype, seed, int(steps * part))
-                    found[state_dtype].append(end)
-                    curves.setdefault(state_dtype, curve)
-            yield {"network": network, "optimizer": name, "ends": found, "curves_of_seed_0": curves}
+def drawn(steps: int) -> list[int]:
+    """After how many steps a curve has its points."""
+    return [round(steps * place / POINTS) for place in range(POINTS + 1)]
+
+
+def runs(seeds: int, part: float, pairs: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    """Networks and optimizers, with each kind of state."""
+    for network, name in pairs:
+        ends: dict[str, list[float]] = {each: [] for each in STATE_DTYPES}
+        curves: dict[str, list[list[float]]] = {each: [] for each in STATE_DTYPES}
+        for seed in range(seeds):
+            for state_dtype in STATE_DTYPES:
+                end, curve = train(network, name, state_dtype, seed, part)
+                ends[state_dtype].append(end)
+                curves[state_dtype].append(curve)
+        steps = drawn(int(NETWORKS[network].steps * part))
+        rate = NETWORKS[network].rate(name)
+        yield {"network": network, "optimizer": name, "lr": rate, "ends": ends, "steps": steps, "curves": curves}
 
 
 def apart(row: dict[str, Any], state_dtype: str) -> float:
@@ -139,49 +112,143 @@ def spans() -> Iterator[dict[str, Any]]:
             yield {"eps": eps, "ratio": ratio, "share": share}
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """The tables."""
+SHARES = (1.0, 0.1, 0.01, 0.001)
+RARE: dict[str, tuple[Callable[..., torch.optim.Optimizer], float]] = {
+    "Adam": (optim.Adam, 1e-3),
+    "Adagrad": (optim.Adagrad, 1e-2),
+    "Lion": (optim.Lion, 1e-3),
+}
+
+
+def rare(name: str, state_dtype: str) -> list[float]:
+    """How far rows of an embedding come that have a gradient in a share of the steps, and zeros in the others. Each
+    block has rows of every share."""
+    draw = torch.Generator().manual_seed(0)
+    share = torch.tensor(SHARES)[torch.arange(4096) % len(SHARES)]
+    p = torch.nn.Parameter(torch.zeros(4096, 8))
+    cls, lr = RARE[name]
+    optimizer = cls([p], lr=lr, state_dtype=state_dtype)
+    for _ in range(2000):
+        seen = torch.rand(4096, generator=draw) < share
+        p.grad = (1 + torch.randn(4096, 8, generator=draw)) * seen[:, None]
+        optimizer.step()
+    return [p.detach()[place :: len(SHARES)].abs().mean().item() for place in range(len(SHARES))]
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    """Rare rows, as a share of the way with float32 state."""
+    for name in RARE:
+        full = rare(name, "float32")
+        for state_dtype in STATE_DTYPES[1:]:
+            way = [a / b for a, b in zip(rare(name, state_dtype), full, strict=True)]
+            yield {"optimizer": name, "state": state_dtype, "seen": list(SHARES), "share": way}
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """Whether both kinds of small state end within one deviation."""
+    far = [apart(row, each) for each in STATE_DTYPES[1:]]
+    return "met" if max(map(abs, far)) <= 1 else "missed" if max(far) > 1 else "better"
+
+
+def ends_table(results: dict[str, Any]) -> str:
+    """Where trainings end."""
     lines = [
-        f"# Small state: where training ends ({results['date']})",
-        "",
-        f"Loss on held-back data, mean over {results['seeds']} seeds (deviation between seeds); then how far the mean "
-        "is from that of float32 state, in those deviations.",
-        "",
-        "| network | optimizer | float32 | bfloat16 | int8 | bfloat16 apart | int8 apart | within one |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| network | optimizer | lr | float32 | bfloat16 | int8 | bfloat16 apart | int8 apart | within one |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in results["rows"]:
         ends = [row["ends"][each] for each in STATE_DTYPES]
-        cells = [f"{statistics.mean(each):.4g} ({statistics.stdev(each):.2g})" for each in ends]
-        far = [apart(row, each) for each in STATE_DTYPES[1:]]
-        met = "met" if max(map(abs, far)) <= 1 else "missed" if max(far) > 1 else "better"
-        cells += [f"{each:+.2f}" for each in far]
-        lines.append(f"| {row['network']} | {row['optimizer']} | {' | '.join(cells)} | {met} |")
-    if not results["spans"]:
-        return "\n".join([*lines, ""])
-    lines += [
-        "",
-        "Where it ends: Adam on blocks half of whose gradients are `ratio` times the others. How far those elements "
-        "come in 500 steps, as a share of the way with float32 state.",
-        "",
-        "| eps | ratio | bfloat16 | int8 |",
-        "| ---: | ---: | ---: | ---: |",
-    ]
+        cells = [f"{row['lr']:g}", *(f"{statistics.mean(each):.4g} ({statistics.stdev(each):.2g})" for each in ends)]
+        cells += [f"{apart(row, each):+.2f}" for each in STATE_DTYPES[1:]]
+        lines.append(f"| {row['network']} | {row['optimizer']} | {' | '.join(cells)} | {verdict(row)} |")
+    return "\n".join(lines)
+
+
+def spans_table(results: dict[str, Any]) -> str:
+    """Gradients of two sizes in a block."""
+    lines = ["| eps | ratio | bfloat16 | int8 |", "| ---: | ---: | ---: | ---: |"]
     for row in results["spans"]:
-        lines.append(
-            f"| {row['eps']:g} | {row['ratio']:g} | {row['share']['bfloat16']:.3f} | {row['share']['int8']:.3f} |"
-        )
-    return "\n".join([*lines, ""])
+        share = row["share"]
+        lines.append(f"| {row['eps']:g} | {row['ratio']:g} | {share['bfloat16']:.3f} | {share['int8']:.3f} |")
+    return "\n".join(lines)
+
+
+def rare_table(results: dict[str, Any]) -> str:
+    """Rows that are seldom seen."""
+    head = ["optimizer", "state", *(f"{share:.4g}" for share in SHARES)]
+    lines = ["| " + " | ".join(head) + " |", "| --- | --- |" + " ---: |" * len(SHARES)]
+    for row in results["rare"]:
+        shares = " | ".join(f"{share:.3f}" for share in row["share"])
+        lines.append(f"| {row['optimizer']} | {row['state']} | {shares} |")
+    return "\n".join(lines)
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The tables."""
+    place, versions = results["machine"], results["versions"]
+    parts = [
+        f"# Small state: where training ends ({results['date']})",
+        f"{place['cpu']} ({place['instructions']}), 1 thread; python {versions['python']}, torch {versions['torch']}, "
+        f"numba {versions['numba']}.",
+        f"Loss on held-back data, mean over {results['seeds']} seeds (deviation between seeds); then how far the mean "
+        "is from that of float32 state, in those deviations.",
+        ends_table(results),
+    ]
+    if results["spans"]:
+        parts += [
+            "Where it ends: Adam on blocks half of whose gradients are `ratio` times the others. How far those come in "
+            "500 steps, as a share of the way with float32 state.",
+            spans_table(results),
+        ]
+    if results["rare"]:
+        parts += [
+            "Rare rows: an embedding whose rows have a gradient in one step of 1, 10, 100 or 1,000 (the share is the "
+            "column's head), and zeros in the others. How far those rows come in 2,000 steps, as a share of the way "
+            "with float32 state.",
+            rare_table(results),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+def arguments() -> argparse.Namespace:
+    """The command line; `pairs` are the networks and optimizers to run."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="default %(default)s")
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="default %(default)s")
+    parser.add_argument("--only", default="", help="one network and optimizer, as in the results")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    chosen = parser.parse_args()
+    networks = chosen.networks.split(",")
+    for network in networks:
+        if network not in NETWORKS:
+            parser.error(f"--networks: {network!r} is none of {', '.join(NETWORKS)}")
+    pairs = [(network, name) for network in networks for name in OPTIMIZERS]
+    chosen.pairs = [pair for pair in pairs if chosen.only in ("", ", ".join(pair))]
+    if not chosen.pairs:
+        parser.error(f"--only: {chosen.only!r} is none of {', '.join(map(repr, map(', '.join, pairs)))}")
+    return chosen
+
+
+def before(path: Path, results: dict[str, Any], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """The rows that a file has already and this run does not measure anew; none where they were measured elsewhere."""
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    if any(found.get(name) != results[name] for name in ("seeds", "machine", "versions")):
+        return []
+    return [row for row in found["rows"] if (row["network"], row["optimizer"]) not in pairs]
 
 
 def main() -> int:
-    """Run, print, and write to results/."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", default="", help="one network and optimizer, as in the results")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    chosen = parser.parse_args()
+    """Run, print, and write to results/ after each row: what an interrupted run has measured is kept."""
+    chosen = arguments()
     began, date = time.monotonic(), datetime.date.today().isoformat()
     seeds, part = (2, 0.1) if chosen.quick else (chosen.seeds, 1.0)
     results: dict[str, Any] = {
@@ -192,14 +259,18 @@ def main() -> int:
     }
     torch.set_num_threads(1)  # after Numba's threads were counted, which sets torch's
     results["spans"] = [] if chosen.only else list(spans())
-    results["rows"] = []
-    for row in runs(seeds, part, chosen.only):
-        results["rows"].append(row)
-        print(f"{time.monotonic() - began:5.0f} s {row['network']}, {row['optimizer']}", file=sys.stderr, flush=True)
+    results["rare"] = [] if chosen.only else list(rows())
     chosen.out.mkdir(parents=True, exist_ok=True)
-    stem = chosen.out / f"quality-{date}{'-quick' if chosen.quick else ''}{f'-{seeds}-seeds' if chosen.only else ''}"
-    write_atomically(stem.with_suffix(".json"), lambda: json.dumps(results, indent=1) + "\n")
-    write_atomically(stem.with_suffix(".md"), lambda: markdown(results))
+    name = f"quality-{date}{'-quick' if chosen.quick else '' if seeds == SEEDS else f'-{seeds}-seeds'}"
+    data, page = chosen.out / f"{name}.json", chosen.out / f"{name}.md"
+    results["rows"] = before(data, results, chosen.pairs)
+    order = [(network, name) for network in NETWORKS for name in OPTIMIZERS]
+    for row in runs(seeds, part, chosen.pairs):
+        results["rows"].append(row)
+        results["rows"].sort(key=lambda each: order.index((each["network"], each["optimizer"])))
+        print(f"{time.monotonic() - began:5.0f} s {row['network']}, {row['optimizer']}", file=sys.stderr, flush=True)
+        write_atomically(data, lambda: json.dumps(results) + "\n")
+        write_atomically(page, lambda: markdown(results))
     print(markdown(results))
     return 0
 

@@ -191,27 +191,26 @@ def _training(part: dict[str, Any]) -> str:
     return f"{title}\n\nMedian (quartiles) over {part['rounds']} rounds.\n\n{table(head, rows)}"
 
 
+def small_table(row: dict[str, Any]) -> str:
+    """Adam with each kind of state, of one size."""
+    head = ("Adam", "bytes moved", "ms", "least ms", f"time / {row['state']}", "GB/s")
+    lines = []
+    for name, each in row["subjects"].items():
+        moved = BYTES["float32" if name == "fused" else name]
+        median, least, ratio_ = each["us"]["median"] / 1e3, row["least_us"][name] / 1e3, each["times_ours"]["median"]
+        called = "torch fused, float32" if name == "fused" else f"thalweg, {name}"
+        rate = moved * row["parameters"] / median / 1e6
+        lines.append((called, f"{moved:.3g}", f"{median:.1f}", f"{least:.1f}", f"{ratio_:.2f}", f"{rate:.0f}"))
+    for name, each in row["slow"].items():
+        median = each["us"]["median"] / 1e3
+        lines.append((f"{name}, 8 bits", "", f"{median:,.0f}", "", f"{each['times_ours']['median']:.1f}", ""))
+    return table(head, lines)
+
+
 def _small(rows: Sequence[dict[str, Any]]) -> str:
-    """Adam with small state."""
     text = "## Small state: Adam"
     for row in rows:
-        own = row["state"]
-        head = ("Adam", "bytes moved", "ms", "least ms", f"time / {own}", "GB/s")
-        lines = []
-        for name, each in row["subjects"].items():
-            moved = BYTES["float32" if name == "fused" else name]
-            ms = {
-                key: value / 1e3 for key, value in (("median", each["us"]["median"]), ("least", row["least_us"][name]))
-            }
-            called = "torch fused, float32" if name == "fused" else f"thalweg, {name}"
-            rate, ratio_ = moved * row["parameters"] / ms["median"] / 1e6, each["times_ours"]["median"]
-            lines.append(
-                (called, f"{moved:.3g}", f"{ms['median']:.1f}", f"{ms['least']:.1f}", f"{ratio_:.2f}", f"{rate:.0f}")
-            )
-        for name, each in row["slow"].items():
-            median = f"{each['us']['median'] / 1e3:,.0f}"
-            lines.append((f"{name}, 8 bits", "", median, "", f"{each['times_ours']['median']:.1f}", ""))
-        text += f"\n\n{row['parameters']:,} parameters, {row['rounds']} rounds in turn.\n\n{table(head, lines)}"
+        text += f"\n\n{row['parameters']:,} parameters, {row['rounds']} rounds in turn.\n\n{small_table(row)}"
     return text
 
 

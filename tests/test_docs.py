@@ -10,6 +10,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
+PAGES = [f"docs/{name}.md" for name in ("add_a_rule", "tasks", "lanes", "lab", "small_state")]
 
 
 def run(script: Path) -> str:
@@ -19,7 +20,7 @@ def run(script: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("page", ["docs/add_a_rule.md", "docs/tasks.md", "docs/lanes.md", "docs/lab.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_prints_what_it_says(page, tmp_path):
     """A page's Python blocks, one after the other, are a program; its text blocks are what it prints."""
     blocks = re.findall(r"```(python|text)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
@@ -51,6 +52,13 @@ def test_the_speed_table_is_the_newest_results(page):
     assert speed in text
     for goal in goals.splitlines()[2:]:
         assert goal in text
+
+
+def test_the_page_of_small_state_is_the_newest_results():
+    """Its tables and its drawing."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "small_page.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_readmes_program_runs(tmp_path):

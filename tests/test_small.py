@@ -10,14 +10,16 @@ import numba
 import pytest
 import torch
 from subjects import PLAIN, Subject, gradients, run
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import thalweg
 import thalweg.optim as optim
 from thalweg import Rule
 from thalweg.catalogue import CATALOGUE
-from thalweg.codes import BLOCK, LIMIT, SCALE, form_of
+from thalweg.codes import BLOCK, LIMIT, SCALE, code_of, form_of
 from thalweg.engines import cpu
 from thalweg.hyperparameters import Rate
+from thalweg.small import PIECE, keep
 from thalweg.words import abs
 
 SHAPES = [(LIMIT + 300,), (70, 71), (100,), ()]
@@ -215,6 +217,48 @@ def test_nan_and_infinity_stay_visible_and_where_they_are(small, engine):
     assert state["momentum_buffer"][3].isnan() and state["momentum_buffer"][LIMIT - 1] == torch.inf
 
 
+class Made(TorchDispatchMode):
+    """The bytes of each tensor that an operation makes anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = {each.untyped_storage().data_ptr() for each in args if isinstance(each, torch.Tensor)}
+        made = func(*args, **(kwargs or {}))
+        for each in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(each, torch.Tensor) and each.untyped_storage().data_ptr() not in given:
+                self.sizes.append(each.numel() * each.element_size())
+        return made
+
+
+@each_small
+def test_the_first_step_makes_no_state_in_full(small):
+    """Peak memory is what small state is for: zeros in float32, made small, would be more than what is saved."""
+    p = torch.nn.Parameter(torch.ones(2_000_003))
+    p.grad = torch.ones_like(p)
+    optimizer = optim.Adam([p], state_dtype=small)
+    with Made() as made:
+        optimizer.step()
+    assert max(made.sizes) == optimizer.state[p]["exp_avg"].element_size() * p.numel()
+
+
+@each_small
+def test_a_checkpoint_is_made_small_piece_by_piece(small):
+    """What lies between float32 and codes is not there for a whole parameter; and pieces end where blocks do."""
+    p = torch.nn.Parameter(torch.ones(9 * PIECE + 3 * BLOCK + 5))
+    x, state = torch.randn(p.shape, generator=torch.Generator().manual_seed(0)), {}
+    code = code_of("signed", small)
+    with Made() as made:
+        keep(state, "m", x, p, code)
+    whole = [size for size in made.sizes if size > 8 * PIECE]
+    assert whole == [4 * p.numel(), code.dtype.itemsize * p.numel()]  # a copy laid as the parameter is; the codes
+    codes, scales = code.encode(x, None)
+    assert torch.equal(state["m"], codes)
+    assert torch.equal(state["m" + SCALE], scales) if code.window else "m" + SCALE not in state
+
+
 # -- how the work is cut -----------------------------------------------------------------------------------------------
 
 
@@ -375,20 +419,43 @@ def test_small_tensors_keep_float32():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda p: optim.SGD([p], state_dtype="int8"), "sgd keeps no moving averages; allowed is 'float32'"),
-        (lambda p: optim.Rprop([p], state_dtype="bfloat16"), "rprop keeps no moving averages"),
-        (lambda p: optim.SOAP([p], state_dtype="int8"), "soap keeps no moving averages"),
-        (lambda p: optim.RMSprop([p], centered=True, state_dtype="int8"), "rmsprop_centred keeps no moving averages"),
+        (lambda p: optim.SGD([p], state_dtype="int8"), "sgd has no state that may be kept small; allowed is 'float32'"),
+        (lambda p: optim.Rprop([p], state_dtype="bfloat16"), "rprop has no state that may be kept small"),
+        (lambda p: optim.SOAP([p], state_dtype="int8"), "soap has no state that may be kept small"),
+        (
+            lambda p: optim.RMSprop([p], centered=True, state_dtype="int8"),
+            "rmsprop_centred has no state that may be kept small",
+        ),
+        (lambda p: optim.SparseAdam([p], state_dtype="int8"), "sparse_adam has no state that may be kept small"),
         (lambda p: optim.Adam([p], state_dtype="int4"), "'float32' or 'bfloat16' or 'int8'"),
         (lambda p: optim.Adam([p], state_dtype="int8", differentiable=True), "autograd cannot follow"),
         (lambda p: optim.Adam([p.double()], state_dtype="int8"), "a parameter of torch.float64 keeps full state"),
         (lambda p: optim.Adam([p.cfloat()], state_dtype="int8"), "a parameter of torch.complex64 keeps full state"),
-        (lambda p: optim.SGD([{"params": [p], "state_dtype": "int8"}], momentum=0.0), "sgd keeps no moving averages"),
+        (
+            lambda p: optim.SGD([{"params": [p], "state_dtype": "int8"}], momentum=0.0),
+            "sgd has no state that may be kept small",
+        ),
     ],
 )
 def test_what_does_not_go_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build(torch.zeros(LIMIT))
+
+
+@each_small
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+def test_momentum_takes_a_sparse_gradient_as_the_dense_one_that_it_is(small):
+    outcome = []
+    for layout in (torch.strided, torch.sparse_coo):
+        p = torch.nn.Parameter(torch.zeros(LIMIT, 2))
+        optimizer = optim.SGD([p], lr=0.1, momentum=0.9, state_dtype=small)
+        for step in range(3):
+            g = torch.zeros_like(p)
+            g[[1, 7 + step]] = torch.tensor([0.3, -2.0])
+            run(optimizer, [[g.to_sparse(1) if layout is torch.sparse_coo else g]])
+        outcome.append(optimizer)
+    same(*outcome)
+    assert p[[1, 7]].all()
 
 
 def test_what_shows_in_the_step_is_refused_there():

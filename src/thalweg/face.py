@@ -95,7 +95,9 @@ class Optimizer(torch.optim.Optimizer):
             )
         small = settings["state_dtype"]
         if small != "float32" and not rule.moments:
-            raise ValueError(f"state_dtype={small!r}: {rule.name} keeps no moving averages; allowed is 'float32'")
+            raise ValueError(
+                f"state_dtype={small!r}: {rule.name} has no state that may be kept small; allowed is 'float32'"
+            )
         if small != "float32" and settings["differentiable"]:
             raise ValueError(
                 f"state_dtype={small!r} with differentiable=True: autograd cannot follow rounding by chance"

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from thalweg.codes import SCALE, Code, Form, blocks, code_of, random_of
+from thalweg.codes import BLOCK, SCALE, Code, Form, blocks, code_of, random_of
 from thalweg.memory import is_flat, is_shard, laid_like, local, real
 from thalweg.plan import Ages, Member, Plan
 from thalweg.recipe import Recipe
 from thalweg.storage import Storage
 
 Tensor = torch.Tensor
+PIECE = 4096 * BLOCK  # elements that are made small at a time: on the way there are several int32 copies of them
 
 
 class SmallPlan(Plan):
@@ -115,8 +116,22 @@ def scales_of(state: Mapping[str, Any], name: str) -> Tensor:
 def keep(state: dict[str, Any], name: str, full: Tensor, p: Tensor, code: Code) -> None:
     """Put a state in, small, rounded to the nearest. `full`: shaped as the parameter."""
     part = laid_like(local(full), local(p), torch.float32)
-    made, scales = code.encode(flat(part), None)
-    state[name] = as_part_of(p, made.as_strided(part.shape, part.stride()))
+    pieces = [code.encode(piece, None) for piece in torch.split(flat(part), PIECE)]
+    made = torch.cat([codes for codes, _ in pieces])
+    scales = torch.cat([each for _, each in pieces if each is not None]) if code.window else None
+    _put(state, name, made.as_strided(part.shape, part.stride()), scales, p)
+
+
+def begin(state: dict[str, Any], name: str, first: float, p: Tensor, code: Code) -> None:
+    """Put a state in, small, that is the same number everywhere. It is never there in full."""
+    part = local(p)
+    made, scales = code.encode(torch.full((1,), first, device=part.device), None)
+    held = torch.empty_like(part, dtype=code.dtype).detach().fill_(made[0])
+    _put(state, name, held, None if scales is None else scales.repeat(blocks(part.numel())), p)
+
+
+def _put(state: dict[str, Any], name: str, held: Tensor, scales: Tensor | None, p: Tensor) -> None:
+    state[name] = as_part_of(p, held)
     state.pop(name + SCALE, None)
     if scales is not None:
         state[name + SCALE] = _scales_of(p, scales)

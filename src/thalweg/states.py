@@ -11,7 +11,7 @@ from thalweg.codes import SCALE, form_of
 from thalweg.memory import is_flat, laid_like
 from thalweg.plan import Ages
 from thalweg.rule import Rule
-from thalweg.small import fits, keep, widened
+from thalweg.small import begin, fits, keep, widened
 from thalweg.storage import HALVES, Storage
 
 Tensor = torch.Tensor
@@ -43,7 +43,10 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
         elif letter in form:
             if held is None:
                 missing = True
-                keep(state, name, _first(rule, letter, dtype, p, group), p, form[letter])
+                if rule.initial.get(letter) == "p":
+                    keep(state, name, p.detach(), p, form[letter])
+                else:
+                    begin(state, name, _constant(rule, letter, group), p, form[letter])
             elif not fits(state, name, p, form[letter]):
                 full = in_line(widened(state, name, rule.moments[letter]), name, p, torch.float32)
                 keep(state, name, full, p, form[letter])
@@ -75,8 +78,13 @@ def _first(rule: Rule, letter: str, dtype: torch.dtype, p: Tensor, group: Mappin
     if source is not None and group["differentiable"]:
         followed: Tensor = torch.ones_like(p, dtype=dtype).detach() * group[source]  # by autograd
         return followed
-    first = 0.0 if source is None else float(group[source])
+    first = _constant(rule, letter, group)
     return torch.full_like(p, complex(first, first) if p.is_complex() else first, dtype=dtype).detach()
+
+
+def _constant(rule: Rule, letter: str, group: Mapping[str, Any]) -> float:
+    source = rule.initial.get(letter)
+    return 0.0 if source is None else float(group[source])
 
 
 def in_line(held: Tensor, name: str, p: Tensor, dtype: torch.dtype) -> Tensor:
