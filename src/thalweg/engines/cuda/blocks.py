@@ -1,0 +1,182 @@
+"""Small state in CUDA kernels: the codes of `thalweg.codes`, bit for bit the same.
+
+A chunk is four blocks of 256 elements, and a warp of 32 threads has one of them, 8 elements a thread: so a block's
+maximum is found inside a warp, nothing goes through shared memory, and the new moments wait for it in registers. All
+arithmetic is that of 32-bit patterns without sign, which wraps around. Maxima are of floats' bits, whose order as
+integers is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from thalweg.codes import BLOCK, CUT, INFINITE, MIX, ROLL, TURN, Form
+
+RANDOM = f'''
+@triton.jit
+def __seed(place, low, high, turn):
+    """32 random bits for each of the blocks at these places; `turn` says which."""
+    x = place + low + turn
+    x = (x ^ (x >> 16)) * {MIX[0]}
+    x = (x ^ (x >> 15) ^ high) * {MIX[1]}
+    return x ^ (x >> 15)
+
+
+@triton.jit
+def __spread(values, BLOCK: tl.constexpr):
+    """Each block's value for its elements."""
+    return tl.reshape(tl.broadcast_to(values[:, None], (BLOCK // {BLOCK}, {BLOCK})), (BLOCK,))
+
+'''
+
+# tl.max is a kernel of Triton's own: where Triton was imported to compile, its interpreter cannot run it.
+EIGHT = f'''
+@triton.jit
+def __larger(a, b):
+    return tl.maximum(a, b)
+
+
+@triton.jit
+def __exponents(x, least, BLOCK: tl.constexpr):
+    """The exponent of each block: that of the largest number that is finite."""
+    size = x.to(tl.uint32, bitcast=True) & 0x7FFFFFFF
+    finite = tl.where(size < {INFINITE}, size, 0)
+    top = tl.reduce(tl.reshape(finite, (BLOCK // {BLOCK}, {BLOCK})), 1, __larger)
+    return tl.maximum((top + {ROLL}) >> 23, least)
+
+
+@triton.jit
+def __limit(base, random):
+    """The bits of what is, in a block and step, just rounded to zero: between that and the number of code 1."""
+    least = (base + {1 << CUT}).to(tl.float32, bitcast=True)
+    return (least * ((random >> 8).to(tl.float32) * {2.0**-24})).to(tl.uint32, bitcast=True)
+
+'''
+
+UNPACK = f'''
+@triton.jit
+def __unpack_{{kind}}(code, base):
+    """Codes as numbers; `base` are the bits of 2^(E - {{window}})."""
+    code = code.to(tl.uint32)
+    size = code & {{sizes}}
+    bits = tl.where(size == 0, 0, (size << {CUT}) + base)
+    bits = tl.where(size >= {{infinity}}, ((size & 1) << 22) | {INFINITE}, bits)
+    return (bits | ((code ^ size) << 24)).to(tl.float32, bitcast=True)
+
+'''
+
+PACK = {
+    True: f'''
+@triton.jit
+def __pack_{{kind}}(x, base, limit, random):
+    """Numbers as one of the two codes that are their neighbours, so that the mean is right."""
+    pattern = x.to(tl.uint32, bitcast=True)
+    size = pattern & 0x7FFFFFFF
+    code = (tl.maximum(size, base + {1 << CUT}) - base + (random >> {32 - CUT})) >> {CUT}
+    code = tl.where(size > limit, code, 0)
+    code = tl.where(size >= {INFINITE}, {{infinity}}, code)
+    code = tl.where(size > {INFINITE}, {{infinity}} + 1, code)
+    return (code | ((pattern >> 24) & 0x80)).to(tl.uint8)
+
+''',
+    False: f'''
+@triton.jit
+def __pack_{{kind}}(x, base, random):
+    """Numbers as one of the two codes that are their neighbours, so that the mean is right; above zero they stay."""
+    size = x.to(tl.uint32, bitcast=True) & 0x7FFFFFFF
+    code = (tl.maximum(size, base + {1 << CUT}) - base + (random >> {32 - CUT})) >> {CUT}
+    code = tl.where(size == 0, 0, code)
+    code = tl.where(size >= {INFINITE}, {{infinity}}, code)
+    return tl.where(x >= 0.0, code, {{infinity}} + 1).to(tl.uint8)
+
+''',
+}
+
+SIXTEEN = '''
+@triton.jit
+def __widen(bits):
+    """bfloat16 as numbers."""
+    return (bits.to(tl.uint32) << 16).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def __shorten(x, random, signed: tl.constexpr):
+    """One of the two bfloat16 neighbours, so that the mean is right; what is above zero stays there unless signed."""
+    pattern = (x.to(tl.uint32, bitcast=True) + (random >> 16)) >> 16
+    if not signed:
+        pattern = tl.where((x > 0.0) & (pattern == 0), 1, pattern)
+    return tl.where(x != x, 0x7FC0, pattern).to(tl.uint16)
+
+'''
+
+
+class Small:
+    """The lines that differ from a kernel of whole state: which of its tensors are codes, and of what kind."""
+
+    def __init__(self, form: Form) -> None:
+        self.form = dict(form)
+        self.eight = [letter for letter, code in form if code.window]
+        self.held = {letter: "uint8" if code.window else "bfloat16" for letter, code in form}
+        self.columns = [f"{letter}'s scales" for letter in self.eight]
+        self.name = ", ".join(f"{letter} {code.name}" for letter, code in form)
+        self.words = RANDOM + (EIGHT if self.eight else "") + (SIXTEEN if len(self.eight) < len(form) else "")
+        for code in dict.fromkeys(self.form[letter] for letter in self.eight):
+            self.words += (UNPACK + PACK[code.signed]).format(
+                kind=code.name, window=code.window, sizes=0x7F if code.signed else 0xFF, infinity=code.infinity
+            )
+
+    def addresses(self, at: Mapping[str, str]) -> list[str]:
+        """The chunk's blocks, and where their scales are; `at`: where the table holds a column."""
+        if not self.eight:
+            return []
+        lines = [f"__b = tl.arange(0, BLOCK // {BLOCK})", f"__blocks = (__n + {BLOCK - 1}) // {BLOCK}"]
+        for letter, name in zip(self.eight, self.columns, strict=True):
+            place = f"tl.load({at[name]}) + __first // {BLOCK}"
+            lines.append(f"__scales_{letter} = ({place}).to(tl.pointer_type(tl.uint8)) + __b")
+        return lines
+
+    def keys(self) -> list[str]:
+        """The places of the chunk's blocks in the whole parameter, and what is added to their bits for an element."""
+        return [
+            f"__places = __place + tl.arange(0, BLOCK // {BLOCK}).to(tl.uint32) * {BLOCK}",
+            f"__turns = (__i % {BLOCK}).to(tl.uint32) * {TURN}",
+        ]
+
+    def widened(self, read: Collection[str], full: bool) -> list[str]:
+        """From what was loaded to float32."""
+        lines = []
+        for letter, code in self.form.items():
+            if letter not in read:
+                continue
+            if code.window:
+                masked = "" if full else ", mask=__b < __blocks, other=0"
+                scale = f"tl.load(__scales_{letter}{masked}).to(tl.uint32)"
+                lines.append(f"__base_{letter} = __spread(({scale} - {code.window}) << 23, BLOCK)")
+                lines.append(f"{letter} = __unpack_{code.name}({letter}, __base_{letter})")
+            else:
+                lines.append(f"{letter} = __widen({letter})")
+        return lines
+
+    def made(self, full: bool) -> tuple[list[str], dict[str, list[tuple[str, str]]]]:
+        """The lines that round the new moments and store their scales, and what else is stored: (pointer, value)."""
+        lines, stores = [], {}
+        for index, (letter, code) in enumerate(self.form.items()):
+            random, share = (self._seed(2 * index + more) for more in (0, 1))
+            random = f"__spread({random}, BLOCK) + __turns"
+            if code.window:
+                # Beyond the tensor's end a rule makes moments too, of zeros: they have no part in the scale.
+                counted = letter if full else f"tl.where(__mask, {letter}, 0.0)"
+                masked = "" if full else ", mask=__b < __blocks"
+                lines.append(f"__scale = __exponents({counted}, {code.window + 1}, BLOCK)")
+                lines.append(f"tl.store(__scales_{letter}, __scale.to(tl.uint8){masked})")
+                lines.append(f"__base = (__scale - {code.window}) << 23")
+                limit = f"__spread(__limit(__base, {share}), BLOCK), " if code.signed else ""
+                new = f"__pack_{code.name}({letter}, __spread(__base, BLOCK), {limit}{random})"
+            else:
+                new = f"__shorten({letter}, {random}, {code.signed})"
+            lines.append(f"__new_{letter} = {new}")
+            stores[letter] = [(letter, f"__new_{letter}")]
+        return lines, stores
+
+    def _seed(self, index: int) -> str:
+        return f"__seed(__places, __low, __high, {index * TURN & 0xFFFFFFFF})"
