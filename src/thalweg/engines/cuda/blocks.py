@@ -23,9 +23,10 @@ def __seed(place, low, high, turn):
 
 
 @triton.jit
-def __spread(values, BLOCK: tl.constexpr):
+def __spread(values):
     """Each block's value for its elements."""
-    return tl.reshape(tl.broadcast_to(values[:, None], (BLOCK // {BLOCK}, {BLOCK})), (BLOCK,))
+    count: tl.constexpr = values.shape[0]
+    return tl.reshape(tl.broadcast_to(values[:, None], (count, {BLOCK})), (count * {BLOCK},))
 
 '''
 
@@ -37,11 +38,11 @@ def __larger(a, b):
 
 
 @triton.jit
-def __exponents(x, least, BLOCK: tl.constexpr):
+def __exponents(x, least):
     """The exponent of each block: that of the largest number that is finite."""
     size = x.to(tl.uint32, bitcast=True) & 0x7FFFFFFF
     finite = tl.where(size < {INFINITE}, size, 0)
-    top = tl.reduce(tl.reshape(finite, (BLOCK // {BLOCK}, {BLOCK})), 1, __larger)
+    top = tl.reduce(tl.reshape(finite, (x.shape[0] // {BLOCK}, {BLOCK})), 1, __larger)
     return tl.maximum((top + {ROLL}) >> 23, least)
 
 
@@ -126,52 +127,44 @@ class Small:
             )
 
     def addresses(self, at: Mapping[str, str]) -> list[str]:
-        """The chunk's blocks, and where their scales are; `at`: where the table holds a column."""
-        if not self.eight:
-            return []
-        lines = [f"__b = tl.arange(0, BLOCK // {BLOCK})", f"__blocks = (__n + {BLOCK - 1}) // {BLOCK}"]
-        for letter, name in zip(self.eight, self.columns, strict=True):
-            place = f"tl.load({at[name]}) + __first // {BLOCK}"
-            lines.append(f"__scales_{letter} = ({place}).to(tl.pointer_type(tl.uint8)) + __b")
-        return lines
-
-    def keys(self) -> list[str]:
-        """The places of the chunk's blocks in the whole parameter, and what is added to their bits for an element."""
+        """Where the scales of the chunk's blocks are; `at`: where the table holds a column."""
+        pointer = "tl.pointer_type(tl.uint8)"
         return [
-            f"__places = __place + tl.arange(0, BLOCK // {BLOCK}).to(tl.uint32) * {BLOCK}",
-            f"__turns = (__i % {BLOCK}).to(tl.uint32) * {TURN}",
+            f"__scales_{letter} = (tl.load({at[name]}) + __first // {BLOCK}).to({pointer})"
+            for letter, name in zip(self.eight, self.columns, strict=True)
         ]
 
-    def widened(self, read: Collection[str], full: bool) -> list[str]:
+    def blocks(self, full: bool) -> list[str]:
+        """Which of the chunk's blocks these elements are: all of a full one, else one."""
+        return [f"__b = tl.arange(0, BLOCK // {BLOCK})" if full else f"__b = __k // {BLOCK} + tl.arange(0, 1)"]
+
+    def widened(self, read: Collection[str]) -> list[str]:
         """From what was loaded to float32."""
         lines = []
         for letter, code in self.form.items():
-            if letter not in read:
-                continue
-            if code.window:
-                masked = "" if full else ", mask=__b < __blocks, other=0"
-                scale = f"tl.load(__scales_{letter}{masked}).to(tl.uint32)"
-                lines.append(f"__base_{letter} = __spread(({scale} - {code.window}) << 23, BLOCK)")
-                lines.append(f"{letter} = __unpack_{code.name}({letter}, __base_{letter})")
-            else:
+            if letter in read and code.window:
+                base = f"(tl.load(__scales_{letter} + __b).to(tl.uint32) - {code.window}) << 23"
+                lines.append(f"{letter} = __unpack_{code.name}({letter}, __spread({base}))")
+            elif letter in read:
                 lines.append(f"{letter} = __widen({letter})")
         return lines
 
-    def made(self, full: bool) -> tuple[list[str], dict[str, list[tuple[str, str]]]]:
-        """The lines that round the new moments and store their scales, and what else is stored: (pointer, value)."""
-        lines, stores = [], {}
+    def made(self, at: str, full: bool) -> tuple[list[str], dict[str, list[tuple[str, str]]]]:
+        """The lines that round the new moments and store their scales, and what else is stored: (pointer, value).
+        `at`: the elements' places in the chunk."""
+        lines, stores = [f"__places = __place + __b.to(tl.uint32) * {BLOCK}"], {}
+        lines.append(f"__turns = ({at} % {BLOCK}).to(tl.uint32) * {TURN}")
         for index, (letter, code) in enumerate(self.form.items()):
             random, share = (self._seed(2 * index + more) for more in (0, 1))
-            random = f"__spread({random}, BLOCK) + __turns"
+            random = f"__spread({random}) + __turns"
             if code.window:
                 # Beyond the tensor's end a rule makes moments too, of zeros: they have no part in the scale.
                 counted = letter if full else f"tl.where(__mask, {letter}, 0.0)"
-                masked = "" if full else ", mask=__b < __blocks"
-                lines.append(f"__scale = __exponents({counted}, {code.window + 1}, BLOCK)")
-                lines.append(f"tl.store(__scales_{letter}, __scale.to(tl.uint8){masked})")
+                lines.append(f"__scale = __exponents({counted}, {code.window + 1})")
+                lines.append(f"tl.store(__scales_{letter} + __b, __scale.to(tl.uint8))")
                 lines.append(f"__base = (__scale - {code.window}) << 23")
-                limit = f"__spread(__limit(__base, {share}), BLOCK), " if code.signed else ""
-                new = f"__pack_{code.name}({letter}, __spread(__base, BLOCK), {limit}{random})"
+                limit = f"__spread(__limit(__base, {share})), " if code.signed else ""
+                new = f"__pack_{code.name}({letter}, __spread(__base), {limit}{random})"
             else:
                 new = f"__shorten({letter}, {random}, {code.signed})"
             lines.append(f"__new_{letter} = {new}")

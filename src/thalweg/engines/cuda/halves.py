@@ -96,11 +96,12 @@ class Form:
             lines.append(f"{p} = tl.where(nearest(__full) == __old, __full, {p})")
         return lines
 
-    def made(self) -> tuple[list[str], list[tuple[str, str]]]:
-        """The lines that round a new parameter, and what is stored: (pointer, value)."""
+    def made(self, at: str) -> tuple[list[str], list[tuple[str, str]]]:
+        """The lines that round a new parameter, and what is stored: (pointer, value). `at`: the elements' places in
+        the chunk."""
         p = self.p
         if self.by_chance:
-            return [f"__new = by_chance({p}, random_bits(__place + __i.to(tl.uint32), __old, __low, __high))"], [(p, "__new")]
+            return [f"__new = by_chance({p}, random_bits(__place + {at}.to(tl.uint32), __old, __low, __high))"], [(p, "__new")]
         lines, stores = [f"__new = nearest({p})"], [(p, "__new")]
         if self.storage == "kahan":
             lines.append(f"__cut = {p} - widen(__new)")

@@ -11,6 +11,7 @@ import ast
 
 import torch
 
+from thalweg import codes
 from thalweg.codes import Form
 from thalweg.engines import kernel
 from thalweg.engines.cuda import blocks, halves
@@ -19,6 +20,7 @@ from thalweg.storage import FULL, Storage
 
 BLOCK = 1024  # elements a program: with 4 warps two 16-byte accesses a thread and float32 array
 WARPS = 4
+PIECE = codes.BLOCK  # elements at a time of a tail: as many as of a full chunk would cost each kernel half its warps
 # Triton's default lets both LLVM and ptxas contract a product and a sum. A full chunk and a tail are two pieces of code
 # that need not be contracted alike, so an element's bits would depend on where it lies in its tensor.
 FP_FUSION = False
@@ -58,7 +60,9 @@ def chunk(__chunks, __table, __gradients, __row_of, __rows, __keys, __scales, BL
     if (__n == BLOCK) & ((({either}) & 15) == 0):
 {full}
     else:
-        __mask = __i < __n
+        for __k in range(0, __n, {piece}):
+            __j = __k + tl.arange(0, {piece})
+            __mask = __j < __n
 {part}
 {counting}'''
 
@@ -86,11 +90,14 @@ def agreeing(__chunks, __table, __gradients, __row_of, __rows, __counts, BLOCK: 
 {place}
 {numbers}
 {addresses}
-    __mask = __i < __n
-{pointers}
+    __count = 0
+    for __k in range(0, __n, {piece}):
+        __j = __k + tl.arange(0, {piece})
+        __mask = __j < __n
 {loads}
-    __before, {results} = update({arguments})
-    tl.store(__counts + __c, tl.reduce(((__agreement > 0.0) & __mask).to(tl.int32), 0, __both))
+        __before, {results} = update({arguments})
+        __count += tl.reduce(((__agreement > 0.0) & __mask).to(tl.int32), 0, __both)
+    tl.store(__counts + __c, __count)
 '''
 
 # Of signs: the product of the two itself may be too small for its dtype.
@@ -150,8 +157,6 @@ class Text:
         if self.by_chance:
             lines += ["__key = tl.load(__keys + __t)", "__low, __high = __key.to(tl.uint32), (__key >> 32).to(tl.uint32)"]
             lines.append(f"__place = (tl.load({self.column('offset')}) + __first).to(tl.uint32)")
-        if self.small:
-            lines += self.small.keys()
         return "\n".join(" " * 4 + line for line in lines)
 
     def numbers(self) -> str:
@@ -172,7 +177,7 @@ class Text:
 
     def branch(self, full: bool) -> str:
         """Load, update and store one block; a full one in 16-byte accesses."""
-        masked = "" if full else ", mask=__mask"
+        at, masked = ("__i", "") if full else ("__j", ", mask=__mask")
         before = "__before, " if self.recipe.cautious else ""
         lines = [*self.pointers(full), *self.loads(full), f"{before}{self.results()} = update({self.arguments()})"]
         if self.recipe.cautious:
@@ -180,14 +185,14 @@ class Text:
             lines.append(f"{self.p} = tl.where(__agreement <= 0.0, __before, {scaled})")
         stores = {name: [(name, name)] for name in self.program.written}
         if self.form:
-            made, stores[self.p] = self.form.made()
+            made, stores[self.p] = self.form.made(at)
             lines += made
         if self.small:
-            made, codes = self.small.made(full)
+            made, codes = self.small.made(at, full)
             lines += made
             stores |= codes
-        lines += [f"tl.store(__at_{name} + __i, {value}{masked})" for pairs in stores.values() for name, value in pairs]
-        return "\n".join(" " * 8 + line for line in lines)
+        lines += [f"tl.store(__at_{name} + {at}, {value}{masked})" for pairs in stores.values() for name, value in pairs]
+        return "\n".join(" " * (8 if full else 12) + line for line in lines)
 
     def pointers(self, full: bool) -> list[str]:
         # The hint stands on the pointer after the cast: put before it, it is lost and each access moves 4 bytes.
@@ -196,27 +201,26 @@ class Text:
         return [f"__at_{name} = {aligned.format(cast)}" for name, cast in casts.items()]
 
     def loads(self, full: bool) -> list[str]:
-        masked = "" if full else ", mask=__mask, other=0"
+        at, masked = ("__i", "") if full else ("__j", ", mask=__mask, other=0")
         small = self.small.held if self.small else {}
         halved = [name for name, kind in self.read.items() if kind != self.number and name not in small]
         read = [*self.read, *(self.form.kept if self.form else ())]
-        lines = [f"{name} = tl.load(__at_{name} + __i{masked})" for name in read]
+        lines = [f"{name} = tl.load(__at_{name} + {at}{masked})" for name in read]
         if self.form:
             lines += self.form.widened(halved)
         if self.small:
-            lines += self.small.widened(self.read, full)
+            lines += [*self.small.blocks(full), *self.small.widened(self.read)]
         return lines
 
     def counting(self) -> str:
         if not self.recipe.cautious:
             return ""
-        pad = "\n" + " " * 4
         return COUNTING.format(
             place=self.place(),
             numbers=self.numbers(),
             addresses=self.addresses(),
-            pointers=" " * 4 + pad.join(self.pointers(full=False)),
-            loads=" " * 4 + pad.join(self.loads(full=False)),
+            loads="\n".join(" " * 8 + line for line in [*self.pointers(full=False), *self.loads(full=False)]),
+            piece=PIECE,
             results=self.results(),
             arguments=self.arguments(),
         )
@@ -241,6 +245,7 @@ class Text:
             either=" | ".join(f"_{name}" for name in self.held),
             full=self.branch(full=True),
             part=self.branch(full=False),
+            piece=PIECE,
             counting=self.counting(),
         )
 
