@@ -8,10 +8,11 @@ import pytest
 import torch
 from subjects import DEVICE, gradients, run
 from test_cuda_engine import NoWaiting
-from test_small import COPIES, KEEPS, parameters, same
 
 import thalweg
 import thalweg.optim as optim
+from test_small import COPIES, KEEPS, copy_step, parameters, same
+from thalweg import Rule
 from thalweg.codes import BLOCK, LIMIT
 from thalweg.engines.cuda import ENGINE, source
 from thalweg.ondevice import SmallDevicePlan
@@ -92,9 +93,39 @@ def test_the_same_numbers_become_the_same_bits(small):
     usual = torch.randn(count, generator=generator) * 10 ** (20 * torch.rand(count, generator=generator) - 10)
     for block, value in enumerate((0.0, -0.0, torch.inf, -torch.inf, torch.nan, 2.0**-149, 3.4e38)):
         bits[block * BLOCK : (block + 1) * BLOCK] = value
-    with torch.no_grad():
-        ours, theirs = pair(thalweg.optimizer(COPIES), [[usual], [bits], [low]], shapes=[(count,)], state_dtype=small)
-    same(ours, theirs)
+    both = pair(thalweg.optimizer(COPIES), [], shapes=[(count,)], state_dtype=small)
+    for g in (usual, bits, low):
+        for optimizer in both:
+            run(optimizer, [[g]])
+        same(*both)
+
+
+@each_small
+def test_zeros_infinity_and_nan_are_read_as_they_were_written(small):
+    """Moments that were zero, infinite or NaN in the step before, in a full chunk and in a tail."""
+    given = gradients(SHAPES[:1], 3, torch.float32)
+    for [g] in given:
+        g[::7] = 0.0
+        g[1::BLOCK], g[2::BLOCK], g[3::BLOCK] = torch.inf, -torch.inf, torch.nan
+        g[BLOCK : 2 * BLOCK] = 0.0
+    ours, theirs = pair(optim.Adam, given, shapes=SHAPES[:1], state_dtype=small)
+    agree(ours, theirs)
+    [p] = ours.param_groups[0]["params"]
+    assert p[0].isfinite() and p[3].isnan()
+
+
+def distances(p, g, a, *, lr, one):
+    a = one - g
+    p = p - lr * a
+    return p, a
+
+
+def test_what_lies_beyond_the_end_has_no_part_in_the_scale():
+    """There gradients are zero, and what a rule makes of that may be larger than all that is in the block."""
+    rule = Rule("distances", "-", "-", copy_step, distances, moments={"a": "signed"})
+    given = [[torch.full((LIMIT + 9,), 0.99, device=DEVICE)]]
+    ours, theirs = pair(thalweg.optimizer(rule), given, shapes=[(LIMIT + 9,)], state_dtype="int8")
+    agree(ours, theirs)
 
 
 def off_the_line(engine, elements):

@@ -149,27 +149,27 @@ class Small:
                 lines.append(f"{letter} = __widen({letter})")
         return lines
 
-    def made(self, at: str, full: bool) -> tuple[list[str], dict[str, list[tuple[str, str]]]]:
-        """The lines that round the new moments and store their scales, and what else is stored: (pointer, value).
-        `at`: the elements' places in the chunk."""
-        lines, stores = [f"__places = __place + __b.to(tl.uint32) * {BLOCK}"], {}
-        lines.append(f"__turns = ({at} % {BLOCK}).to(tl.uint32) * {TURN}")
-        for index, (letter, code) in enumerate(self.form.items()):
-            random, share = (self._seed(2 * index + more) for more in (0, 1))
-            random = f"__spread({random}) + __turns"
-            if code.window:
-                # Beyond the tensor's end a rule makes moments too, of zeros: they have no part in the scale.
-                counted = letter if full else f"tl.where(__mask, {letter}, 0.0)"
-                lines.append(f"__scale = __exponents({counted}, {code.window + 1})")
-                lines.append(f"tl.store(__scales_{letter} + __b, __scale.to(tl.uint8))")
-                lines.append(f"__base = (__scale - {code.window}) << 23")
-                limit = f"__spread(__limit(__base, {share})), " if code.signed else ""
-                new = f"__pack_{code.name}({letter}, __spread(__base), {limit}{random})"
-            else:
-                new = f"__shorten({letter}, {random}, {code.signed})"
-            lines.append(f"__new_{letter} = {new}")
-            stores[letter] = [(letter, f"__new_{letter}")]
-        return lines, stores
+    def random(self, at: str) -> list[str]:
+        """The places of the blocks in the whole parameter, and what an element adds to its block's bits; `at`: the
+        elements' places in the chunk."""
+        return [
+            f"__places = __place + __b.to(tl.uint32) * {BLOCK}",
+            f"__turns = ({at} % {BLOCK}).to(tl.uint32) * {TURN}",
+        ]
 
-    def _seed(self, index: int) -> str:
-        return f"__seed(__places, __low, __high, {index * TURN & 0xFFFFFFFF})"
+    def made(self, letter: str, full: bool) -> list[str]:
+        """The lines that round a new moment, and store its scales."""
+        code, index = self.form[letter], list(self.form).index(letter)
+        bits, share = (f"__seed(__places, __low, __high, {(2 * index + more) * TURN & 0xFFFFFFFF})" for more in (0, 1))
+        bits = f"__spread({bits}) + __turns"
+        if not code.window:
+            return [f"__new = __shorten({letter}, {bits}, {code.signed})"]
+        # Beyond the tensor's end a rule makes moments too, of zeros: they have no part in the scale.
+        counted = letter if full else f"tl.where(__mask, {letter}, 0.0)"
+        limit = f"__spread(__limit(__base, {share})), " if code.signed else ""
+        return [
+            f"__scale = __exponents({counted}, {code.window + 1})",
+            f"tl.store(__scales_{letter} + __b, __scale.to(tl.uint8))",
+            f"__base = (__scale - {code.window}) << 23",
+            f"__new = __pack_{code.name}({letter}, __spread(__base), {limit}{bits})",
+        ]

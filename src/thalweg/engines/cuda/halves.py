@@ -101,7 +101,9 @@ class Form:
         the chunk."""
         p = self.p
         if self.by_chance:
-            return [f"__new = by_chance({p}, random_bits(__place + {at}.to(tl.uint32), __old, __low, __high))"], [(p, "__new")]
+            return [f"__new = by_chance({p}, random_bits(__place + {at}.to(tl.uint32), __old, __low, __high))"], [
+                (p, "__new")
+            ]
         lines, stores = [f"__new = nearest({p})"], [(p, "__new")]
         if self.storage == "kahan":
             lines.append(f"__cut = {p} - widen(__new)")

@@ -123,7 +123,9 @@ class Text:
             held |= self.small.held
         self.read = {name: kind for name, kind in held.items() if name in self.program.used or name == self.p}
         self.held = held | (self.form.kept if self.form else {})
-        self.name = ", ".join([self.form.name if self.form else self.number, *([self.small.name] if self.small else [])])
+        self.name = ", ".join(
+            [self.form.name if self.form else self.number, *([self.small.name] if self.small else [])]
+        )
         self.by_chance = bool(self.small or (self.form and self.form.by_chance))
 
     @property
@@ -155,7 +157,10 @@ class Text:
         """What random bits are made of."""
         lines = []
         if self.by_chance:
-            lines += ["__key = tl.load(__keys + __t)", "__low, __high = __key.to(tl.uint32), (__key >> 32).to(tl.uint32)"]
+            lines += [
+                "__key = tl.load(__keys + __t)",
+                "__low, __high = __key.to(tl.uint32), (__key >> 32).to(tl.uint32)",
+            ]
             lines.append(f"__place = (tl.load({self.column('offset')}) + __first).to(tl.uint32)")
         return "\n".join(" " * 4 + line for line in lines)
 
@@ -177,22 +182,30 @@ class Text:
 
     def branch(self, full: bool) -> str:
         """Load, update and store one block; a full one in 16-byte accesses."""
-        at, masked = ("__i", "") if full else ("__j", ", mask=__mask")
         before = "__before, " if self.recipe.cautious else ""
         lines = [*self.pointers(full), *self.loads(full), f"{before}{self.results()} = update({self.arguments()})"]
         if self.recipe.cautious:
             scaled = f"__before + tl.load(__scales + __t) * ({self.p} - __before)"
             lines.append(f"{self.p} = tl.where(__agreement <= 0.0, __before, {scaled})")
-        stores = {name: [(name, name)] for name in self.program.written}
-        if self.form:
-            made, stores[self.p] = self.form.made(at)
-            lines += made
-        if self.small:
-            made, codes = self.small.made(at, full)
-            lines += made
-            stores |= codes
-        lines += [f"tl.store(__at_{name} + {at}, {value}{masked})" for pairs in stores.values() for name, value in pairs]
+        lines += self.stores(full)
         return "\n".join(" " * (8 if full else 12) + line for line in lines)
+
+    def stores(self, full: bool) -> list[str]:
+        """What is written. The parameter comes last: the registers of its roots and quotients are not needed before."""
+        at, masked = ("__i", "") if full else ("__j", ", mask=__mask")
+        store = f"tl.store(__at_{{}} + {at}, {{}}{masked})"
+        lines: list[str] = []
+        pairs = [(name, name) for name in self.program.written]
+        if self.small:
+            lines += self.small.random(at)
+            for letter in self.small.form:
+                lines += [*self.small.made(letter, full), store.format(letter, "__new")]
+            pairs = [pair for pair in pairs if pair[0] not in self.small.form]
+        if self.form:
+            rounded, made = self.form.made(at)
+            lines += rounded
+            pairs = [*made, *(pair for pair in pairs if pair[0] != self.p)]
+        return lines + [store.format(*pair) for pair in pairs]
 
     def pointers(self, full: bool) -> list[str]:
         # The hint stands on the pointer after the cast: put before it, it is lost and each access moves 4 bytes.
