@@ -1,8 +1,9 @@
 """The CUDA engine: the same plan and the same rule text, as one Triton kernel, and one launch for a dtype's tensors.
 
 Each program steps one chunk of one tensor. Where the chunk is full and its memory aligned it moves 16 bytes an access;
-the odd tail of a tensor goes through masks. What kernels read beside the tensors lies on the device (`tables`); nothing
-in a step waits for the GPU. Numbers come from the host, or, for a `DevicePlan`, from a kernel of their own (`numbers`).
+the odd tail of a tensor goes through masks. Moments may be codes of 8 or 16 bits (`blocks`). What kernels read beside
+the tensors lies on the device (`tables`); nothing in a step waits for the GPU. Numbers come from the host, or, for a
+`DevicePlan`, from a kernel of their own (`numbers`).
 
 State of this engine: its kernels are checked in Triton's interpreter and by compiling them for sm_90. They have not run
 on a GPU yet; `make test-cuda` does that.

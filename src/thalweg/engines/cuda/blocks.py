@@ -1,9 +1,9 @@
 """Small state in CUDA kernels: the codes of `thalweg.codes`, bit for bit the same.
 
-A chunk is four blocks of 256 elements, and a warp of 32 threads has one of them, 8 elements a thread: so a block's
-maximum is found inside a warp, nothing goes through shared memory, and the new moments wait for it in registers. All
-arithmetic is that of 32-bit patterns without sign, which wraps around. Maxima are of floats' bits, whose order as
-integers is theirs.
+A full chunk is four blocks of 256 elements, and a warp has one of them, 8 elements a thread: its maximum is one
+instruction of the warp, for which the new moments wait in registers. A tail is stepped block by block. Arithmetic on
+patterns is that of 32 bits without sign, which wraps around. Maxima are of floats' bits, whose order as integers is
+theirs.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ from thalweg.storage import FULL, Storage
 
 BLOCK = 1024  # elements a program: with 4 warps two 16-byte accesses a thread and float32 array
 WARPS = 4
-PIECE = codes.BLOCK  # elements at a time of a tail: as many as of a full chunk would cost each kernel half its warps
+# Elements at a time of a tail. As many as of a full chunk took more registers than all else (Adam, sm_90: 111 in place
+# of 60), which halved the warps of every launch. Of 8-bit codes it is a block, which has one scale.
+PIECE = codes.BLOCK
 # Triton's default lets both LLVM and ptxas contract a product and a sum. A full chunk and a tail are two pieces of code
 # that need not be contracted alike, so an element's bits would depend on where it lies in its tensor.
 FP_FUSION = False
