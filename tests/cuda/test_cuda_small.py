@@ -47,8 +47,9 @@ def agree(ours, theirs, rounded=False):
     for p, q in zip(ours.param_groups[0]["params"], theirs.param_groups[0]["params"], strict=True):
         assert ((p - q).abs() > 1e3 * torch.finfo(p.dtype).eps * (1 + q.abs())).float().mean() <= 1e-3
         for name, held in theirs.state[q].items():
-            assert held.dtype == ours.state[p][name].dtype
-            apart = (ours.state[p][name] != held).float().mean()
+            mine = ours.state[p][name]
+            apart = ((mine != held) & ~(mine.isnan() & held.isnan())).float().mean()
+            assert mine.dtype == held.dtype
             assert held.dtype == torch.float32 or apart <= (0 if DEVICE.type == "cpu" else 1e-3)
 
 
@@ -68,8 +69,8 @@ def test_every_rule_gives_the_codes_of_reference(subject, small):
     ours, theirs = pair(subject.build, gradients(SHAPES, 2, torch.float32), state_dtype=small)
     assert is_small(ours)
     agree(ours, theirs)
-    start = parameters(SHAPES)[0]
-    assert subject.entry.name in ("adopt", "radam") or not torch.equal(ours.param_groups[0]["params"][0], start)
+    moved = not torch.equal(ours.param_groups[0]["params"][0], parameters(SHAPES)[0])
+    assert moved or subject.entry.name == "schedule_free_radam"  # which stands still for five steps
 
 
 ROUNDINGS = [(dtype, rounding) for dtype in HALVES for rounding in STORAGES if rounding != "full"]

@@ -157,13 +157,13 @@ class Text:
 
     def keys(self) -> str:
         """What random bits are made of."""
-        lines = []
-        if self.by_chance:
-            lines += [
-                "__key = tl.load(__keys + __t)",
-                "__low, __high = __key.to(tl.uint32), (__key >> 32).to(tl.uint32)",
-            ]
-            lines.append(f"__place = (tl.load({self.column('offset')}) + __first).to(tl.uint32)")
+        if not self.by_chance:
+            return ""
+        lines = [
+            "__key = tl.load(__keys + __t)",
+            "__low, __high = __key.to(tl.uint32), (__key >> 32).to(tl.uint32)",
+            f"__place = (tl.load({self.column('offset')}) + __first).to(tl.uint32)",
+        ]
         return "\n".join(" " * 4 + line for line in lines)
 
     def numbers(self) -> str:
@@ -193,7 +193,7 @@ class Text:
         return "\n".join(" " * (8 if full else 12) + line for line in lines)
 
     def stores(self, full: bool) -> list[str]:
-        """What is written. The parameter comes last: the registers of its roots and quotients are not needed before."""
+        """What is written. The parameter comes last: written first, Adam with int8 state took 124 registers, not 80."""
         at, masked = ("__i", "") if full else ("__j", ", mask=__mask")
         store = f"tl.store(__at_{{}} + {at}, {{}}{masked})"
         lines: list[str] = []
