@@ -18,7 +18,7 @@ test: install
 	.venv/bin/pytest -n 2 tests src docs
 
 # The laws on a GPU: prints the card. CUDA is torch's affair: install a torch with it into .venv first.
-LAWS = cuda engines guard halves oracle papers whole_tensors sparse cautious checkpoints
+LAWS = cuda engines guard halves oracle papers whole_tensors sparse cautious checkpoints small
 test-cuda: install
 	THALWEG_TEST_DEVICE=cuda .venv/bin/pytest -v -n 0 $(patsubst %,tests/test_%.py,$(filter-out cuda,$(LAWS))) tests/cuda
 

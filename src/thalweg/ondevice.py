@@ -15,6 +15,7 @@ import torch
 
 from thalweg.plan import Plan
 from thalweg.recipe import Group, Recipe
+from thalweg.small import SmallPlan
 from thalweg.stages import NUMBERS
 
 Tensor = torch.Tensor
@@ -34,6 +35,10 @@ class DevicePlan(Plan):
     def advance(self, scale: float | Tensor = 1.0) -> None:
         """The engine ages the tensors and works their numbers out."""
         self.scale = scale
+
+
+class SmallDevicePlan(SmallPlan, DevicePlan):
+    """The same for parameters whose moments are kept small: the keys of their random bits are made there too."""
 
 
 def needs_device(recipe: Recipe, group: Group, guarded: bool) -> bool:

@@ -12,7 +12,7 @@ from thalweg import engines
 from thalweg.codes import form_of, wide
 from thalweg.engines.engine import Engine
 from thalweg.memory import check_apart, is_shard, local
-from thalweg.ondevice import DevicePlan
+from thalweg.ondevice import DevicePlan, SmallDevicePlan
 from thalweg.plan import Ages, Integers, Member, Plan, Signature
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
@@ -100,12 +100,7 @@ class Stepper:
         for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
                 engine = engines.choose(
-                    self.engine,
-                    local(p),
-                    group["differentiable"],
-                    recipe.cautious,
-                    recipe.rule.directs,
-                    group["state_dtype"],
+                    self.engine, local(p), group["differentiable"], recipe.cautious, recipe.rule.directs
                 )
                 stepped.append((place, engine))
                 _check(recipe, p, g, group)
@@ -124,7 +119,7 @@ class Stepper:
             g = gradients[place]
             sparse = place if g is not None and g.layout is not torch.strided and recipe.rule.sparse != "dense" else -1
             form = form_of(recipe.rule.moments, group["state_dtype"], p)
-            on_device = sparse < 0 and not form and engine.on_device(recipe, group, guarded)
+            on_device = sparse < 0 and engine.on_device(recipe, group, guarded)
             own_ages = ages
             if on_device:
                 own_ages = ages_on.setdefault(p.device, Ages(len(params), list(carried), p.device))
@@ -141,7 +136,8 @@ class Stepper:
         for (engine, recipe, _, device, storage, _, sparse, on_device, form), own in chosen.items():
             own_ages = ages_on[device] if on_device else ages
             if form:
-                plans.append((engine, SmallPlan(recipe, storage, own, own_ages, form)))
+                kind = SmallDevicePlan if on_device else SmallPlan
+                plans.append((engine, kind(recipe, storage, own, own_ages, form)))
             else:
                 plans.append((engine, _kind(sparse, on_device)(recipe, storage, own, own_ages)))
         return plans

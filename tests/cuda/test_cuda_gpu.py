@@ -5,6 +5,8 @@ import torch
 from subjects import DEVICE, PLAIN, gradients, parameters, run
 
 import thalweg.optim as optim
+from thalweg.codes import LIMIT
+from thalweg.ondevice import SmallDevicePlan
 
 pytestmark = pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a GPU: make test-cuda")
 SHAPES = [(33, 17), (5,), (), (2000,)]
@@ -46,6 +48,41 @@ def test_a_graph_replays_the_steps(subject):
         assert torch.allclose(p, q, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("small", ["int8", "bfloat16"])
+def test_a_graph_replays_the_steps_of_small_state(small, dtype):
+    """To the bit: what is rounded by chance takes its random bits from the step count on the device."""
+    shapes = [(LIMIT + 300,), (300, 70), (5,)]
+    given = gradients(shapes, 6, dtype)
+    params, steady = parameters(shapes, dtype), parameters(shapes, dtype)
+    static = [g.clone() for g in given[0]]
+    ours, plain = (optim.AdamW(each, state_dtype=small, capturable=True) for each in (params, steady))
+    graph = captured(ours, params, static)
+    assert any(isinstance(plan, SmallDevicePlan) for _, plan in ours._stepper._plans)
+    for values in given[1:]:
+        for g, value in zip(static, values, strict=True):
+            g.copy_(value)
+        graph.replay()
+    run(plain, given)
+    for p, q in zip(params, steady, strict=True):
+        assert torch.equal(p, q)
+        assert all(torch.equal(held, plain.state[q][name]) for name, held in ours.state[p].items())
+
+
+@pytest.mark.parametrize("small", ["int8", "bfloat16"])
+def test_small_state_is_that_of_the_reference(small):
+    """Large enough for all multiprocessors, with a tail; a float32's last bit may turn a code into its neighbour."""
+    shapes = [(3_000_001,)]
+    given, ends = gradients(shapes, 5, torch.float32), []
+    for engine in ("cuda", "reference"):
+        ends.append(optim.Adam(parameters(shapes, torch.float32), state_dtype=small, engine=engine))
+        run(ends[-1], given)
+    [ours], [theirs] = (list(each.state.values()) for each in ends)
+    for name, held in theirs.items():
+        # A code is 2^-3 of its number, a float32's last bit 2^-23: one in 2^20 elements and steps. Here 100 times that.
+        assert (ours[name] != held).double().mean() <= 100 * 5 * 2.0**-20, name
+
+
 def test_a_graph_and_steps_outside_it_do_not_disturb_each_other():
     """In between a step with gradients elsewhere, with a rate that changes in place."""
     given = gradients(SHAPES, 8, torch.float32)
@@ -77,11 +114,14 @@ def test_a_first_step_is_not_captured():
         optimizer.step()
 
 
-@pytest.mark.parametrize("more", [{}, {"capturable": True}, {"fused": True}], ids=str)
+WITHOUT_WAITING = [{}, {"capturable": True}, {"fused": True}, {"state_dtype": "int8"}]
+
+
+@pytest.mark.parametrize("more", [*WITHOUT_WAITING, {"state_dtype": "int8", "capturable": True}], ids=str)
 def test_no_step_waits_for_the_device(more):
-    params = parameters(SHAPES, torch.float32)
+    params = parameters([*SHAPES, (LIMIT + 300,)], torch.float32)
     optimizer = optim.AdamW(params, **more)
-    run(optimizer, gradients(SHAPES, 2, torch.float32))
+    run(optimizer, gradients([*SHAPES, (LIMIT + 300,)], 2, torch.float32))
     mode = torch.cuda.get_sync_debug_mode()
     try:
         torch.cuda.set_sync_debug_mode("error")

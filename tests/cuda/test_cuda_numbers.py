@@ -2,7 +2,6 @@
 
 import os
 
-import numpy as np
 import pytest
 import torch
 from subjects import DEVICE, EVERY_RULE_WITH_DECAY, PLAIN, SUBJECTS, give, gradients, parameters, run, states
@@ -17,13 +16,7 @@ HALVES = [torch.bfloat16, torch.float16]
 exact = DEVICE.type == "cpu"  # there torch's operations and the interpreter's round alike
 
 
-@pytest.fixture(autouse=True)
-def correct_roots(monkeypatch):
-    """torch's own, of whole vectors on some processors, are off in the last place: a fifth of them, measured."""
-    if exact:
-        monkeypatch.setattr(torch, "sqrt", lambda x: torch.from_numpy(np.asarray(np.sqrt(x.detach().numpy()))))
-
-
+pytestmark = pytest.mark.usefixtures("correct_roots")
 quiet = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the interpreter's NumPy
 
 

@@ -33,7 +33,6 @@ def choose(
     differentiable: bool = False,
     cautious: bool = False,
     directed: bool = False,
-    state_dtype: str = "float32",
 ) -> Engine:
     """The engine that steps this parameter, by name or by the rules above. `directed`: something else than its
     gradient is what the rule's equations see."""
@@ -44,15 +43,8 @@ def choose(
         raise ValueError(
             f"engine={name!r} with cautious=True: only 'reference' counts over whole tensors; or use 'auto'"
         )
-    small = state_dtype != "float32"
-    if name == "cuda" and small:
-        raise ValueError(
-            f"engine='cuda' with state_dtype={state_dtype!r}: its kernels keep float32 state; allowed are 'reference', "
-            "and 'auto', which goes there"
-        )
     if name == "auto":
-        slow = differentiable or uncounted or (small and param.is_cuda)
-        fast = None if slow else _fast(param)
+        fast = None if differentiable or uncounted else _fast(param)
         return fast or _checked(load("reference"), param)
     return _checked(load(name), param)
 

@@ -1,8 +1,9 @@
 """The CUDA engine: the same plan and the same rule text, as one Triton kernel, and one launch for a dtype's tensors.
 
 Each program steps one chunk of one tensor. Where the chunk is full and its memory aligned it moves 16 bytes an access;
-the odd tail of a tensor goes through masks. What kernels read beside the tensors lies on the device (`tables`); nothing
-in a step waits for the GPU. Numbers come from the host, or, for a `DevicePlan`, from a kernel of their own (`numbers`).
+the odd tail of a tensor goes through masks. Moments may be codes of 8 or 16 bits (`blocks`). What kernels read beside
+the tensors lies on the device (`tables`); nothing in a step waits for the GPU. Numbers come from the host, or, for a
+`DevicePlan`, from a kernel of their own (`numbers`).
 
 State of this engine: its kernels are checked in Triton's interpreter and by compiling them for sm_90. They have not run
 on a GPU yet; `make test-cuda` does that.
@@ -115,7 +116,7 @@ class Cuda(Engine):
         if desk.chunks.count == 0:
             return
         tables = (desk.chunks.tensor, board.device["table"], board.device["gradients"], row_of, rows)
-        module = compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted())
+        module = compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form)
         grid, options = (desk.chunks.count,), {"BLOCK": source.BLOCK, **compiled.UPDATE}
         scales = rows
         if plan.recipe.cautious:
@@ -130,7 +131,7 @@ class Cuda(Engine):
         number = kernel.DTYPES[plan.dtype]
         rows = plan.kernel_rows(number)
         tensors = len(plan.row_of)
-        keys = tensors if plan.storage.name == "stochastic" else 0
+        keys = tensors if plan.by_chance else 0
         board = desk.board_of(
             {"row_of": (tensors, "int64"), **sections, "keys": (keys, "int64"), "rows": (rows.size, number)},
             plan.live[0],
@@ -188,12 +189,13 @@ class Cuda(Engine):
 
 def _fixed(plan: Plan) -> Any:
     """The table as kernels take it: no gradients, no keys, and how many elements each tensor has."""
-    held = plan.table.shape[1] if plan.storage is FULL else 2 + len(plan.recipe.rule.states)
+    width = plan.table.shape[1]
+    held = width if plan.storage is FULL and not plan.form else width - 3  # what is kept, the keys, the offset
     columns = [0, *range(2, held)]
     if plan.storage.kept:
         columns.append(held)
-    if plan.storage.name == "stochastic":
-        columns.append(plan.table.shape[1] - 1)
+    if plan.by_chance:
+        columns.append(width - 1)
     numels = np.array(plan.numels, dtype=np.int64).reshape(-1, 1)
     return np.concatenate([plan.table[:, columns], numels], axis=1)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from thalweg.codes import Form
 from thalweg.engines import kernel
 from thalweg.engines.cuda import numbers, source
 from thalweg.recipe import Recipe
@@ -32,9 +33,9 @@ def _load(kind: str, recipe: Recipe, dtype: torch.dtype, interpret: bool, text: 
 
 
 @cache
-def update(recipe: Recipe, dtype: torch.dtype, storage: Storage, interpret: bool) -> ModuleType:
+def update(recipe: Recipe, dtype: torch.dtype, storage: Storage, interpret: bool, form: Form = ()) -> ModuleType:
     """The module of a recipe's kernels, compiled when they are first launched."""
-    return _load("", recipe, dtype, interpret, source.source(recipe, dtype, storage))
+    return _load("", recipe, dtype, interpret, source.source(recipe, dtype, storage, form))
 
 
 @cache
@@ -46,12 +47,17 @@ def per_step(
 
 
 def compile_for(
-    recipe: Recipe, dtype: torch.dtype, capability: int = 90, storage: Storage = FULL, entry: str = "chunk"
+    recipe: Recipe,
+    dtype: torch.dtype,
+    capability: int = 90,
+    storage: Storage = FULL,
+    entry: str = "chunk",
+    form: Form = (),
 ) -> Any:
     """Compile a kernel for a GPU that need not be there; its text is in `.asm["ptx"]`."""
     number = POINTERS[kernel.DTYPES[dtype]]
     kinds = {"__rows": number, "__chunks": "i32", "__scales": number, "__counts": "i32"}
-    function = getattr(update(recipe, dtype, storage, False), entry)
+    function = getattr(update(recipe, dtype, storage, False, form), entry)
     signature = {name: "constexpr" if name == "BLOCK" else "*" + kinds.get(name, "i64") for name in function.arg_names}
     return _compile(function, signature, {"BLOCK": source.BLOCK}, capability, UPDATE)
 

@@ -72,7 +72,7 @@ def by_chance(x, noise):
 
 ''',
 }
-POINTER = {"float32": "float32", "float64": "float64", "float16": "uint16", "bfloat16": "uint16"}
+POINTER = dict(float32="float32", float64="float64", float16="uint16", bfloat16="uint16", uint8="uint8")
 
 
 class Form:
@@ -87,16 +87,6 @@ class Form:
         kept = str(storage.kept_dtype(dtype)).removeprefix("torch.")
         self.kept = {"__kept": kept} if storage.kept else {}
 
-    def keys(self, offset: str) -> list[str]:
-        """The keys of a tensor's random bits, and the place of the chunk's first element in the whole parameter."""
-        if not self.by_chance:
-            return []
-        return [
-            "__key = tl.load(__keys + __t)",
-            "__low, __high = __key.to(tl.uint32), (__key >> 32).to(tl.uint32)",
-            f"__place = (tl.load({offset}) + __first).to(tl.uint32) + __i.to(tl.uint32)",
-        ]
-
     def widened(self, halved: Iterable[str]) -> list[str]:
         """To float32; what is kept beside the parameter counts only as long as it rounds to the parameter."""
         p, lines = self.p, [f"__old = {self.p}"]
@@ -106,11 +96,14 @@ class Form:
             lines.append(f"{p} = tl.where(nearest(__full) == __old, __full, {p})")
         return lines
 
-    def made(self) -> tuple[list[str], list[tuple[str, str]]]:
-        """The lines that round a new parameter, and what is stored: (pointer, value)."""
+    def made(self, at: str) -> tuple[list[str], list[tuple[str, str]]]:
+        """The lines that round a new parameter, and what is stored: (pointer, value). `at`: the elements' places in
+        the chunk."""
         p = self.p
         if self.by_chance:
-            return [f"__new = by_chance({p}, random_bits(__place, __old, __low, __high))"], [(p, "__new")]
+            return [f"__new = by_chance({p}, random_bits(__place + {at}.to(tl.uint32), __old, __low, __high))"], [
+                (p, "__new")
+            ]
         lines, stores = [f"__new = nearest({p})"], [(p, "__new")]
         if self.storage == "kahan":
             lines.append(f"__cut = {p} - widen(__new)")

@@ -11,13 +11,18 @@ import ast
 
 import torch
 
+from thalweg import codes
+from thalweg.codes import Form
 from thalweg.engines import kernel
-from thalweg.engines.cuda import halves
+from thalweg.engines.cuda import blocks, halves
 from thalweg.recipe import Recipe
 from thalweg.storage import FULL, Storage
 
 BLOCK = 1024  # elements a program: with 4 warps two 16-byte accesses a thread and float32 array
 WARPS = 4
+# Elements at a time of a tail. As many as of a full chunk took more registers than all else (Adam, sm_90: 111 in place
+# of 60), which halved the warps of every launch. Of 8-bit codes it is a block, which has one scale.
+PIECE = codes.BLOCK
 # Triton's default lets both LLVM and ptxas contract a product and a sum. A full chunk and a tail are two pieces of code
 # that need not be contracted alike, so an element's bits would depend on where it lies in its tensor.
 FP_FUSION = False
@@ -39,7 +44,7 @@ TEMPLATE = '''"""{name}, {dtype}, for CUDA. Made by thalweg from the rule's text
 import triton
 import triton.language as tl
 
-{words}{halves}
+{words}{halves}{small}
 @triton.jit
 def update({arguments}):
     """The equations, on one block of elements."""
@@ -53,10 +58,13 @@ def chunk(__chunks, __table, __gradients, __row_of, __rows, __keys, __scales, BL
 {place}
 {numbers}
 {addresses}
+{keys}
     if (__n == BLOCK) & ((({either}) & 15) == 0):
 {full}
     else:
-        __mask = __i < __n
+        for __k in range(0, __n, {piece}):
+            __j = __k + tl.arange(0, {piece})
+            __mask = __j < __n
 {part}
 {counting}'''
 
@@ -65,7 +73,7 @@ PLACE = """\
     __t = tl.load(__chunks + __c * 2).to(tl.int64)
     __first = tl.load(__chunks + __c * 2 + 1).to(tl.int64) * BLOCK
     __r = tl.load(__row_of + __t)
-    __n = tl.minimum(tl.load(__table + __t * {columns} + {numel}) - __first, BLOCK)
+    __n = tl.minimum(tl.load({numel}) - __first, BLOCK)
     __n = tl.where(__r < 0, 0, __n)  # no row: the step is left out
     __r = tl.maximum(__r, 0)
     __i = tl.arange(0, BLOCK)"""
@@ -84,11 +92,14 @@ def agreeing(__chunks, __table, __gradients, __row_of, __rows, __counts, BLOCK: 
 {place}
 {numbers}
 {addresses}
-    __mask = __i < __n
-{pointers}
+    __count = 0
+    for __k in range(0, __n, {piece}):
+        __j = __k + tl.arange(0, {piece})
+        __mask = __j < __n
 {loads}
-    __before, {results} = update({arguments})
-    tl.store(__counts + __c, tl.reduce(((__agreement > 0.0) & __mask).to(tl.int32), 0, __both))
+        __before, {results} = update({arguments})
+        __count += tl.reduce(((__agreement > 0.0) & __mask).to(tl.int32), 0, __both)
+    tl.store(__counts + __c, __count)
 '''
 
 # Of signs: the product of the two itself may be too small for its dtype.
@@ -99,37 +110,60 @@ SIGN = f"\n@triton.jit\ndef __sign(x):\n    {WORDS['sign']}\n\n"
 class Text:
     """One kernel's text, put together line by line."""
 
-    def __init__(self, recipe: Recipe, dtype: torch.dtype, storage: Storage) -> None:
+    def __init__(self, recipe: Recipe, dtype: torch.dtype, storage: Storage, form: Form) -> None:
         self.recipe, self.program, self.number = recipe, recipe.program, kernel.DTYPES[dtype]
         self.p, self.g = self.program.tensors[:2]
         self.form = halves.Form(dtype, storage, self.p) if storage is not FULL else None
+        self.small = blocks.Small(form) if form else None
         short = str(dtype).removeprefix("torch.")
         held = {name: self.number for name in self.program.tensors}
         if self.form:
             held[self.p] = short
             if not recipe.rule.directs:  # a direction made of the gradient is a float32
                 held[self.g] = short
+        if self.small:
+            held |= self.small.held
         self.read = {name: kind for name, kind in held.items() if name in self.program.used or name == self.p}
         self.held = held | (self.form.kept if self.form else {})
-        self.name = self.form.name if self.form else self.number
+        self.name = ", ".join(
+            [self.form.name if self.form else self.number, *([self.small.name] if self.small else [])]
+        )
+        self.by_chance = bool(self.small or (self.form and self.form.by_chance))
 
     @property
     def columns(self) -> list[str]:
-        """What the table holds of each tensor: `thalweg.engines.cuda.tables` lays it out in this order."""
-        offset = ["offset"] if self.form and self.form.by_chance else []
-        return [*(name for name in self.held if name != self.g), *offset, "numel"]
+        """What the table holds of each tensor: `thalweg.engines.cuda` lays it out in this order."""
+        tensors = [name for name in self.program.tensors if name != self.g]
+        scales = self.small.columns if self.small else []
+        kept = self.form.kept if self.form else ()
+        return [*tensors, *scales, *kept, *(["offset"] if self.by_chance else []), "numel"]
+
+    def column(self, name: str) -> str:
+        """Where the table holds it."""
+        return f"__table + __t * {len(self.columns)} + {self.columns.index(name)}"
 
     def place(self) -> str:
-        return PLACE.format(columns=len(self.columns), numel=self.columns.index("numel"))
+        return PLACE.format(numel=self.column("numel"))
 
     def addresses(self) -> str:
-        size = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
+        size = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "uint8": 1}
         lines = []
         for name, kind in self.held.items():
-            at = f"__table + __t * {len(self.columns)} + {self.columns.index(name)}" if name != self.g else ""
-            lines.append(f"_{name} = tl.load({at or '__gradients + __t'}) + __first * {size[kind]}")
-        if self.form:
-            lines += self.form.keys(f"__table + __t * {len(self.columns)} + {len(self.columns) - 2}")
+            at = self.column(name) if name != self.g else "__gradients + __t"
+            lines.append(f"_{name} = tl.load({at}) + __first * {size[kind]}")
+        if self.small:
+            lines += self.small.addresses({name: self.column(name) for name in self.small.columns})
+        return "\n".join(" " * 4 + line for line in lines)
+
+    def keys(self) -> str:
+        """What random bits are made of."""
+        if not self.by_chance:
+            return ""
+        lines = [
+            "__key = tl.load(__keys + __t)",
+            "__low, __high = __key.to(tl.uint32), (__key >> 32).to(tl.uint32)",
+            f"__place = (tl.load({self.column('offset')}) + __first).to(tl.uint32)",
+        ]
         return "\n".join(" " * 4 + line for line in lines)
 
     def numbers(self) -> str:
@@ -150,18 +184,30 @@ class Text:
 
     def branch(self, full: bool) -> str:
         """Load, update and store one block; a full one in 16-byte accesses."""
-        masked = "" if full else ", mask=__mask"
         before = "__before, " if self.recipe.cautious else ""
         lines = [*self.pointers(full), *self.loads(full), f"{before}{self.results()} = update({self.arguments()})"]
         if self.recipe.cautious:
             scaled = f"__before + tl.load(__scales + __t) * ({self.p} - __before)"
             lines.append(f"{self.p} = tl.where(__agreement <= 0.0, __before, {scaled})")
-        stores = {name: [(name, name)] for name in self.program.written}
+        lines += self.stores(full)
+        return "\n".join(" " * (8 if full else 12) + line for line in lines)
+
+    def stores(self, full: bool) -> list[str]:
+        """What is written. The parameter comes last: written first, Adam with int8 state took 124 registers, not 80."""
+        at, masked = ("__i", "") if full else ("__j", ", mask=__mask")
+        store = f"tl.store(__at_{{}} + {at}, {{}}{masked})"
+        lines: list[str] = []
+        pairs = [(name, name) for name in self.program.written]
+        if self.small:
+            lines += self.small.random(at)
+            for letter in self.small.form:
+                lines += [*self.small.made(letter, full), store.format(letter, "__new")]
+            pairs = [pair for pair in pairs if pair[0] not in self.small.form]
         if self.form:
-            made, stores[self.p] = self.form.made()
-            lines += made
-        lines += [f"tl.store(__at_{name} + __i, {value}{masked})" for pairs in stores.values() for name, value in pairs]
-        return "\n".join(" " * 8 + line for line in lines)
+            rounded, made = self.form.made(at)
+            lines += rounded
+            pairs = [*made, *(pair for pair in pairs if pair[0] != self.p)]
+        return lines + [store.format(*pair) for pair in pairs]
 
     def pointers(self, full: bool) -> list[str]:
         # The hint stands on the pointer after the cast: put before it, it is lost and each access moves 4 bytes.
@@ -170,24 +216,26 @@ class Text:
         return [f"__at_{name} = {aligned.format(cast)}" for name, cast in casts.items()]
 
     def loads(self, full: bool) -> list[str]:
-        masked = "" if full else ", mask=__mask, other=0"
-        halved = [name for name, kind in self.read.items() if kind != self.number]
+        at, masked = ("__i", "") if full else ("__j", ", mask=__mask, other=0")
+        small = self.small.held if self.small else {}
+        halved = [name for name, kind in self.read.items() if kind != self.number and name not in small]
         read = [*self.read, *(self.form.kept if self.form else ())]
-        lines = [f"{name} = tl.load(__at_{name} + __i{masked})" for name in read]
+        lines = [f"{name} = tl.load(__at_{name} + {at}{masked})" for name in read]
         if self.form:
             lines += self.form.widened(halved)
+        if self.small:
+            lines += [*self.small.blocks(full), *self.small.widened(self.read)]
         return lines
 
     def counting(self) -> str:
         if not self.recipe.cautious:
             return ""
-        pad = "\n" + " " * 4
         return COUNTING.format(
             place=self.place(),
             numbers=self.numbers(),
-            addresses=self.addresses().replace("tl.load(__keys + __t)", "0"),
-            pointers=" " * 4 + pad.join(self.pointers(full=False)),
-            loads=" " * 4 + pad.join(self.loads(full=False)),
+            addresses=self.addresses(),
+            loads="\n".join(" " * 8 + line for line in [*self.pointers(full=False), *self.loads(full=False)]),
+            piece=PIECE,
             results=self.results(),
             arguments=self.arguments(),
         )
@@ -201,22 +249,25 @@ class Text:
             words=kernel.words(self.program, WORDS | {"sqrt": SQRT[self.number]}, "@triton.jit")
             + (SIGN if self.recipe.cautious else ""),
             halves=self.form.words if self.form else "",
+            small=self.small.words if self.small else "",
             arguments=self.arguments(),
             body=self.body(),
             results=before + self.results(),
             place=self.place(),
             numbers=self.numbers(),
             addresses=self.addresses(),
+            keys=self.keys(),
             either=" | ".join(f"_{name}" for name in self.held),
             full=self.branch(full=True),
             part=self.branch(full=False),
+            piece=PIECE,
             counting=self.counting(),
         )
 
 
-def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL) -> str:
-    """The kernel of a recipe, as text."""
-    return str(Text(recipe, dtype, storage))
+def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = ()) -> str:
+    """The kernel of a recipe, as text. `form`: the states that are kept small."""
+    return str(Text(recipe, dtype, storage, form))
 
 
 class _Exact(ast.NodeTransformer):
