@@ -1,6 +1,6 @@
 """Peak memory of training 124 million parameters: torch's Adam, and ours with each kind of state.
 
-    python benchmarks/memory.py             about 8 minutes, 4 GB of memory
+    python benchmarks/memory.py             about 4 minutes, 4 GB of memory
     python benchmarks/memory.py --cases "thalweg, int8;torch, fused"
 
 Each case is a process of its own, one after the other: GPT-2 small's shapes, forward, backward and step on 64 tokens.
