@@ -98,7 +98,9 @@ def adopt(state: dict[str, Any]) -> None:
 
     torch.set_num_threads(state["threads"])
     torch.set_default_dtype(state["dtype"])
-    torch.use_deterministic_algorithms(state["deterministic"], warn_only=state["warn_only"])
+    asked = {name: state[name] for name in ("deterministic", "warn_only")}
+    if asked != {name: surroundings()[name] for name in asked}:  # not for nothing: it imports torch's compiler, 0.7 s
+        torch.use_deterministic_algorithms(asked["deterministic"], warn_only=asked["warn_only"])
     torch.set_float32_matmul_precision(state["precision"])
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import nn
 
 from thalweg.lab.task import Task
@@ -19,6 +17,10 @@ def network() -> nn.Module:
 
 def parts() -> dict[str, tuple[Any, Any]]:
     """Pixels (0 to 16) and labels: 60 % to train, 20 % to select, 20 % to test, each with the same share of digits."""
+    # Here, as a worker process needs the functions above and not the data, which come with its task.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     pixels, labels = load_digits(return_X_y=True)
     train, rest, train_labels, rest_labels = train_test_split(
         pixels, labels, train_size=0.6, stratify=labels, random_state=0
