@@ -170,7 +170,7 @@ class Task:
     def build(self, seed: int) -> nn.Module:
         """A new model as the seed initialises it; the caller's random state is left alone."""
         with random_state_kept(self.device):
-            seed_everything(derive(seed, "init"))
+            seed_everything(derive(seed, "init"), self.device)
             model = self.model()
         if not isinstance(model, nn.Module):
             raise TaskError(f"model: returned {type(model).__name__}; must return an nn.Module")
@@ -192,7 +192,7 @@ class Task:
     def sparse_gradients(self) -> bool:
         """Whether the model has parameters with sparse gradients, which most optimizers refuse."""
         with random_state_kept(self.device):
-            seed_everything(0)
+            seed_everything(0, self.device)
             try:
                 model = self.build(0)
                 batch = to_device(_first_batch(self.sources["train"], 0), self.device)
@@ -212,7 +212,7 @@ class Task:
             raise TaskError(f"model: {type(model).__name__} has no parameters to train")
         for name in ("train", "validation"):
             with random_state_kept(self.device):
-                seed_everything(0)
+                seed_everything(0, self.device)
                 source = self.sources[name]
                 batch = _trying(name, partial(_first_batch, source, 0 if name == "train" else None))
                 if batch is None:

@@ -50,7 +50,7 @@ def bytes_of(value: Any) -> bytes:
 
 def _item(dataset: Any, place: int) -> bytes | None:
     with random_state_kept():
-        seed_everything(place)
+        seed_everything(place, "cpu")
         try:
             return bytes_of(dataset[place])
         except Exception:  # it shows where the task is checked

@@ -33,7 +33,7 @@ def measure_milliseconds(task: Task, entries: Sequence[Entry]) -> dict[str, floa
     The optimizers take turns, so that a machine that slows down slows down all of them alike.
     """
     with random_state_kept(task.device):
-        seed_everything(derive(0, "timing"))
+        seed_everything(derive(0, "timing"), task.device)
         model = task.build(0)
         size = 4 * sum(p.numel() * p.element_size() for p in model.parameters())  # parameters, gradients, two states
         source = task.sources["train"].batches(derive(0, "timing"))

@@ -14,7 +14,7 @@ from thalweg.lab.task import Task
 from thalweg.lab.training.seeds import random_state_kept
 from thalweg.lab.training.trial import Trial, run_trial
 
-LEAST = 3  # trainings: two cost as much side by side as one after the other
+LEAST = 2  # trainings: two gain 1.3 x on `digits-cnn`, and lose nothing on `digits`
 
 
 class Lanes(Runner):

@@ -44,7 +44,7 @@ class Climb:
         model.train()
         optimizer = job.entry.build(model.parameters(), **settings_of(task, job.entry, setting))
         switch(optimizer, "train")
-        seed_everything(noise := derive(setting.seed, "noise"))
+        seed_everything(noise := derive(setting.seed, "noise"), task.device)
         keyed, watch = Keyed(Stream(noise)), Watch()
         batches = Passes(task, setting.seed).endless()
         for place in range(self.steps):

@@ -42,7 +42,7 @@ def measure_threads(task: Task) -> dict[str, Any]:
         return {"threads": many, "why": "as the caller has set it"}
     timed = {1: float("inf"), many: float("inf")}
     with random_state_kept(task.device):
-        seed_everything(0)
+        seed_everything(0, task.device)
         model = task.build(0)
         batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]
         for _ in range(ROUNDS):
@@ -59,7 +59,7 @@ def measure_threads(task: Task) -> dict[str, Any]:
 def measure_pace(task: Task, seconds: float = LOOK) -> float:
     """Steps a second, forward and backward, on the threads torch has now: the best round of so many seconds."""
     with random_state_kept(task.device):
-        seed_everything(0)
+        seed_everything(0, task.device)
         model = task.build(0)
         batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]
         _time(task, model, batches)

@@ -78,7 +78,7 @@ def afford(
 def _evaluation(task: Task) -> float:
     """Seconds of one evaluation; the second of two, as the first one also warms up."""
     with random_state_kept(task.device):
-        seed_everything(derive(0, "timing"))
+        seed_everything(derive(0, "timing"), task.device)
         model = task.build(0)
         for _ in range(2):
             start = time.perf_counter()

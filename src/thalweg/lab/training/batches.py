@@ -85,5 +85,5 @@ class Passes:
 def drawing(task: Task, seed: int, purpose: str, step: int) -> Iterator[None]:
     """Random numbers for one purpose at one step; the training's own go on afterwards as if none were drawn."""
     with random_state_kept(task.device):
-        seed_everything(derive(seed, purpose, step))
+        seed_everything(derive(seed, purpose, step), task.device)
         yield

@@ -47,7 +47,8 @@ def train(task: Task, job: Job, curve: Curve) -> Outcome:
     patience = Patience(task.patience, task.larger_is_better)
     final, kept = job.phase == "final", None
     switch(optimizer, "train")
-    seed_everything(noise := derive(setting.seed, "noise"))  # what `keyed` does not know draws from torch's generator
+    # What `keyed` does not know draws from torch's generator.
+    seed_everything(noise := derive(setting.seed, "noise"), task.device)
     keyed = Keyed(Stream(noise))
     watch, steps = Watch(), 0
     for place, batches in enumerate(rounds(task, setting.seed, job.epochs)):

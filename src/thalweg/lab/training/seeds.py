@@ -19,9 +19,12 @@ def derive(seed: int, *purpose: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def seed_everything(seed: int) -> None:
+def seed_everything(seed: int, device: str) -> None:
     """Seed torch, NumPy and Python: the user's augmentation may draw from any of them."""
-    torch.manual_seed(seed)
+    if torch.device(device).type == "cpu":
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` asks all devices: 0.45 ms, as long as a step
+    else:
+        torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 
