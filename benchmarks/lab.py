@@ -103,6 +103,7 @@ def measure(task: str, sides: list[str], trials: int, rounds: int) -> dict[str, 
     for run in every:
         run["tests"] = next(tests)
         run["path"] = [(seconds, settings, fmean(next(tests))) for seconds, settings in run["path"]]
+        run["path"].append((run["seconds"], run["settings"], fmean(run["tests"])))
     return {side: compared(runs[side], runs["thalweg"]) for side in sides}
 
 

@@ -104,15 +104,19 @@ def bytes_per_parameter(states: int) -> int:
     return ((1 + states) * 2 + 1) * 4
 
 
+MOST = 4  # states of a rule
+
+
 @cache
 def _stream_kernel(states: int) -> Callable[..., None]:
     """One pass that reads p, g and the states, and writes p and the states; `states` is a constant in it."""
 
     @njit(parallel=True, error_model="numpy", fastmath={"contract"})
-    def run(p, g, a, b, c, one, nought, shares):  # type: ignore[no-untyped-def]
+    def run(p, g, a, b, c, d, one, nought, shares):  # type: ignore[no-untyped-def]
         for share in prange(shares):
             first, last = share * len(p) // shares, (share + 1) * len(p) // shares
-            p_, g_, a_, b_, c_ = p[first:last], g[first:last], a[first:last], b[first:last], c[first:last]
+            p_, g_, a_ = p[first:last], g[first:last], a[first:last]
+            b_, c_, d_ = b[first:last], c[first:last], d[first:last]
             for i in range(last - first):
                 p_[i] = p_[i] * one + g_[i] * nought
                 if states > 0:
@@ -121,6 +125,8 @@ def _stream_kernel(states: int) -> Callable[..., None]:
                     b_[i] = b_[i] * one
                 if states > 2:
                     c_[i] = c_[i] * one
+                if states > 3:
+                    d_[i] = d_[i] * one
 
     return run
 
@@ -131,7 +137,7 @@ def stream(numel: int, states: int) -> Callable[[], None]:
     The arrays are torch's, as the optimizers' are: numpy would ask for huge pages and be faster for it.
     """
     held = [torch.full((numel,), 0.5).numpy() for _ in range(2 + states)]
-    arrays = [*held, *[held[0]] * (3 - states)]
+    arrays = [*held, *[held[0]] * (MOST - states)]
     numbers = (np.float32(1), np.float32(0), numba.get_num_threads())
     kernel = _stream_kernel(states)
     return lambda: kernel(*arrays, *numbers)
