@@ -230,7 +230,16 @@ def entries_of(names: str) -> list[Entry]:
     """The catalogue, or the named part of it."""
     from thalweg.catalogue import CATALOGUE, Entry
 
-    return [Entry.of(name) for name in names.split(",")] if names else list(CATALOGUE.values())
+    if names:
+        return [Entry.of(name) for name in names.split(",")]
+    # What works with whole tensors, matrices or curvature goes through torch's operations in part.
+    return [entry for entry in CATALOGUE.values() if entry.takes_dense and not _beyond_elements(entry)]
+
+
+def _beyond_elements(entry: Entry) -> bool:
+    rule = entry.rule
+    assert rule is not None
+    return rule.per_tensor is not None or bool(rule.matrices) or bool(getattr(entry.optimizer, "second_order", False))
 
 
 def main() -> int:
