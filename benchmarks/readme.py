@@ -18,7 +18,8 @@ SHAPES = {"small": "101k in 4 tensors", "tensors": "1.9M in 350 tensors", "large
 
 def newest() -> Path:
     """The newest full results; other runs have longer names."""
-    return max(path for path in RESULTS.glob("step-*.json") if not path.stem.endswith(("-quick", "-part", "-state")))
+    full = (path for path in RESULTS.glob("step-*.json") if not path.stem.endswith(("-quick", "-part", "-state")))
+    return max(full, key=lambda path: str(json.loads(path.read_text())["date"]))
 
 
 def speed(results: Results) -> str:
