@@ -121,6 +121,8 @@ def compared(runs: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str
     found["ours_better_by"] = [gap.mean, gap.low, gap.high]
     found["good"] = min(ending(runs), ending(ours)) - MARGIN
     found["as_good"] = [as_good(side, found["good"]) for side in (ours, runs)]
+    ever = as_good(runs, ending(ours) - MARGIN)
+    found["as_good_as_ours"] = ever if math.isfinite(ever) else None
     return found
 
 
@@ -156,7 +158,8 @@ def markdown(results: dict[str, Any]) -> str:
     for task, sides in results["tasks"].items():
         rows = ["| search | seconds | whole process | times ours | test accuracy | ours better by (95 %) |"]
         rows += ["|---|---:|---:|---:|---:|---:|"]
-        same = ["| against | as good as | ours after | theirs after | times ours |", "|---|---:|---:|---:|---:|"]
+        same = ["| against | as good as | ours after | theirs after | times ours | theirs, as good as ours |"]
+        same += ["|---|---:|---:|---:|---:|---:|"]
         for side, one in sides.items():
             seconds, whole = (median(run[key] for run in one["runs"]) for key in ("seconds", "whole"))
             times = f"{one['times_ours']:.1f} x" if "times_ours" in one else ""
@@ -167,7 +170,9 @@ def markdown(results: dict[str, Any]) -> str:
             )
             if "as_good" in one:
                 a, b = one["as_good"]
-                same.append(f"| {NAMES[side]} | {100 * one['good']:.2f} % | {a:.1f} s | {b:.1f} s | {b / a:.1f} x |")
+                ever = f"{one['as_good_as_ours']:.1f} s" if one["as_good_as_ours"] is not None else "never"
+                good = f"{100 * one['good']:.2f} %"
+                same.append(f"| {NAMES[side]} | {good} | {a:.1f} s | {b:.1f} s | {b / a:.1f} x | {ever} |")
         goal = GOALS.get(task)
         verdict = ""
         if goal:
@@ -197,7 +202,8 @@ def main() -> int:
     }
     text = markdown(results)
     print(text)
-    name = f"lab-{'-'.join(chosen.sides[1:])}-{os.cpu_count()}-cores-{results['date']}"
+    many = "" if chosen.trials == 40 else f"{chosen.trials}-settings-"
+    name = f"lab-{'-'.join(chosen.sides[1:])}-{many}{os.cpu_count()}-cores-{results['date']}"
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     (chosen.out / f"{name}.md").write_text(text)

@@ -170,7 +170,7 @@ def by_thalweg(name: str, trials: int, seed: int, path: Path) -> dict[str, Any]:
             method=optuna.samplers.TPESampler(seed=seed),
             knobs={"lr": LR, "beta1": BETA1, "weight_decay": DECAY},
             trials=trials,
-            batch=32,
+            batch=max(32, trials // 4),
             pruner="asha",
             finalists=1,
             finalist_seeds=5,
