@@ -109,11 +109,9 @@ def _price(now: Progress) -> str:
 
 
 def _left(now: Progress) -> str:
-    if (
-        now.seconds_left is None
-        or now.trial is None
-        or now.done - now.found < min(FIRST_ESTIMATE, now.total - now.found)
-    ):
+    if now.seconds_left is None or now.trial is None or now.done >= now.total:
+        return ""
+    if now.done - now.found < min(FIRST_ESTIMATE, now.total - now.found):
         return ""
     return f"about {length(now.seconds_left)} left"
 
