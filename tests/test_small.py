@@ -19,7 +19,7 @@ from thalweg.catalogue import CATALOGUE
 from thalweg.codes import BLOCK, LIMIT, SCALE, code_of, form_of
 from thalweg.engines import cpu
 from thalweg.hyperparameters import Rate
-from thalweg.small import PIECE, keep
+from thalweg.small import PIECE, keep, widened
 from thalweg.words import abs
 
 SHAPES = [(LIMIT + 300,), (70, 71), (100,), ()]
@@ -245,7 +245,7 @@ def test_the_first_step_makes_no_state_in_full(small):
 
 
 @each_small
-def test_a_checkpoint_is_made_small_piece_by_piece(small):
+def test_a_checkpoint_is_made_small_and_whole_piece_by_piece(small):
     """What lies between float32 and codes is not there for a whole parameter; and pieces end where blocks do."""
     p = torch.nn.Parameter(torch.ones(9 * PIECE + 3 * BLOCK + 5))
     x, state = torch.randn(p.shape, generator=torch.Generator().manual_seed(0)), {}
@@ -257,6 +257,10 @@ def test_a_checkpoint_is_made_small_piece_by_piece(small):
     codes, scales = code.encode(x, None)
     assert torch.equal(state["m"], codes)
     assert torch.equal(state["m" + SCALE], scales) if code.window else "m" + SCALE not in state
+    with Made() as made:
+        full = widened(state, "m", "signed")
+    assert [size for size in made.sizes if size > 8 * PIECE] == [4 * p.numel()]
+    assert torch.equal(full, code.decode(codes, scales))
 
 
 # -- how the work is cut -----------------------------------------------------------------------------------------------

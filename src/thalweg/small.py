@@ -15,7 +15,7 @@ from thalweg.recipe import Recipe
 from thalweg.storage import Storage
 
 Tensor = torch.Tensor
-PIECE = 4096 * BLOCK  # elements that are made small at a time: on the way there are several int32 copies of them
+PIECE = 4096 * BLOCK  # elements that are made small, or whole, at a time: on the way there are int32 copies of them
 
 
 class SmallPlan(Plan):
@@ -85,7 +85,11 @@ def _in_memory(x: Tensor, like: Tensor) -> Tensor:
 
 def decoded(held: Tensor, scales: Tensor | None, code: Code) -> Tensor:
     """A moment as float32, lying as its codes do."""
-    return code.decode(flat(held), scales).as_strided(held.shape, held.stride())
+    full = torch.empty_like(held, dtype=torch.float32)
+    for place, (codes, made) in enumerate(zip(*(torch.split(flat(x), PIECE) for x in (held, full)), strict=True)):
+        first = place * blocks(PIECE)
+        made.copy_(code.decode(codes, None if scales is None else scales[first : first + blocks(PIECE)]))
+    return full
 
 
 def widened(state: Mapping[str, Any], name: str, kind: str) -> Tensor:
