@@ -22,7 +22,7 @@ LAWS = cuda engines guard halves oracle papers whole_tensors sparse cautious che
 test-cuda: install
 	THALWEG_TEST_DEVICE=cuda .venv/bin/pytest -v -n 0 $(patsubst %,tests/test_%.py,$(filter-out cuda,$(LAWS))) tests/cuda
 
-# Every CUDA kernel in the interpreter and compiled for sm_90, without a GPU: 20 minutes. `make test` takes a spread.
+# Every CUDA kernel in the interpreter and compiled for sm_90, without a GPU: 4 minutes. `make test` takes a spread.
 test-cuda-compile: install
 	THALWEG_CUDA_FULL=1 .venv/bin/pytest -n 2 tests/cuda
 

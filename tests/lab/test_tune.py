@@ -13,7 +13,7 @@ import quadratic
 import torch
 
 from thalweg.lab.errors import LabError, StudyError
-from thalweg.lab.replay import report
+from thalweg.lab.replay import replay, report
 from thalweg.lab.results import Tuning
 from thalweg.lab.search import samplers
 from thalweg.lab.search.knobs import choose, knobs_of
@@ -176,6 +176,18 @@ def test_rungs_are_shorter_trainings_and_the_report_says_what_was_pruned(pruner:
     assert all(t.metric <= worst_on for t in first if t.index not in on)
     assert f"Pruned by {pruner}: " in " ".join(found.notes)
     assert seen[0].total == seen[-1].done == len(found.trials)
+
+
+@pytest.mark.parametrize("on", ["alone", "lanes"])
+def test_the_rungs_of_a_task_in_steps_have_fewer_steps(on: str, tmp_path: Path) -> None:
+    task = little.task(steps=37)
+    found = tune(task, "adam", trials=9, batch=9, epochs=9, pruner="asha", finalist_seeds=1, on=on, out=tmp_path)
+    lengths = {(trial.phase, trial.steps) for trial in found.trials if trial.done}
+    assert lengths == {("rung 1", 4), ("rung 3", 12), ("search", 37), ("final", 37)}
+    assert "9 trainings of 4 steps, 3 trainings of 12 steps" in " ".join(found.notes)
+    assert "more than 37 steps" in " ".join(found.notes)
+    rung = next(trial for trial in found.trials if trial.phase == "rung 3")
+    assert replay(tmp_path, rung.id, task=task).apart <= 1e-5
 
 
 def test_rungs() -> None:

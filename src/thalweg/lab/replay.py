@@ -14,7 +14,7 @@ from thalweg.lab.load import load_task
 from thalweg.lab.results import Result, read
 from thalweg.lab.search.climb import PHASE, Climb
 from thalweg.lab.studies.contenders import rebuild
-from thalweg.lab.studies.job import Job
+from thalweg.lab.studies.job import Job, fewer_steps
 from thalweg.lab.studies.machine import torch_threads
 from thalweg.lab.studies.study import read_spec, read_trials, read_versions
 from thalweg.lab.task import Task
@@ -85,7 +85,8 @@ def replay(folder: str | Path, trial: str, *, task: Task | str | None = None) ->
     entry = rebuild(recorded.optimizer, spec["optimizers"][recorded.optimizer])
     setting = Setting(recorded.optimizer, recorded.settings, recorded.seed, recorded.batch_size)
     epochs = int(recorded.phase.split()[1]) if recorded.phase.startswith("rung ") else spec["task"]["epochs"]
-    job = Job(recorded.id, recorded.phase, recorded.index, entry, setting, epochs)
+    steps = fewer_steps(again.steps, epochs, spec["task"]["epochs"])
+    job = Job(recorded.id, recorded.phase, recorded.index, entry, setting, epochs, steps)
     threads = (read_versions(folder).get("threads") or {}).get("threads")
     with torch_threads(threads) if threads and again.device == "cpu" else nullcontext():
         new = run_trial(again, job, _climb(spec).train) if recorded.phase == PHASE else run_trial(again, job)

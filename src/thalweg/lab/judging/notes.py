@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.lab.judging.table import Table
-from thalweg.lab.judging.wording.unit import Unit, several
+from thalweg.lab.judging.wording.unit import Unit, course, several
 from thalweg.lab.studies.asked import length
 from thalweg.lab.studies.failure import OUT_OF_MEMORY
 from thalweg.lab.training.trial import Trial
@@ -31,7 +31,7 @@ def _protocol(spec: Mapping[str, Any]) -> list[str]:
         f"Equal budgets: each optimizer got {protocol['trials']} {_tried(protocol)} (its default first, "
         "then log-spaced ones from its own search range, the last few around the best or up to a "
         f"decade past the edge) on {several(protocol['seeds'], 'seed')}, and its best {best} got "
-        f"{several(protocol['finalist_seeds'], 'fresh seed')}; {several(task['epochs'], 'epoch')} each. "
+        f"{several(protocol['finalist_seeds'], 'fresh seed')}; {course(task)} each. "
         f"{_tuned(protocol)}{cut}",
         "Settings and the leader were chosen on validation, at the end of training; the test set was read "
         "once by each finalist. All optimizers share their seeds, so differences are paired.",
@@ -100,7 +100,7 @@ def _fates(table: Table) -> list[str]:
 
 
 def _untested(spec: Mapping[str, Any]) -> list[str]:
-    epochs = several(spec["task"]["epochs"], "epoch")
+    epochs = course(spec["task"])
     return [f"Not tested: more than {epochs}, other batch sizes, other hyperparameters, schedules."]
 
 

@@ -31,8 +31,7 @@ class Cohort:
     """
 
     def __init__(self, task: Task, jobs: Sequence[Job]) -> None:
-        size = jobs[0].setting.batch_size
-        self.task = task if size is None else replace(task, batch_size=size)
+        self.task = jobs[0].adapt(task)
         self.lanes = [Lane(self.task, job) for job in jobs]  # at their places in the stack
         seeds = [lane.seed for lane in self.lanes]
         models = {seed: self.task.build(seed).train() for seed in dict.fromkeys(seeds)}

@@ -9,7 +9,7 @@ from typing import Any
 from thalweg.lab.judging import wording
 from thalweg.lab.judging.notes import describe
 from thalweg.lab.judging.table import Row, build_table
-from thalweg.lab.judging.wording.unit import several
+from thalweg.lab.judging.wording.unit import course
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.protocol import Protocol
 from thalweg.lab.studies.contenders import paste
@@ -42,7 +42,7 @@ class Comparison(Result):
         self.judged = judged
         self.lines = {row.optimizer: paste(spec, row.optimizer, row.settings) for row in judged.rows}
         self.notes = [*describe(spec, judged, self.trials, self.unit), *self.notes]
-        self.verdict = wording.verdict(judged, task["name"], self.unit, f"more than {several(task['epochs'], 'epoch')}")
+        self.verdict = wording.verdict(judged, task["name"], self.unit, f"more than {course(task)}")
         self.line = self.lines[judged.rows[0].optimizer]
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import mean_interval
 from thalweg.lab.judging.wording import rate
-from thalweg.lab.judging.wording.unit import several
+from thalweg.lab.judging.wording.unit import course, several
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.climb import PHASE, Climb
 from thalweg.lab.search.points import Point, as_good_range, five_percent, ranked
@@ -186,7 +186,7 @@ def _describe(found: RangeTest) -> list[str]:
             f"the upper one {rate(upper[0])} to {rate(upper[-1])}."
         )
     notes += [
-        f"Verified by a sweep of {several(task['epochs'], 'epoch')}, with the task's own schedule if it has one: the "
+        f"Verified by a sweep of {course(task)}, with the task's own schedule if it has one: the "
         f"default, {INSIDE} rates inside, one {OUTSIDE:.2g} x beyond each end. It agrees if a rate inside ends within "
         "5 %, or one seed deviation, of the best.",
         "A range test is a few hundred steps: it sees what trains at all, not what ends best. Values are of "

@@ -10,7 +10,7 @@ from typing import Any
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import Interval, mean_interval
 from thalweg.lab.judging.wording import Unit, rate
-from thalweg.lab.judging.wording.unit import several
+from thalweg.lab.judging.wording.unit import course, several
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.points import Point, as_good_range, highest_stable, ranked
 from thalweg.lab.studies.asked import length
@@ -187,12 +187,12 @@ def _describe(spec: Mapping[str, Any]) -> list[str]:
     return [
         f"Tried: {protocol['points']} learning rates from {low:g} to {high:g}, evenly on a logarithmic scale{further}; "
         f"then {2 * protocol['closer']} more, each half way from the best to a neighbour; the default too; "
-        f"{several(protocol['seeds'], 'seed')} each, {several(task['epochs'], 'epoch')}.{cut}",
+        f"{several(protocol['seeds'], 'seed')} each, {course(task)}.{cut}",
         "Values are of validation at the end of training; the test set was not read. The best of many rates looks a "
         "little better than it is, and optimizers are not judged against each other here: `thalweg compare` does that "
         "on fresh seeds.",
         "As good: neighbouring rates within 5 %, or one seed deviation, of the best. Stable: no seed failed at it or "
         "below. Failed: crashed, not finite, or a smoothed loss above 4 x its best.",
         data_note(task),
-        f"Not tested: more than {several(task['epochs'], 'epoch')}, other batch sizes, hyperparameters, schedules.",
+        f"Not tested: more than {course(task)}, other batch sizes, hyperparameters, schedules.",
     ]

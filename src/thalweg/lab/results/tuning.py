@@ -9,7 +9,7 @@ from typing import Any
 
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
-from thalweg.lab.judging.wording.unit import several
+from thalweg.lab.judging.wording.unit import course, several
 from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.knobs import numbers
@@ -192,7 +192,7 @@ def _describe(found: Tuning) -> list[str]:
     notes = [
         f"Searched: {ranges}, on logarithmic scales (of 1 - value for momentum and betas), by {protocol['method']}, "
         f"{several(protocol['trials'], 'setting')} in batches of {protocol['batch']}, the default first; "
-        f"{several(protocol['seeds'], 'seed')} each, {several(task['epochs'], 'epoch')}.{cut}",
+        f"{several(protocol['seeds'], 'seed')} each, {course(task)}.{cut}",
         f"The default and the best {several(protocol['finalists'], 'other setting')} went on to "
         f"{several(protocol['finalist_seeds'], 'fresh seed')}; of these the best on validation is compared with the "
         "default on the test set, seed by seed: what a search finds best looks better than it is.",
@@ -201,7 +201,9 @@ def _describe(found: Tuning) -> list[str]:
     ]
     pruned = Counter(trial.phase for trial in found.trials if trial.phase.startswith("rung "))
     if protocol["pruner"]:
-        rungs = ", ".join(f"{amount} trainings of {phase[5:]} epochs" for phase, amount in sorted(pruned.items()))
+        rungs = ", ".join(
+            f"{amount} trainings of {course(task, int(phase[5:]))}" for phase, amount in sorted(pruned.items())
+        )
         notes.append(
             f"Pruned by {protocol['pruner']}: {rungs}; about a third of each rung went on, the default always, "
             "and trained from the start again. What was given up early might have ended well."
@@ -214,7 +216,7 @@ def _describe(found: Tuning) -> list[str]:
     edge = [name for name in found.knobs if _on_edge(found, name)]
     if edge:
         notes.append(f"Not fully tuned, near the edge of its range: {', '.join(edge)}.")
-    return [*notes, data_note(task), f"Not tested: more than {several(task['epochs'], 'epoch')}, schedules."]
+    return [*notes, data_note(task), f"Not tested: more than {course(task)}, schedules."]
 
 
 def _range(name: str, knob: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.runners import Runner
-from thalweg.lab.studies.job import Job
+from thalweg.lab.studies.job import Job, fewer_steps
 from thalweg.lab.studies.study import Study
 from thalweg.lab.task import Task
 from thalweg.lab.training.trial import Setting, Trial
@@ -73,7 +73,10 @@ class Campaign:
         setting = Setting(entry.name, dict(settings), seed, batch_size)
         kind = {"class": entry.optimizer.__qualname__, **entry.settings}
         epochs = epochs or self.epochs
-        return Job(setting.identity(f"{self.identity}, {epochs} epochs, {kind}"), phase, index, entry, setting, epochs)
+        steps = fewer_steps(self.task.steps, epochs, self.epochs)
+        length = f"{epochs} epochs" if steps is None else f"{epochs} epochs, {steps} steps"
+        identity = setting.identity(f"{self.identity}, {length}, {kind}")
+        return Job(identity, phase, index, entry, setting, epochs, steps)
 
     def run(self, jobs: Sequence[Job]) -> list[Trial]:
         """The trials of these jobs, in their order; what the study has is not run again."""

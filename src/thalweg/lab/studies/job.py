@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from thalweg.lab.training.trial import Setting
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
+    from thalweg.lab.task import Task
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Job:
     """All that a trial's numbers depend on beside the task, and its place in the study.
 
     `id` is `setting.identity(...)`; `phase` is "search" or "final" (only finals read the test set); `index` is the
-    setting's place in its optimizer's list, 0 is the default setting.
+    setting's place in its optimizer's list, 0 is the default setting. `steps` is for a shorter training of a task that
+    is given in steps.
     """
 
     id: str
@@ -25,3 +28,18 @@ class Job:
     entry: Entry
     setting: Setting
     epochs: int
+    steps: int | None = None
+
+    def adapt(self, task: Task) -> Task:
+        """The task as this training has it."""
+        size = self.setting.batch_size
+        own = task if size is None else replace(task, batch_size=size)
+        if self.steps is not None:
+            own = copy.copy(own)  # with its data, as they have been split
+            object.__setattr__(own, "steps", self.steps)
+        return own
+
+
+def fewer_steps(steps: int | None, epochs: int, whole: int) -> int | None:
+    """The steps of a training of `epochs` where the whole has `whole` and `steps`; None where it is as long as that."""
+    return None if steps is None or epochs == whole else max(1, round(steps * epochs / whole))

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.studies.failure import failure
@@ -115,8 +115,7 @@ def run_trial(task: Task, job: Job, train: Callable[[Task, Job, Curve], Outcome]
     started, clock = time.time(), time.perf_counter()
     with random_state_kept(task.device):
         try:
-            own = task if setting.batch_size is None else replace(task, batch_size=setting.batch_size)
-            outcome = train(own, job, curve)
+            outcome = train(job.adapt(task), job, curve)
         except Diverged as reason:
             status, message = "diverged", str(reason)
         except (Exception, SystemExit) as error:  # the user's model may raise anything: the other trials go on

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from thalweg.lab.judging.statistics import Interval
+from thalweg.lab.studies.job import fewer_steps
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ def duration(seconds: float) -> str:
 def several(number: int, what: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def course(task: Mapping[str, Any], epochs: int | None = None) -> str:
+    """How long a training of a study's task is, in what the task is given in: `20 epochs`, `400 steps`; or a part."""
+    epochs, steps = epochs or task["epochs"], task.get("training", {}).get("steps")
+    if steps is None:
+        return several(epochs, "epoch")
+    return several(fewer_steps(steps, epochs, task["epochs"]) or steps, "step")
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
