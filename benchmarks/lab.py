@@ -27,6 +27,7 @@ from statistics import fmean, median
 from typing import Any
 
 import machine
+import written
 
 RESULTS = Path(__file__).parent / "results"
 SIDES = ("thalweg", "optuna", "ray")
@@ -200,13 +201,10 @@ def main() -> int:
         "rounds": chosen.rounds,
         "tasks": tasks,
     }
-    text = markdown(results)
-    print(text)
+    print(markdown(results))
     many = "" if chosen.trials == 40 else f"{chosen.trials}-settings-"
     name = f"lab-{'-'.join(chosen.sides[1:])}-{many}{os.cpu_count()}-cores-{results['date']}"
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (chosen.out / f"{name}.md").write_text(text)
+    written.write(results, markdown(results), chosen.out, name)
     return 0
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import report
+import written
 from step import RESULTS, use_threads
 
 TITLES = {
@@ -171,22 +170,6 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n\n".join([head, *(section(name, part) for name, part in results["models"].items())]) + "\n"
 
 
-def stem(results: dict[str, Any], partial: bool) -> str:
-    """The name of the result files."""
-    machine = f"{results['machine']['cpu']} {results['machine']['threads']} threads"
-    words = re.sub("[^a-z0-9]+", "-", machine.replace("(R)", "").replace("(TM)", "").lower()).strip("-")
-    return f"lanes-{words}-{results['date']}" + ("-quick" if results["quick"] else "-part" if partial else "")
-
-
-def save(results: dict[str, Any], path: Path) -> None:
-    """Both files, after every model: an interrupted run keeps what it has."""
-    from thalweg.lab.studies.study import write_atomically
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path.with_suffix(".json"), lambda: json.dumps(results, indent=1) + "\n")
-    write_atomically(path.with_suffix(".md"), lambda: markdown(results))
-
-
 def main() -> int:
     """Run what was asked for."""
     chosen = arguments()
@@ -205,11 +188,12 @@ def main() -> int:
         "load": {"start": machine.load(), "end": None},
         "models": {},
     }
-    path = chosen.out / stem(results, tuple(chosen.models) != tuple(TITLES))
+    kind = "-quick" if chosen.quick else "-part" if tuple(chosen.models) != tuple(TITLES) else ""
+    files = written.named("lanes", results, kind)
     for name in chosen.models:
         results["models"][name] = measure(name, chosen.quick)
         results["load"]["end"], results["seconds"] = machine.load(), time.monotonic() - began
-        save(results, path)
+        written.write(results, markdown(results), chosen.out, files)
         print(f"{results['seconds']:6.0f} s  {name}", file=sys.stderr, flush=True)
     print(markdown(results))
     return 0

@@ -26,8 +26,8 @@ from torch.nn import functional
 
 import machine
 import thalweg.optim as optim
+import written
 from report import table
-from thalweg.lab.studies.study import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 WORDS, PLACES, WIDTH, HEADS, BLOCKS = 50257, 1024, 768, 12, 12
@@ -239,14 +239,12 @@ def main() -> int:
         "versions": machine.versions(),
         "rows": [],
     }
-    chosen.out.mkdir(parents=True, exist_ok=True)
     for name in chosen.cases.split(";"):
         if name not in CASES:
             parser.error(f"--cases: {name!r} is none of {'; '.join(CASES)}")
         results["rows"].append(measure(name, chosen.rounds))
         print(f"{name}: {results['rows'][-1]}", file=sys.stderr, flush=True)
-        write_atomically(chosen.out / f"memory-{date}.json", lambda: json.dumps(results, indent=1) + "\n")
-        write_atomically(chosen.out / f"memory-{date}.md", lambda: markdown(results))
+        written.write(results, markdown(results), chosen.out, f"memory-{date}")
     print(markdown(results))
     return 0
 

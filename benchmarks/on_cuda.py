@@ -14,7 +14,6 @@ import argparse
 import datetime
 import importlib.util
 import inspect
-import json
 import re
 import sys
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 from peers import LR, bytes_per_parameter, torch_class
 
+import written
 from interleave import Pace, Turn, compared, interleave
 from report import number, spread, table
 from thalweg.catalogue import Entry
@@ -265,9 +265,7 @@ def main(chosen: argparse.Namespace) -> int:
             told = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
             print(f"{way} {entry.name}: {row['gb_per_s']:,.0f} GB/s; times ours: {told}", file=sys.stderr, flush=True)
             if not chosen.dry_run:
-                chosen.out.mkdir(parents=True, exist_ok=True)
-                (chosen.out / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
-                (chosen.out / f"{stem}.md").write_text(markdown(results))
+                written.write(results, markdown(results), chosen.out, stem)
         del room
     print(markdown(results))
     return 0

@@ -24,9 +24,9 @@ import torch
 
 import machine
 import thalweg.optim as optim
+import written
 from networks import NETWORKS, OPTIMIZERS
 from thalweg.codes import STATE_DTYPES
-from thalweg.lab.studies.study import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS, POINTS = 5, 32  # points of a curve, after the one at the start
@@ -260,17 +260,14 @@ def main() -> int:
     torch.set_num_threads(1)  # after Numba's threads were counted, which sets torch's
     results["spans"] = [] if chosen.only else list(spans())
     results["rare"] = [] if chosen.only else list(rows())
-    chosen.out.mkdir(parents=True, exist_ok=True)
     name = f"quality-{date}{'-quick' if chosen.quick else '' if seeds == SEEDS else f'-{seeds}-seeds'}"
-    data, page = chosen.out / f"{name}.json", chosen.out / f"{name}.md"
-    results["rows"] = before(data, results, chosen.pairs)
+    results["rows"] = before(chosen.out / f"{name}.json", results, chosen.pairs)
     order = [(network, name) for network in NETWORKS for name in OPTIMIZERS]
     for row in runs(seeds, part, chosen.pairs):
         results["rows"].append(row)
         results["rows"].sort(key=lambda each: order.index((each["network"], each["optimizer"])))
         print(f"{time.monotonic() - began:5.0f} s {row['network']}, {row['optimizer']}", file=sys.stderr, flush=True)
-        write_atomically(data, lambda: json.dumps(results) + "\n")
-        write_atomically(page, lambda: markdown(results))
+        written.write(results, markdown(results), chosen.out, name, indent=None)
     print(markdown(results))
     return 0
 

@@ -15,13 +15,13 @@ import argparse
 import datetime
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import report
+import written
 
 if TYPE_CHECKING:
     from peers import Start
@@ -152,21 +152,14 @@ class Run:
 
     @property
     def stem(self) -> str:
-        machine = self.results["machine"]
-        name = f"{machine['cpu']} {machine['threads']} threads".replace("(R)", "").replace("(TM)", "")
         partial = self.chosen.rules or tuple(self.chosen.shapes) != SECTIONS
         kind = "-quick" if self.chosen.quick else "-part" if partial else ""
-        kind = f"-state{kind.replace('-part', '')}" if self.chosen.state else kind
-        return f"step-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}-{self.results['date']}{kind}"
+        return written.named("step", self.results, f"-state{kind.replace('-part', '')}" if self.chosen.state else kind)
 
     def save(self) -> None:
         self.results["load"]["end"] = self.load()
         self.results["seconds"] = time.monotonic() - self.began
-        from thalweg.lab.studies.study import write_atomically
-
-        self.chosen.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.chosen.out / f"{self.stem}.json", lambda: json.dumps(self.results, indent=1) + "\n")
-        write_atomically(self.chosen.out / f"{self.stem}.md", lambda: report.markdown(self.results))
+        written.write(self.results, report.markdown(self.results), self.chosen.out, self.stem)
 
     def tell(self, what: str) -> None:
         """Progress, apart from the tables on stdout."""

@@ -13,15 +13,14 @@ import argparse
 import datetime
 import importlib.metadata
 import importlib.util
-import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import report
+import written
 from step import RESULTS, use_threads
 
 CLASSES = ("SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop")
@@ -151,22 +150,6 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def stem(results: dict[str, Any], partial: bool) -> str:
-    """The name of the result files."""
-    machine = f"{results['machine']['cpu']} {results['machine']['threads']} threads"
-    words = re.sub("[^a-z0-9]+", "-", machine.replace("(R)", "").replace("(TM)", "").lower()).strip("-")
-    return f"swap-{words}-{results['date']}" + ("-quick" if results["quick"] else "-part" if partial else "")
-
-
-def save(results: dict[str, Any], path: Path) -> None:
-    """Both files, after every script: an interrupted run keeps what it has."""
-    from thalweg.lab.studies.study import write_atomically
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path.with_suffix(".json"), lambda: json.dumps(results, indent=1) + "\n")
-    write_atomically(path.with_suffix(".md"), lambda: markdown(results))
-
-
 def main() -> int:
     """Run what was asked for."""
     chosen = arguments()
@@ -185,7 +168,8 @@ def main() -> int:
         "scripts": {},
         "notes": [],
     }
-    path = chosen.out / stem(results, chosen.name != "AdamW" or tuple(chosen.scripts) != NAMES)
+    partial = chosen.name != "AdamW" or tuple(chosen.scripts) != NAMES
+    files = written.named("swap", results, "-quick" if chosen.quick else "-part" if partial else "")
     for script in chosen.scripts:
         missing = [name for name in SCRIPTS[script][1] if not importlib.util.find_spec(name)]
         if missing:
@@ -193,7 +177,7 @@ def main() -> int:
         else:
             results["scripts"][script] = measure(script, chosen.name, chosen.quick)
         results["load"]["end"], results["seconds"] = machine.load(), time.monotonic() - began
-        save(results, path)
+        written.write(results, markdown(results), chosen.out, files)
         print(f"{results['seconds']:6.0f} s  {script}", file=sys.stderr, flush=True)
     print(markdown(results))
     return 0
