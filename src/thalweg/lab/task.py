@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -162,6 +163,12 @@ class Task:
         found = {name: value for name, value in plain.items() if value is not None}
         found |= {name: getattr(value, "__name__", type(value).__name__) for name, value in named.items() if value}
         return found | ({"schedule_every": self.schedule_every} if self.schedule else {})
+
+    def with_steps(self, steps: int) -> Task:
+        """The same, given in so many steps, with its data as they have been split."""
+        made = copy.copy(self)
+        object.__setattr__(made, "steps", steps)
+        return made
 
     def identity(self) -> str:
         """A hash of what the task does: its source, its data, its model's shape, how it is trained."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -188,8 +187,7 @@ def _least(times: Sequence[float]) -> float:
 
 def _short(task: Task, steps: int) -> Task:
     """The same task for a few steps, judged on a batch."""
-    short = copy.copy(task)
-    object.__setattr__(short, "steps", steps)
+    short = task.with_steps(steps)
     sources = {name: source if name == "train" else Few(source) for name, source in task.sources.items()}
     short.__dict__["sources"] = sources
     return short

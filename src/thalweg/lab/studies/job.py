@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -34,10 +33,7 @@ class Job:
         """The task as this training has it."""
         size = self.setting.batch_size
         own = task if size is None else replace(task, batch_size=size)
-        if self.steps is not None:
-            own = copy.copy(own)  # with its data, as they have been split
-            object.__setattr__(own, "steps", self.steps)
-        return own
+        return own if self.steps is None else own.with_steps(self.steps)
 
 
 def fewer_steps(steps: int | None, epochs: int, whole: int) -> int | None:
