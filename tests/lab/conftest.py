@@ -1,12 +1,21 @@
-"""One small study of each kind, made once a test process, for the tests of reports."""
+"""What several tests of the lab need: one thread, and one small study of each kind, made once a test process."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import little
 import pytest
 from breaking import Crash
 
 from thalweg.lab.results import Result
+from thalweg.lab.studies.machine import torch_threads
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    with torch_threads(1):
+        yield
 
 
 @pytest.fixture(scope="session")

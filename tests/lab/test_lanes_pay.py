@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -22,16 +21,9 @@ from thalweg.lab.studies.job import Job
 from thalweg.lab.tasks import BUILT_IN
 from thalweg.lab.training.trial import Setting
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ADAM = Entry.of("adam")
 APART = {"sparse": "sparse gradients", "rl": ".item()"}  # what cannot ride, and why
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
