@@ -15,11 +15,11 @@ from typing import IO, Any
 
 import torch
 
+from thalweg.conformance.judge import Job, outcomes
 from thalweg.conformance.report import BREAKS, NOT_APPLICABLE, Outcome
 from thalweg.conformance.subject import words
 
 STARTING = 120.0  # seconds for Python and torch to start on a busy machine
-Job = tuple[dict[str, Any], str]  # an implementation's flags and a law's name
 
 
 class EndedError(Exception):
@@ -115,7 +115,6 @@ def serve() -> None:
     os.dup2(2, 1)
     sys.path[:] = pickle.load(sys.stdin.buffer)
     name, settings, jobs = pickle.load(sys.stdin.buffer)
-    from thalweg.conformance.run import outcomes
     from thalweg.spelled import find
 
     # What torch imports in the very first step of a process (seconds, on a busy machine) is no law's doing.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from thalweg.conformance.law import BrokenError
+from thalweg.conformance.errors import BrokenError
 
 Tensors = Sequence[torch.Tensor]
 # Roundings in one element's step that can add up; Adam's has about a dozen.

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import traceback
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
-from thalweg.conformance.law import BrokenError, Law, NotApplicableError, RefusedError
+import thalweg.conformance.laws  # noqa: F401  (enters the laws)
+from thalweg.conformance.errors import BrokenError, NotApplicableError, RefusedError
+from thalweg.conformance.law import LAWS, Law
 from thalweg.conformance.report import BREAKS, HOLDS, NOT_APPLICABLE, Outcome
 from thalweg.conformance.subject import Subject, words
+from thalweg.conformance.threads import threads
 
 MODES_SHOWN = 2
+Job = tuple[dict[str, Any], str]  # an implementation's flags and a law's name
+
+
+def outcomes(cls: type[torch.optim.Optimizer], settings: dict[str, Any], jobs: Sequence[Job]) -> Iterator[Outcome]:
+    """Try the jobs here, one after the other."""
+    by_name = {law.name: law for law in LAWS}
+    subjects: dict[str, Subject] = {}
+    # The tensors are small: on a busy machine a second thread costs 10 times what a step does. The laws on threads
+    # set their own number.
+    with threads(1):
+        for variant, law in jobs:
+            subject = subjects.setdefault(words(variant), Subject(cls, settings, variant))
+            yield judge(by_name[law], subject)
 
 
 def judge(law: Law, subject: Subject) -> Outcome:

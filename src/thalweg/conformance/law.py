@@ -6,37 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thalweg.conformance.errors import BrokenError, NotApplicableError, RefusedError
+
 if TYPE_CHECKING:
     from thalweg.conformance.subject import Subject
 
 Check = Callable[["Subject"], str]
-# What an optimizer raises to say that it will not do something. Any other error is a failure inside it.
-CLEAR = (ValueError, TypeError, RuntimeError)
-
-
-class BrokenError(Exception):
-    """The law does not hold: what was seen, and what was expected."""
-
-    def __init__(self, seen: str, expected: str) -> None:
-        super().__init__(f"seen: {seen}; expected: {expected}")
-
-
-class NotApplicableError(Exception):
-    """The law asks for something that this optimizer does not have."""
-
-
-class RefusedError(Exception):
-    """The optimizer raised an error when it was made or stepped."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-        text = " ".join(str(error).split())
-        super().__init__(f"{type(error).__name__}: {text[:160] + '...' if len(text) > 160 else text}")
-
-    @property
-    def clear(self) -> bool:
-        """It says what is wrong: not a failed assertion, a missing key or an index out of range."""
-        return isinstance(self.error, CLEAR) and str(self.error).strip() != ""
 
 
 @dataclass(frozen=True)

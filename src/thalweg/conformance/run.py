@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
-import thalweg.conformance.laws  # noqa: F401  (enters the laws)
-from thalweg.conformance.apart import Job, can_travel, try_apart
-from thalweg.conformance.judge import judge
-from thalweg.conformance.law import LAWS, RefusedError
-from thalweg.conformance.laws.determinism import threads
+from thalweg.conformance.apart import can_travel, try_apart
+from thalweg.conformance.errors import RefusedError
+from thalweg.conformance.judge import outcomes
+from thalweg.conformance.law import LAWS
 from thalweg.conformance.report import Outcome, Report
 from thalweg.conformance.subject import Subject, parameters_of, variants_of, words
 from thalweg.conformance.typed import address
@@ -83,18 +82,6 @@ def try_laws(
         outcomes=tuple(kept),
         notes=(HERE,) if apart and not place else (),
     )
-
-
-def outcomes(cls: type[torch.optim.Optimizer], settings: dict[str, Any], jobs: Sequence[Job]) -> Iterator[Outcome]:
-    """Try the jobs here, one after the other."""
-    by_name = {law.name: law for law in LAWS}
-    subjects: dict[str, Subject] = {}
-    # The tensors are small: on a busy machine a second thread costs 10 times what a step does. The laws on threads
-    # set their own number.
-    with threads(1):
-        for variant, law in jobs:
-            subject = subjects.setdefault(words(variant), Subject(cls, settings, variant))
-            yield judge(by_name[law], subject)
 
 
 def _named(laws: Iterable[str] | None) -> list[str]:

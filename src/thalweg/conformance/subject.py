@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from thalweg.conformance.errors import BrokenError, RefusedError
 from thalweg.conformance.evidence import copies, different, near
-from thalweg.conformance.law import BrokenError, RefusedError
 
 Gradients = Sequence[torch.Tensor | None]
 FLAGS = ("foreach", "fused", "capturable", "differentiable")

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from thalweg.conformance.errors import RefusedError
 from thalweg.conformance.evidence import copies, same
-from thalweg.conformance.law import RefusedError, expect, law, need, refused
+from thalweg.conformance.law import expect, law, need, refused
 from thalweg.conformance.subject import Subject, gradients, inside, slots
 
 THEME = "checkpoints"

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from thalweg.conformance.errors import BrokenError, RefusedError
 from thalweg.conformance.evidence import same
-from thalweg.conformance.law import BrokenError, RefusedError, expect, law, need, refused
+from thalweg.conformance.law import expect, law, need, refused
 from thalweg.conformance.subject import Subject, gradients, held
 
 THEME = "construction"

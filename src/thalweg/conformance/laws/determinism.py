@@ -10,6 +10,7 @@ import torch
 from thalweg.conformance.evidence import copies, same
 from thalweg.conformance.law import law, need
 from thalweg.conformance.subject import Subject, gradients
+from thalweg.conformance.threads import threads
 
 THEME = "determinism"
 LARGE = (397, 401)  # above the size from which torch, and others, share a tensor among threads
@@ -43,17 +44,6 @@ def any_number_of_threads(s: Subject) -> str:
     for count, each in zip(counts[1:], found[1:], strict=True):
         same(each, found[0], f"with {count} threads, the parameters")
     return f"1, 2 and 3 threads, {LARGE[0] * LARGE[1]:,} elements: the same bits"
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """torch with so many threads, for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @law(THEME, modes=True)

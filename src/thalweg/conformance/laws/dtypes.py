@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from thalweg.conformance.errors import BrokenError, RefusedError
 from thalweg.conformance.evidence import same
-from thalweg.conformance.law import BrokenError, RefusedError, expect, law, need
+from thalweg.conformance.law import expect, law, need
 from thalweg.conformance.subject import Subject, gradients, slots
 
 THEME = "dtypes"

@@ -6,8 +6,9 @@ import math
 
 import torch
 
+from thalweg.conformance.errors import BrokenError
 from thalweg.conformance.evidence import different, same
-from thalweg.conformance.law import BrokenError, expect, law, need
+from thalweg.conformance.law import expect, law, need
 from thalweg.conformance.subject import Subject, gradients, numbers
 
 THEME = "numbers"

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch.optim import lr_scheduler
 
+from thalweg.conformance.errors import RefusedError
 from thalweg.conformance.evidence import copies, different, same
-from thalweg.conformance.law import RefusedError, expect, law, need
+from thalweg.conformance.law import expect, law, need
 from thalweg.conformance.subject import Subject, gradients, numbers
 
 THEME = "settings"
