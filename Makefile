@@ -35,7 +35,7 @@ fuzz: install
 	PYTHONPATH=tests .venv/bin/python -m fuzz --programs 5000 --operations 20 --seed $${SEED:-0}
 
 stub: install
-	.venv/bin/python tests/test_stub.py > optim.pyi && mv optim.pyi src/thalweg/optim.pyi
+	.venv/bin/python tests/test_stub.py > stub.pyi && mv stub.pyi src/thalweg/optim/__init__.pyi
 
 simulate: install
 	.venv/bin/python benchmarks/simulate.py

@@ -1,6 +1,6 @@
 """The stub that tells editors and type checkers each constructor is made from the rules, and kept in step with them.
 
-To write it anew: python tests/test_stub.py > src/thalweg/optim.pyi
+To write it anew: python tests/test_stub.py > src/thalweg/optim/__init__.pyi
 """
 
 import inspect
@@ -10,12 +10,13 @@ from pathlib import Path
 
 import thalweg.optim as optim
 from thalweg.codes import STATE_DTYPES
+from thalweg.face import Optimizer as Face
 from thalweg.guard import ON_NONFINITE
 from thalweg.storage import STORAGES
 
 WORDS = {"rounding": STORAGES, "on_nonfinite": ON_NONFINITE, "state_dtype": STATE_DTYPES}
-STUB = Path(__file__).parent.parent / "src" / "thalweg" / "optim.pyi"
-HEAD = '''"""Written by tests/test_stub.py from the rules: what optim.py makes when it is imported."""
+STUB = Path(__file__).parent.parent / "src" / "thalweg" / "optim" / "__init__.pyi"
+HEAD = '''"""Written by tests/test_stub.py from the rules: what the package makes when it is imported."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from torch import Tensor
 {torchs}
 from torch.optim.optimizer import ParamsT
 
-from thalweg.face import Optimizer as Optimizer
+from thalweg.face import Optimizer as Face
 from thalweg.release import release_gradients as release_gradients
 
 def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]: ...
@@ -58,11 +59,13 @@ def shown(default: object) -> str:
 
 def render() -> str:
     """The stub's text."""
-    handed_on = sorted([*optim.TORCHS, "lr_scheduler", "swa_utils"], key=lambda name: (not name.isupper(), name))
+    handed_on = sorted(
+        [*optim.TORCHS, "Optimizer", "lr_scheduler", "swa_utils"], key=lambda name: (not name.isupper(), name)
+    )
     parts = [HEAD.format(torchs="\n".join(f"from torch.optim import {name} as {name}" for name in handed_on))]
     for name in optim.__all__:
         cls = getattr(optim, name)
-        if not (inspect.isclass(cls) and issubclass(cls, optim.Optimizer) and cls is not optim.Optimizer):
+        if not (inspect.isclass(cls) and issubclass(cls, Face)):
             continue
         lines = ["self"]
         starred = False
@@ -73,7 +76,7 @@ def render() -> str:
             default = "" if each.default is each.empty else f" = {shown(each.default)}".replace("'", '"')
             lines.append(f"{each.name}: {kind(each.name, each.default)}{default}")
         arguments = "".join(f"        {line},\n" for line in lines)
-        parts.append(f"class {name}(Optimizer):\n    def __init__(\n{arguments}    ) -> None: ...\n")
+        parts.append(f"class {name}(Face):\n    def __init__(\n{arguments}    ) -> None: ...\n")
     return "\n".join(parts)
 
 

@@ -24,6 +24,7 @@ from torch.testing._internal.common_optimizers import (
 )
 
 import thalweg.optim as optim
+from thalweg.face import Optimizer as Face
 
 Tensor = torch.Tensor
 
@@ -82,7 +83,7 @@ class Configuration:
 
 
 def engines_of(info: OptimizerInfo) -> tuple[str | None, ...]:
-    ours = issubclass(getattr(optim, info.name), optim.Optimizer)
+    ours = issubclass(getattr(optim, info.name), Face)
     return ("reference", "cpu") if ours else (None,)
 
 
@@ -163,7 +164,7 @@ def toy(configuration: Configuration, strided: bool = False, dtype: torch.dtype 
     return [weight, bias], loss
 
 
-def states(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+def states(optimizer: torch.Face) -> list[dict[str, Any]]:
     return [dict(optimizer.state.get(p, {})) for group in optimizer.param_groups for p in group["params"]]
 
 

@@ -1,4 +1,4 @@
-"""Written by tests/test_stub.py from the rules: what optim.py makes when it is imported."""
+"""Written by tests/test_stub.py from the rules: what the package makes when it is imported."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,17 +7,18 @@ from torch import Tensor
 from torch.optim import LBFGS as LBFGS
 from torch.optim import Adafactor as Adafactor
 from torch.optim import Muon as Muon
+from torch.optim import Optimizer as Optimizer
 from torch.optim import lr_scheduler as lr_scheduler
 from torch.optim import swa_utils as swa_utils
 from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 from torch.optim.optimizer import ParamsT
 
-from thalweg.face import Optimizer as Optimizer
+from thalweg.face import Optimizer as Face
 from thalweg.release import release_gradients as release_gradients
 
 def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]: ...
 
-class ADOPT(Optimizer):
+class ADOPT(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -42,7 +43,7 @@ class ADOPT(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class ASGD(Optimizer):
+class ASGD(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -67,7 +68,7 @@ class ASGD(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class LAMB(Optimizer):
+class LAMB(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -91,7 +92,7 @@ class LAMB(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class LARS(Optimizer):
+class LARS(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -116,7 +117,7 @@ class LARS(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class SGD(Optimizer):
+class SGD(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -141,7 +142,7 @@ class SGD(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class SOAP(Optimizer):
+class SOAP(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -167,7 +168,7 @@ class SOAP(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class AdEMAMix(Optimizer):
+class AdEMAMix(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -193,7 +194,7 @@ class AdEMAMix(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class AdaBelief(Optimizer):
+class AdaBelief(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -217,7 +218,7 @@ class AdaBelief(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class AdaHessian(Optimizer):
+class AdaHessian(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -245,7 +246,7 @@ class AdaHessian(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class Adadelta(Optimizer):
+class Adadelta(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -269,7 +270,7 @@ class Adadelta(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class Adagrad(Optimizer):
+class Adagrad(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -294,7 +295,7 @@ class Adagrad(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class Adam(Optimizer):
+class Adam(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -320,7 +321,7 @@ class Adam(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class AdamW(Optimizer):
+class AdamW(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -346,7 +347,7 @@ class AdamW(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class Adamax(Optimizer):
+class Adamax(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -370,7 +371,7 @@ class Adamax(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class Adan(Optimizer):
+class Adan(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -394,7 +395,7 @@ class Adan(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class ClassicalMomentum(Optimizer):
+class ClassicalMomentum(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -417,7 +418,7 @@ class ClassicalMomentum(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class ClassicalNesterov(Optimizer):
+class ClassicalNesterov(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -440,7 +441,7 @@ class ClassicalNesterov(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class Lion(Optimizer):
+class Lion(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -463,7 +464,7 @@ class Lion(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class NAdam(Optimizer):
+class NAdam(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -488,7 +489,7 @@ class NAdam(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class NAdamW(Optimizer):
+class NAdamW(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -513,7 +514,7 @@ class NAdamW(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class Prodigy(Optimizer):
+class Prodigy(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -542,7 +543,7 @@ class Prodigy(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class QHAdam(Optimizer):
+class QHAdam(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -567,7 +568,7 @@ class QHAdam(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class RAdam(Optimizer):
+class RAdam(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -592,7 +593,7 @@ class RAdam(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class RMSprop(Optimizer):
+class RMSprop(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -618,7 +619,7 @@ class RMSprop(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class Rprop(Optimizer):
+class Rprop(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -642,7 +643,7 @@ class Rprop(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class ScheduleFreeAdamW(Optimizer):
+class ScheduleFreeAdamW(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -669,7 +670,7 @@ class ScheduleFreeAdamW(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class ScheduleFreeRAdam(Optimizer):
+class ScheduleFreeRAdam(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -696,7 +697,7 @@ class ScheduleFreeRAdam(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class ScheduleFreeSGD(Optimizer):
+class ScheduleFreeSGD(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -722,7 +723,7 @@ class ScheduleFreeSGD(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class Shampoo(Optimizer):
+class Shampoo(Face):
     def __init__(
         self,
         params: ParamsT,
@@ -747,7 +748,7 @@ class Shampoo(Optimizer):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
-class SparseAdam(Optimizer):
+class SparseAdam(Face):
     def __init__(
         self,
         params: ParamsT,

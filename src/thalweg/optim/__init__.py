@@ -2,18 +2,21 @@
 
 Constructors, defaults and checkpoints are torch's; each class's equations are in the file of its rule. What no rule
 says element by element (LBFGS, Muon, Adafactor, ...) is torch's own, handed on: the same class, at torch's speed.
+So is `Optimizer`: it is what every class here and there is an instance of, and what own classes are derived from.
+Every module of `torch.optim` is here under its name: `thalweg.optim.lr_scheduler`, `thalweg.optim.adamw`, ...
 """
 
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import torch
-from torch.optim import lr_scheduler, swa_utils
+from torch.optim import Optimizer, lr_scheduler, swa_utils
 
 from thalweg import checkpoints
 from thalweg.classes import optimizer
-from thalweg.face import Optimizer
+from thalweg.face import Optimizer as Face
 from thalweg.release import release_gradients
+from thalweg.rule import Rule
 from thalweg.rules.adabelief import adabelief
 from thalweg.rules.adadelta import adadelta
 from thalweg.rules.adagrad import adagrad
@@ -113,8 +116,8 @@ def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, 
     >>> ours["param_groups"][0]["bias_correction"], convert(ours, from_="thalweg", to="torch") == theirs
     (True, True)
     """
-    classes = [each for each in globals().values() if isinstance(each, type) and issubclass(each, Optimizer)]
-    shared = [each for each in classes if each is not Optimizer and hasattr(torch.optim, each.__name__)]
+    classes = [each for each in globals().values() if isinstance(each, type) and issubclass(each, Face)]
+    shared = [each for each in classes if each is not Face and hasattr(torch.optim, each.__name__)]
     return checkpoints.convert(state_dict, from_, to, shared)
 
 
@@ -170,3 +173,7 @@ ScheduleFreeRAdam = optimizer(
 )
 Shampoo = optimizer(shampoo, positional="lr eps weight_decay update_frequency")
 SOAP = optimizer(soap, name="SOAP", positional=f"{_ADAM} precondition_frequency max_precondition_dim")
+
+# Of these names torch.optim has modules, and so has this package: `from thalweg.optim import adamw` gives that.
+for _name in ("optimizer", *(name for name, value in list(globals().items()) if isinstance(value, Rule))):
+    del globals()[_name]
