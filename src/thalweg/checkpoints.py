@@ -152,8 +152,9 @@ def convert(state_dict: StateDict, from_: str, to: str, classes: Iterable[Any]) 
 def _extras(group: Mapping[str, Any], classes: Iterable[Any], from_: str) -> dict[str, Any]:
     """The settings that only ours has, with their defaults, of the class whose group this is."""
     for cls in classes:
-        torchs = getattr(torch.optim, cls.__name__)([torch.zeros(1)]).defaults
-        extras = {name: value for name, value in cls([torch.zeros(1)]).defaults.items() if name not in torchs}
+        of_one = [torch.zeros(1, device="cpu")]
+        torchs = getattr(torch.optim, cls.__name__)(of_one).defaults
+        extras = {name: value for name, value in cls(of_one).defaults.items() if name not in torchs}
         own = extras.keys() - FLAGS.keys()
         if torchs.keys() - FLAGS.keys() <= group.keys() and (from_ == "torch" or own <= group.keys()):
             known = torchs.keys() | (FLAGS if from_ == "torch" else extras).keys()

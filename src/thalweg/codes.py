@@ -119,8 +119,8 @@ class Random:
 
 def random_of(noise: Noise, count: int, index: int) -> Random:
     """The random bits of the moment at an index among those of the parameter. Parameters of one shape have the same."""
-    places = noise.offset + torch.arange(blocks(count)) * BLOCK
-    turns = torch.arange(BLOCK).repeat(len(places))[:count] * TURN
+    places = noise.offset + torch.arange(blocks(count), device="cpu") * BLOCK
+    turns = torch.arange(BLOCK, device="cpu").repeat(len(places))[:count] * TURN
     starts = _mixed(places, noise.keys, 2 * index)
     return Random(_spread(starts, count) + turns & 0xFFFFFFFF, _mixed(places, noise.keys, 2 * index + 1))
 

@@ -148,6 +148,8 @@ def _norm(gradients: Sequence[Tensor | None], scales: Sequence[float]) -> Tensor
     """The norm of all gradients, each times its own scale."""
     present = [(g, scale) for g, scale in zip(gradients, scales, strict=True) if g is not None]
     dense = [(g.coalesce().values() if g.layout is not torch.strided else g) for g, _ in present]
+    if not dense:
+        return torch.zeros((), device="cpu")
     if all(scale == 1 for _, scale in present):
         norm = get_total_norm(dense)
     else:

@@ -25,7 +25,7 @@ class RowsPlan(Plan):
         [p] = self.params
         self._bases = self._addresses(0)
         self._steps = [tensor.element_size() for tensor in (p, p, *self.states[0])]
-        self._touched = torch.zeros(0, dtype=torch.int64)
+        self._touched = torch.zeros(0, dtype=torch.int64, device="cpu")
         self.table = np.zeros((1, len(self._bases)), dtype=np.int64)
         self._rows_of(self._touched, 1)
 
@@ -36,8 +36,7 @@ class RowsPlan(Plan):
         whole = gradient.coalesce()
         [p] = self.params
         depth = whole.sparse_dim()
-        sizes = torch.tensor(p.shape[:depth], dtype=torch.int64)  # of a number (no dimensions) torch would make floats
-        strides = torch.cat([sizes.flip(0).cumprod(0).flip(0)[1:], torch.ones(1, dtype=torch.int64)])[:depth]
+        strides = torch.from_numpy(np.cumprod([1, *p.shape[1:depth][::-1]], dtype=np.int64)[::-1][:depth].copy())
         touched = (whole.indices().cpu() * strides[:, None]).sum(0)
         values = whole.values().to(p.dtype).resolve_conj().resolve_neg().contiguous()
         self.gradients = [values]

@@ -143,8 +143,8 @@ class SecondOrder(Optimizer):
 
 def _signs(p: Tensor, seed: int) -> Tensor:
     """1 and -1 by chance; the same on every device."""
-    generator = torch.Generator().manual_seed(seed)
-    return (2 * torch.randint(0, 2, p.shape, generator=generator) - 1).to(p.device, p.dtype)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return (2 * torch.randint(0, 2, p.shape, generator=generator, device="cpu") - 1).to(p.device, p.dtype)
 
 
 def _free(p: Tensor) -> None:

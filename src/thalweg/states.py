@@ -66,7 +66,7 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
         # a rule that counts no steps by itself has taken one where it has states
         begun = 0.0 if missing or rule.counts_steps else 1.0
         for name, first in {"step": begun, **rule.carried}.items():
-            state.setdefault(name, torch.tensor(first))
+            state.setdefault(name, torch.tensor(first, device="cpu"))
     return missing
 
 
@@ -116,4 +116,4 @@ def share_ages(state: State, ages: Ages, place: int) -> None:
             followed = isinstance(held, torch.Tensor) and held.requires_grad  # by autograd: it stays as it is
             ages.tensor[row, place] = held.detach() if isinstance(held, torch.Tensor) else held
             if not followed:
-                state[name] = ages.tensor[row, place]
+                state[name] = ages.view(row, place)

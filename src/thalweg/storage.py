@@ -50,8 +50,9 @@ class Noise:
     def places(self, count: int) -> Tensor:
         """The place of each element."""
         if self.rows is None:
-            return torch.arange(self.offset, self.offset + count)
-        return (self.offset + self.rows.cpu()[:, None] * self.width + torch.arange(self.width)).flatten()
+            return torch.arange(self.offset, self.offset + count, device="cpu")
+        columns = torch.arange(self.width, device="cpu")
+        return (self.offset + self.rows.cpu()[:, None] * self.width + columns).flatten()
 
 
 def keys(step: float) -> int:

@@ -40,7 +40,7 @@ def staging(words: int, device: torch.device) -> Tensor:
     torch hands pinned memory out again only when the copies that left from it are done: so this needs no waiting and
     no events of our own.
     """
-    return torch.empty(words, dtype=torch.int64, pin_memory=device.type == "cuda")
+    return torch.empty(words, dtype=torch.int64, device="cpu", pin_memory=device.type == "cuda")
 
 
 def stream_of(device: torch.device) -> Any:
