@@ -7,7 +7,19 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "thalweg"
 ORDER = [
-    *("words", "equations", "hyperparameters", "rule", "rules", "memory", "storage", "codes", "stages", "cautious"),
+    *(
+        "words",
+        "source_text",
+        "equations",
+        "hyperparameters",
+        "rule",
+        "rules",
+        "memory",
+        "storage",
+        "codes",
+        "stages",
+        "cautious",
+    ),
     *("recipe", "plan", "rows", "small", "ondevice", "engines"),
     *(
         "states",

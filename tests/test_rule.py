@@ -1,6 +1,7 @@
 """A wrong definition is refused when it is defined, with the line and the reason; a right one is first-class."""
 
 import importlib
+import itertools
 import pickle
 import sys
 from typing import Annotated
@@ -262,3 +263,46 @@ def test_a_users_class_is_a_drop_in():
         OwnRule([p], rate=1)
     entry = Entry.of(OwnRule)
     assert entry.search("lr") == (1e-4, 1.0) and entry.default("lr") == 0.1
+
+
+UNFIT = [
+    'quo"te', "quo'te", 'a"""\nimport os\n"""', "two\nlines", "nul\0", "../up", "a/b", "a\\b", "tab\t", "\x1b[31mred",
+    "{name}", "", " ", "-option", ".hidden", "x" * 101, "\ud800", 7, None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNFIT, ids=ascii)
+def test_a_name_that_could_not_stand_in_a_file_or_its_name_is_refused(define, name):
+    with pytest.raises(RuleError, match="^name=.*: a rule's name is at most 100 letters, digits, spaces and any of"):
+        define(GOOD, name=name)
+
+
+@pytest.mark.parametrize("name", ["adam-w", "Nesterov 1983", "шаг 2", "ａdam", "v1.5+"])
+def test_a_name_of_other_letters_works_to_the_kernel(define, name):
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    thalweg.optimizer(define(GOOD, name=name), name="Mine")([p], engine="cpu").step()
+    assert p.tolist() == pytest.approx([0.9] * 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        *[("title", "two\nlines"), ("source", "two\nlines")],
+        *itertools.product(["title", "source", "departures"], ["\x1b[31mred", "bell\a", "\ud800", b"bytes", None]),
+    ],
+    ids=ascii,
+)
+def test_texts_that_are_printed_are_printable(define, field, text):
+    with pytest.raises(RuleError, match=f"rule 'mine': {field}=.* must be (one line|lines) of printable text"):
+        define(GOOD, **{field: text})
+
+
+def test_a_rule_in_greek_letters_is_compiled(define):
+    """A kernel's file is UTF-8, whatever the locale."""
+    text = "def per_element(θ, g, μ, *, lr):\n    μ = μ + g\n    θ = θ - lr * μ\n    return θ, μ\n"
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    optimizer = thalweg.optimizer(define(text))([p], engine="cpu")
+    optimizer.step()
+    assert p.tolist() == pytest.approx([0.9] * 3) and "μ" in optimizer.state[p]

@@ -11,11 +11,11 @@ import ast
 import builtins
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from thalweg.source_text import NoText, text_of
 from thalweg.words import WORDS
 
 
@@ -63,7 +63,6 @@ class Equations:
     states: tuple[str, ...]
     numbers: tuple[str, ...]
     assignments: tuple[tuple[str, ast.expr], ...]
-    source: str
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -82,21 +81,15 @@ class _Reader:
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         try:
-            self.source = textwrap.dedent(inspect.getsource(function))
-        except (OSError, TypeError) as error:
-            raise RuleError(
-                f"{function!r}: its source cannot be read ({error}); define it with def in a file or notebook"
-            ) from None
-        definition = ast.parse(self.source).body[0]
-        if not isinstance(definition, ast.FunctionDef):
-            raise RuleError(f"{function!r}: an equation is a plain function made with def")
-        self.definition = definition
+            self.text = text_of(function)
+        except NoText as error:
+            raise RuleError(f"{function!r}: {error}") from None
+        self.definition = self.text.tree
 
     def refuse(self, node: ast.AST, reason: str) -> NoReturn:
-        line = getattr(node, "lineno", 1)
-        code = self.function.__code__
-        text = self.source.splitlines()[line - 1].strip()
-        raise RuleError(f"{code.co_filename}:{code.co_firstlineno + line - 1}: {reason}\n    {text}")
+        line = getattr(node, "lineno", self.definition.lineno)
+        text = self.text.whole.splitlines()[line - 1].strip()
+        raise RuleError(f"{self.text.file}:{line}: {reason}\n    {text}")
 
     def read(self, returns_gradient: bool) -> Equations:
         signature = self.definition.args
@@ -120,7 +113,7 @@ class _Reader:
         assignments = self.check_assignments(body[:-1], {*tensors, *numbers}, kept)
         expected = tensors[:2] if returns_gradient else [tensors[0], *tensors[2:]]
         self.check_return(body[-1], expected)
-        return Equations(tensors[0], tensors[1], tuple(tensors[2:]), tuple(numbers), tuple(assignments), self.source)
+        return Equations(tensors[0], tensors[1], tuple(tensors[2:]), tuple(numbers), tuple(assignments))
 
     def check_name(self, node: ast.AST, name: str) -> None:
         if name.startswith("_") or name in WORDS or name in KERNELS_OWN:

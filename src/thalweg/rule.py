@@ -8,8 +8,8 @@ of devices, groups or dtypes. docs/add_a_rule.md shows one from the first line t
 from __future__ import annotations
 
 import inspect
+import re
 import sys
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,8 +18,10 @@ from typing import Any
 
 from thalweg.equations import Equations, RuleError, read
 from thalweg.hyperparameters import Hyperparameter, declared
+from thalweg.source_text import NoText, text_of
 
 __all__ = ["Rule", "RuleError"]
+NAME = r"\w[\w .+-]*"
 KINDS = ("signed", "unsigned", "slow")  # of moments
 
 
@@ -79,6 +81,7 @@ class Rule:
     carried: Mapping[str, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._check_texts()
         for given, name, allowed in (
             (self.decay, "decay", ("coupled", "decoupled", "own")),
             (self.sparse, "sparse", ("", "rows", "only", "dense")),
@@ -121,11 +124,24 @@ class Rule:
         text = sys.modules[home].__doc__ if home.startswith("thalweg.rules.") else None
         return (text or "").partition("\n\n")[2].rstrip()
 
-    @property
+    @cached_property
     def equations(self) -> str:
         """The scopes as they are written."""
         scopes = [self.per_step, *([self.per_tensor] if self.per_tensor else []), self.per_element]
-        return "\n".join(textwrap.dedent(inspect.getsource(scope)) for scope in scopes)
+        return "\n".join(map(_written, scopes))
+
+    def _check_texts(self) -> None:
+        """A name is in kernels and names their files; the other texts are printed and shown in reports."""
+        if not (isinstance(self.name, str) and len(self.name) <= 100 and re.fullmatch(NAME, self.name)):
+            raise RuleError(
+                f"name={self.name!r:.150}: a rule's name is at most 100 letters, digits, spaces and any of _ . + -, "
+                "and begins with a letter, a digit or _"
+            )
+        for field_name, several in (("title", ""), ("source", ""), ("departures", "\n")):
+            text = getattr(self, field_name)
+            if not (isinstance(text, str) and all(each.isprintable() or each == several for each in text)):
+                lines = "lines" if several else "one line"
+                raise RuleError(f"rule {self.name!r}: {field_name}={text!r:.150} must be {lines} of printable text")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -178,3 +194,12 @@ class Rule:
             raise RuleError(f"rule {self.name!r}: per_tensor measures {name!r}, which per_element does not take")
         for hyperparameter in self.hyperparameters.values():
             hyperparameter.check(hyperparameter.default)
+
+
+def _written(scope: Callable[..., Any]) -> str:
+    """A scope as it was imported. Only `per_element` needs its text; of the others it is for people to read."""
+    try:
+        return text_of(scope).lines
+    except NoText:
+        name = getattr(scope, "__name__", type(scope).__name__)
+        return f"def {name}{inspect.signature(scope)}: ...  # its text is not at hand\n"
