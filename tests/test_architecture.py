@@ -25,6 +25,7 @@ ORDER = [
         "states",
         "stepper",
         "guard",
+        "loading",
         "checkpoints",
         "unguarded",
         "face",

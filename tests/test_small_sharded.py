@@ -74,7 +74,77 @@ def outcome(rank):
     return local(steady, own), local(again, resumed), local(model, optimizer), shapes
 
 
-def work(rank, folder):
+def laid(dim, state_dtype="int8", steps=0, rank=0):
+    """A layer sharded along one of its dimensions: as many blocks a shard, of other elements."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor import Shard
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(64, 128, bias=False))
+    fully_shard(model, mesh=init_device_mesh("cpu", (RANKS,)), shard_placement_fn=lambda p: Shard(dim))
+    optimizer = optim.Adam(model.parameters(), lr=0.01, state_dtype=state_dtype)
+    train(model, optimizer, rank, range(steps))
+    return model, optimizer
+
+
+def resharded(rank, folder):
+    """Codes saved along dimension 0, loaded along 1: refused in every way there is; float32 goes."""
+    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint import state_dict
+
+    model, optimizer = laid(0, steps=3, rank=rank)
+    full = {name: whole(value) for name, value in optimizer.full_state_dict()["state"][0].items()}
+    told = {}
+
+    def refused(way, load, other, own):
+        before = local(other, own)
+        try:
+            load()
+        except (RuntimeError, ValueError) as error:
+            told[way] = str(error)
+        after = local(other, own)
+        assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before), way
+
+    gathered = state_dict.StateDictOptions(full_state_dict=True)
+    saved = [state_dict.get_optimizer_state_dict(model, optimizer, options=gathered)]
+    distributed.broadcast_object_list(saved)
+    other, own = laid(1, steps=1, rank=rank)
+    refused("gathered", lambda: state_dict.set_optimizer_state_dict(other, own, saved[0], options=gathered), other, own)
+
+    at = f"{folder}/sharded"
+    checkpoint.save({"optimizer": state_dict.get_optimizer_state_dict(model, optimizer)}, checkpoint_id=at)
+    for way, dim, dtype in (("sharded", 1, "int8"), ("into floats", 0, "float32"), ("same", 0, "int8")):
+        other, own = laid(dim, dtype, steps=1, rank=rank)
+        found = {"optimizer": state_dict.get_optimizer_state_dict(other, own)}
+        found = copy.deepcopy(found)
+        checkpoint.load(found, checkpoint_id=at)
+        load = lambda: state_dict.set_optimizer_state_dict(other, own, found["optimizer"])  # noqa: B023, E731
+        if way == "same":
+            load()
+            assert all(torch.equal(whole(v), full[n]) for n, v in own.full_state_dict()["state"][0].items())
+        else:
+            refused(way, load, other, own)
+
+    at = f"{folder}/full"
+    checkpoint.save({"optimizer": optimizer.full_state_dict()}, checkpoint_id=at)
+    other, own = laid(1, steps=1, rank=rank)
+    found = {"optimizer": own.full_state_dict()}
+    checkpoint.load(found, checkpoint_id=at)
+    own.load_state_dict(found["optimizer"])
+    own.param_groups[0]["lr"] = 0.0
+    held = {name: whole(value) for name, value in own.state[other[0].weight].items()}
+    assert all(torch.equal(held[name], full[name]) for name in full)  # float32, along dimension 1
+    train(other, own, rank, [3])
+    assert own.state[other[0].weight]["exp_avg"].dtype == torch.uint8
+    return told
+
+
+def work_resharded(rank, folder):
+    work(rank, folder, lambda rank: resharded(rank, folder))
+
+
+def work(rank, folder, outcome=outcome):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=RANKS)
     try:
@@ -102,3 +172,18 @@ def test_shards_resume_bit_for_bit_from_a_gathered_checkpoint(tmp_path):
             assert all(torch.equal(other[name], steady[name]) for name in steady), [
                 name for name in steady if not torch.equal(other[name], steady[name])
             ]
+
+
+def test_codes_of_another_sharding_are_refused_and_float32_goes_through_a_distributed_checkpoint(tmp_path):
+    """The scales have the same shapes: only what is written beside them tells that they are of other blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
+        torch.multiprocessing.spawn(work_resharded, args=(str(tmp_path),), nprocs=RANKS)
+    for rank in range(RANKS):
+        told = torch.load(tmp_path / f"{rank}.pt")
+        assert not isinstance(told, str), told
+        for way in ("gathered", "sharded"):
+            assert (
+                "exp_avg" in told[way] and "blocks of other elements" in told[way] and "full_state_dict()" in told[way]
+            )
+        assert "codes of 8 bits that were copied into torch.float32" in told["into floats"]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from inspect import Parameter
 from typing import Any
 
-from thalweg.checkpoints import FLAGS
 from thalweg.face import OF_THE_OPTIMIZER, Optimizer
+from thalweg.loading import FLAGS
 from thalweg.rule import Rule
 from thalweg.stages import SHARED
 

@@ -11,10 +11,10 @@ import torch
 from torch._compile import _disable_dynamo
 from torch.optim import optimizer as torch_optimizer
 
-from thalweg import checkpoints, engines
-from thalweg.checkpoints import KEPT, StateDict
+from thalweg import checkpoints, engines, loading
 from thalweg.codes import wide
 from thalweg.guard import Guard
+from thalweg.loading import KEPT, StateDict
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
 from thalweg.stages import SHARED, stages_of
@@ -245,25 +245,32 @@ class Optimizer(torch.optim.Optimizer):
 
     zero_grad = unguarded(torch.optim.Optimizer.zero_grad)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, incomplete: str = "refuse") -> None:
         """Take over a checkpoint of this class, or of the torch class of the same name.
 
-        Where both sides give the parameters' names, these say which is which. Settings that the checkpoint lacks,
-        `state_dtype`, and torch's switches between implementations keep their values here; a warning tells those it
-        changes. States are copies, in the dtype that the checkpoint has them in (torch would cast them to the
-        parameter's); the next step brings them into `state_dtype`.
+        Where both sides give the parameters' names, these say which is which; what wrappers put into them is no part of
+        them. Settings that the checkpoint lacks, `state_dtype`, and torch's switches between implementations keep their
+        values here; a warning tells those it changes. States are copies, in the dtype that the checkpoint has them in
+        (torch would cast them to the parameter's); the next step brings them into `state_dtype`.
 
-        Raises ValueError or RuntimeError, with the parameter, where the checkpoint is of another model; nothing is
-        taken over then.
+        `incomplete`: what becomes of states of which a part is missing, or whose 8-bit blocks were other elements:
+        'refuse', or 'restart', by which those parameters begin anew, as if they had never been stepped.
+
+        Raises ValueError or RuntimeError, with the parameter, where the checkpoint is of another model or optimizer, or
+        has settings that the constructor would not take; nothing is taken over then.
         """
+        if incomplete not in loading.INCOMPLETE:
+            raise ValueError(f"incomplete={incomplete!r}: allowed are {', '.join(map(repr, loading.INCOMPLETE))}")
         before = self.param_groups
         taken: dict[str, Any] = {}
 
         def look(_: torch.optim.Optimizer, given: StateDict) -> StateDict:
-            given = checkpoints.matched(given, before)
+            given = loading.matched(given, before)
+            loading.check_settings(given, before, self._check)
             names = [rule.torch_names[letter] for rule in self.rules for letter in rule.states]
-            checkpoints.check_shapes(given, before, dict.fromkeys([*names, *self._beside]))
-            checkpoints.check_scales(given, self._moments())
+            loading.check_shapes(given, before, dict.fromkeys([*names, *self._beside]))
+            whole = loading.Whole(self.rules, type(self).__name__, self._moments())
+            given = whole.check(given, before, self._rule, incomplete == "restart")
             taken.update(given)
             return given
 
@@ -277,14 +284,14 @@ class Optimizer(torch.optim.Optimizer):
         finally:
             for hook in hooks:
                 hook.remove()
-        checkpoints.report_overridden(taken, before, self.hyperparameters())
+        loading.report_overridden(taken, before, self.hyperparameters())
 
     def _take_over(self, taken: StateDict, before: list[dict[str, Any]]) -> None:
         """Undo what torch's loader did to the states' dtypes, and keep the settings that it does not know."""
         places = [place for group in taken["param_groups"] for place in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
         for place, p in zip(places, params, strict=True):
-            for name, value in taken["state"].get(place, {}).items():
+            for name, value in (taken["state"].get(place) or {}).items():
                 if isinstance(value, torch.Tensor):
                     self.state[p][name] = value.detach().to(p.device if value.dim() else "cpu", copy=True)
         for group, old, saved in zip(self.param_groups, before, taken["param_groups"], strict=True):

@@ -14,11 +14,11 @@ import torch
 from thalweg.face import Optimizer
 from thalweg.hyperparameters import plain
 from thalweg.memory import is_shard
+from thalweg.states import ESTIMATE
 from thalweg.stepper import Stepper
 from thalweg.storage import HALVES, keys
 
 Tensor = torch.Tensor
-STATE = "hessian_diag"  # where a rule of this face finds the estimate
 
 
 class SecondOrder(Optimizer):
@@ -93,7 +93,7 @@ class SecondOrder(Optimizer):
         found: list[tuple[int, Mapping[str, Any], bool]] = []
         for p in params:
             place, group = places[id(p)]
-            due = STATE not in self.state.get(p, {}) or self._age(p) % int(plain(group["update_each"])) == 0
+            due = ESTIMATE not in self.state.get(p, {}) or self._age(p) % int(plain(group["update_each"])) == 0
             found.append((place, group, due))
         return found
 
@@ -132,9 +132,9 @@ class SecondOrder(Optimizer):
         h = h.float() if p.dtype in HALVES else h
         if group["average_conv_kernel"] and h.dim() > 2:
             h = h.mean(dim=tuple(range(2, h.dim())), keepdim=True).expand_as(h)
-        held = self.state[p].get(STATE)
+        held = self.state[p].get(ESTIMATE)
         if held is None:
-            self.state[p][STATE] = h.clone(memory_format=torch.preserve_format)
+            self.state[p][ESTIMATE] = h.clone(memory_format=torch.preserve_format)
         elif self._estimates:
             held.add_(h)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from thalweg.recipe import Recipe
 from thalweg.storage import Storage
 
 Tensor = torch.Tensor
+LAYOUT = "_layout"  # a state's name and this are the name of what says which elements make a block
 PIECE = 4096 * BLOCK  # elements that are made small, or whole, at a time: on the way there are int32 copies of them
 
 
@@ -109,12 +111,53 @@ def scales_of(state: Mapping[str, Any], name: str) -> Tensor:
     """The scales of a state in 8 bits; RuntimeError where they are not those of its blocks."""
     scales, due = state.get(name + SCALE), _shape_of_scales(state[name])
     if isinstance(scales, Tensor) and scales.dtype == torch.uint8 and scales.shape == due:
-        return scales
+        if laid_as_written(state, name):
+            return scales
+        raise RuntimeError(
+            f"state {name!r} is kept in 8 bits, and its scales are of blocks of other elements than those of "
+            f"{described(state[name])}: it was written under another sharding or memory order; save "
+            "optimizer.full_state_dict() there, which goes anywhere"
+        )
     has = f"they are {scales.dtype} of {tuple(scales.shape)}" if isinstance(scales, Tensor) else "there are none"
     raise RuntimeError(
         f"state {name!r} is kept in 8 bits, with scales of {tuple(due)} in {name + SCALE!r}, and {has}: the checkpoint "
         "was cut, or written under another sharding; save optimizer.full_state_dict() there, which goes anywhere"
     )
+
+
+def check_blocks(state: Mapping[str, Any], name: str) -> None:
+    """RuntimeError where a state that is kept in 8 bits has not the scales of its blocks."""
+    if isinstance(state[name], Tensor) and state[name].dtype == torch.uint8:
+        scales_of(state, name)
+
+
+def laid_as_written(state: Mapping[str, Any], name: str) -> bool:
+    """True where a state's blocks are the elements that they were when they were written. Where nothing says, a whole
+    tensor is believed, and a sharded one is not."""
+    written = state.get(name + LAYOUT)
+    if written is None:
+        return not is_shard(state[name])
+    return int(written) == layout_of(state[name])
+
+
+def layout_of(held: Tensor) -> int:
+    """Which elements make a block: a number of what `described` tells. It is kept as a tensor without dimensions, which
+    every format of checkpoints takes, beside each state and the same on all processes."""
+    return int.from_bytes(hashlib.blake2b(described(held).encode(), digest_size=7).digest(), "big")
+
+
+def described(held: Tensor) -> str:
+    """A tensor's shape, the order of its dimensions in memory, and how it is sharded, in words."""
+    sizes = enumerate(zip(held.stride(), held.shape, strict=True))
+    order = [axis for _, axis in sorted((-stride, axis) for axis, (stride, size) in sizes if size > 1)]
+    whole: Any = held
+    parts = []
+    for axis, placement in enumerate(whole.placements if is_shard(held) else ()):
+        if placement.is_shard() and whole.device_mesh.size(axis) > 1:
+            inner = getattr(placement, "split_factor", 1)
+            within = f" within {inner}" if inner > 1 else ""
+            parts.append(f"dimension {placement.dim} over {whole.device_mesh.size(axis)}{within}")
+    return f"shape {tuple(held.shape)}, memory order {tuple(order)}, sharded by {', '.join(parts) or 'nothing'}"
 
 
 def keep(state: dict[str, Any], name: str, full: Tensor, p: Tensor, code: Code) -> None:
@@ -136,9 +179,16 @@ def begin(state: dict[str, Any], name: str, first: float, p: Tensor, code: Code)
 
 def _put(state: dict[str, Any], name: str, held: Tensor, scales: Tensor | None, p: Tensor) -> None:
     state[name] = as_part_of(p, held)
-    state.pop(name + SCALE, None)
+    drop_blocks(state, name)
     if scales is not None:
         state[name + SCALE] = _scales_of(p, scales)
+        state[name + LAYOUT] = torch.tensor(layout_of(state[name]), device="cpu")
+
+
+def drop_blocks(state: dict[str, Any], name: str) -> None:
+    """Forget what blocks a state had: it is kept in another way."""
+    state.pop(name + SCALE, None)
+    state.pop(name + LAYOUT, None)
 
 
 def fits(state: dict[str, Any], name: str, p: Tensor, code: Code) -> bool:
@@ -149,7 +199,8 @@ def fits(state: dict[str, Any], name: str, p: Tensor, code: Code) -> bool:
         return False
     if not code.window:
         return True
-    return isinstance(scales, Tensor) and scales.dtype == torch.uint8 and scales.shape == _shape_of_scales(p)
+    due = isinstance(scales, Tensor) and scales.dtype == torch.uint8 and scales.shape == _shape_of_scales(p)
+    return due and laid_as_written(state, name)
 
 
 def as_part_of(whole: Tensor, part: Tensor) -> Tensor:

@@ -7,20 +7,39 @@ from typing import Any
 
 import torch
 
-from thalweg.codes import SCALE, form_of
+from thalweg.codes import form_of
 from thalweg.memory import is_flat, laid_like
 from thalweg.plan import Ages
 from thalweg.rule import Rule
-from thalweg.small import begin, fits, keep, widened
+from thalweg.small import begin, drop_blocks, fits, keep, widened
 from thalweg.storage import HALVES, Storage
 
 Tensor = torch.Tensor
 State = dict[str, Any]
+ESTIMATE = "hessian_diag"  # in a state: the one thing that is there before the first step (`thalweg.second_order`)
 
 
 def counts(rule: Rule, storage: Storage, form: Sized = ()) -> bool:
     """True where a state holds a step count: stochastic rounding needs one for any rule."""
     return rule.counts_steps or storage.name == "stochastic" or bool(form)
+
+
+def lacking(state: Mapping[str, Any], rule: Rule, kept: str = "") -> list[str]:
+    """What a state that is there lacks of a whole one. `kept`: what its storage keeps, where that must be there."""
+    numbers = ("step", *rule.carried) if rule.counts_steps else ()
+    due = (*rule.torch_names.values(), *numbers, *([kept] if kept else ()))
+    return [name for name in due if state.get(name) is None]
+
+
+def check_whole(state: Mapping[str, Any], rule: Rule) -> None:
+    """RuntimeError where some of a rule's state is there, and some is not. A rule that a switch has chosen adds to that
+    of another, and begins with what it finds."""
+    absent = lacking(state, rule) if not rule.when and state.keys() - {ESTIMATE} else []
+    if absent and len(absent) < len(lacking({}, rule)):
+        raise RuntimeError(
+            f"a parameter's state lacks {', '.join(absent)} (it has {', '.join(state)}): it was written by hand, or by "
+            "another optimizer; `del optimizer.state[parameter]` begins it anew"
+        )
 
 
 def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[str, Any]) -> bool:
@@ -56,7 +75,7 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
         else:
             full = widened(state, name, rule.moments[letter]) if letter in rule.moments else held
             state[name] = in_line(full, name, p, dtype)
-            state.pop(name + SCALE, None)
+            drop_blocks(state, name)
     if storage.kept:
         held, kept_dtype = state.get(storage.kept), storage.kept_dtype(p.dtype)
         if held is None:

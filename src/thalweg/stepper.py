@@ -17,7 +17,7 @@ from thalweg.plan import Ages, Integers, Member, Plan, Signature
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
 from thalweg.small import SmallPlan
-from thalweg.states import counts, share_ages, start
+from thalweg.states import check_whole, counts, share_ages, start
 from thalweg.storage import storage_of
 
 Tensor = torch.Tensor
@@ -104,6 +104,7 @@ class Stepper:
                 )
                 stepped.append((place, engine))
                 _check(recipe, p, g, group)
+                check_whole(state.get(p) or {}, recipe.rule)
         self._check_apart(params)
         carried = dict.fromkeys(name for _, recipe in members for name in recipe.rule.carried)
         ages, ages_at = Ages(len(params), list(carried)), {}

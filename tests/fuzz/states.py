@@ -73,13 +73,14 @@ def delete_state(side: Side, dice: Dice) -> None:
         side.optimizer.state.clear()
 
 
-# AdaBelief divides by a mean of (g - m)^2, and one of a single step is, for the unlucky element, nothing but rounding
-@operation(weight=1, allowed=lambda setting: setting.case.name != "adabelief")
+@operation(weight=1)
 def delete_an_entry(side: Side, dice: Dice) -> None:
+    """Of those that a switch adds (momentum, amsgrad), which begin anew; a state without another is refused."""
     p, place = dice.one(side.params), dice.random.random()
-    names = held(side, p)
+    always = side.case.ours.rules[0].torch_names.values()
+    names = [name for name in held(side, p) if name not in always]
     name = names[int(place * len(names))] if names else ""
-    if name and not ("grad_avg" in names and name == "square_avg"):  # the centred variance, again
+    if name:
         del side.state(p)[name]
 
 

@@ -8,7 +8,7 @@ import torch
 
 from fuzz.operations import OPERATIONS
 from fuzz.program import draw, find
-from thalweg import checkpoints, plan, rows, states, stepper
+from thalweg import loading, plan, rows, states, stepper
 from thalweg.face import Optimizer
 from thalweg.guard import Guard
 from thalweg.memory import laid_like
@@ -155,7 +155,7 @@ def loading_shares_the_tensors(monkeypatch):
 
 @fault
 def names_are_not_looked_at_in_loading(monkeypatch):
-    monkeypatch.setattr(checkpoints, "matched", lambda taken, groups: taken)
+    monkeypatch.setattr(loading, "matched", lambda taken, groups: taken)
 
 
 @fault
