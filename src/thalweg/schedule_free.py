@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -12,6 +12,9 @@ from thalweg.hyperparameters import plain
 from thalweg.memory import local, real
 from thalweg.stepper import Stepper
 from thalweg.storage import Storage, storage_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Tensor = torch.Tensor
 
@@ -44,7 +47,7 @@ class ScheduleFree(Optimizer):
         """True where the parameters hold y and `step()` may be called."""
         return all(group.get("train_mode", True) for group in self.param_groups)
 
-    def train(self, mode: bool = True) -> ScheduleFree:
+    def train(self, mode: bool = True) -> Self:
         """Put y in the parameters' place, or x with `mode=False`; the optimizer itself."""
         if mode != self.training:
             with torch.no_grad():
@@ -54,7 +57,7 @@ class ScheduleFree(Optimizer):
                 group["train_mode"] = mode
         return self
 
-    def eval(self) -> ScheduleFree:
+    def eval(self) -> Self:
         """Put the average x in the parameters' place; the optimizer itself."""
         return self.train(False)
 
