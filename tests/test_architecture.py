@@ -20,10 +20,11 @@ ORDER = [
         "stages",
         "cautious",
     ),
-    *("recipe", "plan", "rows", "small", "ondevice", "engines"),
+    *("recipe", "ages", "chunks", "plan", "rows", "small", "ondevice", "engines"),
     *(
         "states",
         "stepper",
+        "norms",
         "guard",
         "loading",
         "checkpoints",

@@ -218,6 +218,8 @@ class Optimizer(torch.optim.Optimizer):
             factor = found
         groups = [(group, len(group["params"]), self._recipe(group, scaled)) for group in self.param_groups]
         self._stepper.step(params, gradients, groups, self.state, factor)
+        if self.guard.due is not False:
+            self.guard.count()
         return loss
 
     def step_one(self, param: torch.Tensor, stepper: Stepper | None = None) -> Stepper:

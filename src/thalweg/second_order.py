@@ -64,8 +64,8 @@ class SecondOrder(Optimizer):
                 loss = closure()
         if self._estimates == 0:
             self._from_gradients()
-        self._estimates = 0
         super()._step()
+        self._estimates = 0
         return loss
 
     def step_one(self, param: Tensor, stepper: Stepper | None = None) -> Stepper:

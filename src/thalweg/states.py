@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from thalweg.ages import Ages
 from thalweg.codes import form_of
 from thalweg.memory import is_flat, laid_like
-from thalweg.plan import Ages
 from thalweg.rule import Rule
 from thalweg.small import begin, drop_blocks, fits, keep, widened
 from thalweg.storage import HALVES, Storage

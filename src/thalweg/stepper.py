@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import deque
 from collections.abc import MutableMapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 import torch
 from torch.autograd.graph import increment_version
 
 from thalweg import engines
+from thalweg.ages import Ages
+from thalweg.chunks import Integers
 from thalweg.codes import form_of, wide
 from thalweg.engines.engine import Engine
 from thalweg.memory import check_apart, is_shard, local
 from thalweg.ondevice import DevicePlan, SmallDevicePlan
-from thalweg.plan import Ages, Integers, Member, Plan, Signature
+from thalweg.plan import Member, Plan, Signature
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
 from thalweg.small import SmallPlan
@@ -22,6 +27,7 @@ from thalweg.storage import storage_of
 
 Tensor = torch.Tensor
 State = MutableMapping[Tensor, dict[str, Any]]
+_call = methodcaller("__call__")
 
 
 class Stepper:
@@ -31,6 +37,7 @@ class Stepper:
         self.engine = engine
         self._signature: Signature | None = None
         self._plans: list[tuple[Engine, Plan]] = []
+        self._begun: list[Tensor] = []  # those that had no state before this step
         self._sharded = False
         self._apart: Any = None  # where parameters were when they were last seen to lie apart
 
@@ -51,40 +58,91 @@ class Stepper:
         if self._sharded:
             parts, given = [local(p) for p in params], [None if g is None else local(g) for g in gradients]
         signature = Signature(parts, given, state, kinds)
-        if self._signature is None or not signature.same(self._signature):
-            _check_not_capturing(params)
-            self._signature = None
-            self._sharded = any(map(is_shard, params))
-            if self._sharded:
-                parts, given = [local(p) for p in params], [_part(g, p) for g, p in zip(gradients, params, strict=True)]
-            members = [(group, recipe) for group, count, recipe in groups for _ in range(count)]
-            self._plans = self._make_plans(params, gradients, members, state, guarded)
-            self._signature = Signature(parts, given, state, kinds)  # with the states that were made
-        elif self._sharded:
-            given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
-        if isinstance(factor, Tensor) and not all(isinstance(plan, DevicePlan) for _, plan in self._plans):
+        try:
+            if self._signature is None or not signature.same(self._signature):
+                _check_not_capturing(params)
+                self._signature, self._plans = None, []
+                self._sharded = any(map(is_shard, params))
+                if self._sharded:
+                    parts = [local(p) for p in params]
+                    given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
+                members = [(group, recipe) for group, count, recipe in groups for _ in range(count)]
+                self._plans = self._make_plans(params, gradients, members, state, guarded)
+                self._signature = Signature(parts, given, state, kinds)  # with the states that were made
+            elif self._sharded:
+                given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
+            self._run(given, factor, state)
+        except BaseException as error:
+            self._undo(error, state)
+            raise
+
+    def _run(self, given: Sequence[Tensor | None], factor: float | Tensor, state: State) -> None:
+        """One step of all plans."""
+        plans = [plan for _, plan in self._plans]
+        if isinstance(factor, Tensor) and not all(isinstance(plan, DevicePlan) for plan in plans):
             factor, left_out = factor.tolist()  # some of the numbers come from the host
             if left_out:
+                self._forget({*self._begun}, state)
                 return
-        for _, plan in self._plans:
+        for plan in plans:
             plan.refresh(given)
             plan.advance(factor)
-        _settle([plan for _, plan in self._plans if plan.measured])
-        for engine, plan in self._plans:
-            engine.step(plan)
-            plan.gradients, plan.staged = [], {}  # not held until the next step: zero_grad() may free them
+        measured = [plan for plan in plans if plan.recipe.rule.per_tensor]
+        for plan in measured:
+            plan.measure()
+        summed = _settle(measured) if measured else []
+        self._launch()
+        self._begun = []
+        for plan in plans:
+            plan.close()
             if not plan.differentiable:
                 increment_version(plan.live)
+        if summed:
+            summed[0].hand_on({position for plan in summed for position in plan.positions})
+
+    def _launch(self) -> None:
+        """Run all kernels and count their steps, in one call of C code from end to end: Python hears of a signal (a
+        Control-C, a scheduler's SIGTERM) before it or after it. Kernels that are Python themselves come first."""
+        work = []
+        for engine, plan in self._plans:
+            work += [engine.launch(plan), plan.count]
+        deque(map(_call, work), maxlen=0)
+
+    def _undo(self, error: BaseException, state: State) -> None:
+        """Leave nothing of a step that failed. Where some of it was written already, say so."""
+        plans = [plan for _, plan in self._plans]
+        members = {member.param for plan in plans for member in plan.members}
+        left = {member.param for plan in plans for member in plan.uncounted()}
+        self._forget({p for p in self._begun if p in left or p not in members}, state)
+        for plan in plans:
+            plan.let_go()
+        if left and any(plan.begun for plan in plans):
+            warnings.warn(
+                f"{type(error).__name__} cut a step short: {len(members) - len(left)} of {len(members)} parameters "
+                "took it and counted it, the others did not; what was being written (one tensor, or the matrices of "
+                "Shampoo and SOAP) may be half done",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def _forget(self, params: set[Tensor], state: State) -> None:
+        """Drop the states that a step without effect has made: later they would pass for older ones."""
+        for p in params:
+            state.pop(p, None)
+            self._signature = None
+        self._begun = []
 
     def step_as_before(self, addresses: Integers) -> bool:
         """One more step with the plans of the last, whose gradients are at these addresses; for who knows that nothing
         else has moved or changed its kind. False, and nothing done, where a plan needs more than addresses."""
         if not self._plans or not all(_by_address(engine, plan) for engine, plan in self._plans):
             return False
-        for engine, plan in self._plans:
+        for _, plan in self._plans:
             plan.aim(addresses)
             plan.advance()
-            engine.step(plan)
+        self._launch()
+        for _, plan in self._plans:
+            plan.close()
         return True
 
     def _make_plans(
@@ -113,6 +171,8 @@ class Stepper:
         for place, engine in stepped:
             p, (group, recipe) = params[place], members[place]
             storage = storage_of(p.dtype, group["rounding"])
+            if not state.get(p):
+                self._begun.append(p)
             own_state = state[p]
             fresh = start(own_state, recipe.rule, storage, p, group)
             if not own_state:
@@ -141,7 +201,8 @@ class Stepper:
                 plans.append((engine, kind(recipe, storage, own, own_ages, form)))
             else:
                 plans.append((engine, _kind(sparse, on_device)(recipe, storage, own, own_ages)))
-        return plans
+            engine.prepare(plans[-1][1])
+        return sorted(plans, key=lambda pair: pair[0].name == "cpu")
 
     def _check_apart(self, params: Sequence[Tensor]) -> None:
         where = [(local(p).data_ptr(), p.shape, p.stride()) for p in params]
@@ -219,12 +280,12 @@ def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
         raise RuntimeError(f"{rule.name} works on whole real matrices: a {what} parameter is not supported")
 
 
-def _settle(plans: Sequence[Plan]) -> None:
-    """Numbers measured on tensors go to their own rows, or, where the rule adds them up, their sum to all."""
+def _settle(plans: Sequence[Plan]) -> list[Plan]:
+    """Numbers measured on tensors go to their own rows, or, where the rule adds them up, their sum to all; the plans of
+    such rules."""
     summed = [plan for plan in plans if plan.recipe.rule.summed]
     measured = [numbers for plan in summed for numbers in plan.measured]
     sums = {name: sum(numbers[name] for numbers in measured) for name in (measured[0] if measured else ())}
     for plan in plans:
         plan.settle([sums] * len(plan.members) if plan.recipe.rule.summed else plan.measured)
-    if summed:
-        summed[0].hand_on({position for plan in summed for position in plan.positions})
+    return summed
