@@ -111,7 +111,7 @@ def _quick(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def _halves(t: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(piece.float()) for piece in _pieces(t)]))
+    return _joined([torch.linalg.vector_norm(piece.float()) for piece in _pieces(t)])
 
 
 def _wide(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -120,12 +120,16 @@ def _wide(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
 
 def _exact(t: Tensor, largest: float) -> Tensor:
     """The norm of a tensor divided by a number, taken in double."""
-    pieces = [torch.linalg.vector_norm(piece.double() / largest) for piece in _pieces(t)]
-    return torch.linalg.vector_norm(torch.stack(pieces))
+    return _joined([torch.linalg.vector_norm(piece.double() / largest) for piece in _pieces(t)])
 
 
 def _pieces(t: Tensor) -> Sequence[Tensor]:
-    return t.reshape(-1).split(PIECE)
+    return torch.split(t.reshape(-1), PIECE)
+
+
+def _joined(norms: Sequence[Tensor]) -> Tensor:
+    whole: Tensor = torch.linalg.vector_norm(torch.stack(list(norms)))
+    return whole
 
 
 def _largest(held: dict[Any, list[Scaled]], group: Any, device: torch.device) -> float:
