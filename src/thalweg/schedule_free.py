@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -12,9 +12,7 @@ from thalweg.hyperparameters import plain
 from thalweg.memory import local, real
 from thalweg.stepper import Stepper
 from thalweg.storage import Storage, storage_of
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from thalweg.subclasses import plain as plain_memory
 
 Tensor = torch.Tensor
 
@@ -47,7 +45,7 @@ class ScheduleFree(Optimizer):
         """True where the parameters hold y and `step()` may be called."""
         return all(group.get("train_mode", True) for group in self.param_groups)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> ScheduleFree:
         """Put y in the parameters' place, or x with `mode=False`; the optimizer itself."""
         if mode != self.training:
             with torch.no_grad():
@@ -57,7 +55,7 @@ class ScheduleFree(Optimizer):
                 group["train_mode"] = mode
         return self
 
-    def eval(self) -> Self:
+    def eval(self) -> ScheduleFree:
         """Put the average x in the parameters' place; the optimizer itself."""
         return self.train(False)
 
@@ -106,7 +104,7 @@ def _beta(group: Mapping[str, Any]) -> float:
 def _average(y: Tensor, state: Mapping[str, Any], storage: Storage, beta: float) -> Tensor:
     """x = y + (1 - 1 / beta) (z - y), as the parameter's dtype holds it."""
     kept = state.get(storage.kept)
-    held = real(local(y))
+    held = real(plain_memory(local(y)))
     full = storage.load(held, None if kept is None else local(kept))
     return torch.lerp(full, real(local(state["z"])), 1 - 1 / beta).to(held.dtype)
 
@@ -119,8 +117,10 @@ def _put_average(param: Tensor, state: dict[str, Any], group: Mapping[str, Any])
 def _restore(param: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
     y = state.pop("y", None)
     held, storage = real(local(param)), _storage(param, group)
-    if y is not None and torch.equal(held, _average(y.to(param.device, param.dtype), state, storage, _beta(group))):
+    now = plain_memory(held)
+    if y is not None and torch.equal(now, _average(y.to(param.device, param.dtype), state, storage, _beta(group))):
         param.copy_(y)
         return
     z = real(local(state["z"]))
-    held.copy_(torch.lerp(held.to(z.dtype), z, 1 - _beta(group)))  # somebody wrote the parameter: its x is new
+    # somebody wrote the parameter: its x is new
+    held.copy_(torch.lerp(now.to(z.dtype), z, 1 - _beta(group)))
