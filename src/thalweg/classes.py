@@ -5,11 +5,17 @@ from __future__ import annotations
 import inspect
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import Parameter
-from typing import Any
+from typing import Any, Literal
 
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from thalweg import engines
 from thalweg.face import OF_THE_OPTIMIZER, Optimizer
+from thalweg.guard import ON_NONFINITE
+from thalweg.hyperparameters import OneOf, Valid
 from thalweg.loading import FLAGS
 from thalweg.rule import Rule
 from thalweg.stages import SHARED
@@ -52,21 +58,53 @@ def optimizer(
     own = {"weight_decay": shared["weight_decay"]} | settings  # a rule's own decay comes with its own default
     every = {**settings, **own, **switches, **shared, **own, **FLAGS, **OF_THE_OPTIMIZER, **(defaults or {})}
     order = positional.split() or list(dict.fromkeys([*settings, "weight_decay"]))
-    parameters = [Parameter("params", Parameter.POSITIONAL_OR_KEYWORD)]
-    parameters += [Parameter(each, Parameter.POSITIONAL_OR_KEYWORD, default=every.pop(each)) for each in order]
-    parameters += [Parameter(each, Parameter.KEYWORD_ONLY, default=value) for each, value in every.items()]
+    declared = {name: each.rule for rule in reversed(rules) for name, each in rule.hyperparameters.items()}
+    declared |= {name: each.rule for name, each in SHARED.items()}
+    kinds = {each: _kind(each, value, declared.get(each)) for each, value in every.items()}
+    by_place, by_name = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+    parameters = [Parameter("params", by_place, annotation=ParamsT)]
+    for each, value in [(each, every.pop(each)) for each in order]:
+        parameters.append(Parameter(each, by_place, default=value, annotation=kinds[each]))
+    parameters += [Parameter(each, by_name, default=value, annotation=kinds[each]) for each, value in every.items()]
     signature = inspect.Signature(parameters)
     module = sys._getframe(1).f_globals.get("__name__", "__main__")  # the caller's: its classes can be pickled
     namespace = {
         "__doc__": _document(name, module, rules, base.example),
         "__module__": module,
-        "__signature__": signature,
+        "__init__": _constructor(base, signature),
         "_arguments": signature,
         "rules": rules,
         "_switches": tuple(dict.fromkeys(switch for rule in rules for switch in rule.when)),
         "_recipes": {},
     }
     return type(name, (base,), namespace)
+
+
+def _constructor(base: type[Optimizer], signature: inspect.Signature) -> Callable[..., None]:
+    """An `__init__` of the class's own, since that is what tools which read signatures (jsonargparse) look at."""
+
+    def __init__(self: Optimizer, params: Any, *args: Any, **settings: Any) -> None:
+        base.__init__(self, params, *args, **settings)
+
+    own = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD), *signature.parameters.values()]
+    __init__.__signature__ = inspect.Signature(own, return_annotation=None)  # type: ignore[attr-defined]
+    __init__.__annotations__ = {each.name: each.annotation for each in own[1:]} | {"return": None}
+    return __init__
+
+
+WORDS: dict[str, tuple[str, ...]] = {"engine": engines.NAMES, "on_nonfinite": ON_NONFINITE}
+
+
+def _kind(name: str, default: Any, rule: Valid | OneOf | None) -> Any:
+    """The type of a setting. Numbers may be tensors: autograd follows them (`differentiable`), a graph reads them."""
+    words = WORDS.get(name) or (rule.values if isinstance(rule, OneOf) else (True, False))
+    if isinstance(rule, Valid):
+        return float | Tensor if rule.count is None else tuple[(float | Tensor,) * rule.count]  # type: ignore[misc]
+    if name == "clip_norm":
+        return float | None
+    if isinstance(default, str):
+        return Literal[words]
+    return bool if isinstance(default, bool) else bool | None
 
 
 EXAMPLE = """Example:

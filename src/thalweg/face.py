@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from torch.optim import optimizer as torch_optimizer
 from thalweg import checkpoints, engines, loading
 from thalweg.codes import wide
 from thalweg.guard import Guard
+from thalweg.hyperparameters import slip
 from thalweg.loading import KEPT, StateDict
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
@@ -66,6 +66,7 @@ class Optimizer(torch.optim.Optimizer):
         if self._engine not in engines.NAMES:
             raise ValueError(f"engine={self._engine!r}: allowed are {', '.join(map(repr, engines.NAMES))}")
         self.guard = Guard(defaults.pop("clip_norm"), defaults.pop("on_nonfinite"))
+        self._settle(defaults)
         self._check(defaults)
         self._stepper = Stepper(self._engine)
         super().__init__(params, defaults)
@@ -74,12 +75,28 @@ class Optimizer(torch.optim.Optimizer):
             engines.ready(self._engine, device)
         self._start_states()
 
+    @classmethod
+    def __subclasses__(cls) -> list[type[Optimizer]]:
+        """Without the classes of this package that have the name of one of torch's.
+
+        Command lines (jsonargparse, LightningCLI) look here for what a short name may mean. With two of one name they
+        would refuse `--optimizer=AdamW`, which was torch's until this package was imported, and is so still.
+        """
+        found = type.__subclasses__(cls)
+        return [each for each in found if each.__module__ != "thalweg.optim" or not hasattr(torch.optim, each.__name__)]
+
     # -- settings -----------------------------------------------------------------------------------------------
 
     @classmethod
     def hyperparameters(cls) -> dict[str, Any]:
         """Every setting that has a valid range, by name."""
         return {name: each for rule in reversed(cls.rules) for name, each in rule.hyperparameters.items()} | SHARED
+
+    def _settle(self, settings: dict[str, Any]) -> None:
+        """Put Python's own values in place of other libraries' (arrays, lists of a configuration)."""
+        for name, hyperparameter in self.hyperparameters().items():
+            if name in settings:
+                settings[name] = hyperparameter.settle(settings[name])
 
     def _check(self, settings: Mapping[str, Any]) -> None:
         for name, hyperparameter in self.hyperparameters().items():
@@ -136,9 +153,10 @@ class Optimizer(torch.optim.Optimizer):
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
         for key in param_group.keys() - self.defaults.keys() - {"params"}:
-            near = difflib.get_close_matches(key, self.defaults, n=1, cutoff=0.85)
+            near = slip(key, self.defaults)
             if near:
-                raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near[0]!r}?")
+                raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near!r}?")
+        self._settle(param_group)
         self._check({**self.defaults, **param_group})
         _add_param_group(self, param_group)
         small = self.param_groups[-1]["state_dtype"]
@@ -200,6 +218,8 @@ class Optimizer(torch.optim.Optimizer):
             factor = found
         groups = [(group, len(group["params"]), self._recipe(group, scaled)) for group in self.param_groups]
         self._stepper.step(params, gradients, groups, self.state, factor)
+        if self.guard.due is not False:
+            self.guard.count()
         return loss
 
     def step_one(self, param: torch.Tensor, stepper: Stepper | None = None) -> Stepper:

@@ -7,15 +7,15 @@ host does not wait: a `Verdict`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.utils import get_total_norm
 
 from thalweg.hyperparameters import is_number, plain
-from thalweg.memory import is_shard
+from thalweg.norms import total_norm, total_norm_there
 
 Tensor = torch.Tensor
 Verdict = Tensor  # float64: the factor of all gradients, and 1 where the step is left out, else 0
@@ -40,6 +40,7 @@ class Guard:
     _skipped: int = 0
     _last_norm: float | Tensor | None = None
     _counts: Tensor | None = None  # on the device: steps that were clipped, and left out
+    due: bool | Tensor = False  # what the present step adds to these when it is done
 
     def __post_init__(self) -> None:
         norm = self.clip_norm
@@ -73,22 +74,30 @@ class Guard:
 
         `scales`: each gradient's own `gradient_scale`. `grad_scale`, `found_inf`: what a gradient scaler hands over.
         """
+        self.due = False
         factor = 1.0 if grad_scale is None else 1.0 / plain(grad_scale)
         if found_inf is not None and plain(found_inf):
             self._skipped += 1
             return None
         if self.idle:
             return factor
-        norm = abs(factor) * _norm(gradients, scales)
-        self._last_norm = norm.item()
-        if self.on_nonfinite != "propagate" and not norm.isfinite():
-            return self._nonfinite(gradients, factor, norm)
+        self._last_norm = norm = abs(factor) * total_norm(gradients, scales)
+        if self.on_nonfinite != "propagate" and not math.isfinite(norm):
+            return self._nonfinite(gradients)
         if self.clip_norm is None:
             return factor
-        # As torch works it out, in the norm's own precision.
-        clip = torch.clamp(self.clip_norm / (norm + 1e-6), max=1.0).item()
-        self._clipped += clip != 1.0
+        ratio = self.clip_norm / (norm + 1e-6)  # as torch has it
+        clip = 1.0 if ratio > 1 else ratio  # in this order a NaN stays
+        self.due = clip != 1.0
         return factor * clip
+
+    def count(self) -> None:
+        """The step that was looked at is done."""
+        if isinstance(self.due, Tensor):
+            self._counts = _kept(self._counts, self.due, add=True)
+        else:
+            self._clipped += self.due
+        self.due = False
 
     def judge(
         self, gradients: Sequence[Tensor | None], scales: Sequence[float], grad_scale: Any, found_inf: Any
@@ -101,23 +110,23 @@ class Guard:
         if found_inf is not None:
             left_out = (_there(found_inf, device) != 0).double()
         if not self.idle:
-            norm = factor.abs().float() * _norm(gradients, scales).to(device)
+            norm = factor.abs() * total_norm_there(gradients, scales).to(device)
             # In place where there is one: a graph writes where it wrote when it was captured.
             self._last_norm = _kept(self._last_norm, norm)
             if self.on_nonfinite == "skip_step":
                 left_out = torch.maximum(left_out, (~norm.isfinite()).double())
             if self.clip_norm is not None:
-                clip = torch.clamp(self.clip_norm / (norm + 1e-6), max=1.0).double()
+                clip = torch.clamp(self.clip_norm / (norm + 1e-6), max=1.0)
         taken = 1 - left_out
-        self._counts = _kept(self._counts, torch.stack([(clip != 1) * taken, left_out]), add=True)
+        self.due = torch.stack([(clip != 1) * taken, left_out])
         return torch.stack([factor * clip, left_out])
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: plain numbers."""
         own = {"_clipped": self.clipped_steps, "_skipped": self.skipped_steps, "_last_norm": self.last_norm}
-        return {**self.__dict__, **own, "_counts": None}
+        return {**self.__dict__, **own, "_counts": None, "due": False}
 
-    def _nonfinite(self, gradients: Sequence[Tensor | None], factor: float, norm: Tensor) -> float | None:
+    def _nonfinite(self, gradients: Sequence[Tensor | None]) -> float | None:
         bad = [
             f"{index} (shape {tuple(g.shape)})"
             for index, g in enumerate(gradients)
@@ -142,25 +151,3 @@ def _kept(held: Any, new: Tensor, add: bool = False) -> Tensor:
     if not isinstance(held, Tensor) or held.device != new.device or held.dtype != new.dtype:
         return new.clone()
     return held.add_(new) if add else held.copy_(new)
-
-
-def _norm(gradients: Sequence[Tensor | None], scales: Sequence[float]) -> Tensor:
-    """The norm of all gradients, each times its own scale."""
-    present = [(g, scale) for g, scale in zip(gradients, scales, strict=True) if g is not None]
-    dense = [(g.coalesce().values() if g.layout is not torch.strided else g) for g, _ in present]
-    if not dense:
-        return torch.zeros((), device="cpu")
-    if all(scale == 1 for _, scale in present):
-        norm = get_total_norm(dense)
-    else:
-        # inside a group as torch adds up, then over the groups
-        by_scale: dict[float, list[Tensor]] = {}
-        for g, (_, scale) in zip(dense, present, strict=True):
-            by_scale.setdefault(scale, []).append(g)
-        norm = torch.linalg.vector_norm(torch.stack([abs(s) * _full(get_total_norm(gs)) for s, gs in by_scale.items()]))
-    return _full(norm)
-
-
-def _full(norm: Tensor) -> Tensor:
-    whole: Any = norm
-    return whole.full_tensor() if is_shard(norm) else norm

@@ -6,13 +6,15 @@ In a rule it is one keyword of `per_step`: `lr: Rate = 1e-3`. The annotation car
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set, Sized
 from dataclasses import dataclass
 from numbers import Real
 from typing import Annotated, Any, get_args, get_type_hints
 
+import numpy as np
 import torch
 
 
@@ -34,8 +36,17 @@ class Valid:
             return f"{name} >= {self.low:g}"
         return f"{self.low:g} <= {name} {'<' if self.open_above else '<='} {self.high:g}"
 
+    def settle(self, value: Any) -> Any:
+        """The value as Python has it, where another library's stands for it: an array, a list of a configuration."""
+        if self.count is None or isinstance(value, (str, bytes, Mapping, Set)):
+            return _number(value)
+        if isinstance(value, (tuple, list)) and all(type(each) is float for each in value):
+            return value
+        return tuple(map(_number, value)) if isinstance(value, Iterable) and isinstance(value, Sized) else value
+
     def check(self, name: str, value: Any) -> None:
         """ValueError, in torch's words, for a value that is not allowed."""
+        value = self.settle(value)
         if self.count is None:
             self._check_number(self.message, name, value)
             return
@@ -55,18 +66,35 @@ class Valid:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, Real)
+
+
+def _number(value: Any) -> Any:
+    """NumPy's numbers as Python's. A tensor stays: autograd or a CUDA graph may follow it."""
+    if isinstance(value, (np.generic, np.ndarray)) and value.size == 1:
+        return value.item()
+    return value
 
 
 def plain(value: Any) -> Any:
-    """A setting as Python numbers: a learning rate may be a tensor."""
+    """A setting as Python numbers: a learning rate may be a tensor, and a script may set an array between steps."""
     if type(value) is float:
         return value
     if isinstance(value, torch.Tensor):
         return value.item()
     if isinstance(value, (tuple, list)):
         return tuple(map(plain, value))
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.item() if value.size == 1 else tuple(value.tolist())
     return value
+
+
+def slip(key: str, known: Iterable[str]) -> str | None:
+    """The setting that a key of a group all but spells. One with a word or a digit more is a key of the user's own."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.85)
+    if not near or set(near[0].split("_")) < set(key.split("_")) - {""} or any(each.isdigit() for each in key):
+        return None
+    return near[0]
 
 
 @dataclass(frozen=True)
@@ -78,7 +106,15 @@ class OneOf:
     def text(self, name: str) -> str:
         return f"{name} is {' or '.join(map(repr, self.values))}"
 
+    def settle(self, value: Any) -> Any:
+        """1 and 0 of whatever kind as True and False, where these are the values."""
+        if isinstance(value, torch.Tensor) and value.numel() == 1:
+            value = value.item()
+        value = _number(value)
+        return bool(value) if True in self.values and is_number(value) and value in (0, 1) else value
+
     def check(self, name: str, value: Any) -> None:
+        value = self.settle(value)
         if not any(value is each or (isinstance(each, str) and value == each) for each in self.values):
             raise ValueError(f"Invalid {name} value: {value!r} (must be {' or '.join(map(repr, self.values))})")
 
@@ -114,6 +150,10 @@ class Hyperparameter:
     def valid(self) -> str:
         """The allowed values in words, such as 'lr >= 0'."""
         return self.rule.text(self.name)
+
+    def settle(self, value: Any) -> Any:
+        """The value as it is kept: a number, a tuple or a switch of Python's, or a tensor."""
+        return self.rule.settle(value)
 
     def check(self, value: Any) -> None:
         """ValueError for a value that is not allowed."""

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.optim import optimizer as torch_optimizer
 
+from thalweg.chunks import Integers
 from thalweg.face import Optimizer
-from thalweg.plan import Integers
 from thalweg.recipe import Recipe
 from thalweg.schedule_free import ScheduleFree
 from thalweg.stepper import Stepper

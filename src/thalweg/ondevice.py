@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from thalweg.plan import Plan
+from thalweg.plan import Member, Plan
 from thalweg.recipe import Group, Recipe
 from thalweg.small import SmallPlan
 from thalweg.stages import NUMBERS
@@ -35,6 +35,13 @@ class DevicePlan(Plan):
     def advance(self, scale: float | Tensor = 1.0) -> None:
         """The engine ages the tensors and works their numbers out."""
         self.scale = scale
+
+    def uncounted(self) -> list[Member]:
+        """The host does not know."""
+        return []
+
+    def close(self) -> None:
+        self.let_go()
 
 
 class SmallDevicePlan(SmallPlan, DevicePlan):

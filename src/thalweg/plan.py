@@ -6,26 +6,84 @@ held while their addresses are in the table, and what could have moved is compar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from thalweg.ages import Ages
+from thalweg.chunks import Integers, cut
 from thalweg.codes import BLOCK, Form
 from thalweg.hyperparameters import plain
 from thalweg.memory import is_shard, laid_like, lies_like, local, real, shard_offset
 from thalweg.recipe import Group, Recipe
 from thalweg.storage import FULL, Noise, Storage, keys
-from thalweg.subclasses import check_memory
-from thalweg.subclasses import plain as plain_memory
 
 Tensor = torch.Tensor
-Integers = npt.NDArray[np.int64]
 
-LINE = 64  # elements: cuts between threads fall on whole cache lines
+STRIDED = torch.strided
+
+
+class Signature:
+    """All that plans take for granted. They are good as long as it is unchanged.
+
+    Where the gradients are is not in it: that changes with every `zero_grad()` and is read anew each step. Tensors are
+    compared as objects, and held, and by their addresses: a tensor's storage may be moved under it (`.data =`,
+    `share_memory_`, `resize_`), and what it left given to another. This is asked in every step: a column for each fact,
+    filled by `map`, takes 0.4 us a parameter of Adam, a tuple for each tensor twice as long.
+    """
+
+    def __init__(
+        self,
+        params: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        state: Mapping[Tensor, Any],
+        groups: list[Any],
+    ) -> None:
+        held = list(chain.from_iterable(map(dict.values, state.values())))
+        present = [g for g in gradients if g is not None]
+        dtypes = list(map(attrgetter("dtype"), present))
+        self.objects = [*params, *state, *held]
+        complex_ones = any(dtype.is_complex for dtype in {*dtypes})
+        self.facts: dict[str, Any] = {
+            "groups": groups,
+            "objects": list(map(id, self.objects)),
+            "states_at": addresses(held),
+            "at": list(map(Tensor.data_ptr, params)),
+            "sizes": list(map(Tensor.numel, params)),
+            "order": _order(params),
+            "missing": [place for place, g in enumerate(gradients) if g is None] if len(present) < len(params) else [],
+            "dtypes": dtypes,
+            "gradients_order": _order(present),
+            "negated": list(map(Tensor.is_neg, present)),
+            "conjugated": list(map(Tensor.is_conj, present)) if complex_ones else [],
+        }
+
+    def same(self, other: Signature) -> bool:
+        return self.facts == other.facts
+
+
+def _order(tensors: Sequence[Tensor]) -> list[Any]:
+    """How dimensions follow each other in memory."""
+    try:
+        plain = list(map(Tensor.is_contiguous, tensors))  # False for sparse ones, whose strides may be an expanded's
+    except RuntimeError:  # compressed ones do not say
+        plain = [False]
+    return plain if all(plain) else [(t.layout, t.layout is STRIDED and t.stride()) for t in tensors]
+
+
+def addresses(held: Sequence[Any]) -> list[int]:
+    """Where states are. Nearly always all are plain tensors: 40 ns each."""
+    try:
+        return list(map(Tensor.data_ptr, held))
+    except (TypeError, RuntimeError):  # a number among them, or a shard
+        return [local(value).data_ptr() if isinstance(value, Tensor) else 0 for value in held]
 
 
 @dataclass(frozen=True)
@@ -52,39 +110,12 @@ class Member:
         )
 
 
-class Ages:
-    """The step count, and the carried numbers, of every parameter: rows of one buffer.
-
-    A state holds 0-dim views of it under torch's names: one addition ages all parameters (1,000 separate ones take
-    a millisecond), and a checkpoint still looks like torch's.
-
-    The host's buffer is NumPy's: it is there whatever torch's default device and modes are, and a view of one number
-    is a tensor with the memory of one number, which can be saved or shared alone.
-    """
-
-    def __init__(self, count: int, carried: Sequence[str], device: torch.device | None = None) -> None:
-        dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32  # as torch
-        self.names = ("step", *carried)
-        if device is None:
-            wide = np.float64 if dtype == torch.float64 else np.float32
-            self.values: npt.NDArray[Any] = np.zeros((len(self.names), count), dtype=wide)
-            self.tensor = torch.from_numpy(self.values)
-        else:  # kernels read them: those of a parameter side by side
-            self.tensor = torch.zeros(count, len(self.names), dtype=dtype, device=device).T
-        self.on_host = device is None
-
-    def view(self, row: int, place: int) -> Tensor:
-        """A parameter's number, as a tensor of its own."""
-        if self.on_host:
-            return torch.from_numpy(self.values[row, place : place + 1].reshape(()))
-        return self.tensor[row, place]
-
-
 class Plan:
     """The tensors that one kernel steps together, and which row of numbers each of them takes.
 
     A step goes `refresh` (this step's gradients), `advance` (the numbers), `settle` (those measured on tensors), then
-    an engine. `members` say whose tensors these are; `ages` is the buffer that their positions point into.
+    an engine, then `count` and `close`. Until `count` nothing outlives the step: one that fails has not been. `members`
+    say whose tensors these are; `ages` is the buffer that their positions point into.
     """
 
     form: Form = ()  # the states that are kept small: `thalweg.small`
@@ -108,6 +139,10 @@ class Plan:
         self._index = slice(self.positions[0], self.positions[-1] + 1) if whole else np.array(self.positions)
         self._to_copy: list[int] | None = None
         self._left = b""  # the ages as the last step left them
+        self._next: npt.NDArray[Any] = np.zeros((1, 0))  # and as this one will
+        self.count: Callable[[], object] = _nothing  # puts them in place; C code throughout, which no signal parts
+        self.begun = False  # something that cannot be taken back is being written
+        self._followed: list[tuple[dict[str, Any], str, Tensor]] = []  # numbers to keep for autograd, by state and name
         self.row_of = np.zeros(len(members), dtype=np.int64)
         self._lay_out()
         self._form_rows()
@@ -138,14 +173,9 @@ class Plan:
             self._to_copy = [i for i, p in enumerate(self.params) if not lies_like(own[i], p)]
         if not self.differentiable:
             for index in self._to_copy:
-                g, p = plain_memory(own[index]), self.params[index]
-                own[index] = g if lies_like(g, p) else laid_like(g, p)
+                own[index] = laid_like(own[index], self.params[index])
         self.gradients = own
-        places = list(map(Tensor.data_ptr, own))
-        self.table[:, 1] = np.fromiter(places, np.int64, len(own))
-        if 0 in places:
-            for place, g in zip(self.positions, own, strict=True):
-                check_memory(place, g, "its gradient")
+        self.table[:, 1] = np.fromiter(map(Tensor.data_ptr, own), np.int64, len(own))
 
     def aim(self, addresses: Integers) -> None:
         """Take this step's gradients by their addresses, for all parameters, from who holds them and has laid them out
@@ -155,42 +185,67 @@ class Plan:
     def advance(self, scale: Any = 1.0) -> None:
         """One step on: the numbers of each row, one dict for each piece of the recipe."""
         rule = self.recipe.rule
-        values = self.ages.values
-        if values[:, self._index].tobytes() != self._left:
+        self._next = block = self.ages.values[:, self._index].copy()
+        if block.tobytes() != self._left:
             self._form_rows()  # somebody wrote into a step count
-        values[0, self._index] += 1
+            block[:] = self.ages.values[:, self._index]
+        block[0] += 1
+        self.count = partial(self.ages.values.__setitem__, (slice(None), self._index), block)
         own = {name: self.ages.names.index(name) for name in rule.carried}
-        self.rows = []
+        self.rows, self._followed, self.begun = [], [], False
         for members in self._rows:
             first = members[0]
-            carried: dict[str, Any] = {name: float(values[index, first]) for name, index in own.items()}
+            carried: dict[str, Any] = {name: float(block[index, first]) for name, index in own.items()}
             if self.differentiable:
                 carried |= self._recorded(first, carried)
-            numbers = self.recipe.numbers(float(values[0, first]), carried, self._group_of[first], scale)
+            numbers = self.recipe.numbers(float(block[0, first]), carried, self.members[first].group, scale)
             for name, index in own.items():
                 if name not in rule.measures:
-                    values[index, members] = plain(numbers[-1][name])
+                    block[index, members] = plain(numbers[-1][name])
                     if self.differentiable:
                         self._record(members, name, numbers[-1][name])
             self.rows.append(numbers)
-        self._left = values[:, self._index].tobytes()
         if self.by_chance:
-            steps = values[0, self._index].tolist()
-            self._key([keys(step) for step in steps])
-        if rule.per_tensor:
-            measured = [self._measure(index) for index in range(len(self.members))]
-            self.measured = measured if self.differentiable else _fetched(measured)
+            self._key([keys(step) for step in block[0].tolist()])
 
-    def _recorded(self, position: int, names: Iterable[str]) -> dict[str, Tensor]:
+    def measure(self) -> None:
+        """The numbers that the rule measures on tensors."""
+        self.begun = bool(self.recipe.rule.matrices)
+        measured = [self._measure(index) for index in range(len(self.members))]
+        self.measured = measured if self.differentiable else _fetched(measured)
+
+    def count_one(self, index: int) -> None:
+        """What `count` does, for one tensor."""
+        self.ages.values[:, self.positions[index]] = self._next[:, index]
+
+    def uncounted(self) -> list[Member]:
+        """Those that have not taken this step."""
+        if not self._next.size:
+            return list(self.members)
+        ahead = self.ages.values[0, self._index] != self._next[0]
+        return [member for member, left in zip(self.members, ahead.tolist(), strict=True) if left]
+
+    def close(self) -> None:
+        """The step is done. Gradients are not held until the next: zero_grad() may free them."""
+        self._left = self._next.tobytes()
+        self.begun = False
+        for state, name, number in self._followed:
+            state[name] = number
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Forget this step's gradients."""
+        self.gradients, self.staged, self._followed = [], {}, []
+
+    def _recorded(self, index: int, names: Iterable[str]) -> dict[str, Tensor]:
         """Of the carried numbers those that autograd follows."""
-        state = self.members[self.positions.index(position)].state
+        state = self.members[index].state
         return {name: state[name] for name in names if state[name].requires_grad}
 
-    def _record(self, positions: Iterable[int], name: str, number: Any) -> None:
+    def _record(self, indices: Iterable[int], name: str, number: Any) -> None:
         """Keep a number that depends on a hyperparameter for the next step, as autograd needs it."""
         if isinstance(number, Tensor) and number.requires_grad:
-            for position in positions:
-                self.members[self.positions.index(position)].state[name] = number
+            self._followed += [(self.members[index].state, name, number) for index in indices]
 
     def _key(self, numbers: Sequence[int]) -> None:
         self._keys = numbers
@@ -217,7 +272,6 @@ class Plan:
         assert rule.per_tensor is not None
         with torch.set_grad_enabled(self.differentiable):
             param = member.param if self.differentiable else member.param.detach()
-            param = param if is_shard(param) else self.now(index)
             p, g = self.storage.load(real(param), member.state.get(self.storage.kept)), self.gradients[index]
             if is_shard(member.param):
                 g = member.like(g)
@@ -243,10 +297,9 @@ class Plan:
         for index, numbers in enumerate(measured):
             self.numbers(index)[-1].update(numbers)
             for name in carried:
-                self.ages.values[self.ages.names.index(name), self.positions[index]] = plain(numbers[name])
+                self._next[self.ages.names.index(name), index] = plain(numbers[name])
                 if self.differentiable:
-                    self._record([self.positions[index]], name, numbers[name])
-        self._left = self.ages.values[:, self._index].tobytes()
+                    self._record([index], name, numbers[name])
 
     def hand_on(self, stepped: Collection[int]) -> None:
         """Bring the carried numbers of parameters that were not stepped up to those that were: they are of all."""
@@ -296,20 +349,19 @@ class Plan:
         return self._chunks[key]
 
     def _form_rows(self) -> None:
-        """A row for each group and age that occur, or, where tensors are measured, for each tensor: the place of its
-        first member in `ages`, and of all."""
+        """A row for each group and age that occur, or, where tensors are measured, for each tensor: the places of its
+        members in this plan, the first of which speaks for all."""
         if self.recipe.rule.summed:
             self._share_carried()
-        self._group_of = {m.position: m.group for m in self.members}
         block = self.ages.values[:, self._index]
-        keys: dict[tuple[float, ...], list[int]] = {}
+        rows: dict[tuple[float, ...], list[int]] = {}
         each = self.recipe.rule.per_tensor is not None
-        for place, column in zip(self.positions, block.T.tolist(), strict=True):
-            keys.setdefault((place if each else id(self._group_of[place]), *column), []).append(place)
-        self._rows = list(keys.values())
+        for index, (member, column) in enumerate(zip(self.members, block.T.tolist(), strict=True)):
+            rows.setdefault((index if each else id(member.group), *column), []).append(index)
+        self._rows = list(rows.values())
         self._left = block.tobytes()
-        row_of = {place: row for row, members in enumerate(self._rows) for place in members}
-        self.row_of[:] = [row_of[place] for place in self.positions]
+        row_of = {index: row for row, members in enumerate(self._rows) for index in members}
+        self.row_of[:] = [row_of[index] for index in range(len(self.members))]
         for chunks, _ in self._chunks.values():
             chunks[:, 3] = self.row_of[chunks[:, 0]]
 
@@ -320,6 +372,10 @@ class Plan:
         for name in self.recipe.rule.carried:
             row = self.ages.names.index(name)
             values[row, self._index] = values[row, oldest]
+
+
+def _nothing() -> None:
+    """Nobody counts here: the engine does it."""
 
 
 def _fetched(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -333,23 +389,3 @@ def _fetched(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         plain_ones = list(map(float, numbers))
     rows = [plain_ones[start : start + len(names)] for start in range(0, len(measured) * len(names), len(names) or 1)]
     return [dict(zip(names, row, strict=True)) for row in rows] if names else [{} for _ in measured]
-
-
-def cut(numels: Sequence[int], parts: int, limit: int, whole: int = 1) -> tuple[Integers, Integers]:
-    """Cut tensors into chunks so that `parts` shares of them hold equally many elements, but for those by which chunks
-    start at multiples of `whole` in their tensors."""
-    share = -(-sum(numels) // (parts * LINE)) * LINE or LINE
-    rows: list[tuple[int, int, int, int]] = []
-    bounds, room = [0], share
-    for tensor, numel in enumerate(numels):
-        start = 0
-        while start < numel:
-            length = min(numel - start, -(-room // whole) * whole, limit)
-            rows.append((tensor, start, length, 0))
-            start, room = start + length, room - length
-            if room <= 0:
-                bounds.append(len(rows))
-                room += share
-    if bounds[-1] != len(rows):
-        bounds.append(len(rows))
-    return np.array(rows, dtype=np.int64).reshape(-1, 4), np.array(bounds, dtype=np.int64)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from thalweg.chunks import Integers
 from thalweg.memory import real
-from thalweg.plan import Integers, Plan
+from thalweg.plan import Plan
 from thalweg.storage import Noise
 
 Tensor = torch.Tensor

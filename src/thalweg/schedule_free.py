@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -12,7 +12,9 @@ from thalweg.hyperparameters import plain
 from thalweg.memory import local, real
 from thalweg.stepper import Stepper
 from thalweg.storage import Storage, storage_of
-from thalweg.subclasses import plain as plain_memory
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Tensor = torch.Tensor
 
@@ -45,7 +47,7 @@ class ScheduleFree(Optimizer):
         """True where the parameters hold y and `step()` may be called."""
         return all(group.get("train_mode", True) for group in self.param_groups)
 
-    def train(self, mode: bool = True) -> ScheduleFree:
+    def train(self, mode: bool = True) -> Self:
         """Put y in the parameters' place, or x with `mode=False`; the optimizer itself."""
         if mode != self.training:
             with torch.no_grad():
@@ -55,7 +57,7 @@ class ScheduleFree(Optimizer):
                 group["train_mode"] = mode
         return self
 
-    def eval(self) -> ScheduleFree:
+    def eval(self) -> Self:
         """Put the average x in the parameters' place; the optimizer itself."""
         return self.train(False)
 
@@ -104,7 +106,7 @@ def _beta(group: Mapping[str, Any]) -> float:
 def _average(y: Tensor, state: Mapping[str, Any], storage: Storage, beta: float) -> Tensor:
     """x = y + (1 - 1 / beta) (z - y), as the parameter's dtype holds it."""
     kept = state.get(storage.kept)
-    held = real(plain_memory(local(y)))
+    held = real(local(y))
     full = storage.load(held, None if kept is None else local(kept))
     return torch.lerp(full, real(local(state["z"])), 1 - 1 / beta).to(held.dtype)
 
@@ -117,10 +119,8 @@ def _put_average(param: Tensor, state: dict[str, Any], group: Mapping[str, Any])
 def _restore(param: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
     y = state.pop("y", None)
     held, storage = real(local(param)), _storage(param, group)
-    now = plain_memory(held)
-    if y is not None and torch.equal(now, _average(y.to(param.device, param.dtype), state, storage, _beta(group))):
+    if y is not None and torch.equal(held, _average(y.to(param.device, param.dtype), state, storage, _beta(group))):
         param.copy_(y)
         return
     z = real(local(state["z"]))
-    # somebody wrote the parameter: its x is new
-    held.copy_(torch.lerp(now.to(z.dtype), z, 1 - _beta(group)))
+    held.copy_(torch.lerp(held.to(z.dtype), z, 1 - _beta(group)))  # somebody wrote the parameter: its x is new

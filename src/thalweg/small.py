@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
+from thalweg.ages import Ages
 from thalweg.codes import BLOCK, SCALE, Code, Form, blocks, code_of, random_of
 from thalweg.memory import is_flat, is_shard, laid_like, local, real
-from thalweg.plan import Ages, Member, Plan
+from thalweg.plan import Member, Plan
 from thalweg.recipe import Recipe
 from thalweg.storage import Storage
 

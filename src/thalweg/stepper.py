@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import deque
 from collections.abc import MutableMapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 import torch
 from torch.autograd.graph import increment_version
 
 from thalweg import engines
+from thalweg.ages import Ages
+from thalweg.chunks import Integers
 from thalweg.codes import form_of, wide
 from thalweg.engines.engine import Engine
-from thalweg.foreign import ForeignPlan
 from thalweg.memory import check_apart, is_shard, local
 from thalweg.ondevice import DevicePlan, SmallDevicePlan
-from thalweg.plan import Ages, Integers, Member, Plan
+from thalweg.plan import Member, Plan, Signature
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
-from thalweg.rule import Rule
-from thalweg.signature import Signature
 from thalweg.small import SmallPlan
 from thalweg.states import check_whole, counts, share_ages, start
 from thalweg.storage import storage_of
-from thalweg.subclasses import address, adds_by_itself, check_memory, is_fake, ordinary
 
 Tensor = torch.Tensor
 State = MutableMapping[Tensor, dict[str, Any]]
+_call = methodcaller("__call__")
 
 
 class Stepper:
@@ -35,8 +37,8 @@ class Stepper:
         self.engine = engine
         self._signature: Signature | None = None
         self._plans: list[tuple[Engine, Plan]] = []
+        self._begun: list[Tensor] = []  # those that had no state before this step
         self._sharded = False
-        self._ordinary = True  # all parameters are plain memory
         self._apart: Any = None  # where parameters were when they were last seen to lie apart
 
     def step(
@@ -55,42 +57,92 @@ class Stepper:
         parts, given = params, gradients
         if self._sharded:
             parts, given = [local(p) for p in params], [None if g is None else local(g) for g in gradients]
-        if self._signature is None or not self._signature.same(Signature(parts, given, state, kinds, self._ordinary)):
-            _check_not_capturing(params)
-            self._signature = None
-            self._sharded = any(map(is_shard, params))
-            if self._sharded:
-                parts, given = [local(p) for p in params], [_part(g, p) for g, p in zip(gradients, params, strict=True)]
-            self._ordinary = all(ordinary(type(p)) for p in parts)
-            members = [(group, recipe) for group, count, recipe in groups for _ in range(count)]
-            self._plans = self._make_plans(params, gradients, members, state, guarded)
-            # with the states that were made
-            self._signature = Signature(parts, given, state, kinds, self._ordinary)
-        elif self._sharded:
-            given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
-        if isinstance(factor, Tensor) and not all(isinstance(plan, DevicePlan) for _, plan in self._plans):
+        signature = Signature(parts, given, state, kinds)
+        try:
+            if self._signature is None or not signature.same(self._signature):
+                _check_not_capturing(params)
+                self._signature, self._plans = None, []
+                self._sharded = any(map(is_shard, params))
+                if self._sharded:
+                    parts = [local(p) for p in params]
+                    given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
+                members = [(group, recipe) for group, count, recipe in groups for _ in range(count)]
+                self._plans = self._make_plans(params, gradients, members, state, guarded)
+                self._signature = Signature(parts, given, state, kinds)  # with the states that were made
+            elif self._sharded:
+                given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
+            self._run(given, factor, state)
+        except BaseException as error:
+            self._undo(error, state)
+            raise
+
+    def _run(self, given: Sequence[Tensor | None], factor: float | Tensor, state: State) -> None:
+        """One step of all plans."""
+        plans = [plan for _, plan in self._plans]
+        if isinstance(factor, Tensor) and not all(isinstance(plan, DevicePlan) for plan in plans):
             factor, left_out = factor.tolist()  # some of the numbers come from the host
             if left_out:
+                self._forget({*self._begun}, state)
                 return
-        for _, plan in self._plans:
+        for plan in plans:
             plan.refresh(given)
             plan.advance(factor)
-        _settle([plan for _, plan in self._plans if plan.measured])
-        for engine, plan in self._plans:
-            engine.step(plan)
-            plan.gradients, plan.staged = [], {}  # not held until the next step: zero_grad() may free them
+        measured = [plan for plan in plans if plan.recipe.rule.per_tensor]
+        for plan in measured:
+            plan.measure()
+        summed = _settle(measured) if measured else []
+        self._launch()
+        self._begun = []
+        for plan in plans:
+            plan.close()
             if not plan.differentiable:
                 increment_version(plan.live)
+        if summed:
+            summed[0].hand_on({position for plan in summed for position in plan.positions})
+
+    def _launch(self) -> None:
+        """Run all kernels and count their steps, in one call of C code from end to end: Python hears of a signal (a
+        Control-C, a scheduler's SIGTERM) before it or after it. Kernels that are Python themselves come first."""
+        work = []
+        for engine, plan in self._plans:
+            work += [engine.launch(plan), plan.count]
+        deque(map(_call, work), maxlen=0)
+
+    def _undo(self, error: BaseException, state: State) -> None:
+        """Leave nothing of a step that failed. Where some of it was written already, say so."""
+        plans = [plan for _, plan in self._plans]
+        members = {member.param for plan in plans for member in plan.members}
+        left = {member.param for plan in plans for member in plan.uncounted()}
+        self._forget({p for p in self._begun if p in left or p not in members}, state)
+        for plan in plans:
+            plan.let_go()
+        if left and any(plan.begun for plan in plans):
+            warnings.warn(
+                f"{type(error).__name__} cut a step short: {len(members) - len(left)} of {len(members)} parameters "
+                "took it and counted it, the others did not; what was being written (one tensor, or the matrices of "
+                "Shampoo and SOAP) may be half done",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def _forget(self, params: set[Tensor], state: State) -> None:
+        """Drop the states that a step without effect has made: later they would pass for older ones."""
+        for p in params:
+            state.pop(p, None)
+            self._signature = None
+        self._begun = []
 
     def step_as_before(self, addresses: Integers) -> bool:
         """One more step with the plans of the last, whose gradients are at these addresses; for who knows that nothing
         else has moved or changed its kind. False, and nothing done, where a plan needs more than addresses."""
         if not self._plans or not all(_by_address(engine, plan) for engine, plan in self._plans):
             return False
-        for engine, plan in self._plans:
+        for _, plan in self._plans:
             plan.aim(addresses)
             plan.advance()
-            engine.step(plan)
+        self._launch()
+        for _, plan in self._plans:
+            plan.close()
         return True
 
     def _make_plans(
@@ -105,8 +157,6 @@ class Stepper:
         stepped = []
         for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
-                check_memory(place, local(p), "it")
-                check_memory(place, local(g), "its gradient")
                 engine = engines.choose(
                     self.engine, local(p), group["differentiable"], recipe.cautious, recipe.rule.directs
                 )
@@ -121,6 +171,8 @@ class Stepper:
         for place, engine in stepped:
             p, (group, recipe) = params[place], members[place]
             storage = storage_of(p.dtype, group["rounding"])
+            if not state.get(p):
+                self._begun.append(p)
             own_state = state[p]
             fresh = start(own_state, recipe.rule, storage, p, group)
             if not own_state:
@@ -134,9 +186,7 @@ class Stepper:
                 own_ages = ages_on.setdefault(p.device, Ages(len(params), list(carried), p.device))
             ages_at[place] = own_ages
             own_ages.tensor[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
-            foreign = not ordinary(type(local(p)))
-            how = (group["differentiable"], sparse, on_device, form, foreign)
-            key = (engine, recipe, p.dtype, p.device, storage, *how)
+            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse, on_device, form)
             chosen.setdefault(key, []).append(Member(p, own_state, group, place))
         for place, p in enumerate(params):
             group, recipe = members[place]
@@ -144,25 +194,24 @@ class Stepper:
             if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"]), form):
                 share_ages(state[p], ages_at.get(place, ages), place)
         plans: list[tuple[Engine, Plan]] = []
-        for (engine, recipe, _, device, storage, _, sparse, on_device, form, foreign), own in chosen.items():
+        for (engine, recipe, _, device, storage, _, sparse, on_device, form), own in chosen.items():
             own_ages = ages_on[device] if on_device else ages
             if form:
                 kind = SmallDevicePlan if on_device else SmallPlan
                 plans.append((engine, kind(recipe, storage, own, own_ages, form)))
             else:
-                plans.append((engine, _kind(sparse, on_device, foreign)(recipe, storage, own, own_ages)))
-        return plans
+                plans.append((engine, _kind(sparse, on_device)(recipe, storage, own, own_ages)))
+            engine.prepare(plans[-1][1])
+        return sorted(plans, key=lambda pair: pair[0].name == "cpu")
 
     def _check_apart(self, params: Sequence[Tensor]) -> None:
-        where = [(address(local(p)), p.shape, p.stride()) for p in params]
+        where = [(local(p).data_ptr(), p.shape, p.stride()) for p in params]
         if where != self._apart:
             check_apart([local(p) for p in params])
             self._apart = where
 
 
-def _kind(sparse: int, on_device: bool, foreign: bool) -> type[Plan]:
-    if foreign:
-        return ForeignPlan
+def _kind(sparse: int, on_device: bool) -> type[Plan]:
     if sparse >= 0:
         return RowsPlan
     return DevicePlan if on_device else Plan
@@ -196,13 +245,6 @@ def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
 def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
     """What a rule cannot do with a gradient, or a parameter: RuntimeError or ValueError, in torch's words."""
     rule, sparse = recipe.rule, g.layout is not torch.strided
-    if p.is_inference() and not torch.is_inference_mode_enabled():
-        raise RuntimeError(
-            f"Inplace update to inference tensor outside InferenceMode is not allowed: a parameter of shape "
-            f"{tuple(p.shape)} was made under torch.inference_mode(); give the optimizer a clone of it"
-        )
-    if not ordinary(type(local(p))):
-        _check_class(rule, local(p), sparse, group)
     if recipe.cautious and (is_shard(p) or (sparse and rule.sparse != "dense")):
         what = "a sharded parameter" if is_shard(p) else "a sparse gradient"
         raise RuntimeError(f"cautious=True counts over whole tensors, which {what} does not show; allowed is False")
@@ -238,27 +280,12 @@ def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
         raise RuntimeError(f"{rule.name} works on whole real matrices: a {what} parameter is not supported")
 
 
-def _check_class(rule: Rule, p: Tensor, sparse: bool, group: Group) -> None:
-    """RuntimeError for what cannot be done through a class's own operations."""
-    reason = None
-    if group["differentiable"]:
-        reason = "differentiable=True records steps in torch's operations"
-    elif sparse and rule.sparse != "dense":
-        reason = "a sparse gradient steps rows, by their place in memory"
-    elif rule.per_tensor and is_fake(p):
-        reason = f"{rule.name} measures numbers, of which it has none"
-    elif adds_by_itself(p) and "p" in rule.initial.values():
-        reason = f"{rule.name} keeps a copy of the parameter, and goes on straight lines between the two"
-    if reason:
-        raise RuntimeError(f"a parameter of class {type(p).__name__}, which has operations of its own: {reason}")
-
-
-def _settle(plans: Sequence[Plan]) -> None:
-    """Numbers measured on tensors go to their own rows, or, where the rule adds them up, their sum to all."""
+def _settle(plans: Sequence[Plan]) -> list[Plan]:
+    """Numbers measured on tensors go to their own rows, or, where the rule adds them up, their sum to all; the plans of
+    such rules."""
     summed = [plan for plan in plans if plan.recipe.rule.summed]
     measured = [numbers for plan in summed for numbers in plan.measured]
     sums = {name: sum(numbers[name] for numbers in measured) for name in (measured[0] if measured else ())}
     for plan in plans:
         plan.settle([sums] * len(plan.members) if plan.recipe.rule.summed else plan.measured)
-    if summed:
-        summed[0].hand_on({position for plan in summed for position in plan.positions})
+    return summed

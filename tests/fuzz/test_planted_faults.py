@@ -110,11 +110,11 @@ def a_group_has_one_age(monkeypatch):
 
     def form_rows_by_group(self):
         form_rows(self)
-        first = {id(self._group_of[row[0]]): index for index, row in reversed(list(enumerate(self._rows)))}
-        for index, row in enumerate(self._rows):
-            for position in row:
-                self.row_of[self.positions.index(position)] = first[id(self._group_of[row[0]])]
-            assert index >= first[id(self._group_of[row[0]])]
+        group_of = [id(self.members[row[0]].group) for row in self._rows]
+        first = {group: index for index, group in reversed(list(enumerate(group_of)))}
+        for group, row in zip(group_of, self._rows, strict=True):
+            for index in row:
+                self.row_of[index] = first[group]
 
     monkeypatch.setattr(plan.Plan, "_form_rows", form_rows_by_group)
 

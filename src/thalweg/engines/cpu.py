@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from importlib import import_module
 from textwrap import indent
 from types import ModuleType
+from typing import Any
 
 import numba
 import torch
@@ -210,6 +212,7 @@ class Cpu(Engine):
 
     def __init__(self) -> None:
         self.threads = Threads()
+        self._compiled: set[Any] = set()
         # Numba would do this when the first kernel is loaded, inside the first step: 0.4 s.
         cpu_target.target_context.refresh()
 
@@ -220,14 +223,24 @@ class Cpu(Engine):
             return "this processor has no float16 conversions"
         return kernel.refusal(param, "the CPU kernels", tuple(kernel.DTYPES))
 
-    def step(self, plan: Plan) -> None:
+    def prepare(self, plan: Plan) -> None:
+        build(plan.recipe, plan.dtype, plan.storage, plan.form)
+
+    def launch(self, plan: Plan) -> Callable[[], object]:
         module = build(plan.recipe, plan.dtype, plan.storage, plan.form)
         rows = plan.kernel_rows(kernel.DTYPES[plan.dtype])
         chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
         if len(bounds) > 2:
-            module.run(bounds, chunks, plan.table, rows)
-        else:
-            module.span(0, len(chunks), chunks, plan.table, rows)
+            self._compile(module.run, bounds[:1], chunks, plan.table, rows)
+            return partial(module.run, bounds, chunks, plan.table, rows)
+        self._compile(module.span, 0, 0, chunks, plan.table, rows)
+        return partial(module.span, 0, len(chunks), chunks, plan.table, rows)
+
+    def _compile(self, function: Any, *nothing: Any) -> None:
+        """Numba compiles in the first call: that is one of no chunks, as it may fail, or be interrupted."""
+        if function not in self._compiled:
+            function(*nothing)
+            self._compiled.add(function)
 
 
 ENGINE = Cpu()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 
@@ -24,6 +25,13 @@ class Engine(ABC):
         gradients is known there alone."""
         return False
 
+    def prepare(self, plan: Plan) -> None:
+        """Build what a new plan needs: what fails to build, fails here, before anything is measured or moved."""
+        return None
+
     @abstractmethod
-    def step(self, plan: Plan) -> None:
-        """One step of everything in the plan, which holds this step's gradients."""
+    def launch(self, plan: Plan) -> Callable[[], object]:
+        """What makes one step of everything in the plan, which holds this step's gradients.
+
+        Whatever can fail beforehand is done here; nothing has moved when it returns.
+        """

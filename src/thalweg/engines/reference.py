@@ -6,7 +6,8 @@ rounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,14 +30,20 @@ class Reference(Engine):
             return "a parameter on the meta device holds no numbers; materialise the model first"
         return None
 
-    def step(self, plan: Plan) -> None:
+    def launch(self, plan: Plan) -> Callable[[], object]:
+        return partial(self._step, plan)
+
+    def _step(self, plan: Plan) -> None:
         with torch.set_grad_enabled(plan.differentiable):
             for index in range(len(plan.members)):
                 numbers = plan.recipe.inside(plan.numbers(index))
                 p, g, states = plan.read(index)
                 if plan.differentiable:  # what autograd saves must outlive the writing below
                     p, states = p.clone(), [state.clone() for state in states]
-                plan.write(index, *equations(plan.recipe, p, g, states, numbers, plan.staged.get(index)))
+                made = equations(plan.recipe, p, g, states, numbers, plan.staged.get(index))
+                plan.begun = True
+                plan.write(index, *made)
+                plan.count_one(index)
 
 
 def equations(

@@ -11,6 +11,8 @@ on a GPU yet; `make test-cuda` does that.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -94,7 +96,14 @@ class Cuda(Engine):
     def on_device(self, recipe: Recipe, group: Group, guarded: bool) -> bool:
         return needs_device(recipe, group, guarded) and untraceable(recipe, group) is None
 
-    def step(self, plan: Plan) -> None:
+    def prepare(self, plan: Plan) -> None:
+        compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form)
+
+    def launch(self, plan: Plan) -> Callable[[], object]:
+        return partial(self._step, plan)
+
+    def _step(self, plan: Plan) -> None:
+        plan.begun = True
         with card.on(plan.params[0].device):
             desk = self._desks.get(plan)
             if desk is None:
