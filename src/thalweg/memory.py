@@ -27,9 +27,10 @@ def is_flat(tensor: Tensor) -> bool:
     return True
 
 
-def lies_like(tensor: Tensor, reference: Tensor) -> bool:
-    """True where element i in memory means the same for both."""
-    if tensor.layout is not torch.strided or tensor.dtype != reference.dtype or tensor.is_neg() or tensor.is_conj():
+def lies_like(tensor: Tensor, reference: Tensor, dtype: torch.dtype | None = None) -> bool:
+    """True where element i in memory means the same for both. `dtype`: the tensor's, where not the reference's."""
+    due = reference.dtype if dtype is None else dtype
+    if tensor.layout is not torch.strided or tensor.dtype != due or tensor.is_neg() or tensor.is_conj():
         return False
     both_plain = tensor.is_contiguous() and reference.is_contiguous()
     return both_plain or (tensor.stride() == reference.stride() and is_flat(tensor))

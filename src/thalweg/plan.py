@@ -119,6 +119,7 @@ class Plan:
     """
 
     form: Form = ()  # the states that are kept small: `thalweg.small`
+    wide = False  # gradients are read as float32, beside 16-bit parameters: some came in another dtype than these
 
     def __init__(self, recipe: Recipe, storage: Storage, members: Sequence[Member], ages: Ages) -> None:
         self.recipe, self.storage, self.members, self.ages = recipe, storage, members, ages
@@ -170,12 +171,22 @@ class Plan:
         else:
             own = [gradients[place] for place in self.positions]
         if self._to_copy is None:  # the signature holds what this depends on
-            self._to_copy = [i for i, p in enumerate(self.params) if not lies_like(own[i], p)]
+            self._to_copy = [i for i, p in enumerate(self.params) if not lies_like(own[i], p, self.gradient_dtype)]
         if not self.differentiable:
             for index in self._to_copy:
-                own[index] = laid_like(own[index], self.params[index])
+                own[index] = laid_like(own[index], self.params[index], self.gradient_dtype)
         self.gradients = own
         self.table[:, 1] = np.fromiter(map(Tensor.data_ptr, own), np.int64, len(own))
+
+    @property
+    def gradient_dtype(self) -> torch.dtype:
+        """What gradients are to be brought to: float16 has no 1e5, and bfloat16 no 1.001."""
+        return torch.float32 if self.wide else self.params[0].dtype
+
+    @property
+    def copies(self) -> bool:
+        """True where gradients are copied before they are read."""
+        return self._to_copy != []
 
     def aim(self, addresses: Integers) -> None:
         """Take this step's gradients by their addresses, for all parameters, from who holds them and has laid them out

@@ -39,7 +39,7 @@ class RowsPlan(Plan):
         depth = whole.sparse_dim()
         strides = torch.from_numpy(np.cumprod([1, *p.shape[1:depth][::-1]], dtype=np.int64)[::-1][:depth].copy())
         touched = (whole.indices().cpu() * strides[:, None]).sum(0)
-        values = whole.values().to(p.dtype).resolve_conj().resolve_neg().contiguous()
+        values = whole.values().to(self.gradient_dtype).resolve_conj().resolve_neg().contiguous()
         self.gradients = [values]
         self._rows_of(touched, p[(0,) * depth].numel() if p.numel() else 1)
 

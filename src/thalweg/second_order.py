@@ -110,8 +110,8 @@ class SecondOrder(Optimizer):
         signs = [
             _signs(
                 p, keys(((int(plain(group["seed"])) * 1000003 + self._age(p)) * 1000003 + place) * 64 + self._estimates)
-            )
-            for p, (place, group, _) in zip(params, places, strict=True)
+            ).to(g.dtype)
+            for p, g, (place, group, _) in zip(params, gradients, places, strict=True)
         ]
         followed = [index for index, g in enumerate(gradients) if g.requires_grad]
         products: Sequence[Tensor | None] = [None] * len(params)

@@ -23,7 +23,7 @@ from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
 from thalweg.small import SmallPlan
 from thalweg.states import check_whole, counts, share_ages, start
-from thalweg.storage import storage_of
+from thalweg.storage import HALVES, storage_of
 
 Tensor = torch.Tensor
 State = MutableMapping[Tensor, dict[str, Any]]
@@ -186,7 +186,8 @@ class Stepper:
                 own_ages = ages_on.setdefault(p.device, Ages(len(params), list(carried), p.device))
             ages_at[place] = own_ages
             own_ages.tensor[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
-            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse, on_device, form)
+            wide = p.dtype in HALVES and g is not None and g.dtype != p.dtype
+            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse, on_device, form, wide)
             chosen.setdefault(key, []).append(Member(p, own_state, group, place))
         for place, p in enumerate(params):
             group, recipe = members[place]
@@ -194,14 +195,15 @@ class Stepper:
             if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"]), form):
                 share_ages(state[p], ages_at.get(place, ages), place)
         plans: list[tuple[Engine, Plan]] = []
-        for (engine, recipe, _, device, storage, _, sparse, on_device, form), own in chosen.items():
+        for (engine, recipe, _, device, storage, _, sparse, on_device, form, wide), own in chosen.items():
             own_ages = ages_on[device] if on_device else ages
             if form:
-                kind = SmallDevicePlan if on_device else SmallPlan
-                plans.append((engine, kind(recipe, storage, own, own_ages, form)))
+                plan: Plan = (SmallDevicePlan if on_device else SmallPlan)(recipe, storage, own, own_ages, form)
             else:
-                plans.append((engine, _kind(sparse, on_device)(recipe, storage, own, own_ages)))
-            engine.prepare(plans[-1][1])
+                plan = _kind(sparse, on_device)(recipe, storage, own, own_ages)
+            plan.wide = wide
+            engine.prepare(plan)
+            plans.append((engine, plan))
         return sorted(plans, key=lambda pair: pair[0].name == "cpu")
 
     def _check_apart(self, params: Sequence[Tensor]) -> None:
@@ -228,7 +230,7 @@ def _check_not_capturing(params: Sequence[Tensor]) -> None:
 
 def _by_address(engine: Engine, plan: Plan) -> bool:
     """Whether only a kernel looks at the gradients."""
-    return engine.name != "reference" and type(plan) is Plan and not plan.recipe.rule.per_tensor
+    return engine.name != "reference" and type(plan) is Plan and not (plan.recipe.rule.per_tensor or plan.copies)
 
 
 def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:

@@ -94,6 +94,15 @@ def test_sixteen_bits(subject, rounding, dtype):
 KEEPS = [subject for subject in PLAIN if subject.entry.rule.moments]
 
 
+@pytest.mark.parametrize("dtype", HALVES)
+def test_wide_gradients_of_sixteen_bits(dtype):
+    """Gradients of another dtype are float32: read 16 bytes at a time, as the states are."""
+    recipe, _ = recipe_of(PLAIN[0])
+    states = len(recipe.rule.states)
+    built = compiled.compile_for(recipe, dtype, storage=STORAGES["nearest"], wide=True)
+    check(built, {2: 1, 4: 1 + states}, {2: 1, 4: states}, "float32")
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("small", ["int8", "bfloat16"])
 @pytest.mark.parametrize("subject", some(KEEPS, 10), ids=str)

@@ -95,15 +95,16 @@ LOOP = """\
 {stores}"""
 
 
-def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = ()) -> str:
-    """The kernel of a recipe, as text. `form`: the states that are kept small."""
+def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = (), wide: bool = False) -> str:
+    """The kernel of a recipe, as text. `form`: the states that are kept small; `wide`: gradients are float32, beside
+    16-bit parameters."""
     program = recipe.program
     number = kernel.DTYPES[dtype]
     size = {"float32": 4, "float64": 8}[number]
     held = program.tensors
     small = blocks.Small(dict(form), held) if form else None
     columns = [*held, *(small.columns if small else ())]
-    half = halves.Form(dtype, storage, held, len(columns), recipe.rule.directs) if storage is not FULL else None
+    half = halves.Form(dtype, storage, held, len(columns), recipe.rule.directs or wide) if storage is not FULL else None
     read = [name for name in held if name in program.used]
     memory = {name: f"at(__table[__t, {index}] + __from * {size})" for index, name in enumerate(held)}
     loads = {name: f"{name} = _{name}[__i]" for name in read}
@@ -147,10 +148,12 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Fo
 
 
 @cache
-def build(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = ()) -> ModuleType:
+def build(
+    recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = (), wide: bool = False
+) -> ModuleType:
     """The compiled kernel's module: `span` for one thread, `run` for several."""
     kind = str(dtype).removeprefix("torch.") if storage is not FULL else kernel.DTYPES[dtype]
-    return kernel.load(f"cpu_{recipe.rule.name}_{kind}", source(recipe, dtype, storage, form))
+    return kernel.load(f"cpu_{recipe.rule.name}_{kind}", source(recipe, dtype, storage, form, wide))
 
 
 class Threads:
@@ -224,10 +227,10 @@ class Cpu(Engine):
         return kernel.refusal(param, "the CPU kernels", tuple(kernel.DTYPES))
 
     def prepare(self, plan: Plan) -> None:
-        build(plan.recipe, plan.dtype, plan.storage, plan.form)
+        build(plan.recipe, plan.dtype, plan.storage, plan.form, plan.wide)
 
     def launch(self, plan: Plan) -> Callable[[], object]:
-        module = build(plan.recipe, plan.dtype, plan.storage, plan.form)
+        module = build(plan.recipe, plan.dtype, plan.storage, plan.form, plan.wide)
         rows = plan.kernel_rows(kernel.DTYPES[plan.dtype])
         chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
         if len(bounds) > 2:

@@ -128,10 +128,10 @@ class Form:
     """The lines that differ from a kernel of whole numbers, for one dtype and one storage."""
 
     def __init__(
-        self, dtype: torch.dtype, storage: Storage, tensors: Sequence[str], column: int, directed: bool = False
+        self, dtype: torch.dtype, storage: Storage, tensors: Sequence[str], column: int, wide: bool = False
     ) -> None:
         self.storage, (self.p, self.g) = storage, tensors[:2]
-        self.halved = tensors[: 1 if directed else 2]  # a direction made of the gradient is a float32
+        self.halved = tensors[: 1 if wide else 2]  # a wide gradient, and a direction made of one, is a float32
         self.name = f"{str(dtype).removeprefix('torch.')} ({storage.name})"
         texts = BFLOAT16 if dtype == torch.bfloat16 else FLOAT16
         self.words = (WORDS + (BY_CHANCE if storage.name == "stochastic" else "")).format(**texts)

@@ -97,7 +97,7 @@ class Cuda(Engine):
         return needs_device(recipe, group, guarded) and untraceable(recipe, group) is None
 
     def prepare(self, plan: Plan) -> None:
-        compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form)
+        compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide)
 
     def launch(self, plan: Plan) -> Callable[[], object]:
         return partial(self._step, plan)
@@ -125,7 +125,7 @@ class Cuda(Engine):
         if desk.chunks.count == 0:
             return
         tables = (desk.chunks.tensor, board.device["table"], board.device["gradients"], row_of, rows)
-        module = compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form)
+        module = compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide)
         grid, options = (desk.chunks.count,), {"BLOCK": source.BLOCK, **compiled.UPDATE}
         scales = rows
         if plan.recipe.cautious:

@@ -33,9 +33,11 @@ def _load(kind: str, recipe: Recipe, dtype: torch.dtype, interpret: bool, text: 
 
 
 @cache
-def update(recipe: Recipe, dtype: torch.dtype, storage: Storage, interpret: bool, form: Form = ()) -> ModuleType:
+def update(
+    recipe: Recipe, dtype: torch.dtype, storage: Storage, interpret: bool, form: Form = (), wide: bool = False
+) -> ModuleType:
     """The module of a recipe's kernels, compiled when they are first launched."""
-    return _load("", recipe, dtype, interpret, source.source(recipe, dtype, storage, form))
+    return _load("", recipe, dtype, interpret, source.source(recipe, dtype, storage, form, wide))
 
 
 @cache
@@ -53,11 +55,12 @@ def compile_for(
     storage: Storage = FULL,
     entry: str = "chunk",
     form: Form = (),
+    wide: bool = False,
 ) -> Any:
     """Compile a kernel for a GPU that need not be there; its text is in `.asm["ptx"]`."""
     number = POINTERS[kernel.DTYPES[dtype]]
     kinds = {"__rows": number, "__chunks": "i32", "__scales": number, "__counts": "i32"}
-    function = getattr(update(recipe, dtype, storage, False, form), entry)
+    function = getattr(update(recipe, dtype, storage, False, form, wide), entry)
     signature = {name: "constexpr" if name == "BLOCK" else "*" + kinds.get(name, "i64") for name in function.arg_names}
     return _compile(function, signature, {"BLOCK": source.BLOCK}, capability, UPDATE)
 

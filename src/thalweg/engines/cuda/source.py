@@ -110,7 +110,7 @@ SIGN = f"\n@triton.jit\ndef __sign(x):\n    {WORDS['sign']}\n\n"
 class Text:
     """One kernel's text, put together line by line."""
 
-    def __init__(self, recipe: Recipe, dtype: torch.dtype, storage: Storage, form: Form) -> None:
+    def __init__(self, recipe: Recipe, dtype: torch.dtype, storage: Storage, form: Form, wide: bool) -> None:
         self.recipe, self.program, self.number = recipe, recipe.program, kernel.DTYPES[dtype]
         self.p, self.g = self.program.tensors[:2]
         self.form = halves.Form(dtype, storage, self.p) if storage is not FULL else None
@@ -119,7 +119,7 @@ class Text:
         held = {name: self.number for name in self.program.tensors}
         if self.form:
             held[self.p] = short
-            if not recipe.rule.directs:  # a direction made of the gradient is a float32
+            if not (recipe.rule.directs or wide):  # else the gradient, or the direction made of it, is a float32
                 held[self.g] = short
         if self.small:
             held |= self.small.held
@@ -265,9 +265,10 @@ class Text:
         )
 
 
-def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = ()) -> str:
-    """The kernel of a recipe, as text. `form`: the states that are kept small."""
-    return str(Text(recipe, dtype, storage, form))
+def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = (), wide: bool = False) -> str:
+    """The kernel of a recipe, as text. `form`: the states that are kept small; `wide`: gradients are float32 beside
+    16-bit parameters."""
+    return str(Text(recipe, dtype, storage, form, wide))
 
 
 class _Exact(ast.NodeTransformer):
