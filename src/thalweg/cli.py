@@ -1,22 +1,23 @@
-"""The `thalweg` command: it needs the `lab` extra, and says so where it is missing."""
+"""The `thalweg` command. What trains needs the `lab` extra, and says so where it is missing; the rest does not."""
 
 from __future__ import annotations
 
 import sys
 
-LAB = ("typer", "rich", "sklearn", "scipy", "statsmodels", "pandas", "bokeh", "optuna")
+LAB = ("bokeh", "cloudpickle", "cmaes", "optuna", "pandas", "scipy", "sklearn", "statsmodels")
 
 
 def main() -> None:
     """Run the command line."""
-    try:
-        from thalweg.lab.commands import app
+    from thalweg.lab.commands import app
 
+    try:
         app()
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in LAB:
+        name = (error.name or "").partition(".")[0]
+        if name not in LAB:
             raise
-        sys.exit(f"The lab needs {error.name}, which is not installed: pip install 'thalweg[lab]'")
+        sys.exit(f"The lab needs {name}, which is not installed: pip install 'thalweg[lab]'")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import little
 import pytest
 from typer.testing import CliRunner
 
+import thalweg
 from thalweg.catalogue import CATALOGUE
 from thalweg.lab.commands import app
 from thalweg.lab.screen import Lines
@@ -90,11 +91,49 @@ def test_show(name: str) -> None:
         assert part in out
 
 
-def test_without_the_extra_the_way_to_get_it_is_said() -> None:
-    script = "import sys; sys.modules['typer'] = None; from thalweg.cli import main; main()"
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+WITHOUT_THE_LAB = """
+import sys
+from thalweg.cli import LAB, main
+sys.modules.update(dict.fromkeys(LAB))
+sys.argv = ["thalweg", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--help", "range-test"),
+        ("compare -h", "--optimizers"),
+        ("--version", f"thalweg {thalweg.__version__} (torch "),
+        ("rules", "Adam with curvature"),
+        ("show adam", "Adam"),
+        ("tasks", "digits"),
+        ("conform thalweg.optim.SGD --laws negative_lr", "HOLDS"),
+        ("explain-difference torch.optim.SGD thalweg.optim.SGD", "No probe tells them apart"),
+    ],
+)
+def test_what_needs_no_lab_works_without_its_extra(words: str, says: str) -> None:
+    result = subprocess.run([sys.executable, "-c", WITHOUT_THE_LAB, *words.split()], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert says.lower() in result.stdout.lower()
+
+
+@pytest.mark.parametrize("words", ["compare digits", "sweep digits --optimizers adam", "report studies"])
+def test_without_the_extra_the_way_to_get_it_is_said(words: str) -> None:
+    result = subprocess.run([sys.executable, "-c", WITHOUT_THE_LAB, *words.split()], capture_output=True, text=True)
     assert result.returncode == 1 and "pip install 'thalweg[lab]'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_python_m_thalweg_is_the_command() -> None:
+    result = subprocess.run([sys.executable, "-m", "thalweg", "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith(f"thalweg {thalweg.__version__} ")
+
+
+def test_the_version_stands_in_one_place() -> None:
+    project = (Path(thalweg.__file__).parents[2] / "pyproject.toml").read_text()
+    assert thalweg.__version__ not in project and 'dynamic = ["version"]' in project
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Annotated
 
 import typer
 
+import thalweg
 from thalweg.lab import verbs
 from thalweg.lab.screen import show_laws, show_rule, show_rules, show_tasks, watch_laws
 from thalweg.lab.verbs import refuse
 
 app = typer.Typer(
     name="thalweg",
-    help="Which optimizer, and which learning rate, for your model and your data: with the evidence.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"thalweg {thalweg.__version__} (torch {version('torch')}, Python {python_version()})")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Tell the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Which optimizer, and which learning rate, for your model and your data: with the evidence."""
+
+
 for verb in (verbs.compare, verbs.sweep, verbs.range_test, verbs.tune, verbs.replay, verbs.report, verbs.export):
     app.command()(verb)
 
