@@ -141,7 +141,7 @@ class Plan:
         self._to_copy: list[int] | None = None
         self._left = b""  # the ages as the last step left them
         self._next: npt.NDArray[Any] = np.zeros((1, 0))  # and as this one will
-        self.count: Callable[[], object] = _nothing  # puts them in place; C code throughout, which no signal parts
+        self.count: Callable[[], object] = bool  # puts them in place, in C, which no signal parts; here does nothing
         self.begun = False  # something that cannot be taken back is being written
         self._followed: list[tuple[dict[str, Any], str, Tensor]] = []  # numbers to keep for autograd, by state and name
         self.row_of = np.zeros(len(members), dtype=np.int64)
@@ -383,10 +383,6 @@ class Plan:
         for name in self.recipe.rule.carried:
             row = self.ages.names.index(name)
             values[row, self._index] = values[row, oldest]
-
-
-def _nothing() -> None:
-    """Nobody counts here: the engine does it."""
 
 
 def _fetched(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
