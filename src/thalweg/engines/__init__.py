@@ -70,10 +70,12 @@ def _fast(param: torch.Tensor) -> Engine | None:
             _tell(kind, "there are no kernels for it")
         return None
     engine = _loaded(FAST[kind])
-    refusal = engine.refusal(param) if engine else None
-    if kind == "cuda" and refusal and "GPU" in refusal:
-        _tell(kind, refusal)
-    return None if refusal else engine
+    if engine is None:
+        return None
+    lacking = engine.lacks(param.device)
+    if lacking:
+        _tell(kind, lacking)
+    return None if engine.refusal(param) else engine
 
 
 @cache

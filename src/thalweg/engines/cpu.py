@@ -20,7 +20,7 @@ import torch
 from numba.core.registry import cpu_target
 
 from thalweg.codes import Form
-from thalweg.engines import blocks, halves, kernel
+from thalweg.engines import blocks, halves, kernel, machine_code
 from thalweg.engines.engine import Engine
 from thalweg.plan import Plan
 from thalweg.recipe import Recipe
@@ -54,7 +54,7 @@ from numba import carray, njit, prange, types
 from numba import {number} as number
 from numba.extending import intrinsic
 {imports}
-OPTIONS = dict(cache=True, error_model="numpy", fastmath={fastmath}, nogil=True)
+OPTIONS = dict(error_model="numpy", fastmath={fastmath}, nogil=True)
 
 
 @intrinsic
@@ -153,7 +153,9 @@ def build(
 ) -> ModuleType:
     """The compiled kernel's module: `span` for one thread, `run` for several."""
     kind = str(dtype).removeprefix("torch.") if storage is not FULL else kernel.DTYPES[dtype]
-    return kernel.load(f"cpu_{recipe.rule.name}_{kind}", source(recipe, dtype, storage, form, wide))
+    module = kernel.load(f"cpu_{recipe.rule.name}_{kind}", source(recipe, dtype, storage, form, wide))
+    machine_code.keep(module.span, module.run)
+    return module
 
 
 class Threads:
@@ -222,9 +224,17 @@ class Cpu(Engine):
     def refusal(self, param: torch.Tensor) -> str | None:
         if param.device.type != "cpu":
             return f"it is on {param.device}, not on the CPU"
+        lacking = self.lacks(param.device)
+        if lacking:
+            return lacking
         if param.dtype == torch.float16 and not halves.float16_in_hardware():
             return "this processor has no float16 conversions"
         return kernel.refusal(param, "the CPU kernels", tuple(kernel.DTYPES))
+
+    def lacks(self, device: torch.device) -> str | None:
+        if getattr(numba.config, "DISABLE_JIT", 0):
+            return "NUMBA_DISABLE_JIT is set, and kernels are nothing until Numba has compiled them"
+        return None
 
     def prepare(self, plan: Plan) -> None:
         build(plan.recipe, plan.dtype, plan.storage, plan.form, plan.wide)

@@ -20,6 +20,10 @@ class Engine(ABC):
     def refusal(self, param: torch.Tensor) -> str | None:
         """Why this engine cannot step this parameter; None where it can."""
 
+    def lacks(self, device: torch.device) -> str | None:
+        """Why this engine can step nothing that is on a device of its kind; None where it can."""
+        return None
+
     def on_device(self, recipe: Recipe, group: Group, guarded: bool) -> bool:
         """True where a group's step counts and numbers are to live on the device. `guarded`: the factor of its
         gradients is known there alone."""

@@ -1,26 +1,25 @@
-"""Kernels are files: text is written to the user's cache folder under a name made of its hash, and imported back.
+"""Kernels are text, run as it is and written to the kernel cache under a name made of its hash.
 
-A kernel can be opened and read, a debugger finds its lines, and Numba keeps the machine code beside it, so that the
-next process starts warm. The folder is THALWEG_CACHE, else XDG_CACHE_HOME/thalweg, else ~/.cache/thalweg; it is
-safe to delete. Where it cannot be written, a temporary folder serves this process.
+There a kernel can be opened and read, and a debugger finds its lines. Its machine code lies beside it, so that the next
+process starts warm (`machine_code`). The file is never read back to be run.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
-import os
+import linecache
+import re
 import sys
-import tempfile
 import threading
 from collections.abc import Collection, Mapping
-from functools import cache
-from pathlib import Path
-from types import ModuleType
+from importlib.abc import InspectLoader
+from importlib.util import module_from_spec, spec_from_loader
+from types import CodeType, ModuleType
 
 import torch
 
+from thalweg.engines import kernel_cache
 from thalweg.equations import Program
 from thalweg.memory import is_flat
 from thalweg.storage import HALVES
@@ -42,62 +41,56 @@ def refusal(param: torch.Tensor, kernels: str, dtypes: Collection[torch.dtype] =
     return None
 
 
-def folder() -> Path:
-    """Where kernels are kept."""
-    chosen = os.environ.get("THALWEG_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thalweg"
-
-
-@cache
-def _temporary_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="thalweg-"))
-
-
 _LOADING = threading.RLock()  # else a second thread would be given a module that is half made
 
 
 def load(name: str, text: str) -> ModuleType:
-    """The module of this text, from the file named after its content."""
+    """The module of this text, and a file of the same text for people to read."""
     with _LOADING:
         return _load(name, text)
 
 
 def _load(name: str, text: str) -> ModuleType:
-    module_name = f"thalweg_{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    module_name = f"thalweg_{re.sub(r'[^0-9A-Za-z_]', '_', name)}_{digest}"
     if module_name in sys.modules:
         return sys.modules[module_name]
-    try:
-        path = _write(folder() / f"{module_name}.py", text)
-    except OSError:
-        path = _write(_temporary_folder() / f"{module_name}.py", text)
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    path = _path(f"{module_name}.py", text)
+    spec = spec_from_loader(module_name, _Text(text, path), origin=path)
+    assert spec is not None
+    module = module_from_spec(spec)
+    module.__file__ = path
+    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        module.__loader__.exec_module(module)  # type: ignore[union-attr]
     except BaseException:
         del sys.modules[module_name]
         raise
     return module
 
 
-def _write(path: Path, text: str) -> Path:
-    """Write the file unless it is there as it should be: a new time would make Numba compile anew."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.read_text() == text:
-        return path
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return path
+def _path(name: str, text: str) -> str:
+    """Where the text can be read; a name alone where it cannot be kept."""
+    content = text.encode()
+    found = kernel_cache.read(name)
+    if found is not None and found[1] == content:
+        return str(found[0])
+    return str(kernel_cache.write(name, content) or f"<{name}>")
+
+
+class _Text(InspectLoader):
+    """Runs the text itself: whatever becomes of the file, it is for people and for debuggers."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self.text, self.path = text, path
+
+    def get_source(self, fullname: str) -> str:
+        return self.text
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = compile(self.text, self.path, "exec", dont_inherit=True)
+        return code
 
 
 def words(program: Program, spelling: Mapping[str, str], decorator: str) -> str:

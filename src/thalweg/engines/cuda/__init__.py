@@ -84,14 +84,12 @@ class Cuda(Engine):
         self._desks: WeakKeyDictionary[Plan, Desk] = WeakKeyDictionary()
 
     def refusal(self, param: Tensor) -> str | None:
-        if param.device.type != "cuda":
-            if not (compiled.interpreted() and param.device.type == "cpu"):
-                return f"it is on {param.device}, not on a CUDA device"
-        else:
-            lacking = card.lacks(param.device)
-            if lacking:
-                return lacking
-        return kernel.refusal(param, "the CUDA kernels", tuple(kernel.DTYPES))
+        if param.device.type != "cuda" and not (compiled.interpreted() and param.device.type == "cpu"):
+            return f"it is on {param.device}, not on a CUDA device"
+        return self.lacks(param.device) or kernel.refusal(param, "the CUDA kernels", tuple(kernel.DTYPES))
+
+    def lacks(self, device: torch.device) -> str | None:
+        return card.lacks(device) if device.type == "cuda" else None
 
     def on_device(self, recipe: Recipe, group: Group, guarded: bool) -> bool:
         return needs_device(recipe, group, guarded) and untraceable(recipe, group) is None

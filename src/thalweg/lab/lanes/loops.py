@@ -7,8 +7,10 @@ from typing import Any
 import numba
 import numpy as np
 
+from thalweg.engines import machine_code
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+
+@numba.njit(nogil=True, error_model="numpy")
 def largest(x: Any, out: Any, where: Any) -> None:
     """The largest of each 2 x 2, and where in its image that is, as torch finds them."""
     width = np.int32(x.shape[2])
@@ -28,3 +30,6 @@ def largest(x: Any, out: Any, where: Any) -> None:
                 best, at = other if better else best, place + width + np.int32(1) if better else at
                 out[image, row, column] = best
                 where[image, row, column] = at
+
+
+machine_code.keep(largest)

@@ -7,7 +7,9 @@ from typing import Any
 import numba
 import numpy as np
 
-OPTIONS: Any = {"cache": True, "nogil": True, "error_model": "numpy"}
+from thalweg.engines import machine_code
+
+OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
 word: Any = np.uint32
 
 
@@ -33,3 +35,6 @@ def fill_mask(keys: Any, limit: Any, kept: Any, out: Any) -> None:
         low, high, line = keys[row, 0], keys[row, 1], out[row]
         for place in range(len(line)):
             line[place] = kept if np.int64(mixed(place, low, high)) >= limit else np.float32(0)
+
+
+machine_code.keep(mixed, fill_bits, fill_mask)
