@@ -192,6 +192,73 @@ def test_what_a_graph_captures_is_its_own(monkeypatch, device):
     assert all(not torch.equal(p, q) for p, q in zip(params, before, strict=True))
 
 
+def test_a_capture_asks_for_no_pinned_memory_however_many_follow_each_other(monkeypatch, device):
+    """CUDA refuses it while a stream is recorded. The second capture comes without a step outside between."""
+    params, given = parameters(SHAPES, torch.float32), gradients(SHAPES, 1, torch.float32)[0]
+    optimizer = optim.Adam(params, engine="cuda", capturable=True)
+    ready(optimizer)
+    kept, staging = [], card.staging
+
+    def refusing(words, device):
+        raise AssertionError("pinned memory is asked for in a capture")
+
+    def capture():
+        for p, g in zip(params, given, strict=True):
+            p.grad = g.clone()  # elsewhere: in the graph's own memory
+        with monkeypatch.context() as fake:
+            fake.setattr(card, "capturing", lambda device: True)
+            fake.setattr(card, "keep_with", lambda owner, held: kept.append(held))
+            fake.setattr(card, "staging", refusing)
+            optimizer.step()
+
+    capture()
+    capture()
+    sources = [held[0]._staged for held in kept]
+    assert len({source.data_ptr() for source in sources}) == 2  # each replay copies from its own
+    for _ in range(tables.AHEAD - 2):
+        capture()
+    with pytest.raises(RuntimeError, match="take a step outside"):
+        capture()
+    assert card.staging is staging
+    optimizer.step()
+    capture()
+
+
+def test_a_stream_is_told_of_the_boards_memory_once(monkeypatch):
+    """`record_stream` holds for as long as a tensor lives; said in every step it costs more than a small step."""
+    params = parameters(SHAPES, torch.float32)
+    optimizer = optim.Adam(params, engine="cuda")
+    ready(optimizer)
+    told = []
+    monkeypatch.setattr(card, "used_on", lambda tensors, stream: told.append((len(tensors), stream)))
+    for stream in ("side", "side", "side", None, "other", "side"):
+        monkeypatch.setattr(card, "stream_of", lambda device, stream=stream: stream)
+        optimizer.step()
+    [(_, plan)] = optimizer._stepper._plans
+    sizes = len({id(held) for held in ENGINE._desks[plan].board.device.values()}) + 1
+    assert told == [(sizes, "side"), (sizes, "other")]
+
+
+def test_the_table_is_worked_out_once_and_anew_where_something_moved(monkeypatch):
+    import thalweg.engines.cuda as cuda
+
+    made, fixed = [], cuda._fixed
+    monkeypatch.setattr(cuda, "_fixed", lambda plan: made.append(plan) or fixed(plan))
+    params = parameters(SHAPES, torch.float32)
+    ours = optim.Adam(params, engine="cuda")
+    theirs = optim.Adam(parameters(SHAPES, torch.float32), engine="reference")
+    for values in gradients(SHAPES, 3, torch.float32):
+        run(ours, [values])
+        run(theirs, [values])
+    assert len(made) == 1
+    params[0].data = params[0].data.clone()
+    for optimizer in (ours, theirs):
+        run(optimizer, gradients(SHAPES, 1, torch.float32))
+    assert len(made) == 2
+    pairs = zip(params, theirs.param_groups[0]["params"], strict=True)
+    assert all(torch.allclose(p, q, rtol=1e-6, atol=1e-7) for p, q in pairs)
+
+
 @pytest.mark.parametrize(("name", "more"), [("Adam", {}), ("LAMB", {"capturable": True})])
 def test_numbers_from_the_host_are_refused_in_a_graph(name, more, monkeypatch):
     optimizer = getattr(optim, name)(parameters(SHAPES, torch.float32), engine="cuda", **more)

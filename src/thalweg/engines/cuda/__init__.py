@@ -33,7 +33,7 @@ except ImportError:
     raise ImportError("engine='cuda' needs Triton: pip install 'thalweg[cuda]'") from None
 
 from thalweg.engines.cuda import card, compiled, numbers, source
-from thalweg.engines.cuda.tables import Board, Chunks, Section
+from thalweg.engines.cuda.tables import Ahead, Board, Chunks, Section
 from thalweg.engines.cuda.trace import Untraceable
 
 Tensor = torch.Tensor
@@ -47,7 +47,9 @@ class Desk:
         self.stream = card.stream_of(self.device)
         self.chunks = Chunks(plan.numels, self.device)
         self.board: Board | None = None
-        self.spare: Board | None = None  # for a graph: while one is captured no pinned memory can be had
+        self.ahead: Ahead | None = None  # for graphs: while one is captured no pinned memory can be had
+        self._told: set[Any] = set()  # the streams that use this memory, beside the one it was made on
+        self._fixed: tuple[Any, Any, Any] = (None, None, None)
         self.outputs: dict[str, Tensor] = {}
         self.numbers: numbers.Numbers | None = None
         self.leaves: numbers.Leaves = ()
@@ -56,22 +58,34 @@ class Desk:
         """Other rows of a sparse gradient are other chunks."""
         if self.chunks.numels is not plan.numels:
             self.chunks = Chunks(plan.numels, self.device)
+            self._told.clear()
         stream = card.stream_of(self.device)
-        if stream != self.stream:
-            held = [self.chunks.tensor, *self.outputs.values(), *(self.board.device.values() if self.board else ())]
+        if stream != self.stream and stream not in self._told and self.board:
+            held = [self.chunks.tensor, *self.outputs.values(), *self.board.device.values()]
             card.used_on(held, stream)
+            self._told.add(stream)
+
+    def fixed(self, plan: Plan) -> Any:
+        """What of the table no step changes: made anew where the plan has another table, as for other sparse rows."""
+        table, numels, fixed = self._fixed
+        if table is not plan.table or numels is not plan.numels:
+            fixed = _fixed(plan)
+            self._fixed = plan.table, plan.numels, fixed
+        return fixed
 
     def board_of(self, sections: dict[str, Section], owner: Tensor) -> Board:
         """The board with these sections. What a graph captures is a board of its own: every replay writes it anew."""
         if card.capturing(self.device):
-            spare, self.spare = self.spare, None
-            board = spare if spare and spare.sections == sections else Board(sections, self.device)
+            board = Board(sections, self.device, self.ahead)
             card.keep_with(owner, (board, self.chunks, self.outputs))
             return board
         if self.board is None or self.board.sections != sections:
             self.board = Board(sections, self.device)
-        if self.numbers and self.spare is None:
-            self.spare = Board(sections, self.device, ahead=True)
+            self._told.clear()
+        if self.numbers:
+            if self.ahead is None or self.ahead.words != self.board.words:
+                self.ahead = Ahead(self.board.words, self.device)
+            self.ahead.fill()
         return self.board
 
 
@@ -110,7 +124,7 @@ class Cuda(Engine):
             self._launch(plan, desk)
 
     def _launch(self, plan: Plan, desk: Desk) -> None:
-        fixed = _fixed(plan)
+        fixed = desk.fixed(plan)
         sections: dict[str, Section] = {"table": (fixed.size, "int64"), "gradients": (len(fixed), "int64")}
         if isinstance(plan, DevicePlan):
             board = self._on_device(plan, desk, sections)
@@ -143,7 +157,7 @@ class Cuda(Engine):
             {"row_of": (tensors, "int64"), **sections, "keys": (keys, "int64"), "rows": (rows.size, number)},
             plan.live[0],
         )
-        _fill(board, plan)
+        _fill(board, plan, desk)
         board.host["row_of"][:] = plan.row_of
         if keys:
             board.host["keys"][:] = plan.table[:, -2]
@@ -169,7 +183,7 @@ class Cuda(Engine):
             },
             plan.live[0],
         )
-        _fill(board, plan)
+        _fill(board, plan, desk)
         board.host["places"][:], board.host["groups"][:] = plan.positions, plan.group_of
         followed = []  # settings that are tensors on the device: the host does not know them
         settings = board.host["settings"].reshape(len(plan.groups), width)
@@ -207,8 +221,8 @@ def _fixed(plan: Plan) -> Any:
     return np.concatenate([plan.table[:, columns], numels], axis=1)
 
 
-def _fill(board: Board, plan: Plan) -> None:
-    board.host["table"][:] = _fixed(plan).ravel()
+def _fill(board: Board, plan: Plan, desk: Desk) -> None:
+    board.host["table"][:] = desk.fixed(plan).ravel()
     board.host["gradients"][:] = plan.table[:, 1]
 
 

@@ -22,19 +22,47 @@ ALIGNED = 2  # words: Triton compiles anew for pointers that are not multiples o
 Section = tuple[int, str]  # how many numbers of which dtype
 
 
+AHEAD = 8  # captures that may follow each other without a step outside
+
+
+class Ahead:
+    """Memory that boards are sent from, got before it is needed: while a graph is captured none can be had.
+
+    A piece that was taken is its graph's for good: every replay copies from it.
+    """
+
+    def __init__(self, words: int, device: torch.device) -> None:
+        self.words, self.device = words, device
+        self._pieces: list[Tensor] = []
+
+    def fill(self) -> None:
+        """Have as much as `AHEAD` captures take."""
+        if len(self._pieces) < AHEAD:
+            self._pieces += torch.split(card.staging(self.words * AHEAD, self.device), self.words)
+
+    def take(self) -> Tensor:
+        """A piece; RuntimeError where there is none left."""
+        if not self._pieces:
+            raise RuntimeError(
+                f"{AHEAD} steps or more were captured into CUDA graphs one after another: take a step outside a capture"
+            )
+        return self._pieces.pop()
+
+
 class Board:
     """Named arrays that the host writes (`host`) and kernels read (`device`): one piece of memory on either side."""
 
-    def __init__(self, sections: Mapping[str, Section], device: torch.device, ahead: bool = False) -> None:
-        """`ahead`: with the memory that it is sent from, for one time of sending, in which no memory can be had."""
+    def __init__(self, sections: Mapping[str, Section], device: torch.device, ahead: Ahead | None = None) -> None:
+        """`ahead`: where the memory that it is sent from comes from, for one time of sending."""
         self.sections = dict(sections)
         words = {name: _words(count, dtype) for name, (count, dtype) in sections.items()}
         ends = np.cumsum([0, *words.values()])
         self._host: npt.NDArray[np.int64] = np.zeros(ends[-1], dtype=np.int64)
         self._sent: npt.NDArray[np.int64] | None = None
-        self._device = torch.empty(int(ends[-1]), dtype=torch.int64, device=device)
-        self._staged = card.staging(int(ends[-1]), device) if ahead else None
-        self._ahead = ahead
+        self.words = int(ends[-1])
+        self._device = torch.empty(self.words, dtype=torch.int64, device=device)
+        self._staged = ahead.take() if ahead else None
+        self._ahead = ahead is not None
         self.host: dict[str, npt.NDArray[Any]] = {}
         self.device: dict[str, Tensor] = {}
         for (name, (count, dtype)), start, end in zip(sections.items(), ends, ends[1:], strict=False):
