@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate clean
+.PHONY: install compare test gpu test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate clean
 
 install: .venv/installed
 
@@ -16,6 +16,10 @@ compare: install
 
 test: install
 	.venv/bin/pytest -n 2 tests src docs
+
+# On a machine with a CUDA torch, and nothing else: checks, the first failure stops, then figures. Installs nothing.
+gpu:
+	PYTHONPATH=src $(PYTHON) benchmarks/gpu.py $(GPU)
 
 # The laws on a GPU: prints the card. CUDA is torch's affair: install a torch with it into .venv first.
 LAWS = cuda engines guard halves oracle papers whole_tensors sparse cautious checkpoints small

@@ -35,7 +35,21 @@ WAYS = {
     "tensors": [(104, 104), (104,)] * 175,  # 1,911,000 in 350
 }
 TINY = {"billion": [(40, 41), (65, 64), (3,)], "tensors": [(9, 4), (3,)] * 3}
-RULES = ("adam", "adamw", "momentum", "adagrad", "rmsprop", "radam", "nadam", "adadelta", "adamax", "lion")
+RULES = (
+    "adam",
+    "adamw",
+    "momentum",
+    "adagrad",
+    "rmsprop",
+    "radam",
+    "nadam",
+    "adadelta",
+    "adamax",
+    "lion",
+    "lamb",
+    "lars",
+    "prodigy",
+)
 # Adam by each library, as (module, class, settings): float32 state, and 8 bits where it has them.
 OTHERS = {
     "heavyball": ("heavyball", "AdamW", {"weight_decay": 0.0, "betas": (0.9, 0.999)}),

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 import torch
-from numba import njit, prange
 
 from thalweg.catalogue import Entry
 
@@ -110,6 +108,7 @@ MOST = 4  # states of a rule
 @cache
 def _stream_kernel(states: int) -> Callable[..., None]:
     """One pass that reads p, g and the states, and writes p and the states; `states` is a constant in it."""
+    from numba import njit, prange  # here: `make gpu` has no need of it
 
     @njit(parallel=True, error_model="numpy", fastmath={"contract"})
     def run(p, g, a, b, c, d, one, nought, shares):  # type: ignore[no-untyped-def]
@@ -136,6 +135,8 @@ def stream(numel: int, states: int) -> Callable[[], None]:
 
     The arrays are torch's, as the optimizers' are: numpy would ask for huge pages and be faster for it.
     """
+    import numba
+
     held = [torch.full((numel,), 0.5).numpy() for _ in range(2 + states)]
     arrays = [*held, *[held[0]] * (MOST - states)]
     numbers = (np.float32(1), np.float32(0), numba.get_num_threads())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,8 @@ def named(bench: str, results: dict[str, Any], kind: str = "") -> str:
 
 def write(results: dict[str, Any], text: str, folder: Path, name: str, indent: int | None = 1) -> None:
     """The data and the tables, in place of what an earlier moment of the run left."""
-    # Here, as a bench sets its threads before anything that brings torch is imported.
-    from thalweg.lab.studies.study import write_atomically
-
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{name}.json", lambda: json.dumps(results, indent=indent) + "\n")
-    write_atomically(folder / f"{name}.md", lambda: text)
+    for ending, content in ((".json", json.dumps(results, indent=indent) + "\n"), (".md", text)):
+        unfinished = folder / f".{name}{ending}.{os.getpid()}"
+        unfinished.write_text(content, encoding="utf-8")
+        os.replace(unfinished, folder / f"{name}{ending}")

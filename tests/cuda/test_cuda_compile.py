@@ -153,3 +153,14 @@ def test_numbers_are_worked_out_in_double_precision(subject):
     # float32 arithmetic would have come from a literal; what is float32 is what is stored
     assert not re.search(r"\b(?:add|sub|mul|fma|div|sqrt)\.[\w.]*f32", ptx)
     assert resources(built.asm["cubin"])["LOCAL"] == 0
+
+
+@pytest.mark.parametrize("size", [(512, 2), (1024, 2), (2048, 4), (2048, 8), (4096, 8)], ids=str)
+def test_programs_of_other_sizes(size):
+    """Those that `make gpu` measures: as many bytes an access, and no more in memory than there must be."""
+    [subject] = [each for each in PLAIN if each.entry.name == "adam"]
+    built = compiled.compile_for(recipe_of(subject)[0], torch.float32, size=size)
+    each = size[0] * 4 // (16 * 32 * size[1])
+    assert accesses(built.asm["ptx"], "ld") == 4 * each and accesses(built.asm["ptx"], "st") == 3 * each
+    used = resources(built.asm["cubin"])
+    assert used["STACK"] <= 8 and used["LOCAL"] == 0 and used["REG"] <= 128

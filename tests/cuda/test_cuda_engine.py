@@ -134,6 +134,18 @@ def test_chunks_cover_every_element_once():
         assert [pair for pair in covered if pair[1] < numels[pair[0]]] == expected
 
 
+@pytest.mark.parametrize("size", [(256, 1), (512, 2), (4096, 8)], ids=str)
+def test_the_size_of_programs_changes_no_bit(size, monkeypatch):
+    outcomes = []
+    for chosen in (size, compiled.SIZE):
+        monkeypatch.setattr(compiled, "SIZE", chosen)
+        params = parameters([(33, 157), (4097,), (), (5,)], torch.float32)
+        optimizer = optim.Adam(params, engine="cuda")
+        run(optimizer, gradients([tuple(p.shape) for p in params], 3, torch.float32))
+        outcomes.append([*params, *(v for state in optimizer.state.values() for v in state.values())])
+    assert all(map(torch.equal, *outcomes))
+
+
 def test_elements_beyond_two_to_the_31_are_found(device):
     """The last block of a tensor of 2^33 elements, most of which are not there."""
     blocks = 2**33 // source.BLOCK
@@ -151,7 +163,7 @@ def test_elements_beyond_two_to_the_31_are_found(device):
         integers(0),
         integers(0),
         BLOCK=source.BLOCK,
-        **compiled.UPDATE,
+        **compiled.update_options(compiled.SIZE),
     )
     assert torch.equal(p, 1 - 0.5 * g)
 

@@ -32,7 +32,7 @@ try:
 except ImportError:
     raise ImportError("engine='cuda' needs Triton: pip install 'thalweg[cuda]'") from None
 
-from thalweg.engines.cuda import card, compiled, numbers, source
+from thalweg.engines.cuda import card, compiled, numbers
 from thalweg.engines.cuda.tables import Ahead, Board, Chunks, Section
 from thalweg.engines.cuda.trace import Untraceable
 
@@ -45,7 +45,8 @@ class Desk:
     def __init__(self, plan: Plan) -> None:
         self.device = plan.params[0].device
         self.stream = card.stream_of(self.device)
-        self.chunks = Chunks(plan.numels, self.device)
+        self.size = compiled.size_of(plan.form)
+        self.chunks = Chunks(plan.numels, self.device, self.size[0])
         self.board: Board | None = None
         self.ahead: Ahead | None = None  # for graphs: while one is captured no pinned memory can be had
         self._told: set[Any] = set()  # the streams that use this memory, beside the one it was made on
@@ -57,10 +58,12 @@ class Desk:
     def refresh(self, plan: Plan) -> None:
         """Other rows of a sparse gradient are other chunks."""
         if self.chunks.numels is not plan.numels:
-            self.chunks = Chunks(plan.numels, self.device)
+            self.chunks = Chunks(plan.numels, self.device, self.size[0])
             self._told.clear()
         stream = card.stream_of(self.device)
-        if stream != self.stream and stream not in self._told and self.board:
+        if stream == self.stream or stream in self._told or card.capturing(self.device):
+            return  # what a graph reads lives as long as the parameters
+        if self.board:
             held = [self.chunks.tensor, *self.outputs.values(), *self.board.device.values()]
             card.used_on(held, stream)
             self._told.add(stream)
@@ -138,7 +141,7 @@ class Cuda(Engine):
             return
         tables = (desk.chunks.tensor, board.device["table"], board.device["gradients"], row_of, rows)
         module = compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide)
-        grid, options = (desk.chunks.count,), {"BLOCK": source.BLOCK, **compiled.UPDATE}
+        grid, options = (desk.chunks.count,), {"BLOCK": desk.size[0], **compiled.update_options(desk.size)}
         scales = rows
         if plan.recipe.cautious:
             counts = torch.empty(desk.chunks.count, dtype=torch.int32, device=desk.device)

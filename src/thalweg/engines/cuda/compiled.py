@@ -16,8 +16,21 @@ from thalweg.recipe import Recipe
 from thalweg.storage import FULL, Storage
 
 POINTERS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64", "int64": "i64"}
-UPDATE = {"num_warps": source.WARPS, "enable_fp_fusion": source.FP_FUSION}
+Size = tuple[int, int]  # of a program: elements, warps
+# What programs of float32 and 16-bit state take: `benchmarks/gpu.py` measures others on the card at hand, and may set
+# it. Small state has a size of its own, a block of codes a warp.
+SIZE: Size = (source.BLOCK, source.WARPS)
 NUMBERS = {"num_warps": 1, "enable_fp_fusion": source.FP_FUSION}
+
+
+def size_of(form: Form) -> Size:
+    """How many elements a program takes of a plan, and how many warps it has."""
+    return (source.BLOCK, source.WARPS) if form else SIZE
+
+
+def update_options(size: Size) -> dict[str, Any]:
+    """How the kernel of a rule is launched, or compiled."""
+    return {"num_warps": size[1], "enable_fp_fusion": source.FP_FUSION}
 
 
 def interpreted() -> bool:
@@ -56,13 +69,15 @@ def compile_for(
     entry: str = "chunk",
     form: Form = (),
     wide: bool = False,
+    size: Size | None = None,
 ) -> Any:
     """Compile a kernel for a GPU that need not be there; its text is in `.asm["ptx"]`."""
     number = POINTERS[kernel.DTYPES[dtype]]
     kinds = {"__rows": number, "__chunks": "i32", "__scales": number, "__counts": "i32"}
     function = getattr(update(recipe, dtype, storage, False, form, wide), entry)
     signature = {name: "constexpr" if name == "BLOCK" else "*" + kinds.get(name, "i64") for name in function.arg_names}
-    return _compile(function, signature, {"BLOCK": source.BLOCK}, capability, UPDATE)
+    size = size or size_of(form)
+    return _compile(function, signature, {"BLOCK": size[0]}, capability, update_options(size))
 
 
 def compile_numbers_for(

@@ -92,9 +92,9 @@ def _words(count: int, dtype: str) -> int:
     return max(ALIGNED, -(-words // ALIGNED) * ALIGNED)
 
 
-def chunks_of(numels: Sequence[int]) -> npt.NDArray[np.int32]:
+def chunks_of(numels: Sequence[int], block: int = BLOCK) -> npt.NDArray[np.int32]:
     """A row for each chunk: (tensor, which block of it)."""
-    counts = -(-np.array(numels, dtype=np.int64) // BLOCK)
+    counts = -(-np.array(numels, dtype=np.int64) // block)
     tensors = np.repeat(np.arange(len(counts)), counts)
     firsts = np.repeat(np.cumsum(counts) - counts, counts)
     return np.stack([tensors, np.arange(len(tensors)) - firsts], axis=1).astype(np.int32)
@@ -103,9 +103,9 @@ def chunks_of(numels: Sequence[int]) -> npt.NDArray[np.int32]:
 class Chunks:
     """The list of chunks on the device: made once for a plan."""
 
-    def __init__(self, numels: Sequence[int], device: torch.device) -> None:
+    def __init__(self, numels: Sequence[int], device: torch.device, block: int) -> None:
         self.numels = numels  # the object: a plan of other tensors has another
-        rows = chunks_of(numels)
+        rows = chunks_of(numels, block)
         self.count = len(rows)
         board = Board({"chunks": (2 * max(self.count, 1), "int32")}, device)
         board.host["chunks"][: rows.size] = rows.ravel()
