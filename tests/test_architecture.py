@@ -14,13 +14,14 @@ ORDER = [
         "hyperparameters",
         "rule",
         "rules",
+        "subclasses",
         "memory",
         "storage",
         "codes",
         "stages",
         "cautious",
     ),
-    *("recipe", "ages", "chunks", "plan", "rows", "small", "ondevice", "engines"),
+    *("recipe", "ages", "chunks", "signature", "plan", "rows", "small", "foreign", "ondevice", "engines"),
     *(
         "states",
         "stepper",
@@ -39,7 +40,7 @@ ORDER = [
         "spelled",
         "catalogue",
     ),
-    *("conformance", "differences", "lab", "cli"),
+    *("conformance", "differences", "lab", "cli", "__main__"),
 ]
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg.chunks import LINE, cut
@@ -14,6 +14,7 @@ from thalweg.memory import is_flat
 SIZES = st.lists(st.integers(0, 5000), max_size=12)
 
 
+@settings(deadline=None)
 @given(SIZES, st.integers(1, 7), st.integers(1, 3000))
 def test_every_element_is_in_one_chunk(sizes, parts, limit):
     chunks, bounds = cut(sizes, parts, limit)

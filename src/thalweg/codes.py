@@ -25,7 +25,9 @@ from dataclasses import dataclass
 
 import torch
 
+from thalweg.memory import local
 from thalweg.storage import Noise
+from thalweg.subclasses import ordinary
 
 Tensor = torch.Tensor
 BLOCK = 256
@@ -177,6 +179,8 @@ def form_of(moments: Mapping[str, str], state_dtype: str, p: Tensor) -> Form:
 
 def wide(p: Tensor) -> str | None:
     """Why a parameter's states cannot be small; None where they can."""
+    if not ordinary(type(local(p))):
+        return f"a parameter of class {type(local(p)).__name__}, which has operations of its own, keeps full state"
     if p.dtype in (torch.float32, torch.bfloat16, torch.float16):
         return None
     return f"a parameter of {p.dtype} keeps full state; allowed is 'float32', by which states are as the arithmetic is"

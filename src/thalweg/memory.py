@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thalweg.subclasses import address, ordinary
+
 Tensor = torch.Tensor
 
 
@@ -32,13 +34,16 @@ def lies_like(tensor: Tensor, reference: Tensor, dtype: torch.dtype | None = Non
     due = reference.dtype if dtype is None else dtype
     if tensor.layout is not torch.strided or tensor.dtype != due or tensor.is_neg() or tensor.is_conj():
         return False
+    if not ordinary(type(tensor)):
+        return False
     both_plain = tensor.is_contiguous() and reference.is_contiguous()
     return both_plain or (tensor.stride() == reference.stride() and is_flat(tensor))
 
 
 def laid_like(tensor: Tensor, reference: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """A copy of `tensor` with the layout of `reference` in memory."""
-    return torch.empty_like(reference, dtype=dtype).copy_(tensor.to_dense().detach())
+    dense = tensor if tensor.layout is torch.strided else tensor.to_dense()
+    return torch.empty_like(reference, dtype=dtype).copy_(dense.detach())
 
 
 def real(tensor: Tensor) -> Tensor:
@@ -73,9 +78,9 @@ def check_apart(params: Sequence[Tensor]) -> None:
     twice, in an order that nothing defines."""
     spans = []
     for index, p in enumerate(params):
-        if p.numel() and p.layout is torch.strided and p.device.type != "meta":
+        if p.numel() and p.layout is torch.strided and address(p):
             start, extent = (
-                p.data_ptr(),
+                address(p),
                 1 + sum((size - 1) * stride for size, stride in zip(p.shape, p.stride(), strict=True)),
             )
             spans.append((str(p.device), start, start + extent * p.element_size(), index))

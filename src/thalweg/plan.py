@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -24,66 +22,10 @@ from thalweg.hyperparameters import plain
 from thalweg.memory import is_shard, laid_like, lies_like, local, real, shard_offset
 from thalweg.recipe import Group, Recipe
 from thalweg.storage import FULL, Noise, Storage, keys
+from thalweg.subclasses import check_memory
+from thalweg.subclasses import plain as plain_memory
 
 Tensor = torch.Tensor
-
-STRIDED = torch.strided
-
-
-class Signature:
-    """All that plans take for granted. They are good as long as it is unchanged.
-
-    Where the gradients are is not in it: that changes with every `zero_grad()` and is read anew each step. Tensors are
-    compared as objects, and held, and by their addresses: a tensor's storage may be moved under it (`.data =`,
-    `share_memory_`, `resize_`), and what it left given to another. This is asked in every step: a column for each fact,
-    filled by `map`, takes 0.4 us a parameter of Adam, a tuple for each tensor twice as long.
-    """
-
-    def __init__(
-        self,
-        params: Sequence[Tensor],
-        gradients: Sequence[Tensor | None],
-        state: Mapping[Tensor, Any],
-        groups: list[Any],
-    ) -> None:
-        held = list(chain.from_iterable(map(dict.values, state.values())))
-        present = [g for g in gradients if g is not None]
-        dtypes = list(map(attrgetter("dtype"), present))
-        self.objects = [*params, *state, *held]
-        complex_ones = any(dtype.is_complex for dtype in {*dtypes})
-        self.facts: dict[str, Any] = {
-            "groups": groups,
-            "objects": list(map(id, self.objects)),
-            "states_at": addresses(held),
-            "at": list(map(Tensor.data_ptr, params)),
-            "sizes": list(map(Tensor.numel, params)),
-            "order": _order(params),
-            "missing": [place for place, g in enumerate(gradients) if g is None] if len(present) < len(params) else [],
-            "dtypes": dtypes,
-            "gradients_order": _order(present),
-            "negated": list(map(Tensor.is_neg, present)),
-            "conjugated": list(map(Tensor.is_conj, present)) if complex_ones else [],
-        }
-
-    def same(self, other: Signature) -> bool:
-        return self.facts == other.facts
-
-
-def _order(tensors: Sequence[Tensor]) -> list[Any]:
-    """How dimensions follow each other in memory."""
-    try:
-        plain = list(map(Tensor.is_contiguous, tensors))  # False for sparse ones, whose strides may be an expanded's
-    except RuntimeError:  # compressed ones do not say
-        plain = [False]
-    return plain if all(plain) else [(t.layout, t.layout is STRIDED and t.stride()) for t in tensors]
-
-
-def addresses(held: Sequence[Any]) -> list[int]:
-    """Where states are. Nearly always all are plain tensors: 40 ns each."""
-    try:
-        return list(map(Tensor.data_ptr, held))
-    except (TypeError, RuntimeError):  # a number among them, or a shard
-        return [local(value).data_ptr() if isinstance(value, Tensor) else 0 for value in held]
 
 
 @dataclass(frozen=True)
@@ -174,9 +116,15 @@ class Plan:
             self._to_copy = [i for i, p in enumerate(self.params) if not lies_like(own[i], p, self.gradient_dtype)]
         if not self.differentiable:
             for index in self._to_copy:
-                own[index] = laid_like(own[index], self.params[index], self.gradient_dtype)
+                g, p = plain_memory(own[index]), self.params[index]
+                fits = lies_like(g, p, self.gradient_dtype)
+                own[index] = g if fits else laid_like(g, p, self.gradient_dtype)
         self.gradients = own
-        self.table[:, 1] = np.fromiter(map(Tensor.data_ptr, own), np.int64, len(own))
+        places = list(map(Tensor.data_ptr, own))
+        self.table[:, 1] = np.fromiter(places, np.int64, len(own))
+        if 0 in places:
+            for place, g in zip(self.positions, own, strict=True):
+                check_memory(place, g, "its gradient")
 
     @property
     def gradient_dtype(self) -> torch.dtype:
@@ -283,6 +231,7 @@ class Plan:
         assert rule.per_tensor is not None
         with torch.set_grad_enabled(self.differentiable):
             param = member.param if self.differentiable else member.param.detach()
+            param = param if is_shard(param) else self.now(index)
             p, g = self.storage.load(real(param), member.state.get(self.storage.kept)), self.gradients[index]
             if is_shard(member.param):
                 g = member.like(g)

@@ -12,6 +12,7 @@ from thalweg.hyperparameters import plain
 from thalweg.memory import local, real
 from thalweg.stepper import Stepper
 from thalweg.storage import Storage, storage_of
+from thalweg.subclasses import plain as plain_memory
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -106,7 +107,7 @@ def _beta(group: Mapping[str, Any]) -> float:
 def _average(y: Tensor, state: Mapping[str, Any], storage: Storage, beta: float) -> Tensor:
     """x = y + (1 - 1 / beta) (z - y), as the parameter's dtype holds it."""
     kept = state.get(storage.kept)
-    held = real(local(y))
+    held = real(plain_memory(local(y)))
     full = storage.load(held, None if kept is None else local(kept))
     return torch.lerp(full, real(local(state["z"])), 1 - 1 / beta).to(held.dtype)
 
@@ -119,8 +120,10 @@ def _put_average(param: Tensor, state: dict[str, Any], group: Mapping[str, Any])
 def _restore(param: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
     y = state.pop("y", None)
     held, storage = real(local(param)), _storage(param, group)
-    if y is not None and torch.equal(held, _average(y.to(param.device, param.dtype), state, storage, _beta(group))):
+    now = plain_memory(held)
+    if y is not None and torch.equal(now, _average(y.to(param.device, param.dtype), state, storage, _beta(group))):
         param.copy_(y)
         return
     z = real(local(state["z"]))
-    held.copy_(torch.lerp(held.to(z.dtype), z, 1 - _beta(group)))  # somebody wrote the parameter: its x is new
+    # somebody wrote the parameter: its x is new
+    held.copy_(torch.lerp(now.to(z.dtype), z, 1 - _beta(group)))

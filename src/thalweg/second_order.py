@@ -17,6 +17,7 @@ from thalweg.memory import is_shard
 from thalweg.states import ESTIMATE
 from thalweg.stepper import Stepper
 from thalweg.storage import HALVES, keys
+from thalweg.subclasses import ordinary
 
 Tensor = torch.Tensor
 
@@ -103,8 +104,9 @@ class SecondOrder(Optimizer):
     def _curvature(self, params: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         """Put z * (H z) in the states of those for which it is due. Frees the gradients' graph."""
         for p in params:
-            if p.is_complex() or is_shard(p):
-                what = "complex" if p.is_complex() else "sharded"
+            own = not ordinary(type(p))
+            if p.is_complex() or is_shard(p) or own:
+                what = "complex" if p.is_complex() else "sharded" if is_shard(p) else f"{type(p).__name__}"
                 raise RuntimeError(f"{type(self).__name__}: the curvature of a {what} parameter is not supported")
         places = self._places(params)
         signs = [

@@ -9,10 +9,11 @@ import torch
 
 from thalweg.ages import Ages
 from thalweg.codes import form_of
-from thalweg.memory import is_flat, laid_like
+from thalweg.memory import is_flat, is_shard, laid_like
 from thalweg.rule import Rule
 from thalweg.small import begin, drop_blocks, fits, keep, widened
 from thalweg.storage import HALVES, Storage
+from thalweg.subclasses import ordinary, plain
 
 Tensor = torch.Tensor
 State = dict[str, Any]
@@ -47,6 +48,8 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
 
     True where a state of the rule was missing.
     """
+    if not is_shard(p) and not ordinary(type(p)):
+        p = plain(p)  # states are of no class but torch's
     dtype = torch.float32 if p.dtype in HALVES else p.dtype
     missing = not rule.states
     form = dict(form_of(rule.moments, group["state_dtype"], p))

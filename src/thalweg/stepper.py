@@ -16,14 +16,18 @@ from thalweg.ages import Ages
 from thalweg.chunks import Integers
 from thalweg.codes import form_of, wide
 from thalweg.engines.engine import Engine
+from thalweg.foreign import ForeignPlan
 from thalweg.memory import check_apart, is_shard, local
 from thalweg.ondevice import DevicePlan, SmallDevicePlan
-from thalweg.plan import Member, Plan, Signature
+from thalweg.plan import Member, Plan
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
+from thalweg.rule import Rule
+from thalweg.signature import Signature
 from thalweg.small import SmallPlan
 from thalweg.states import check_whole, counts, share_ages, start
 from thalweg.storage import HALVES, storage_of
+from thalweg.subclasses import address, adds_by_itself, check_memory, is_fake, ordinary
 
 Tensor = torch.Tensor
 State = MutableMapping[Tensor, dict[str, Any]]
@@ -39,6 +43,7 @@ class Stepper:
         self._plans: list[tuple[Engine, Plan]] = []
         self._begun: list[Tensor] = []  # those that had no state before this step
         self._sharded = False
+        self._ordinary = True  # all parameters are plain memory
         self._apart: Any = None  # where parameters were when they were last seen to lie apart
 
     def step(
@@ -57,18 +62,21 @@ class Stepper:
         parts, given = params, gradients
         if self._sharded:
             parts, given = [local(p) for p in params], [None if g is None else local(g) for g in gradients]
-        signature = Signature(parts, given, state, kinds)
         try:
-            if self._signature is None or not signature.same(self._signature):
+            if self._signature is None or not self._signature.same(
+                Signature(parts, given, state, kinds, self._ordinary)
+            ):
                 _check_not_capturing(params)
                 self._signature, self._plans = None, []
                 self._sharded = any(map(is_shard, params))
                 if self._sharded:
                     parts = [local(p) for p in params]
                     given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
+                self._ordinary = all(ordinary(type(p)) for p in parts)
                 members = [(group, recipe) for group, count, recipe in groups for _ in range(count)]
                 self._plans = self._make_plans(params, gradients, members, state, guarded)
-                self._signature = Signature(parts, given, state, kinds)  # with the states that were made
+                # with the states that were made
+                self._signature = Signature(parts, given, state, kinds, self._ordinary)
             elif self._sharded:
                 given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
             self._run(given, factor, state)
@@ -157,6 +165,8 @@ class Stepper:
         stepped = []
         for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
+                check_memory(place, local(p), "it")
+                check_memory(place, local(g), "its gradient")
                 engine = engines.choose(
                     self.engine, local(p), group["differentiable"], recipe.cautious, recipe.rule.directs
                 )
@@ -187,7 +197,8 @@ class Stepper:
             ages_at[place] = own_ages
             own_ages.tensor[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
             wide = p.dtype in HALVES and g is not None and g.dtype != p.dtype
-            key = (engine, recipe, p.dtype, p.device, storage, group["differentiable"], sparse, on_device, form, wide)
+            how = (group["differentiable"], sparse, on_device, form, wide, not ordinary(type(local(p))))
+            key = (engine, recipe, p.dtype, p.device, storage, *how)
             chosen.setdefault(key, []).append(Member(p, own_state, group, place))
         for place, p in enumerate(params):
             group, recipe = members[place]
@@ -195,25 +206,27 @@ class Stepper:
             if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"]), form):
                 share_ages(state[p], ages_at.get(place, ages), place)
         plans: list[tuple[Engine, Plan]] = []
-        for (engine, recipe, _, device, storage, _, sparse, on_device, form, wide), own in chosen.items():
+        for (engine, recipe, _, device, storage, _, sparse, on_device, form, wide, foreign), own in chosen.items():
             own_ages = ages_on[device] if on_device else ages
             if form:
                 plan: Plan = (SmallDevicePlan if on_device else SmallPlan)(recipe, storage, own, own_ages, form)
             else:
-                plan = _kind(sparse, on_device)(recipe, storage, own, own_ages)
+                plan = _kind(sparse, on_device, foreign)(recipe, storage, own, own_ages)
             plan.wide = wide
             engine.prepare(plan)
             plans.append((engine, plan))
         return sorted(plans, key=lambda pair: pair[0].name == "cpu")
 
     def _check_apart(self, params: Sequence[Tensor]) -> None:
-        where = [(local(p).data_ptr(), p.shape, p.stride()) for p in params]
+        where = [(address(local(p)), p.shape, p.stride()) for p in params]
         if where != self._apart:
             check_apart([local(p) for p in params])
             self._apart = where
 
 
-def _kind(sparse: int, on_device: bool) -> type[Plan]:
+def _kind(sparse: int, on_device: bool, foreign: bool) -> type[Plan]:
+    if foreign:
+        return ForeignPlan
     if sparse >= 0:
         return RowsPlan
     return DevicePlan if on_device else Plan
@@ -247,6 +260,13 @@ def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
 def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
     """What a rule cannot do with a gradient, or a parameter: RuntimeError or ValueError, in torch's words."""
     rule, sparse = recipe.rule, g.layout is not torch.strided
+    if p.is_inference() and not torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            f"Inplace update to inference tensor outside InferenceMode is not allowed: a parameter of shape "
+            f"{tuple(p.shape)} was made under torch.inference_mode(); give the optimizer a clone of it"
+        )
+    if not ordinary(type(local(p))):
+        _check_class(rule, local(p), sparse, group)
     if recipe.cautious and (is_shard(p) or (sparse and rule.sparse != "dense")):
         what = "a sharded parameter" if is_shard(p) else "a sparse gradient"
         raise RuntimeError(f"cautious=True counts over whole tensors, which {what} does not show; allowed is False")
@@ -280,6 +300,21 @@ def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
     if rule.matrices and (p.is_complex() or is_shard(p)):
         what = "complex" if p.is_complex() else "sharded"
         raise RuntimeError(f"{rule.name} works on whole real matrices: a {what} parameter is not supported")
+
+
+def _check_class(rule: Rule, p: Tensor, sparse: bool, group: Group) -> None:
+    """RuntimeError for what cannot be done through a class's own operations."""
+    reason = None
+    if group["differentiable"]:
+        reason = "differentiable=True records steps in torch's operations"
+    elif sparse and rule.sparse != "dense":
+        reason = "a sparse gradient steps rows, by their place in memory"
+    elif rule.per_tensor and is_fake(p):
+        reason = f"{rule.name} measures numbers, of which it has none"
+    elif adds_by_itself(p) and "p" in rule.initial.values():
+        reason = f"{rule.name} keeps a copy of the parameter, and goes on straight lines between the two"
+    if reason:
+        raise RuntimeError(f"a parameter of class {type(p).__name__}, which has operations of its own: {reason}")
 
 
 def _settle(plans: Sequence[Plan]) -> list[Plan]:

@@ -23,6 +23,7 @@ from thalweg.engines import kernel_cache
 from thalweg.equations import Program
 from thalweg.memory import is_flat
 from thalweg.storage import HALVES
+from thalweg.subclasses import ordinary
 from thalweg.words import WORDS
 
 # What kernels are made for: a complex number is two real ones.
@@ -33,6 +34,8 @@ DTYPES = FULL | dict.fromkeys(HALVES, "float32")
 
 def refusal(param: torch.Tensor, kernels: str, dtypes: Collection[torch.dtype] = tuple(FULL)) -> str | None:
     """Why no kernel can step a parameter, wherever it is; None where one can."""
+    if not ordinary(type(param)):
+        return f"its class {type(param).__name__} has operations of its own"
     if param.dtype not in dtypes:
         allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
         return f"its dtype is {param.dtype}; {kernels} are for {allowed}"
