@@ -4,6 +4,7 @@ import gc
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 import thalweg.optim as optim
 
@@ -95,3 +96,92 @@ def test_what_needs_all_gradients_is_refused():
         optim.release_gradients(model, optim.Adam(model.parameters(), clip_norm=1.0))
     with pytest.raises(TypeError, match=r"is not of thalweg\.optim"):
         optim.release_gradients(model, torch.optim.Adam(model.parameters()))
+
+
+class Shared(torch.nn.Module):
+    """Layers that are used one after the other; `places` says which of their uses are under a reentrant checkpoint."""
+
+    def __init__(self, order, places):
+        super().__init__()
+        self.layers = torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(3)])
+        self.order, self.places = order, places
+
+    def forward(self, x):
+        for use, which in enumerate(self.order):
+            layer = self.layers[which]
+            x = checkpoint(layer, x, use_reentrant=True) if use in self.places else layer(x)
+            x = torch.tanh(x)
+        return x
+
+
+def checkpointed(release, order, places, steps=5):
+    torch.manual_seed(0)
+    model = Shared(order, places)
+    optimizer = optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+    handle = optim.release_gradients(model, optimizer) if release else None
+    left = []
+    for step in range(steps):
+        x = torch.randn(8, 4, generator=torch.Generator().manual_seed(step)).requires_grad_()
+        optimizer.zero_grad()
+        (model(x) ** 2).sum().backward()
+        left.append(sum(p.grad is not None for p in model.parameters()))
+        optimizer.step()
+    if handle:
+        handle.remove()
+        assert not optimizer._optimizer_step_post_hooks
+    return [p.detach() for p in model.parameters()], left
+
+
+@pytest.mark.parametrize(
+    ("order", "places", "waiting"),
+    [
+        ([0, 1, 2], {0, 1, 2}, 0),  # each has one gradient
+        ([0, 1, 2], {1}, 0),
+        ([0, 1, 0, 2], {0, 2}, 2),  # weight and bias of the first have one from each checkpoint
+        ([0, 1, 0, 2, 0], {0, 2, 4}, 2),
+        ([0, 1, 0], {2}, 2),  # the checkpoint's comes first, that of the other use after it
+        ([0, 1, 0, 2, 0], {2, 4}, 2),
+    ],
+)
+def test_under_a_reentrant_checkpoint(order, places, waiting):
+    mine, left = checkpointed(True, order, places)
+    other, _ = checkpointed(False, order, places)
+    assert all(torch.equal(p, q) for p, q in zip(mine, other, strict=True))
+    assert left[1:] == [waiting] * 4
+
+
+def test_a_gradient_that_a_reentrant_checkpoint_brings_too_late_is_an_error():
+    with pytest.raises(RuntimeError, match="a reentrant checkpoint brought one more gradient"):
+        checkpointed(True, [0, 1, 0], {0})
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    distributed = pytest.importorskip("torch.distributed")
+    distributed.init_process_group("gloo", f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def test_with_distributed_data_parallel_it_is_refused(one_process):
+    model = torch.nn.Linear(2, 1)
+    wrapped = torch.nn.parallel.DistributedDataParallel(model)
+    with pytest.raises(ValueError, match="DistributedDataParallel adds gradients up over processes after"):
+        optim.release_gradients(wrapped, optim.Adam(model.parameters()))
+    with pytest.raises(ValueError, match="DistributedDataParallel"):
+        optim.release_gradients(torch.nn.Sequential(wrapped), optim.Adam(model.parameters()))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_inside_distributed_data_parallel_nothing_is_stepped(one_process, before):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 1))
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    if before:
+        wrapped = torch.nn.parallel.DistributedDataParallel(model)
+    optim.release_gradients(model, optimizer)
+    if not before:
+        wrapped = torch.nn.parallel.DistributedDataParallel(model)
+    start = model[0].weight.detach().clone()
+    with pytest.raises(RuntimeError, match="DistributedDataParallel adds gradients up"):
+        wrapped(torch.ones(3, 2)).sum().backward()
+    assert torch.equal(model[0].weight, start)
