@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test gpu test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate clean
+.PHONY: install compare test gpu test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate dist matrix clean
 
 install: .venv/installed
 
@@ -50,5 +50,12 @@ bench: install
 bench-cuda: install
 	.venv/bin/python benchmarks/step.py --device cuda
 
+dist: install
+	tests/distribution
+
+matrix:
+	tests/matrix lowest -n 2
+	tests/matrix newest -n 2
+
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-lowest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache
