@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import report
 import written
 from step import RESULTS, use_threads
@@ -62,7 +64,7 @@ def builders(name: str) -> dict[str, Any]:
 
 def apart(curve: list[float], other: list[float]) -> float:
     """The largest relative difference between two loss curves, step by step."""
-    return max(abs(a - b) / abs(b) for a, b in zip(curve, other, strict=True))
+    return float(np.max([abs(a - b) / abs(b) for a, b in zip(curve, other, strict=True)]))
 
 
 def measure(script: str, name: str, quick: bool) -> dict[str, Any]:

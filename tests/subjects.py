@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -241,6 +241,11 @@ def run(optimizer: torch.optim.Optimizer, steps: list[list[torch.Tensor]]) -> No
         for p, g in zip(params, values, strict=True):
             give(optimizer, p, g)
         optimizer.step()
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest, and NaN where one is NaN: Python's max passes over it, unless it comes first."""
+    return float(np.max([0.0, *values]))
 
 
 def states(optimizer: torch.optim.Optimizer) -> list[dict[str, torch.Tensor]]:

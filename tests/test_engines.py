@@ -14,6 +14,7 @@ from subjects import (
     Subject,
     give,
     gradients,
+    largest,
     parameters,
     run,
     states,
@@ -44,10 +45,19 @@ def path(subject: Subject, engine: str, dtype: torch.dtype, given, **more):
 
 def distance(ours, truth) -> float:
     """The largest difference, each tensor relative to its own size."""
-    return max(
-        (float(np.abs(a - b).max() / max(1e-30, np.abs(b).max())) for a, b in zip(ours, truth, strict=True) if a.size),
-        default=0.0,
+    return largest(
+        np.abs(a - b).max() / np.maximum(1e-30, np.abs(b).max()) for a, b in zip(ours, truth, strict=True) if a.size
     )
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_nan_is_at_no_distance_that_passes(place):
+    """Wherever it is, and on whichever side."""
+    whole = [np.ones(4), np.ones((2, 3)), np.ones(1)]
+    broken = [tensor.copy() for tensor in whole]
+    broken[place].flat[-1] = np.nan
+    assert distance(whole, whole) == 0.0
+    assert not distance(broken, whole) < np.inf and not distance(whole, broken) < np.inf
 
 
 @pytest.mark.parametrize("subject", FOR_KERNELS, ids=str)

@@ -34,6 +34,7 @@ import papers_modern as modern
 import pytest
 import torch
 from peers import DIFFERENT, ROWS, TOLERANCE, Case, curvature, distance, own_walk, peer_walk
+from subjects import largest
 
 ADAM = {"lr": 0.03, "betas": (0.8, 0.95), "eps": 1e-3}
 DECAY = {"weight_decay": 0.3}
@@ -262,5 +263,5 @@ def test_every_setting_is_noticed(case):
         # Between 0 and 1e-3 the floor is reached by no mask of 25 elements: the other form of the scale, then.
         for choices in [[None]] if name == "mean_floor" else nearby(value):
             walks = [own_walk(case, {**settings, name: moved}) for moved in choices]
-            off = max(distance(walk, peer_walk(case)) for walk in walks)
+            off = largest(distance(walk, peer_walk(case)) for walk in walks)
             assert off > 10 * TOLERANCE, f"{name}={choices} goes unnoticed ({off:.1e})"

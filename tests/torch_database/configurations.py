@@ -38,8 +38,7 @@ EXCLUSIONS = {
 }
 
 
-def shapes_for(info: OptimizerInfo) -> list[tuple[int, ...]]:
-    return [(7, 5), (4, 3)] if info.name == "Muon" else [(7, 5), (3,), ()]
+SHAPES = [(7, 5), (3,), ()]
 
 
 @dataclass(frozen=True)
@@ -49,18 +48,14 @@ class Configuration:
     info: OptimizerInfo = field(repr=False)
     desc: str
     settings: dict[str, Any]
-    engine: str | None  # None: the class is torch's own, handed on
+    engine: str
 
     def __str__(self) -> str:
-        return f"{self.info.name}[{self.desc}]-{self.engine or 'torch'}"
+        return f"{self.info.name}[{self.desc}]-{self.engine}"
 
     @property
     def cls(self) -> type[torch.optim.Optimizer]:
         return getattr(optim, self.info.name)
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        return shapes_for(self.info)
 
     @property
     def coarsest(self) -> torch.dtype:
@@ -73,8 +68,7 @@ class Configuration:
         return {**copy.deepcopy(self.settings), **more}
 
     def build(self, params: Any, **more: Any) -> torch.optim.Optimizer:
-        own = {} if self.engine is None else {"engine": self.engine}
-        return self.cls(params, **{**self.kwargs(), **own, **more})
+        return self.cls(params, **{**self.kwargs(), "engine": self.engine, **more})
 
     def build_torch(self, params: Any, **more: Any) -> torch.optim.Optimizer:
         """torch's class, as its plainest implementation."""
@@ -82,29 +76,26 @@ class Configuration:
         return self.info.optim_cls(params, **{**self.kwargs(), **plain, **more})
 
 
-def engines_of(info: OptimizerInfo) -> tuple[str | None, ...]:
-    ours = issubclass(getattr(optim, info.name), Face)
-    return ("reference", "cpu") if ours else (None,)
+# The others are torch's own, handed on: test_namespace.py.
+INFOS = [info for info in optim_db if issubclass(getattr(optim, info.name), Face)]
 
 
 def _all() -> Iterator[Configuration]:
-    for info in optim_db:
-        for engine in engines_of(info):
+    for info in INFOS:
+        for engine in ("reference", "cpu"):
             for each in info.optim_inputs_func("cpu"):
                 yield Configuration(info, each.desc, each.kwargs, engine)
 
 
 def _flagged() -> Iterator[Configuration]:
     """With each of `foreach`, `fused` and `differentiable` that torch's class has; on the engine that 'auto' takes."""
-    for info in optim_db:
-        engine = None if engines_of(info) == (None,) else "auto"
+    for info in INFOS:
         for each in _get_optim_inputs_including_global_cliquey_kwargs("cpu", torch.float64, info):
-            yield Configuration(info, each.desc, each.kwargs, engine)
+            yield Configuration(info, each.desc, each.kwargs, "auto")
 
 
 CONFIGURATIONS = list(_all())
-OURS = [each for each in CONFIGURATIONS if each.engine]
-FLAGGED = [each for each in _flagged() if each.engine]
+FLAGGED = list(_flagged())
 DEFAULTS = [each for each in CONFIGURATIONS if not each.settings]
 COMPLEX = [each for each in CONFIGURATIONS if each.info.supports_complex]
 
@@ -115,7 +106,7 @@ def laws(configurations: Sequence[Configuration]) -> pytest.MarkDecorator:
 
 def parameters(configuration: Configuration, dtype: torch.dtype = torch.float64) -> list[torch.nn.Parameter]:
     generator = torch.Generator().manual_seed(0)
-    return [torch.nn.Parameter(torch.randn(s, generator=generator, dtype=dtype)) for s in configuration.shapes]
+    return [torch.nn.Parameter(torch.randn(s, generator=generator, dtype=dtype)) for s in SHAPES]
 
 
 def gradients(params: Sequence[Tensor], steps: int, seed: int = 1) -> list[list[Tensor | None]]:
@@ -130,31 +121,25 @@ def as_supported(configuration: Configuration, gradient: Tensor | None) -> Tenso
 
 
 def run(configuration: Configuration, optimizer: torch.optim.Optimizer, given: Sequence[Sequence[Tensor | None]]):
-    """Steps over given gradients, by a closure where the class needs one."""
+    """Steps over given gradients."""
     params = [p for group in optimizer.param_groups for p in group["params"]]
     for values in given:
-
-        def closure(values: Sequence[Tensor | None] = values) -> Tensor:
-            for p, g in zip(params, values, strict=True):
-                p.grad = as_supported(configuration, None if g is None else g.clone())
-            return torch.zeros(())
-
-        closure()
-        optimizer.step(*([closure] if configuration.info.step_requires_closure else []))
+        for p, g in zip(params, values, strict=True):
+            p.grad = as_supported(configuration, None if g is None else g.clone())
+        optimizer.step()
 
 
 def toy(configuration: Configuration, strided: bool = False, dtype: torch.dtype = torch.float64):
     """A weight and a bias whose affine map is to come to zero; and the loss, which fills in the gradients."""
     generator = torch.Generator().manual_seed(0)
     draw: Callable[..., Tensor] = lambda *shape: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
-    bias_shape = (10, 1) if configuration.info.name == "Muon" else (10,)
     weight, bias = (
-        torch.nn.Parameter(draw(*shape, 2)[..., 0] if strided else draw(*shape)) for shape in ((10, 5), bias_shape)
+        torch.nn.Parameter(draw(*shape, 2)[..., 0] if strided else draw(*shape)) for shape in ((10, 5), (10,))
     )
     x = draw(5)
 
     def loss() -> Tensor:
-        value = (weight.mv(x) + bias.flatten()).pow(2).sum()
+        value = (weight.mv(x) + bias).pow(2).sum()
         weight.grad = bias.grad = None
         value.backward()
         for p in (weight, bias):

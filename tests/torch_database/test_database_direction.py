@@ -24,17 +24,16 @@ def assert_right_direction(configuration, start, end):
     assert end > start if configuration.settings.get("maximize") else end < start
 
 
-@pytest.mark.parametrize("way", ["plain", "names", "groups", "strided"])
-@laws(CONFIGURATIONS)
+def ways():
+    for configuration in CONFIGURATIONS:
+        # With gaps the CPU engine refuses (test_engines.py), and so does a sparse gradient (EXCLUSIONS).
+        gaps = configuration.engine != "cpu" and not configuration.info.only_supports_sparse_grads
+        for way in ("plain", "names", "groups", *(["strided"] * gaps)):
+            yield pytest.param(configuration, way, id=f"{configuration}-{way}")
+
+
+@pytest.mark.parametrize(("configuration", "way"), list(ways()))
 def test_goes_in_the_right_direction(configuration, way):
-    if way == "groups" and not configuration.info.supports_param_groups:
-        return
-    if way == "strided" and configuration.engine == "cpu":
-        return  # refused: test_engines.py
-    if way == "strided" and configuration.engine and configuration.info.only_supports_sparse_grads:
-        return  # EXCLUSIONS: a sparse gradient of a parameter with gaps
-    if configuration.engine is None and (way != "plain" or configuration.settings):
-        return  # torch's own; a step of Muon takes 10 ms
     params, loss = toy(configuration, strided=way == "strided")
     given = {
         "names": list(zip(("weight", "bias"), params, strict=True)),
@@ -47,9 +46,8 @@ def schedules():
     for configuration in DEFAULTS:
         for number, each in enumerate(configuration.info.scheduler_inputs):
             for groups in (False, True):
-                if configuration.info.supports_param_groups or not groups:
-                    kind = "groups" if groups else "list"
-                    yield pytest.param(configuration, each, groups, id=f"{configuration}-{number}-{kind}")
+                kind = "groups" if groups else "list"
+                yield pytest.param(configuration, each, groups, id=f"{configuration}-{number}-{kind}")
 
 
 @pytest.mark.parametrize(("configuration", "schedulers", "groups"), list(schedules()))
@@ -60,7 +58,7 @@ def test_goes_in_the_right_direction_with_schedules(configuration, schedulers, g
 
 
 @pytest.mark.parametrize("kind", [float, torch.tensor])
-@laws([each for each in DEFAULTS if each.engine])
+@laws(DEFAULTS)
 def test_schedules_move_the_rate_as_in_torch(configuration, kind):
     """A tensor rate is written in place: whoever holds it sees the new value."""
     for schedulers in configuration.info.scheduler_inputs:
@@ -100,9 +98,7 @@ def sparsely(gradient, only, halves):
     return torch.sparse_coo_tensor(indices, values, (2,), check_invariants=True)
 
 
-SPARSE = [
-    each for each in DEFAULTS if each.engine and (each.info.supports_sparse or each.info.only_supports_sparse_grads)
-]
+SPARSE = [each for each in DEFAULTS if (each.info.supports_sparse or each.info.only_supports_sparse_grads)]
 
 
 def valley(configuration, halves=False, dense=False, steps=200, maximize=False):
@@ -134,12 +130,17 @@ def test_sparse_gradients_lead_down_the_valley_and_up(configuration):
         assert abs(difference) < 1e-6 * abs(valley(configuration, steps=8))
 
 
-@pytest.mark.parametrize("setting", ["lr", "weight_decay"])
-@laws([each for each in DEFAULTS if each.info.supports_param_groups and each.engine])
+OWN_SETTINGS = [
+    (each, setting)
+    for each in DEFAULTS
+    for setting in ("lr", "weight_decay")
+    if setting == "lr" or not each.info.only_supports_sparse_grads  # refused: test_sparse.py
+]
+
+
+@pytest.mark.parametrize(("configuration", "setting"), OWN_SETTINGS, ids=str)
 def test_a_group_goes_by_its_own_settings(configuration, setting):
     """Two groups with settings apart are two optimizers."""
-    if setting == "weight_decay" and configuration.info.only_supports_sparse_grads:
-        return  # refused: test_sparse.py
     values = (0.02, 0.001)
     together, apart = parameters(configuration), parameters(configuration)
     both = configuration.build([{"params": [p], setting: v} for p, v in zip(together, values, strict=False)])

@@ -26,7 +26,7 @@ ONCE = [each for each in DEFAULTS if each.engine != "cpu"]  # nothing here comes
 def errors():
     for configuration in ONCE:
         for each in configuration.info.optim_error_inputs_func("cpu", torch.float64):
-            if configuration.engine is None or each.optimizer_error_input.desc not in ACCEPTED:
+            if each.optimizer_error_input.desc not in ACCEPTED:
                 yield pytest.param(configuration, each, id=f"{configuration}-{each.optimizer_error_input.desc}")
 
 
@@ -87,15 +87,13 @@ TAKEN = ("names twice", "an empty group")
 @pytest.mark.parametrize("what", BAD_PARAMS)
 @laws(ONCE)
 def test_parameters_are_judged_as_torch_does(configuration, what):
-    if configuration.info.name == "LBFGS" and "group" in what:
-        return  # LBFGS takes one group only, and torch's class is the same one here
     ours = outcome(lambda: configuration.build(BAD_PARAMS[what]()))
     theirs = outcome(lambda: configuration.build_torch(BAD_PARAMS[what]()))
     assert ours == theirs
     assert (theirs is None) == (what in TAKEN)
 
 
-@laws([each for each in ONCE if each.info.supports_param_groups])
+@laws(ONCE)
 def test_a_group_added_later_is_judged_as_torch_does(configuration):
     p = leaf()
     for group in ({"params": p}, {"params": [leaf(), p]}, {"params": {leaf()}}, {"params": [leaf() * 2]}, {}, [leaf()]):
@@ -105,7 +103,7 @@ def test_a_group_added_later_is_judged_as_torch_does(configuration):
         assert len(ours.param_groups) == len(theirs.param_groups) == 1
 
 
-@laws([each for each in ONCE if each.engine])
+@laws(ONCE)
 def test_switches_that_exclude_each_other_are_refused_as_in_torch(configuration: Configuration):
     def build(cls, **switches):
         return outcome(lambda: cls([leaf()], **switches))

@@ -83,7 +83,7 @@ def test_gaps(configuration):
         stepped(configuration.build)
 
 
-@laws([each for each in DEFAULTS if each.engine])
+@laws(DEFAULTS)
 def test_names_count(configuration):
     """names when a checkpoint is loaded"""
 

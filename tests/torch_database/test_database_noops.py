@@ -14,8 +14,6 @@ from configurations import (
     states,
 )
 
-NO_CLOSURE = [each for each in CONFIGURATIONS if not each.info.step_requires_closure]
-
 
 @laws(CONFIGURATIONS)
 def test_without_gradients_nothing_moves_or_ages(configuration):
@@ -25,8 +23,6 @@ def test_without_gradients_nothing_moves_or_ages(configuration):
     nothing = [[None] * len(params)] * 2
     run(configuration, optimizer, nothing)
     assert same(params, first)
-    if configuration.info.step_requires_closure:
-        return  # LBFGS counts the closures, and where one sets no gradients it goes on by its memory
     assert [state.keys() for state in states(optimizer)] == [state.keys() for state in fresh]
     run(configuration, optimizer, gradients(params, 2))
     assert not any(torch.equal(p, q) for p, q in zip(params, first, strict=True))
@@ -41,7 +37,7 @@ def flat(state):
     return {name: value.detach().clone() for name, value in state.items() if isinstance(value, torch.Tensor)}
 
 
-@laws(NO_CLOSURE)
+@laws(CONFIGURATIONS)
 def test_one_parameter_without_a_gradient_waits(configuration):
     params, others = parameters(configuration), parameters(configuration)
     given = gradients(params, 4)
@@ -50,7 +46,7 @@ def test_one_parameter_without_a_gradient_waits(configuration):
     assert torch.equal(params[0], others[0]) and same(params[1:], others[1:])
 
 
-@laws([each for each in NO_CLOSURE if each.info.name != "ASGD"])
+@laws([each for each in CONFIGURATIONS if each.info.name != "ASGD"])
 def test_gradients_of_zeros_move_nothing(configuration):
     more = {"weight_decay": 0.0} if "weight_decay" in configuration.build(parameters(configuration)).defaults else {}
     params = parameters(configuration)
@@ -74,7 +70,7 @@ def test_gradients_of_zeros_shrink_by_asgds_own_decay(configuration):
         torch.testing.assert_close(p.detach(), old * (1 - group["lambd"] * group["lr"]), rtol=1e-15, atol=0)
 
 
-@laws([each for each in DEFAULTS if not each.info.step_requires_closure])
+@laws(DEFAULTS)
 def test_a_frozen_parameter_stays(configuration):
     params = parameters(configuration)
     params[0].requires_grad_(False)
@@ -87,13 +83,11 @@ def test_a_frozen_parameter_stays(configuration):
     assert torch.equal(params[0], before[0]) and not torch.equal(params[1], before[1])
 
 
-@pytest.mark.parametrize("flag", ["foreach", None])
-@laws([each for each in DEFAULTS if not each.info.step_requires_closure])
-def test_zero_grad_both_ways(configuration, flag):
-    if flag and "foreach" not in configuration.info.supported_impls:
-        return
+@pytest.mark.parametrize("switch", [{"foreach": True}, {}], ids=["foreach", "None"])
+@laws(DEFAULTS)
+def test_zero_grad_both_ways(configuration, switch):
     params = parameters(configuration)
-    optimizer = configuration.build(params, **({flag: True} if flag else {}))
+    optimizer = configuration.build(params, **switch)
     for p in params[:-1]:
         p.grad = torch.ones_like(p)
     held = params[0].grad
@@ -103,7 +97,7 @@ def test_zero_grad_both_ways(configuration, flag):
     assert all(p.grad is None for p in params)
 
 
-@laws([each for each in DEFAULTS if each.engine])
+@laws(DEFAULTS)
 def test_a_changed_default_switch_changes_nothing(configuration):
     """torch looks into `defaults` for foreach when a group says None; nothing here does but zero_grad."""
     outcomes = []

@@ -10,7 +10,6 @@ import torch
 from configurations import CONFIGURATIONS, DEFAULTS, gradients, laws, parameters, run, same, snapshot, states
 
 ONCE = [each for each in CONFIGURATIONS if each.engine != "cpu"]
-NO_CLOSURE = [each for each in DEFAULTS if not each.info.step_requires_closure]
 NAMES = ("first", "second", "third")
 
 
@@ -73,7 +72,7 @@ def test_a_saved_optimizer_goes_on_alike(configuration):
     assert_goes_on_alike(configuration, params, optimizer, others, other)
 
 
-@laws([each for each in CONFIGURATIONS if each.engine])
+@laws(CONFIGURATIONS)
 def test_torchs_own_class_goes_on_from_ours_and_ours_from_torchs(configuration, double):
     params = parameters(configuration)
     theirs = configuration.build_torch(params)
@@ -86,7 +85,7 @@ def test_torchs_own_class_goes_on_from_ours_and_ours_from_torchs(configuration, 
     assert_goes_on_alike(configuration, params, theirs, back, returned)
 
 
-@laws(NO_CLOSURE)
+@laws(DEFAULTS)
 def test_a_checkpoint_from_before_a_setting_or_with_a_plain_step_loads(configuration):
     params, optimizer = begun(configuration)
     saved = copy.deepcopy(optimizer.state_dict())
@@ -116,7 +115,7 @@ def test_with_names_and_without(configuration, named_before, named_after):
     assert other.state_dict()["param_groups"][0].get("param_names") == expected
 
 
-@laws([each for each in NO_CLOSURE if each.engine])
+@laws(DEFAULTS)
 def test_parameters_that_share_a_name_are_told_apart_by_their_order(configuration):
     def build(params):
         return configuration.build([("same", p) for p in params])
@@ -134,7 +133,7 @@ def test_parameters_that_share_a_name_are_told_apart_by_their_order(configuratio
 
 
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))], ids=["copy", "pickle"])
-@laws(NO_CLOSURE)  # a copy of torch's LBFGS cannot step
+@laws(DEFAULTS)
 def test_a_copy_has_all_public_attributes_and_goes_on_alike(configuration, way):
     params, optimizer = begun(configuration)
     other = way(optimizer)
@@ -145,15 +144,14 @@ def test_a_copy_has_all_public_attributes_and_goes_on_alike(configuration, way):
     assert_goes_on_alike(configuration, params, optimizer, others, other)
 
 
-@laws(NO_CLOSURE)
+@laws(DEFAULTS)
 def test_loading_leaves_what_was_given_alone(configuration):
     params, optimizer = begun(configuration)
     saved = optimizer.state_dict()
     kept = copy.deepcopy(saved)
     others, other = resumed(configuration, params)
     other.load_state_dict(saved)
-    if configuration.engine:  # torch's loader shares the tensors
-        run(configuration, other, gradients(others, 2))
+    run(configuration, other, gradients(others, 2))
     for index, state in kept["state"].items():
         for name, value in state.items():
             held = saved["state"][index][name]
@@ -173,7 +171,7 @@ def test_a_checkpoint_of_another_number_of_parameters_is_refused_in_torchs_words
         optimizer.load_state_dict(saved)
 
 
-@laws([each for each in DEFAULTS if each.engine and each.info.supports_param_groups])
+@laws(DEFAULTS)
 def test_loading_brings_the_settings_of_every_group(configuration):
     def build(rates):
         params = parameters(configuration)[:2]
