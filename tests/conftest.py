@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from subjects import DEVICE
+from temporary import pytest_configure as pytest_configure
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 

@@ -32,7 +32,7 @@ ray = pytest.importorskip("ray")
 def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
-    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    folder = tempfile.mkdtemp(prefix="ray")
     default = Path(folder) / "ray"  # where Ray notes the head's address, whatever `temp_dir` says; it does not make it
     default.mkdir()
     before = os.environ.get("RAY_TMPDIR")

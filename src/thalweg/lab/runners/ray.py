@@ -129,7 +129,7 @@ class Ray(Runner):
                 ray.init(address=self.address, **quiet)
             else:
                 # Its sockets' paths must be short. Loopback only: nobody else is to reach it.
-                self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp" if os.path.isdir("/tmp") else None)
+                self._folder = tempfile.mkdtemp(prefix="ray", dir=_short_folder())
                 ray.init(
                     address="local",
                     num_cpus=cores(),
@@ -176,6 +176,11 @@ def _ray() -> Any:
     except ModuleNotFoundError:
         raise LabError("on: Ray is not installed: pip install 'thalweg[ray]'") from None
     return ray
+
+
+def _short_folder() -> str | None:
+    """Where temporary files go, or a folder with a shorter name: 40 letters are left for it in the path of a socket."""
+    return "/tmp" if len(tempfile.gettempdir()) > 28 and os.path.isdir("/tmp") else None
 
 
 def _slots(ray: Any) -> int:
