@@ -34,7 +34,7 @@ except ImportError:
 
 from thalweg.engines.cuda import card, compiled, numbers
 from thalweg.engines.cuda.tables import Ahead, Board, Chunks, Section
-from thalweg.engines.cuda.trace import Untraceable
+from thalweg.engines.trace import Untraceable
 
 Tensor = torch.Tensor
 

@@ -11,12 +11,21 @@ from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
 from typing import Any
 
-from thalweg.engines.cuda.trace import Switch, Trace, Untraceable, symbolic
+from thalweg.engines.trace import Spelling, Switch, Trace, Untraceable, symbolic
 from thalweg.recipe import Group, Recipe
 from thalweg.stages import NUMBERS
 
 Leaves = tuple[tuple[str, int], ...]  # a setting's name and how many numbers it has; -1 for one that is no tuple
 
+SPELLING = Spelling(
+    {
+        **{name: f"tl.{name}({{}})" for name in ("exp", "log", "sqrt", "cos", "sin", "abs")},
+        "power": "power({}, {})",
+        "select": "tl.where({}, {}, {})",
+        "mod": "{0} - {1} * tl.floor({0} / {1})",
+    },
+    lambda place, value: f"constant({place})",
+)
 TEMPLATE = '''"""{name}: its numbers, for CUDA. Made by thalweg from the rule's text; safe to delete."""
 
 import triton
@@ -84,7 +93,7 @@ class Numbers:
     """What a recipe's per-step functions compute: lines, and where their results go."""
 
     def __init__(self, recipe: Recipe, names: tuple[str, ...], of: Leaves) -> None:
-        self.trace, self.recipe = Trace(), recipe
+        self.trace, self.recipe = Trace(SPELLING), recipe
         rule = recipe.rule
         self.step = self.trace.symbol("tl.load(__a).to(tl.float64) + tl.full((), 1.0, tl.float64)")
         places = {name: names.index(name) for name in rule.carried}

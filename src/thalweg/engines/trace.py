@@ -1,16 +1,20 @@
-"""What `per_step` computes, without its numbers: the lines of a kernel that works a rule's numbers out on the device.
+"""What `per_step` computes, without its numbers: the lines of a program that works a rule's numbers out elsewhere.
 
 `per_step` is plain Python over floats. It is run on `Symbol`s, which write down every operation. Where it asks which
 way to go (`if rho > 5`, `max(1, step - t0)`) it is run again for each answer, and the two outcomes are selected from by
 the condition: a kernel computes both, as `where` does. A line that was written once is used again.
+How a line is spelled, for a kernel or for JavaScript, is the engine's affair: a `Spelling`.
 """
 
 from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import torch
 
 PATHS = 256  # of a per_step with more ways through it the kernel would be large
 
@@ -19,10 +23,19 @@ class Untraceable(Exception):
     """per_step does something with a number that a kernel could not repeat."""
 
 
+@dataclass(frozen=True)
+class Spelling:
+    """An engine's words. `forms` has one for select, mod, power, abs and whatever of `math` there is."""
+
+    forms: Mapping[str, str]
+    constant: Callable[[int, float], str]  # of the number at that place among all constants
+
+
 class Trace:
     """The lines so far, and the way that the present run takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, spelling: Spelling) -> None:
+        self.spelling = spelling
         self.lines: dict[str, str] = {}  # an expression, the name that holds it
         self.constants: dict[str, float] = {}  # by repr, which tells -0.0 from 0.0
         self._answers: list[bool] = []
@@ -40,7 +53,8 @@ class Trace:
         if not isinstance(value, (int, float)):
             raise Untraceable(f"{value!r} is no number")
         self.constants[repr(float(value))] = float(value)
-        return self.symbol(f"constant({list(self.constants).index(repr(float(value)))})").name
+        place = list(self.constants).index(repr(float(value)))
+        return self.symbol(self.spelling.constant(place, float(value))).name
 
     def ask(self, condition: Symbol) -> bool:
         """The answer on the present way."""
@@ -67,7 +81,7 @@ class Trace:
             other = self._explore(function, [*taken[:depth], False])
             condition = asked[depth].name
             outcome = [
-                yes if yes == no else self.symbol(f"tl.where({condition}, {yes}, {no})").name
+                yes if yes == no else self.symbol(self.spelling.forms["select"].format(condition, yes, no)).name
                 for yes, no in zip(outcome, other, strict=True)
             ]
         return outcome
@@ -81,69 +95,79 @@ class Symbol:
     def __init__(self, trace: Trace, name: str) -> None:
         self.trace, self.name = trace, name
 
-    def _with(self, form: str, *others: Any) -> Symbol:
+    def _with(self, form: str, *others: Any) -> Any:
+        if any(isinstance(other, torch.Tensor) for other in others):
+            return NotImplemented
         return self.trace.symbol(form.format(self.name, *map(self.trace.name, others)))
 
-    def __add__(self, other: Any) -> Symbol:
+    @classmethod
+    def __torch_function__(cls, *call: Any) -> Any:
+        """What becomes of a number beside a tensor that is traced too, that tensor knows."""
+        return NotImplemented
+
+    def _word(self, word: str, *others: Any) -> Any:
+        return self._with(self.trace.spelling.forms[word], *others)
+
+    def __add__(self, other: Any) -> Any:
         return self._with("{} + {}", other)
 
-    def __radd__(self, other: Any) -> Symbol:
+    def __radd__(self, other: Any) -> Any:
         return self._with("{1} + {0}", other)
 
-    def __sub__(self, other: Any) -> Symbol:
+    def __sub__(self, other: Any) -> Any:
         return self._with("{} - {}", other)
 
-    def __rsub__(self, other: Any) -> Symbol:
+    def __rsub__(self, other: Any) -> Any:
         return self._with("{1} - {0}", other)
 
-    def __mul__(self, other: Any) -> Symbol:
+    def __mul__(self, other: Any) -> Any:
         return self._with("{} * {}", other)
 
-    def __rmul__(self, other: Any) -> Symbol:
+    def __rmul__(self, other: Any) -> Any:
         return self._with("{1} * {0}", other)
 
-    def __truediv__(self, other: Any) -> Symbol:
+    def __truediv__(self, other: Any) -> Any:
         return self._with("{} / {}", other)
 
-    def __rtruediv__(self, other: Any) -> Symbol:
+    def __rtruediv__(self, other: Any) -> Any:
         return self._with("{1} / {0}", other)
 
-    def __pow__(self, other: Any) -> Symbol:
+    def __pow__(self, other: Any) -> Any:
         if isinstance(other, (int, float)) and other == 0.5:
-            return self._with("tl.sqrt({})")
-        return self._with("power({}, {})", other)
+            return self._word("sqrt")
+        return self._word("power", other)
 
-    def __rpow__(self, other: Any) -> Symbol:
-        return self._with("power({1}, {0})", other)
+    def __rpow__(self, other: Any) -> Any:
+        return self.trace.symbol(self.trace.spelling.forms["power"].format(self.trace.name(other), self.name))
 
-    def __mod__(self, other: Any) -> Symbol:
-        return self._with("{0} - {1} * tl.floor({0} / {1})", other)
+    def __mod__(self, other: Any) -> Any:
+        return self._word("mod", other)
 
-    def __neg__(self) -> Symbol:
+    def __neg__(self) -> Any:
         return self._with("-{}")
 
     def __pos__(self) -> Symbol:
         return self
 
-    def __abs__(self) -> Symbol:
-        return self._with("tl.abs({})")
+    def __abs__(self) -> Any:
+        return self._word("abs")
 
-    def __lt__(self, other: Any) -> Symbol:
+    def __lt__(self, other: Any) -> Any:
         return self._with("{} < {}", other)
 
-    def __le__(self, other: Any) -> Symbol:
+    def __le__(self, other: Any) -> Any:
         return self._with("{} <= {}", other)
 
-    def __gt__(self, other: Any) -> Symbol:
+    def __gt__(self, other: Any) -> Any:
         return self._with("{} > {}", other)
 
-    def __ge__(self, other: Any) -> Symbol:
+    def __ge__(self, other: Any) -> Any:
         return self._with("{} >= {}", other)
 
-    def __eq__(self, other: Any) -> Symbol:  # type: ignore[override]
+    def __eq__(self, other: Any) -> Any:
         return self._with("{} == {}", other)
 
-    def __ne__(self, other: Any) -> Symbol:  # type: ignore[override]
+    def __ne__(self, other: Any) -> Any:
         return self._with("{} != {}", other)
 
     __hash__ = None  # type: ignore[assignment]
@@ -167,11 +191,8 @@ class Switch(Symbol):
 class Mathematics:
     """Python's `math`, for symbols too."""
 
-    FORMS: ClassVar[dict[str, str]] = {
-        **{name: f"tl.{name}({{}})" for name in ("exp", "log", "sqrt", "cos", "sin")},
-        "fabs": "tl.abs({})",
-        "pow": "power({}, {})",
-    }
+    WORDS = ("exp", "log", "sqrt", "cos", "sin", "fabs", "pow")
+    OTHERS: ClassVar[dict[str, str]] = {"fabs": "abs", "pow": "power"}
 
     def __getattr__(self, name: str) -> Any:
         own = getattr(math, name)
@@ -182,9 +203,10 @@ class Mathematics:
             traces = [value.trace for value in values if isinstance(value, Symbol)]
             if not traces:
                 return own(*values)
-            if name not in self.FORMS:
+            if name not in self.WORDS:
                 raise Untraceable(f"math.{name} has no counterpart on the device")
-            return traces[0].symbol(self.FORMS[name].format(*map(traces[0].name, values)))
+            form = traces[0].spelling.forms[self.OTHERS.get(name, name)]
+            return traces[0].symbol(form.format(*map(traces[0].name, values)))
 
         return function
 
@@ -195,7 +217,7 @@ def symbolic(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     scope = function.__globals__
     own = {name: Mathematics() for name, value in scope.items() if value is math}
-    own |= {name: getattr(Mathematics(), name) for name in Mathematics.FORMS if scope.get(name) is getattr(math, name)}
+    own |= {name: getattr(Mathematics(), name) for name in Mathematics.WORDS if scope.get(name) is getattr(math, name)}
     if not own:
         return function
     copy = types.FunctionType(function.__code__, {**scope, **own}, function.__name__, None, function.__closure__)

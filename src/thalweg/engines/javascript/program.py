@@ -1,0 +1,81 @@
+"""Rules as one text of JavaScript: for each an object of functions, which `runtime.js` starts and advances."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+
+from thalweg.engines.javascript import element, numbers, tensor
+from thalweg.engines.javascript.precision import PRECISIONS
+from thalweg.hyperparameters import Hyperparameter
+from thalweg.rule import Rule
+from thalweg.stages import SHARED, STAGES, Stage
+
+
+@cache
+def runtime() -> str:
+    """The functions that programs call, and those that call them."""
+    return files("thalweg.engines.javascript").joinpath("runtime.js").read_text(encoding="utf-8")
+
+
+def functions(rule: Rule) -> str:
+    """A rule's functions, as an object of JavaScript.
+
+    Raises:
+        RuleError: with the line and the reason, for what JavaScript cannot repeat.
+    """
+    parts = [f"numbers: {numbers.of_rule(rule)}"]
+    for precision in PRECISIONS:
+        loop, sums = element.loops(rule.element, precision), tensor.of_rule(rule, precision)
+        parts.append(f"{precision.name}: {{\n  element: {loop},\n  tensor: {sums},\n  }}")
+    return "{\n  " + ",\n  ".join(parts) + ",\n}"
+
+
+def facts(rule: Rule) -> dict[str, object]:
+    """What the runtime has to know of a rule beside its functions."""
+    shared = {name: each.default for name, each in SHARED.items() if not isinstance(each.default, str)}
+    shared |= {"weight_decay": rule.weight_decay, "decoupled_weight_decay": rule.decay == "decoupled"}
+    return {
+        "name": rule.name,
+        "states": list(rule.states),
+        "initial": dict(rule.initial),
+        "carried": dict(rule.carried),
+        "measures": list(rule.measures),
+        "decay": rule.decay,
+        "summed": rule.summed,
+        "settings": {**shared, **{name: plain(each) for name, each in rule.hyperparameters.items()}},
+    }
+
+
+def plain(hyperparameter: Hyperparameter) -> object:
+    """A default as JSON has it: infinity is null, which the runtime knows."""
+    value = hyperparameter.default
+    return None if value == float("inf") else value
+
+
+def program(rule: Rule) -> str:
+    """All that the runtime needs of a rule, as an object of JavaScript."""
+    return f"Object.assign({json.dumps(facts(rule))}, {functions(rule)})"
+
+
+def stages() -> str:
+    """What stands around every rule, in order."""
+    return "[" + ", ".join(map(_stage, STAGES)) + "]"
+
+
+def _stage(stage: Stage) -> str:
+    parts = [
+        f"name: {json.dumps(stage.name)}",
+        f"used: {numbers.of_group(stage.used)}",
+        f"numbers: {numbers.of_group(lambda group: stage.per_step(group, 1.0))}",
+        *(f"{each.name}: {element.loops(stage.element, each, returns_gradient=True)}" for each in PRECISIONS),
+    ]
+    return "{\n  " + ",\n  ".join(parts) + ",\n}"
+
+
+def script(rules: Iterable[Rule]) -> str:
+    """Rules and runtime as one script: `RULES`, `STAGES`, `start`, `advance`."""
+    made = [f"RULES[{json.dumps(each.name)}] = {program(each)};" for each in rules]
+    return "\n".join(["const RULES = {};", f"const STAGES = {stages()};", *made, runtime()])
