@@ -21,7 +21,7 @@ ORDER = [
         "stages",
         "cautious",
     ),
-    *("recipe", "ages", "chunks", "signature", "plan", "rows", "small", "foreign", "ondevice", "engines"),
+    *("recipe", "ages", "processes", "chunks", "signature", "plan", "rows", "small", "foreign", "ondevice", "engines"),
     *(
         "states",
         "stepper",

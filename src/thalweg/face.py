@@ -15,6 +15,7 @@ from thalweg.codes import wide
 from thalweg.guard import Guard
 from thalweg.hyperparameters import slip
 from thalweg.loading import KEPT, StateDict
+from thalweg.processes import group_of_maker, is_flat_shard
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
 from thalweg.stages import SHARED, stages_of
@@ -65,7 +66,7 @@ class Optimizer(torch.optim.Optimizer):
         self._engine = defaults.pop("engine")
         if self._engine not in engines.NAMES:
             raise ValueError(f"engine={self._engine!r}: allowed are {', '.join(map(repr, engines.NAMES))}")
-        self.guard = Guard(defaults.pop("clip_norm"), defaults.pop("on_nonfinite"))
+        self.guard = Guard(defaults.pop("clip_norm"), defaults.pop("on_nonfinite"), group_of_maker())
         self._settle(defaults)
         self._check(defaults)
         self._stepper = Stepper(self._engine)
@@ -165,6 +166,14 @@ class Optimizer(torch.optim.Optimizer):
             if reason:
                 self.param_groups.pop()
                 raise ValueError(f"state_dtype={small!r} for parameter {index} of the group: {reason}")
+            if is_flat_shard(p) and (not self.guard.idle or self._rule(self.param_groups[-1]).per_tensor):
+                self.param_groups.pop()
+                raise ValueError(
+                    f"parameter {index} of the group is a piece of FSDP1's, which does not show whole tensors or "
+                    f"gradients: {self._rule(self.defaults).name} with clip_norm={self.guard.clip_norm} and "
+                    f"on_nonfinite={self.guard.on_nonfinite!r} would judge by this process's part alone; use FSDP2 "
+                    "(torch.distributed.fsdp.fully_shard)"
+                )
             if p.layout is not torch.strided:
                 self.param_groups.pop()
                 raise ValueError(
@@ -210,14 +219,14 @@ class Optimizer(torch.optim.Optimizer):
         scaled = handed is not None or self.guard.clip_norm is not None
         if scaled or not self.guard.idle or "found_inf" in self.__dict__:
             scales = [float(group["gradient_scale"]) for group in self.param_groups for _ in group["params"]]
-            far = self.guard.on_nonfinite != "raise" and engines.far(self._engine, params)
+            far = self.guard.group is None and self.guard.on_nonfinite != "raise" and engines.far(self._engine, params)
             look = self.guard.judge if far else self.guard.look
             found = look(gradients, scales, handed, self.__dict__.get("found_inf"))
             if found is None:
                 return loss
             factor = found
         groups = [(group, len(group["params"]), self._recipe(group, scaled)) for group in self.param_groups]
-        self._stepper.step(params, gradients, groups, self.state, factor)
+        self._stepper.step(params, gradients, groups, self.state, factor, self.guard.group)
         if self.guard.due is not False:
             self.guard.count()
         return loss

@@ -32,10 +32,13 @@ class Guard:
     `clip_norm`: the largest Euclidean norm that all gradients together may have, as in torch's `clip_grad_norm_`.
     `on_nonfinite`: what an infinite or NaN gradient does: it goes its way ('propagate'), the step is left out
     ('skip_step'; no parameter moves or ages), or FloatingPointError is raised before anything has moved ('raise').
+    `group`: the process group whose processes each hold other parameters of the same model. Inside a
+    `ZeroRedundancyOptimizer` it is that one's; the stages of a pipeline set it. DTensors know theirs by themselves.
     """
 
     clip_norm: float | None = None
     on_nonfinite: str = "propagate"
+    group: Any = None
     _clipped: int = 0
     _skipped: int = 0
     _last_norm: float | Tensor | None = None
@@ -81,7 +84,7 @@ class Guard:
             return None
         if self.idle:
             return factor
-        self._last_norm = norm = abs(factor) * total_norm(gradients, scales)
+        self._last_norm = norm = abs(factor) * total_norm(gradients, scales, self.group)
         if self.on_nonfinite != "propagate" and not math.isfinite(norm):
             return self._nonfinite(gradients)
         if self.clip_norm is None:
@@ -110,7 +113,7 @@ class Guard:
         if found_inf is not None:
             left_out = (_there(found_inf, device) != 0).double()
         if not self.idle:
-            norm = factor.abs() * total_norm_there(gradients, scales).to(device)
+            norm = factor.abs() * total_norm_there(gradients, scales, self.group).to(device)
             # In place where there is one: a graph writes where it wrote when it was captured.
             self._last_norm = _kept(self._last_norm, norm)
             if self.on_nonfinite == "skip_step":
@@ -124,7 +127,7 @@ class Guard:
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: plain numbers."""
         own = {"_clipped": self.clipped_steps, "_skipped": self.skipped_steps, "_last_norm": self.last_norm}
-        return {**self.__dict__, **own, "_counts": None, "due": False}
+        return {**self.__dict__, **own, "_counts": None, "group": None, "due": False}
 
     def _nonfinite(self, gradients: Sequence[Tensor | None]) -> float | None:
         bad = [

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from thalweg.memory import is_shard, local, real
+from thalweg.processes import reduced
 from thalweg.storage import HALVES
 
 Tensor = torch.Tensor
@@ -82,22 +83,9 @@ def _combined(held: dict[Any, list[Scaled]], group: Any, device: torch.device, n
 
 def _over(groups: Iterable[Any], number: Tensor, largest: bool = False) -> Tensor:
     """The sum, or the largest, over the processes of these groups."""
-    from torch import distributed
-
     for group in groups:
-        there = number.to(_reduced_on(group, number.device))
-        distributed.all_reduce(there, distributed.ReduceOp.MAX if largest else distributed.ReduceOp.SUM, group)
-        number = there.to(number.device)
+        number = reduced(number, group, largest)
     return number
-
-
-def _reduced_on(group: Any, device: torch.device) -> torch.device:
-    """Where a group's backend takes numbers: NCCL's on the GPU alone, gloo's on the CPU."""
-    from torch import distributed
-
-    if distributed.get_backend(group) == "nccl" and device.type == "cpu":
-        return torch.device("cuda", torch.cuda.current_device())
-    return device
 
 
 def _quick(tensors: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -20,6 +20,7 @@ from thalweg.foreign import ForeignPlan
 from thalweg.memory import check_apart, is_shard, local
 from thalweg.ondevice import DevicePlan, SmallDevicePlan
 from thalweg.plan import Member, Plan
+from thalweg.processes import Sum
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
 from thalweg.rule import Rule
@@ -53,9 +54,10 @@ class Stepper:
         groups: Sequence[tuple[Group, int, Recipe]],
         state: State,
         factor: float | Tensor = 1.0,
+        holders: Any = None,
     ) -> None:
         """One step. `groups`: each group with its number of parameters and its recipe; `factor` scales gradients: a
-        number, or a guard's verdict on the device."""
+        number, or a guard's verdict on the device; `holders`: the process group that holds the other parameters."""
         guarded = isinstance(factor, Tensor)
         switches = ("rounding", "state_dtype", "differentiable", "capturable", "fused")
         kinds = [(id(g), count, recipe, guarded, *[g[name] for name in switches]) for g, count, recipe in groups]
@@ -79,26 +81,31 @@ class Stepper:
                 self._signature = Signature(parts, given, state, kinds, self._ordinary)
             elif self._sharded:
                 given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
-            self._run(given, factor, state)
+            summing = [recipe.rule for _, _, recipe in groups if recipe.rule.summed] if holders is not None else []
+            self._run(given, factor, state, Sum(summing[0], holders) if summing else None)
         except BaseException as error:
             self._undo(error, state)
             raise
 
-    def _run(self, given: Sequence[Tensor | None], factor: float | Tensor, state: State) -> None:
-        """One step of all plans."""
+    def _run(
+        self, given: Sequence[Tensor | None], factor: float | Tensor, state: State, sum_up: Sum | None = None
+    ) -> None:
+        """One step of all plans. `sum_up`: what a rule adds up is added up over processes."""
         plans = [plan for _, plan in self._plans]
         if isinstance(factor, Tensor) and not all(isinstance(plan, DevicePlan) for plan in plans):
             factor, left_out = factor.tolist()  # some of the numbers come from the host
             if left_out:
                 self._forget({*self._begun}, state)
                 return
+        if sum_up is not None:
+            sum_up.bring_up([plan.ages for plan in plans])
         for plan in plans:
             plan.refresh(given)
             plan.advance(factor)
         measured = [plan for plan in plans if plan.recipe.rule.per_tensor]
         for plan in measured:
             plan.measure()
-        summed = _settle(measured) if measured else []
+        summed = _settle(measured, sum_up) if measured or sum_up else []
         self._launch()
         self._begun = []
         for plan in plans:
@@ -317,12 +324,14 @@ def _check_class(rule: Rule, p: Tensor, sparse: bool, group: Group) -> None:
         raise RuntimeError(f"a parameter of class {type(p).__name__}, which has operations of its own: {reason}")
 
 
-def _settle(plans: Sequence[Plan]) -> list[Plan]:
+def _settle(plans: Sequence[Plan], sum_up: Sum | None) -> list[Plan]:
     """Numbers measured on tensors go to their own rows, or, where the rule adds them up, their sum to all; the plans of
     such rules."""
     summed = [plan for plan in plans if plan.recipe.rule.summed]
     measured = [numbers for plan in summed for numbers in plan.measured]
     sums = {name: sum(numbers[name] for numbers in measured) for name in (measured[0] if measured else ())}
+    if sum_up is not None:
+        sums = sum_up.over_all(sums)
     for plan in plans:
         plan.settle([sums] * len(plan.members) if plan.recipe.rule.summed else plan.measured)
     return summed

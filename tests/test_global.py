@@ -1,0 +1,172 @@
+"""What looks at all gradients at once looks at those of all processes: under ZeRO, FSDP2, tensor parallel and FSDP1."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed
+
+import thalweg.optim as optim
+
+pytestmark = pytest.mark.skipif(
+    not (distributed.is_available() and distributed.is_gloo_available()), reason="this torch has no gloo"
+)
+STEPS = 8
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "clipped": ("SGD", {"lr": 1.0, "clip_norm": 0.05}),
+    "skipped": ("SGD", {"lr": 0.01, "on_nonfinite": "skip_step"}),
+    "raised": ("SGD", {"lr": 0.01, "on_nonfinite": "raise"}),
+    "prodigy": ("Prodigy", {"d0": 1e-3}),
+}
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2)
+    )
+
+
+def train(case: str, model: Any, optimizer: Any, late: bool = False) -> list[Any]:
+    """Every process takes the whole batch. In the fourth step one element of one gradient is infinite; with `late` the
+    last layer has no gradients before the third."""
+    told: list[Any] = []
+    params = dict(model.named_parameters())
+    for step in range(STEPS):
+        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        (model(x) ** 2).sum().backward()
+        for name, p in params.items():
+            g = getattr(p.grad, "_local_tensor", p.grad)
+            if late and step < 2 and "4." in name:
+                p.grad = None
+            elif step == 3 and case in ("skipped", "raised") and name.endswith("0.bias") and g.numel():
+                g.view(-1)[0] = torch.inf
+        try:
+            optimizer.step()
+        except FloatingPointError:
+            told.append(step)
+    guard = getattr(optimizer, "optim", optimizer).guard
+    told += [guard.clipped_steps, guard.skipped_steps]
+    return told
+
+
+def whole(p: Any) -> torch.Tensor:
+    return (p.full_tensor() if hasattr(p, "full_tensor") else p).detach().clone()
+
+
+def alone(case: str, late: bool = False) -> tuple[list[torch.Tensor], list[Any]]:
+    name, settings = CASES[case]
+    model = network()
+    optimizer = getattr(optim, name)(model.parameters(), **settings)
+    told = train(case, model, optimizer, late)
+    return [p.detach() for p in model.parameters()], told
+
+
+def zero(case: str) -> tuple[Any, Any]:
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+
+    name, settings = CASES[case]
+    model = network()
+    optimizer = ZeroRedundancyOptimizer(model.parameters(), optimizer_class=getattr(optim, name), **settings)
+    told = train(case, model, optimizer)
+    return [*map(whole, model.parameters())], told
+
+
+def zero_late(case: str) -> tuple[Any, Any]:
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+
+    name, settings = CASES[case]
+    model = network()
+    optimizer = ZeroRedundancyOptimizer(model.parameters(), optimizer_class=getattr(optim, name), **settings)
+    told = train(case, model, optimizer, late=True)
+    return [*map(whole, model.parameters())], told
+
+
+def fsdp(case: str) -> tuple[Any, Any]:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    name, settings = CASES[case]
+    model = network()
+    fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
+    optimizer = getattr(optim, name)(model.parameters(), **settings)
+    told = train(case, model, optimizer)
+    return [*map(whole, model.parameters())], told
+
+
+def tensor_parallel(case: str) -> tuple[Any, Any]:
+    """Two layers are split, the third is on both processes as a plain tensor."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+    name, settings = CASES[case]
+    model = network()
+    plan = {"0": ColwiseParallel(), "2": RowwiseParallel()}
+    parallelize_module(model, init_device_mesh("cpu", (2,)), plan)
+    optimizer = getattr(optim, name)(model.parameters(), **settings)
+    told = train(case, model, optimizer)
+    return [*map(whole, model.parameters())], told
+
+
+def flat(case: str) -> tuple[Any, Any]:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    name, settings = CASES[case]
+    for original in (True, False):
+        model = FullyShardedDataParallel(network(), device_id=torch.device("cpu"), use_orig_params=original)
+        with pytest.raises(ValueError, match="is a piece of FSDP1's"):
+            getattr(optim, name)(model.parameters(), **settings)
+        optim.Adam(model.parameters())
+    return None, None
+
+
+RUNS = [zero, zero_late, fsdp, tensor_parallel, flat]
+
+
+def work(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    left: dict[Any, Any] = {}
+    for run in RUNS:
+        for case in CASES:
+            try:
+                left[run.__name__, case] = run(case)
+            except Exception:
+                left[run.__name__, case] = traceback.format_exc()
+    torch.save(left, f"{folder}/{rank}.pt")
+    os._exit(0)  # as in test_distributed: without a farewell
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory) -> list[dict[Any, Any]]:
+    folder = tmp_path_factory.mktemp("global")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
+        torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("run", [run.__name__ for run in RUNS])
+def test_two_processes_judge_as_one(run, case, left):
+    expected, told = alone(case, late=run == "zero_late")
+    if case == "clipped":
+        assert told[-2] == STEPS
+    if case == "skipped":
+        assert told[-1] == 1
+    if case == "raised":
+        assert told[0] == 3
+    for each in left:
+        outcome = each[run, case]
+        assert not isinstance(outcome, str), outcome
+        params, said = outcome
+        if run == "flat":
+            continue
+        assert said == told
+        for p, q in zip(params, expected, strict=True):
+            assert torch.allclose(p, q, rtol=1e-4, atol=1e-5), (p - q).abs().max()
