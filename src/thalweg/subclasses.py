@@ -29,7 +29,7 @@ def ordinary(kind: type) -> bool:
 
 
 def _dispatches(kind: type) -> bool:
-    return getattr(kind, "__torch_dispatch__", None) is not Tensor.__torch_dispatch__  # type: ignore[attr-defined]
+    return getattr(kind, "__torch_dispatch__", None) is not Tensor.__torch_dispatch__
 
 
 def _function(kind: Any) -> Any:
