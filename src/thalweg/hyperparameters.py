@@ -78,7 +78,8 @@ def _number(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """A setting as Python numbers: a learning rate may be a tensor, and a script may set an array between steps."""
-    if type(value) is float:
+    kind = type(value)
+    if kind is float or kind is bool or kind is int:
         return value
     if isinstance(value, torch.Tensor):
         return value.item()
