@@ -9,6 +9,30 @@ from thalweg.catalogue import Entry
 from thalweg.lab.studies.job import Job
 from thalweg.lab.training.trial import Setting, Trial
 
+SPEC: dict[str, Any] = {  # of a study that is not run
+    "task": {
+        "name": "little",
+        "identity": "a",
+        "metric": "accuracy",
+        "larger_is_better": True,
+        "epochs": 3,
+        "batch_size": 32,
+        "margin": None,
+        "data": {},
+    },
+    "optimizers": {"sgd": {"class": "SGD", "settings": {}}, "adam": {"class": "Adam", "settings": {}}},
+    "protocol": {
+        "preset": "quick",
+        "trials": 8,
+        "seeds": 1,
+        "finalists": 1,
+        "finalist_seeds": 3,
+        "alpha": 0.05,
+        "knobs": ["lr"],
+        "budget": None,
+    },
+}
+
 
 def job(optimizer: Any, lr: float, seed: int = 0, phase: str = "search", epochs: int = 3) -> Job:
     entry = Entry.of(optimizer)

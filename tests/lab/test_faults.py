@@ -15,7 +15,7 @@ from typing import Any
 import little
 import pytest
 import torch
-from asking import job, numbers
+from asking import SPEC, job, numbers
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,7 +26,8 @@ from thalweg.lab.replay import distance
 from thalweg.lab.runners import Alone
 from thalweg.lab.studies import study as studies
 from thalweg.lab.studies.campaign import Campaign
-from thalweg.lab.studies.study import Study, read_trials
+from thalweg.lab.studies.records import read_trials
+from thalweg.lab.studies.study import Study
 from thalweg.lab.training.trial import run_trial
 
 SMALL = {"trials": 2, "finalist_seeds": 2, "on": "alone"}
@@ -81,9 +82,6 @@ def test_a_task_that_raises_in_trial_7(tmp_path: Path) -> None:
         trials = campaign.run([campaign.job(CATALOGUE["sgd"], {"lr": 0.1}, seed) for seed in range(10)])
     assert [t.status for t in trials] == ["done"] * 6 + ["crashed"] + ["done"] * 3
     assert trials[6].message == "ValueError: no more of these today"
-
-
-SPEC = {"verb": "compare", "task": {"identity": "a"}, "optimizers": {}, "protocol": {"finalist_seeds": 3}}
 
 
 def test_a_loss_that_is_nan_and_a_metric_that_raises_at_the_end(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter, deque
@@ -22,31 +25,35 @@ from thalweg.lab.replay import distance
 from thalweg.lab.runners import Alone
 from thalweg.lab.runners.lanes import Lanes
 from thalweg.lab.runners.ray import LIVES, Ray, _after_loss
+from thalweg.lab.runners.reach import JOIN, PORT
 from thalweg.lab.studies.job import Job
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_folder() -> Iterator[str]:
+    """Where Ray writes; it notes a cluster's address in a folder that it does not make."""
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    (Path(folder) / "ray").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def cluster(own_folder: str) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
-    folder = tempfile.mkdtemp(prefix="ray")
-    default = Path(folder) / "ray"  # where Ray notes the head's address, whatever `temp_dir` says; it does not make it
-    default.mkdir()
-    before = os.environ.get("RAY_TMPDIR")
-    os.environ["RAY_TMPDIR"] = folder
     node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20}
-    found = Cluster(initialize_head=True, head_node_args={**node, "temp_dir": folder})
+    found = Cluster(initialize_head=True, head_node_args={**node, "temp_dir": own_folder})
     found.second = found.add_node(**node)
     ray.init(address=found.address, logging_level="ERROR", log_to_driver=False)
     yield found
     ray.shutdown()
     found.shutdown()
-    os.environ.pop("RAY_TMPDIR")
-    os.environ.update({} if before is None else {"RAY_TMPDIR": before})
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_two_machines_give_the_same_trials(cluster: Any) -> None:
@@ -120,8 +127,71 @@ def test_a_worker_killed_for_its_memory_is_called_so() -> None:
 
 
 def test_no_ray_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(LabError, match=r"on: Ray is not installed: pip install 'thalweg\[ray\]'"):
         list(Ray().run(little.task(), jobs(["sgd"])))
+
+
+STUDY = """
+import sys, time
+sys.path[:0] = {path!r}
+import little, torch
+from thalweg.lab.compare import compare
+from thalweg.lab.errors import LabError
+from thalweg.lab.runners import reach
+reach.JOIN, reach.PATIENCE = 3.0, 3.0
+from thalweg.lab.runners import ray as module
+module.PATIENCE = 3.0
+
+class Slow(torch.optim.SGD):
+    def step(self, closure=None):
+        time.sleep(0.1)
+        return super().step(closure)
+
+clock = time.time()
+try:
+    compare(little.task(), [Slow], on={on!r}, out={out!r}, trials=40)
+except LabError as error:
+    print(error, f"after {{time.time() - clock:.1f}} s", flush=True)
+"""
+
+
+def study(on: str, out: Path) -> subprocess.Popen[str]:
+    script = STUDY.format(path=sys.path, on=on, out=str(out))
+    return subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent
+    )
+
+
+def test_an_address_where_nobody_answers(tmp_path: Path) -> None:
+    assert PORT + JOIN < 30
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+            with pytest.raises(LabError, match=f"on: no Ray cluster at {address}: nobody answers there") as caught:
+                compare(little.task(), ["sgd"], on=f"ray:{address}", out=tmp_path / "nobody")
+            assert "\n" not in str(caught.value)
+        other.listen()  # somebody is there now, who says nothing
+        out, error = study(f"ray:127.0.0.1:{port}", tmp_path / "silent").communicate(timeout=90)
+    assert "no Ray cluster at" in out and "has not answered as Ray does within 3 seconds" in out, error
+
+
+def test_a_head_that_is_killed_ends_the_study_with_a_word(own_folder: str, tmp_path: Path) -> None:
+    """Ray by itself ends the process after a minute, and says nothing."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20, "temp_dir": own_folder}
+    head = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        log = tmp_path / "s" / "trials.jsonl"
+        driver = study(f"ray:{head.address}", tmp_path / "s")
+        deadline = time.time() + 90
+        while not (log.exists() and log.read_bytes()) and time.time() < deadline and driver.poll() is None:
+            time.sleep(0.1)
+        head.head_node.kill_all_processes(check_alive=False)
+        out, error = driver.communicate(timeout=60)
+    finally:
+        head.shutdown()
+    assert "the head of the Ray cluster at" in out and "has not answered for 3 seconds" in out, (out, error)
+    assert driver.returncode == 0 and log.read_bytes().endswith(b"}\n")  # what had ended is kept

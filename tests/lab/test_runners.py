@@ -16,7 +16,7 @@ from typing import Any
 import little
 import pytest
 import torch
-from asking import job, jobs, numbers
+from asking import SPEC, job, jobs, numbers
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -261,9 +261,6 @@ class Bursts(Runner):
 
     def unclaimed(self) -> list[Trial]:
         return []
-
-
-SPEC = {"verb": "compare", "task": {"identity": "a"}, "optimizers": {}, "protocol": {"finalist_seeds": 3}}
 
 
 def test_the_time_left_does_not_jump_in_a_burst(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import SPEC
 
 from thalweg.lab.errors import StudyError
-from thalweg.lab.studies.study import Study, read_trials, to_json, write_atomically
+from thalweg.lab.studies.records import read_trials, to_json
+from thalweg.lab.studies.study import Study, write_atomically
 from thalweg.lab.training.trial import Curve, Trial
-
-SPEC: dict[str, Any] = {"task": {"identity": "a"}, "protocol": {"trials": 8, "finalist_seeds": 3}}
 
 
 def trial(id: str, value: float = 0.5) -> Trial:
@@ -95,7 +95,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
 def test_fresh_seeds_may_grow(tmp_path: Path) -> None:
     with study(tmp_path):
         pass
-    with study(tmp_path, protocol={"trials": 8, "finalist_seeds": 5}) as open_study:
+    with study(tmp_path, protocol={**SPEC["protocol"], "finalist_seeds": 5}) as open_study:
         assert open_study.spec["protocol"]["finalist_seeds"] == 5
     with study(tmp_path) as open_study:
         assert open_study.spec["protocol"]["finalist_seeds"] == 5

@@ -13,6 +13,7 @@ import thalweg
 from thalweg.lab import verbs
 from thalweg.lab.screen import show_laws, show_rule, show_rules, show_tasks, watch_laws
 from thalweg.lab.verbs import refuse
+from thalweg.lab.visible import visible
 
 app = typer.Typer(
     name="thalweg",
@@ -119,5 +120,5 @@ def conform(
             report.write(out)
     except (ValueError, OSError) as error:
         refuse(error)
-    print(report)
+    print(visible(str(report)))
     raise typer.Exit(1 if report.breaks else 0)

@@ -17,7 +17,7 @@ from thalweg.lab.studies.campaign import Campaign, Progress
 from thalweg.lab.studies.conduct import conduct, describe, settled
 from thalweg.lab.studies.contenders import default_rate, resolve
 from thalweg.lab.studies.price import afford
-from thalweg.lab.studies.study import to_json
+from thalweg.lab.studies.records import to_json
 from thalweg.lab.task import Task
 
 __all__ = ["Comparison", "Progress", "compare"]
@@ -64,13 +64,13 @@ def compare(
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
-    task, loaded_from = the_task(task)
+    task, loaded_from, here = the_task(task)
     numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
     protocol = Protocol.of(preset, **numbers, knobs=knobs, budget=budget)
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
     entries = resolve(optimizers, task)
     task.check()
-    folder = folder_of(out, task.name, preset)
+    folder = folder_of(out, here, task.name, preset)
     if protocol.budget is not None:
         protocol = within(protocol, task, entries, epochs, on, folder)
     spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(protocol)))

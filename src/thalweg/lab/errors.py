@@ -1,5 +1,9 @@
 """What the user can mend is a LabError: one clear line, and no traceback on the command line."""
 
+from __future__ import annotations
+
+from thalweg.lab.secret import without_passwords
+
 
 def first_line(error: BaseException) -> str:
     """What an exception says, in one line."""
@@ -7,7 +11,13 @@ def first_line(error: BaseException) -> str:
 
 
 class LabError(ValueError):
-    """Something asked for that cannot be done: names the argument, its value and what is allowed."""
+    """Something asked for that cannot be done: names the argument, its value and what is allowed.
+
+    The value may be an address with a password: that is left out.
+    """
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(without_passwords(part) if isinstance(part, str) else part for part in said))
 
 
 class TaskError(LabError):

@@ -61,7 +61,7 @@ def range_test(
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
-    task, loaded_from = the_task(task)
+    task, loaded_from, here = the_task(task)
     entries = resolve(optimizer)
     if len(entries) > 1:
         raise LabError(f"optimizer: got {len(entries)}; must be one")
@@ -77,7 +77,7 @@ def range_test(
     def total(spec: Mapping[str, Any]) -> int:
         return seeds * (2 + INSIDE + 2)  # a climb, the default, inside, a rate beyond each end
 
-    folder = folder_of(out, task.name, "range", entries[0].name)
+    folder = folder_of(out, here, task.name, "range", entries[0].name)
     with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
         RangeTesting(campaign, entries[0], climb, range(seeds)).run()
         found = RangeTest(*campaign.study.parts)

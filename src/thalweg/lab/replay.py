@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from thalweg.lab.search.climb import PHASE, Climb
 from thalweg.lab.studies.contenders import rebuild
 from thalweg.lab.studies.job import Job, fewer_steps
 from thalweg.lab.studies.machine import torch_threads
-from thalweg.lab.studies.study import read_spec, read_trials, read_versions
+from thalweg.lab.studies.records import check_together, read_spec, read_trials, read_versions
 from thalweg.lab.task import Task
+from thalweg.lab.tasks import BUILT_IN
 from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 __all__ = ["Replay", "replay", "report"]
@@ -66,23 +67,27 @@ class Replay:
         return "\n".join([*lines, "", self.verdict])
 
 
-def replay(folder: str | Path, trial: str, *, task: Task | str | None = None) -> Replay:
+def replay(folder: str | Path, trial: str, *, task: Task | str | None = None, optimizer: Any = None) -> Replay:
     """Train one trial of a study again, by itself, and compare it with what is written down.
 
     Args:
         folder: the study's folder.
         trial: the trial's id, or how it begins.
-        task: needed where the study's task was an object in Python.
+        task: needed where it is not a built-in one: its code will run, and a folder may be anybody's.
+        optimizer: needed where it is not the catalogue's or torch's own, for the same reason.
 
     Raises:
         StudyError: for a folder that is no study, or a trial that it does not have.
-        TaskError: for a task that cannot be found again, or is another one.
+        TaskError: for a task that is not named, cannot be found again, or is another one.
+        LabError: for an optimizer that is not named, or is another one.
     """
     folder = Path(folder)
     spec = read_spec(folder)
     recorded = _find(list(read_trials(folder / "trials.jsonl").values()), trial, folder)
-    again = _task(spec, task)
-    entry = rebuild(recorded.optimizer, spec["optimizers"][recorded.optimizer])
+    check_together(folder, spec, [recorded])
+    where = _where(folder, spec, task)  # before any code of the study's runs
+    entry = rebuild(recorded.optimizer, spec["optimizers"][recorded.optimizer], optimizer)
+    again = _task(spec, where)
     setting = Setting(recorded.optimizer, recorded.settings, recorded.seed, recorded.batch_size)
     epochs = int(recorded.phase.split()[1]) if recorded.phase.startswith("rung ") else spec["task"]["epochs"]
     steps = fewer_steps(again.steps, epochs, spec["task"]["epochs"])
@@ -143,10 +148,19 @@ def _some(trials: Sequence[Trial]) -> str:
     return ", ".join(each.id for each in trials[:3]) + (f" and {len(trials) - 3} more" if len(trials) > 3 else "")
 
 
-def _task(spec: dict[str, Any], given: Task | str | None) -> Task:
-    where = given if given is not None else spec["task"].get("from")
+def _where(folder: Path, spec: Mapping[str, Any], given: Task | str | None) -> Task | str:
+    """The task to run: the one that is given, or a built-in one; no code runs because a folder says so."""
+    if given is not None:
+        return given
+    where = spec["task"].get("from")
     if where is None:
         raise TaskError(f"task: the study's task {spec['task']['name']!r} was an object in Python; must be given again")
+    if where not in BUILT_IN and not where.startswith("mnist:"):
+        raise TaskError(f"task: {folder} names code to run, {where}; if you trust it, name it: --task {where}")
+    return str(where)
+
+
+def _task(spec: Mapping[str, Any], where: Task | str) -> Task:
     task = load_task(where) if isinstance(where, str) else where
     if task.identity() != spec["task"]["identity"]:
         raise TaskError(f"task: {where if isinstance(where, str) else task.name} is not the study's task any more: "

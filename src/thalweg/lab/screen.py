@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from thalweg.lab.studies.asked import length
+from thalweg.lab.visible import visible
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -37,7 +39,7 @@ def watch() -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description:<24}"),
+        TextColumn("{task.description:<24}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[left]}"),
@@ -47,8 +49,8 @@ def watch() -> Iterator[Callable[[Progress], None]]:
 
         def tell(now: Progress) -> None:
             if now.trial is None:
-                bar.console.print(_price(now))
-            what = f"{now.trial.optimizer} {now.trial.phase}" if now.trial else "starting"
+                bar.console.print(_plain(_price(now)))
+            what = visible(f"{now.trial.optimizer} {now.trial.phase}") if now.trial else "starting"
             bar.update(row, completed=now.done, total=now.total, description=what, left=_left(now))
 
         yield tell
@@ -90,7 +92,7 @@ class Lines:
 
     def _say(self, text: str) -> None:
         self.told = time.monotonic()
-        print(text, flush=True)
+        print(visible(text), flush=True)
 
 
 def _stand(now: Progress) -> str:
@@ -121,11 +123,11 @@ def show_result(found: Result) -> None:
     headings, rows = found.cells()
     if console.is_terminal:
         _print_table(headings, rows)
-        console.print(f"\n[bold]{found.verdict}[/bold]")
-        console.print(f"{found.line}\n" if found.line else "")
+        console.print("\n", _plain(found.verdict, "bold"), sep="")
+        console.print(_plain(f"{found.line}\n" if found.line else ""))
     else:
         print(found, end="\n\n")
-    print(f"report: {found.folder / 'report.html'}")
+    print(visible(f"report: {found.folder / 'report.html'}"))
 
 
 def show_tasks(listings: Sequence[Listing]) -> None:
@@ -194,6 +196,7 @@ def show_laws(laws: Sequence[Law]) -> None:
 
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table; where there is no terminal, plain columns of their full width."""
+    rows = [[visible(str(cell)) for cell in row] for row in rows]
     if not console.is_terminal:
         widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
         for row in [headings, *rows]:
@@ -203,5 +206,10 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_plain, row))
     console.print(table)
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Text that is shown as it is: brackets in a name are no markup."""
+    return Text(visible(text), style)

@@ -67,7 +67,7 @@ def sweep(
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
-    task, loaded_from = the_task(task)
+    task, loaded_from, here = the_task(task)
     low, high = span("lr", lr)
     whole("points", points, least=2)
     whole("closer", closer, least=0)
@@ -79,7 +79,7 @@ def sweep(
         raise LabError(f"optimizers: {', '.join(fixed)} has no learning rate to sweep")
     task.check()
     names = [entry.name for entry in entries]
-    folder = folder_of(out, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
+    folder = folder_of(out, here, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
     limit = seconds("budget", budget)
     if limit is not None:
         least = min(LEAST, points)

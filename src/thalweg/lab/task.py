@@ -18,6 +18,7 @@ from thalweg.lab.data.identity import identity
 from thalweg.lab.data.source import Source, as_source, split, to_device
 from thalweg.lab.errors import TaskError, first_line
 from thalweg.lab.training.seeds import derive, random_state_kept, seed_everything
+from thalweg.lab.training.surroundings import process_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +173,8 @@ class Task:
 
     def identity(self) -> str:
         """A hash of what the task does: its source, its data, its model's shape, how it is trained."""
-        return identity(self)
+        with process_kept(self.device):
+            return identity(self)
 
     def build(self, seed: int) -> nn.Module:
         """A new model as the seed initialises it; the caller's random state is left alone."""
@@ -198,7 +200,7 @@ class Task:
     @cached_property
     def sparse_gradients(self) -> bool:
         """Whether the model has parameters with sparse gradients, which most optimizers refuse."""
-        with random_state_kept(self.device):
+        with process_kept(self.device):
             seed_everything(0, self.device)
             try:
                 model = self.build(0)
@@ -214,22 +216,25 @@ class Task:
         Raises:
             TaskError: naming what is wrong.
         """
+        with process_kept(self.device):
+            self._try()
+
+    def _try(self) -> None:
         model = _trying("model", partial(self.build, 0))
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise TaskError(f"model: {type(model).__name__} has no parameters to train")
         for name in ("train", "validation"):
-            with random_state_kept(self.device):
-                seed_everything(0, self.device)
-                source = self.sources[name]
-                batch = _trying(name, partial(_first_batch, source, 0 if name == "train" else None))
+            seed_everything(0, self.device)
+            source = self.sources[name]
+            batch = _trying(name, partial(_first_batch, source, 0 if name == "train" else None))
+            if batch is None:
+                raise TaskError(f"{name}: gave no batch; must hold at least one")
+            batch = to_device(batch, self.device)
+            if name == "train" and self.augment is not None:
+                batch = _trying("augment", partial(self.augment, batch))
                 if batch is None:
-                    raise TaskError(f"{name}: gave no batch; must hold at least one")
-                batch = to_device(batch, self.device)
-                if name == "train" and self.augment is not None:
-                    batch = _trying("augment", partial(self.augment, batch))
-                    if batch is None:
-                        raise TaskError("augment: returned None; must return the batch to train on")
-                loss = _trying("loss", partial(self.compute_loss, model, batch))
+                    raise TaskError("augment: returned None; must return the batch to train on")
+            loss = _trying("loss", partial(self.compute_loss, model, batch))
             check_loss(loss, learn=name == "train")
         if self.schedule is not None:
             from thalweg.lab.training.schedule import Schedule

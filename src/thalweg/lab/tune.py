@@ -14,12 +14,13 @@ from thalweg.lab.search import knobs as knob
 from thalweg.lab.search import samplers
 from thalweg.lab.search.points import points
 from thalweg.lab.search.pruning import Rungs
+from thalweg.lab.secret import without_passwords
 from thalweg.lab.studies.asked import folder_of, search_seeds, seconds, the_task, whole
 from thalweg.lab.studies.campaign import Campaign, Progress
 from thalweg.lab.studies.conduct import conduct, describe, settled
 from thalweg.lab.studies.contenders import resolve
 from thalweg.lab.studies.price import afford
-from thalweg.lab.studies.study import read_spec
+from thalweg.lab.studies.records import read_spec
 from thalweg.lab.task import Task
 from thalweg.lab.training.seeds import FRESH
 from thalweg.lab.training.trial import Trial
@@ -78,7 +79,7 @@ def tune(
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
-    task, loaded_from = the_task(task)
+    task, loaded_from, here = the_task(task)
     entries = resolve(optimizer)
     if len(entries) > 1:
         raise LabError(f"optimizer: got {len(entries)}; must be one: `thalweg compare` compares several")
@@ -88,8 +89,9 @@ def tune(
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
     rungs = Rungs.of(pruner, epochs)
     chosen = knob.choose(entries[0], task, knobs)
-    folder = folder_of(out, task.name, "tune", entries[0].name)
-    known = settled(folder, "from_optuna", from_optuna, "known", lambda: _known(from_optuna, chosen, task))
+    folder = folder_of(out, here, task.name, "tune", entries[0].name)
+    source = without_passwords(from_optuna) if isinstance(from_optuna, str) else from_optuna  # as the study keeps it
+    known = settled(folder, "from_optuna", source, "known", lambda: _known(from_optuna, chosen, task))
     samplers.build(method, chosen, 1, _places(known, chosen))  # what is wrong with it shows before anything is trained
     task.check()
     protocol = {
@@ -98,7 +100,7 @@ def tune(
         **numbers,
         "pruner": pruner,
         "rungs": list(rungs.epochs),
-        "from_optuna": from_optuna,
+        "from_optuna": source,
         "known": known,
         "budget": seconds("budget", budget),
         "alpha": 0.05,

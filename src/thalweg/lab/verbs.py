@@ -12,8 +12,11 @@ import typer
 
 from thalweg.lab.errors import LabError
 from thalweg.lab.exports import export as export_to
+from thalweg.lab.exports.optuna import try_storage
 from thalweg.lab.screen import console, show_result, watch
+from thalweg.lab.secret import without_passwords
 from thalweg.lab.studies.asked import need
+from thalweg.lab.visible import visible
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result
@@ -157,6 +160,8 @@ def tune(
     words = {name: word for name, word in words.items() if word}
 
     def tuned(progress: Callable[..., None]) -> Result:
+        if to_optuna:
+            try_storage(to_optuna)  # before the hours, not after
         found = run(task, optimizer, method=method, on=on, out=out, progress=progress, **numbers, **words)
         if to_optuna:
             found.to_optuna(to_optuna)
@@ -169,17 +174,21 @@ def replay(
     folder: Annotated[Path, typer.Argument(help="The study's folder.")],
     trial: Annotated[str, typer.Argument(help="A trial's id, or how it begins: see the report or trials.jsonl.")],
     task: Annotated[
-        str, typer.Option(help="Where the task is, if the study's was an object in Python.", show_default="study")
+        str,
+        typer.Option(help="Where the task is: its code runs, so a folder's word will not do.", show_default="study"),
+    ] = "",
+    optimizer: Annotated[
+        str, typer.Option(help="Where the optimizer is, if it is not the catalogue's.", show_default="study")
     ] = "",
 ) -> None:
     """Train one trial of a study again, alone, and compare. Exit code 1 where it is not the same."""
     from thalweg.lab.replay import replay as run
 
     try:
-        found = run(folder, trial, task=task or None)
+        found = run(folder, trial, task=task or None, optimizer=optimizer or None)
     except LabError as error:
         refuse(error)
-    print(found)
+    print(visible(str(found)))
     raise typer.Exit(0 if found.same else 1)
 
 
@@ -206,12 +215,13 @@ def export(
         made = export_to(folder, to, out or None)
     except LabError as error:
         refuse(error)
-    print(made if isinstance(made, Path) else f"Optuna study {made.study_name!r}, {len(made.trials)} trials")
+    what = f"{made}" if isinstance(made, Path) else f"Optuna study {made.study_name!r}, {len(made.trials)} trials"
+    print(visible(what))
 
 
 def refuse(error: ValueError | OSError) -> NoReturn:
     """One line for what the user can mend, and exit code 2."""
-    typer.echo("thalweg: " + " ".join(str(error).split()), err=True)
+    typer.echo(visible("thalweg: " + " ".join(str(error).split())), err=True)
     raise typer.Exit(2) from None
 
 
@@ -229,6 +239,6 @@ def _show(run: Callable[[Callable[..., None]], Result], tensorboard: bool, wandb
         refuse(error)
     except KeyboardInterrupt:
         console.print("\nStopped. Nothing finished is lost; to go on:", highlight=False)
-        print("  thalweg " + shlex.join(sys.argv[1:]))
+        print(without_passwords("  thalweg " + shlex.join(sys.argv[1:])))
         raise typer.Exit(130) from None
     show_result(found)

@@ -39,7 +39,7 @@ def identity(task: Task) -> str:
     parts += [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model.state_dict().items()]
     parts += [f"{name}: {value}" for name, value in task.describe_training().items()]
     parts += [text_of(item) for item in (task.schedule, task.augment) if item is not None]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def text_of(item: Any, deep: int = DEEP) -> str:

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from thalweg.lab.errors import LabError
+from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.search.knobs import numbers
 from thalweg.lab.studies.asked import need
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result
+
+
+def try_storage(storage: Any) -> None:
+    """Open a storage, and have it hold a study for a moment: what cannot be written shows now.
+
+    Raises:
+        LabError: saying why.
+    """
+    optuna = need("optuna", "lab")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with _said("to_optuna", storage):
+        name = f"thalweg-tries-{uuid4().hex}"
+        optuna.create_study(storage=storage, study_name=name)
+        optuna.delete_study(storage=storage, study_name=name)
+
+
+@contextmanager
+def _said(argument: str, where: Any) -> Iterator[None]:
+    """Whatever a storage raises, of its own kind (SQLAlchemy's, Redis's, Optuna's), in a line."""
+    try:
+        yield
+    except Exception as error:
+        raise LabError(f"{argument}: {where}: {type(error).__name__}: {first_line(error)}") from None
 
 
 def write(found: Result, storage: Any, name: str | None = None) -> Any:
@@ -27,12 +52,16 @@ def write(found: Result, storage: Any, name: str | None = None) -> Any:
     """
     optuna = need("optuna", "lab")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name or found.folder.resolve().name,
-        direction="maximize" if found.larger_is_better else "minimize",
-        load_if_exists=True,
-    )
+    title = name or found.folder.resolve().name
+    with _said("to_optuna", storage):
+        study = optuna.create_study(
+            storage=storage,
+            study_name=title,
+            direction="maximize" if found.larger_is_better else "minimize",
+            load_if_exists=True,
+        )
+    if (study.direction == optuna.study.StudyDirection.MAXIMIZE) != found.larger_is_better:
+        raise LabError(f"to_optuna: the study {title!r} is there, with the other direction; choose another storage")
     there = {trial.user_attrs.get("id") for trial in study.trials}
     ranges = _ranges(found)
     states = optuna.trial.TrialState
@@ -75,11 +104,8 @@ def read(where: str, knobs: Sequence[str], larger_is_better: bool) -> list[dict[
     storage, colon, name = where.rpartition(":")
     if not colon or not storage or name.startswith("//"):
         raise LabError(f"from_optuna: got {where!r}; must be a storage and a study, such as sqlite:///x.db:study")
-    try:
+    with _said("from_optuna", where):
         study = optuna.load_study(study_name=name, storage=storage)
-    except Exception as error:  # of the storage's own kind: SQLAlchemy's, Redis's, Optuna's
-        text = str(error).strip().splitlines()
-        raise LabError(f"from_optuna: {where}: {type(error).__name__}: {text[0] if text else ''}") from None
     if len(study.directions) > 1:
         raise LabError(f"from_optuna: {where} has {len(study.directions)} objectives; must have one")
     if (study.direction == optuna.study.StudyDirection.MAXIMIZE) != larger_is_better:

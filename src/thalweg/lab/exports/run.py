@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.lab.search.knobs import numbers
+from thalweg.lab.studies.asked import file_name
 from thalweg.lab.training.trial import Trial
 
 
 def name_of(trial: Trial) -> str:
     """A name that sorts: optimizer, setting, phase, seed; the id makes it the only one."""
-    stem = f"{trial.optimizer}-{trial.index:03d}-{trial.phase}-seed{trial.seed}-{trial.id[:8]}"
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
+    rest = f"-{trial.index:03d}-{trial.phase}-seed{trial.seed}-{trial.id[:8]}"
+    return file_name(trial.optimizer) + file_name(rest)
 
 
 def config_of(trial: Trial) -> dict[str, Any]:

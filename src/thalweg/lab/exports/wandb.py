@@ -44,7 +44,9 @@ def _write(wandb: Any, found: Result, trial: Trial, folder: Path) -> None:
         name=name_of(trial),
         id=trial.id,
         config=config_of(trial),
-        settings=wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True),
+        settings=wandb.Settings(
+            silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True
+        ),
     )
     for step, values in _by_step(scalars_of(trial, found.spec["task"]["metric"])).items():
         run.log(values, step=step)

@@ -15,7 +15,8 @@ from thalweg.lab.task import Task
 from thalweg.lab.training.loop import step
 from thalweg.lab.training.randomness.keyed import Keyed
 from thalweg.lab.training.randomness.streams import Stream
-from thalweg.lab.training.seeds import derive, random_state_kept, seed_everything
+from thalweg.lab.training.seeds import derive, seed_everything
+from thalweg.lab.training.surroundings import process_kept
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -32,7 +33,7 @@ def measure_milliseconds(task: Task, entries: Sequence[Entry]) -> dict[str, floa
 
     The optimizers take turns, so that a machine that slows down slows down all of them alike.
     """
-    with random_state_kept(task.device):
+    with process_kept(task.device):
         seed_everything(derive(0, "timing"), task.device)
         model = task.build(0)
         size = 4 * sum(p.numel() * p.element_size() for p in model.parameters())  # parameters, gradients, two states

@@ -22,7 +22,7 @@ from thalweg.lab.training import loop as training
 from thalweg.lab.training.batches import rounds
 from thalweg.lab.training.randomness.keyed import Keyed
 from thalweg.lab.training.randomness.streams import Stream
-from thalweg.lab.training.seeds import random_state_kept
+from thalweg.lab.training.surroundings import process_kept
 from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def probe(task: Task, entries: Sequence[Entry], seconds: float = 1.5, at_once: i
         at_once: how many trainings there will be to go side by side, at most.
     """
     try:
-        with random_state_kept(task.device):
+        with process_kept(task.device):
             if reason := test(task, entries, seconds / 2):
                 return Finding(False, 1, 1.0, reason)
             return _pace(task, entries, seconds / 2, at_once)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from thalweg.lab.report.figures.palette import SHOWN, colour, dash, ramp, shown_first
 
 BORDERS = {"solid": "solid", "dashed": "dashed", "dotted": "dotted", "dotdash": "double"}
 LONG = 80  # letters: a headline above this is set smaller, and split at a colon
 WIDTH, HEIGHT = 168, 20  # of a whisker, in pixels
+
+
+def in_a_script(value: Any) -> str:
+    """JSON that no HTML can be in: `<!--<script>` in a name would swallow every script after it."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def sentences(verdict: str) -> tuple[str, str]:

@@ -9,9 +9,10 @@ from html import escape
 from typing import Any
 
 from thalweg.lab.judging.wording import Unit
+from thalweg.lab.report.markup import in_a_script
 from thalweg.lab.report.page import Screen
 from thalweg.lab.report.setting import knobs, value
-from thalweg.lab.studies.study import to_json
+from thalweg.lab.studies.records import to_json
 from thalweg.lab.training.trial import Trial
 
 CONTROLS = """<div class="filters">
@@ -30,7 +31,7 @@ def screen(trials: Sequence[Trial], unit: Unit, spec: Mapping[str, Any], version
     ended = f"{failed} of them failed and stay in the table" if failed else "all of them finished"
     seeds = sorted({trial.seed for trial in trials if trial.phase == "final"})
     fresh = f" The fresh seeds are {_spelled(seeds)}." if seeds else ""
-    data = json.dumps(to_json(_data(trials, unit)), separators=(",", ":")).replace("</", "<\\/")
+    data = in_a_script(to_json(_data(trials, unit)))
     made = escape(json.dumps(to_json({"spec": spec, "versions": versions}), indent=2))
     return Screen(
         "trials",

@@ -48,10 +48,11 @@ class Comparison(Result):
     @classmethod
     def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
         ended = {trial.optimizer for trial in trials if trial.phase == "final"}
-        bare = [name for name in spec["optimizers"] if name not in ended]
+        begun = {trial.optimizer for trial in trials if trial.phase == "search" and trial.index == 0}
+        bare = [name for name in spec["optimizers"] if name not in ended & begun]
         if bare:
             return f"no fresh seed of {', '.join(bare)} has been trained"
-        missing = cls.seeds_missing(spec, trials)
+        missing = cls.unsearched(trials) or cls.seeds_missing(spec, trials)
         return f"{missing} are missing" if missing else ""
 
     @property

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.runners.choice import told
 from thalweg.lab.search.points import Point, points
-from thalweg.lab.studies.study import to_json, write_atomically
+from thalweg.lab.studies.records import to_json
+from thalweg.lab.studies.study import write_atomically
 from thalweg.lab.training.trial import Trial
+from thalweg.lab.visible import visible
 
 if TYPE_CHECKING:
     import pandas
@@ -56,6 +58,15 @@ class Result(ABC):
         """What a study needs before it has an answer, in words; empty where it has all."""
         bare = [name for name in spec["optimizers"] if not any(t.optimizer == name for t in trials)]
         return f"no training of {', '.join(bare)} has ended" if bare else ""
+
+    @staticmethod
+    def unsearched(trials: Sequence[Trial]) -> str:
+        """Which finalists were never searched for: lines of the folder are gone."""
+        tried = {(trial.optimizer, trial.index) for trial in trials if trial.phase == "search"}
+        bare = {
+            (t.optimizer, t.index): None for t in trials if t.phase == "final" and (t.optimizer, t.index) not in tried
+        }
+        return ", ".join(f"the search of {name}, setting {index}" for name, index in bare)
 
     @staticmethod
     def seeds_missing(spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
@@ -119,10 +130,10 @@ class Result(ABC):
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in [headings, *rows]
         ]
-        return "\n".join([*lines, "", self.verdict, *([self.line] if self.line else [])])
+        return visible("\n".join([*lines, "", self.verdict, *([self.line] if self.line else [])]))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.folder)!r}: {self.verdict})"
+        return visible(f"{type(self).__name__}({str(self.folder)!r}: {self.verdict})")
 
     def _repr_html_(self) -> str:
         from thalweg.lab.report.card import card

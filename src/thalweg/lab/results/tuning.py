@@ -59,6 +59,8 @@ class Tuning(Result):
     def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
         if not any(trial.phase == "final" and trial.index == 0 for trial in trials):
             return "no fresh seed of the default setting has been trained"
+        if gone := cls.unsearched(trials):
+            return f"{gone} is missing"
         tried = points(trial for trial in trials if trial.phase == "search")
         going = {p.index for p in finalists(tried, spec["protocol"]["finalists"], spec["task"]["larger_is_better"])}
         # Who was a finalist before more trials were asked for needs no more seeds.

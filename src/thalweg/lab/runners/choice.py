@@ -18,8 +18,9 @@ from thalweg.lab.runners.lanes import Lanes
 from thalweg.lab.runners.processes import Processes
 from thalweg.lab.runners.ray import Ray
 from thalweg.lab.runners.runner import Runner
+from thalweg.lab.secret import without_passwords
 from thalweg.lab.studies.machine import cores, measure_pace, measure_threads, torch_threads
-from thalweg.lab.training.seeds import random_state_kept
+from thalweg.lab.training.surroundings import process_kept
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -125,9 +126,10 @@ def runner_of(
     first, timed = study.versions.get("runner"), study.versions.get("threads")
     if first is None and timed is not None:  # a study of the time when there was one runner
         first = asdict(Choice("alone", threads=timed["threads"]))
-    if first is not None and on in ("auto", first["on"]):
+    ours = first is not None and not first["on"].startswith("ray:")  # no folder may say which machine to send code to
+    if first is not None and (without_passwords(on) == first["on"] or (on == "auto" and ours)):
         choice = Choice(**first)
-        runner = again(choice)
+        runner = _on_ray(on, choice.lanes) if on.startswith("ray:") else again(choice)
     else:
         timed = timed or measure_threads(task)
         runner, choice = choose(task, entries, on, trainings=trainings, at_once=at_once, threads=timed["threads"])
@@ -162,7 +164,9 @@ def _what_pays(
         seconds += trainings * task.epochs * _start_of_a_pass(task)
     if seconds < PROBING:
         short = f"all together take about {max(1, round(seconds))} seconds"
-        return Alone(), replace(alone, reason="; ".join(filter(None, [short, model_refusal(task.build(0))])))
+        with process_kept(task.device):
+            refusal = model_refusal(task.build(0))
+        return Alone(), replace(alone, reason="; ".join(filter(None, [short, refusal])))
     with torch_threads(own):
         finding = probe(task, entries, at_once=at_once)
     many = torch.device(task.device).type == "cpu" and cores() > 1
@@ -210,7 +214,7 @@ def _lanes(task: Task, entries: Sequence[Entry], threads: int, at_once: int) -> 
 def _refusal(task: Task, entries: Sequence[Entry]) -> str | None:
     """Why lanes cannot train a task; None where they can, be it quicker or not."""
     try:
-        with random_state_kept(task.device):
+        with process_kept(task.device):
             return test(task, entries, PROBING)
     except Exception as error:  # what vmap cannot take shows as torch's own errors
         return in_words(error)
@@ -221,7 +225,8 @@ def _cluster(task: Task, entries: Sequence[Entry], on: str, at_once: int) -> tup
     finding = probe(task, entries, at_once=at_once)
     runner = _on_ray(on, finding.lanes if finding.pays else 1)
     runner.start()
-    return runner, Choice(on, runner.workers, finding.lanes if finding.pays else 1, reason=finding.reason)
+    lanes = finding.lanes if finding.pays else 1
+    return runner, Choice(without_passwords(on), runner.workers, lanes, reason=finding.reason)
 
 
 def _on_ray(on: str, lanes: int) -> Ray:
@@ -235,7 +240,7 @@ def _threads(task: Task, threads: int | None) -> int:
 def _start_of_a_pass(task: Task) -> float:
     """Seconds until a pass over the data has its first batch: a loader starts its workers each time."""
     start = time.perf_counter()
-    with random_state_kept(task.device):
+    with process_kept(task.device):
         for part in ("train", "validation"):
             next(iter(task.sources[part].batches(0 if part == "train" else None)), None)
     return time.perf_counter() - start

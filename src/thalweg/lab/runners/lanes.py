@@ -12,6 +12,7 @@ from thalweg.lab.runners.runner import Runner
 from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
 from thalweg.lab.training.seeds import random_state_kept
+from thalweg.lab.training.surroundings import adopt, surroundings
 from thalweg.lab.training.trial import Trial, run_trial
 
 LEAST = 2  # trainings: two gain 1.3 x on `digits-cnn`, and lose nothing on `digits`
@@ -47,11 +48,7 @@ class Lanes(Runner):
         riding = list(jobs.values())
         if len(riding) >= self.least and task is not self.unfit:
             try:
-                with random_state_kept(task.device):
-                    cohort = Cohort(task, riding)
-                yield from _kept(task, cohort.run())
-                for reason in dict.fromkeys(cohort.alone.values()):
-                    self._tell(reason)
+                yield from _kept(task, self._ride(task, riding))
             except Exception as error:
                 if out_of_memory(error) and len(riding) > 1:
                     self.lanes = max(1, len(riding) // 2)
@@ -62,16 +59,29 @@ class Lanes(Runner):
         for job in list(jobs.values()):
             yield run_trial(task, job)
 
+    def _ride(self, task: Task, riding: Sequence[Job]) -> Iterator[Trial]:
+        cohort = Cohort(task, riding)
+        yield from cohort.run()
+        for reason in dict.fromkeys(cohort.alone.values()):
+            self._tell(reason)
+
     def _tell(self, reason: str) -> None:
         if reason not in self.reasons:
             self.reasons.append(reason)
 
 
 def _kept(task: Task, trials: Iterator[Trial]) -> Iterator[Trial]:
-    """The trials; whenever the caller has the word, the random state is its own."""
+    """The trials; whenever the caller has the word, the random state and the surroundings are its own."""
+    inside = None  # what the task's code has set, for the next turn
     while True:
-        with random_state_kept(task.device):
-            trial = next(trials, None)
+        outside = surroundings()
+        try:
+            with random_state_kept(task.device):
+                adopt(inside or outside)
+                trial = next(trials, None)
+                inside = surroundings()
+        finally:
+            adopt(outside)
         if trial is None:
             return
         yield trial

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+from thalweg.lab.secret import without_passwords
 from thalweg.lab.studies.job import Job
 from thalweg.lab.training.trial import Curve, Trial
 
@@ -19,7 +20,7 @@ def lost(job: Job, message: str, seconds: float = 0.0, status: str = "crashed") 
         settings=dict(job.setting.settings),
         seed=job.setting.seed,
         status=status,
-        message=message,
+        message=without_passwords(message),
         steps=0,
         curve=Curve(),
         test_loss=None,

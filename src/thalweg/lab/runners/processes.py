@@ -22,10 +22,11 @@ from thalweg.lab.runners.batches import batches
 from thalweg.lab.runners.lost import cause, lost
 from thalweg.lab.runners.parcel import pack
 from thalweg.lab.runners.runner import Runner
-from thalweg.lab.runners.worker import START, environment, import_path, surroundings
+from thalweg.lab.runners.worker import START, environment, import_path
 from thalweg.lab.studies.job import Job
 from thalweg.lab.studies.machine import cores
 from thalweg.lab.task import Task
+from thalweg.lab.training.surroundings import surroundings
 from thalweg.lab.training.trial import Trial
 
 LIVES = 2  # a job whose worker died this often is given up

@@ -16,12 +16,14 @@ from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.batches import batches
 from thalweg.lab.runners.lost import lost
 from thalweg.lab.runners.parcel import pack
+from thalweg.lab.runners.reach import PATIENCE, Pulse, Unanswered, join, patient, reach
 from thalweg.lab.runners.runner import Runner
-from thalweg.lab.runners.worker import adopt, import_path, surroundings
+from thalweg.lab.runners.worker import import_path
 from thalweg.lab.studies.failure import OUT_OF_MEMORY
 from thalweg.lab.studies.job import Job
 from thalweg.lab.studies.machine import cores
 from thalweg.lab.task import Task
+from thalweg.lab.training.surroundings import adopt, surroundings
 from thalweg.lab.training.trial import Trial
 
 LIVES = 3  # a job whose worker was lost this often is given up: clusters lose workers that did no wrong
@@ -47,9 +49,9 @@ class Ray(Runner):
         self.address, self.inner, self.batch = address, inner or Alone(), batch
         self.workers = 1
         self.reasons: list[str] = []
-        self._connected = self._started = False
+        self._started = False
+        self._pulse: Pulse | None = None
         self._folder: str | None = None
-        self._ended: deque[Trial] = deque()
 
     def start(self) -> None:
         """Connect, or start a cluster.
@@ -60,8 +62,11 @@ class Ray(Runner):
         ray = _ray()
         if not ray.is_initialized():
             self._connect(ray)
-        self._connected = True
-        self.workers = _slots(ray)
+        elif self.address:
+            self._check_same(ray)
+        if self._pulse is None:
+            self._pulse = Pulse(lambda: _slots(ray))
+        self.workers = self._pulse.slots
 
     def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:
         if not jobs:
@@ -79,7 +84,7 @@ class Ray(Runner):
         spent = ended = 0.0
         try:
             while todo or going:
-                self.workers = _slots(ray)
+                self.workers = self._answering()
                 while todo and len(going) < self.workers:
                     batch = todo.popleft()
                     if self.batch is None:  # alone on each worker: as many as make a few seconds
@@ -109,8 +114,42 @@ class Ray(Runner):
             for answers in going:
                 ray.cancel(answers, force=True)
 
+    def _answering(self) -> int:
+        """How many runs the cluster can take, while its head is there.
+
+        Raises:
+            LabError: where it has been silent for too long.
+        """
+        assert self._pulse is not None
+        if self._pulse.silent > PATIENCE:
+            raise LabError(
+                f"on: the head of the Ray cluster{self._where()} has not answered for {PATIENCE:g} seconds; what has "
+                "ended is kept, and the same command goes on from there"
+            )
+        return self._pulse.slots
+
+    def _check_same(self, ray: Any) -> None:
+        """This process is connected already: to the cluster that was asked for, or the runs would go elsewhere."""
+        assert self.address is not None
+        mine = ray.get_runtime_context().gcs_address
+        if self.address in (mine, "auto"):
+            return
+        try:
+            reach(self.address)
+        except Unanswered as error:
+            raise LabError(f"on: no Ray cluster{self._where()}: {error}") from None
+        raise LabError(f"on: this process is connected to the Ray cluster at {mine}, not{self._where()}; "
+                       "call ray.shutdown() first, or leave the address out")  # fmt: skip
+
+    def _where(self) -> str:
+        address = self.address or os.environ.get("RAY_ADDRESS")
+        return f" at {address}" if address else ""
+
     def close(self) -> None:
         """Leave a cluster that was there before; end one that was started here."""
+        if self._pulse is not None:
+            self._pulse.stop()
+            self._pulse = None
         if self._started:
             _ray().shutdown()
             self._started = False
@@ -124,9 +163,12 @@ class Ray(Runner):
 
     def _connect(self, ray: Any) -> None:
         quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": False}
+        address = self.address or os.environ.get("RAY_ADDRESS")
         try:
-            if self.address or os.environ.get("RAY_ADDRESS"):
-                ray.init(address=self.address, **quiet)
+            if address:
+                reach(address)
+                patient()
+                join(lambda: ray.init(address=self.address, **quiet))
             else:
                 # Its sockets' paths must be short. Loopback only: nobody else is to reach it.
                 self._folder = tempfile.mkdtemp(prefix="ray", dir=_short_folder())
@@ -141,8 +183,7 @@ class Ray(Runner):
             self._started = True
         except Exception as error:  # ConnectionError, ValueError, RuntimeError: Ray has no one class for it
             self.close()
-            where = f"at {self.address}" if self.address else "on this machine"
-            raise LabError(f"on: no Ray cluster {where}: {first_line(error)}") from None
+            raise LabError(f"on: no Ray cluster{self._where() or ' on this machine'}: {first_line(error)}") from None
 
 
 def train_batch(shared: tuple[str, list[Any], dict[str, Any], list[str]], inner: bytes, jobs: bytes) -> Iterator[Any]:
@@ -157,7 +198,7 @@ def train_batch(shared: tuple[str, list[Any], dict[str, Any], list[str]], inner:
         if name not in _held:
             _held.clear()
             _held[name] = pickle.loads(ray.get(parcel))
-        adopt(state)
+        adopt({**state, "threads": 1})
         runner: Runner = pickle.loads(inner)
         batch = pickle.loads(jobs)
     except Exception as error:

@@ -51,7 +51,9 @@ def main(given: IO[bytes]) -> None:
 
 def _obey(what: str, payload: Any, held: dict[str, Any]) -> Iterator[Any]:
     if what == "surroundings":
-        adopt(payload)
+        from thalweg.lab.training.surroundings import adopt
+
+        adopt({**payload, "threads": 1})
     elif what == "task":
         held["task"] = pickle.loads(payload)
     elif what == "inner":
@@ -77,31 +79,6 @@ def end_now() -> None:
     if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
-
-
-def surroundings() -> dict[str, Any]:
-    """What of this process's state a training's numbers depend on, beside the number of threads."""
-    import torch
-
-    return {
-        "dtype": torch.get_default_dtype(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
-        "precision": torch.get_float32_matmul_precision(),
-        "threads": 1,
-    }
-
-
-def adopt(state: dict[str, Any]) -> None:
-    """Make this process as the one is that `surroundings` was asked in."""
-    import torch
-
-    torch.set_num_threads(state["threads"])
-    torch.set_default_dtype(state["dtype"])
-    asked = {name: state[name] for name in ("deterministic", "warn_only")}
-    if asked != {name: surroundings()[name] for name in asked}:  # not for nothing: it imports torch's compiler, 0.7 s
-        torch.use_deterministic_algorithms(asked["deterministic"], warn_only=asked["warn_only"])
-    torch.set_float32_matmul_precision(state["precision"])
 
 
 def import_path() -> list[str]:

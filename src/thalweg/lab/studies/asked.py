@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from importlib import import_module
@@ -13,22 +14,32 @@ from thalweg.lab.load import load_task
 from thalweg.lab.task import Task
 from thalweg.lab.training.seeds import FRESH
 
+LONGEST_NAME = 120  # bytes of 255: other names are made from it
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def the_task(task: Task | str) -> tuple[Task, str | None]:
-    """The task, and how to load it again: None for one that came as an object."""
+def the_task(task: Task | str) -> tuple[Task, str | None, Path]:
+    """The task; how to load it again, None for one that came as an object; and the folder that this was asked in.
+
+    A task's file may go to its data's folder as it loads: the study is where it was asked for all the same.
+    """
+    here = Path.cwd()
     if not isinstance(task, str):
-        return task, None
-    loaded = load_task(task)
+        return task, None, here
+    again = where_it_is(task)
+    return load_task(task), again, here
+
+
+def where_it_is(task: str) -> str:
+    """The name of a task as it holds in any folder."""
     where, colon, attribute = task.rpartition(":")
     if not colon:
         where, attribute = task, ""
     if where == "mnist":
-        return loaded, f"mnist:{Path(attribute).resolve()}"
-    if where.endswith(".py"):  # from any folder
-        return loaded, f"{Path(where).resolve()}{colon}{attribute}"
-    return loaded, task
+        return f"mnist:{Path(attribute).resolve()}"
+    if where.endswith(".py"):
+        return f"{Path(where).resolve()}{colon}{attribute}"
+    return task
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
@@ -95,9 +106,22 @@ def need(package: str, extra: str) -> Any:
         raise LabError(f"{package} is not installed: pip install 'thalweg[{extra}]'") from error
 
 
-def folder_of(out: str | Path | None, *parts: str) -> Path:
-    """The study's folder: the one asked for, or `studies/` and what it is about."""
-    if out is not None:
-        return Path(out)
-    name = "-".join(parts)
-    return Path("studies") / "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
+def folder_of(out: str | Path | None, here: Path, *parts: str) -> Path:
+    """The study's folder: the one asked for, or `studies/` and what it is about; as seen from `here`."""
+    if out is not None and "\0" in str(out):
+        raise LabError(f"out: got {str(out)!r}; must be a name without a null character")
+    folder = Path(out) if out is not None else Path("studies") / file_name("-".join(parts))
+    return folder if Path.cwd() == here else here / folder
+
+
+def file_name(text: str) -> str:
+    """A name for a file or a folder: letters, digits and `-_.`, of a length that every file system takes.
+
+    >>> file_name("adam(lr=0.1)"), len(file_name("x" * 1000))
+    ('adam-lr-0.1-', 120)
+    """
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in text)
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:8]  # two long names stay two
+    return f"{name.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"

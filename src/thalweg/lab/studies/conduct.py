@@ -17,7 +17,8 @@ from thalweg.lab.studies.contenders import describe as describe_entry
 from thalweg.lab.studies.contenders import left_out
 from thalweg.lab.studies.machine import versions
 from thalweg.lab.studies.price import seconds_a_training
-from thalweg.lab.studies.study import Study, read_spec
+from thalweg.lab.studies.records import read_spec
+from thalweg.lab.studies.study import Study
 from thalweg.lab.task import Task
 from thalweg.lab.training.decay import without_decay
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from thalweg import spelled
 from thalweg.lab.errors import LabError
-from thalweg.lab.studies.study import to_json
-from thalweg.spelled import listed
+from thalweg.lab.studies.records import to_json
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -27,7 +28,7 @@ def resolve(optimizers: Any, task: Task | None = None) -> list[Entry]:
         sparse = task is not None and task.sparse_gradients
         optimizers = [entry for entry in CATALOGUE.values() if (entry.takes_sparse if sparse else entry.takes_dense)]
     if isinstance(optimizers, str):
-        optimizers = listed(optimizers)
+        optimizers = spelled.listed(optimizers)
     if not isinstance(optimizers, Sequence):
         optimizers = [optimizers]
     try:
@@ -64,38 +65,55 @@ def describe(entry: Entry) -> dict[str, Any]:
     }
 
 
-def rebuild(name: str, described: Mapping[str, Any]) -> Entry:
-    """The entry that a spec describes.
+def rebuild(name: str, described: Mapping[str, Any], given: Any = None) -> Entry:
+    """The entry that a spec describes, to be run: the catalogue's or torch's own; any other has to be given.
 
     Raises:
-        LabError: where its class cannot be found again.
+        LabError: for a class of somebody's own that is not given, or another one.
     """
-    from thalweg.catalogue import Entry
+    if given is None:
+        if entry := known_entry(name, described):
+            return entry
+        raise LabError(
+            f"optimizer: {name} is code of {described.get('module', '?')}, which would run here; if you trust it, name "
+            f"it: --optimizer {described.get('module', '?')}:{described['class']}"
+        )
+    (entry,) = resolve([given])
+    if to_json(describe(entry)) != described:
+        raise LabError(f"optimizer: {entry.name} is not the study's {name} any more, or another class")
+    return entry
+
+
+def known_entry(name: str, described: Mapping[str, Any]) -> Entry | None:
+    """The entry that a spec describes where it is the catalogue's or torch's own; nothing is imported for it."""
+    from thalweg.catalogue import CATALOGUE, Entry
 
     try:
-        entry = Entry.of(name)
-        if to_json(describe(entry)) == described:
-            return entry
+        stem, own = spelled.apart(name)
     except ValueError:
-        pass  # a class of its own
-    module, place = described.get("module", ""), described["class"]
-    try:
-        found: Any = import_module(module)
-        for part in place.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError):
-        raise LabError(f"optimizers: {name} was {module}.{place}, which cannot be imported here") from None
-    return Entry(name, found, pairs(described["settings"]))
+        return None
+    theirs = getattr(torch.optim, described["class"], None) if stem.startswith("torch.") else None
+    if stem in CATALOGUE:
+        entry = CATALOGUE[stem]
+    elif isinstance(theirs, type) and issubclass(theirs, torch.optim.Optimizer):
+        entry = Entry.of(theirs)
+    else:
+        return None
+    if own or entry.name != name:
+        entry = Entry(name, entry.optimizer, {**entry.settings, **own}, entry.rule)
+    return entry if to_json(describe(entry)) == described else None
 
 
 def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any]) -> str:
-    """The line to paste into a training script, made from the spec alone."""
+    """The line to paste into a training script, made from the spec alone: a study may be anybody's."""
     described = spec["optimizers"][name]
-    try:
-        return rebuild(name, described).line(**settings)
-    except LabError:
-        chosen = "".join(f", {key}={value!r}" for key, value in {**pairs(described["settings"]), **settings}.items())
-        return f"{described.get('module', 'torch.optim')}.{described['class']}(model.parameters(){chosen})"
+    if entry := known_entry(name, described):
+        return entry.line(**settings)
+    module = described.get("module", "torch.optim")
+    if module.startswith("torch.optim."):  # torch.optim.adam hides the module of that name
+        module = "torch.optim"
+    chosen = "".join(f", {key}={value!r}" for key, value in {**pairs(described["settings"]), **settings}.items())
+    return f"{module}.{described['class'].rpartition('.')[2]}(model.parameters(){chosen})"
 
 
 def pairs(settings: Mapping[str, Any]) -> dict[str, Any]:

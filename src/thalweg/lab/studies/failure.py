@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from thalweg.lab.secret import without_passwords
+
 OUT_OF_MEMORY = "out of memory"
+TIMED_OUT = "timed out"
+STATUSES = ("done", "diverged", OUT_OF_MEMORY, TIMED_OUT, "crashed")
 # torch's words on a CPU and on a device: it has a class of its own only for the latter.
 WORDS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory", "bad alloc")
 LONGEST = 500  # characters of a message that are kept
@@ -16,4 +20,4 @@ def failure(error: BaseException) -> tuple[str, str]:
     full = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(words in text.lower() for words in WORDS)
     )
-    return OUT_OF_MEMORY if full else "crashed", f"{type(error).__name__}: {text}"[:LONGEST]
+    return OUT_OF_MEMORY if full else "crashed", without_passwords(f"{type(error).__name__}: {text}")[:LONGEST]

@@ -16,7 +16,8 @@ import torch
 
 from thalweg.lab.data.source import to_device
 from thalweg.lab.task import Task
-from thalweg.lab.training.seeds import random_state_kept, seed_everything
+from thalweg.lab.training.seeds import seed_everything
+from thalweg.lab.training.surroundings import process_kept
 
 WORTH_IT = 1.25  # many threads must be this much faster than one: on small networks they only get in the way
 HOPELESS = 2.0  # so many times slower in one round, they are not tried again
@@ -41,7 +42,7 @@ def measure_threads(task: Task) -> dict[str, Any]:
     if many == 1 or torch.device(task.device).type != "cpu":
         return {"threads": many, "why": "as the caller has set it"}
     timed = {1: float("inf"), many: float("inf")}
-    with random_state_kept(task.device):
+    with process_kept(task.device):
         seed_everything(0, task.device)
         model = task.build(0)
         batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]
@@ -58,7 +59,7 @@ def measure_threads(task: Task) -> dict[str, Any]:
 
 def measure_pace(task: Task, seconds: float = LOOK) -> float:
     """Steps a second, forward and backward, on the threads torch has now: the best round of so many seconds."""
-    with random_state_kept(task.device):
+    with process_kept(task.device):
         seed_everything(0, task.device)
         model = task.build(0)
         batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]

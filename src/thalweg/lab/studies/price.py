@@ -15,7 +15,8 @@ from thalweg.lab.studies.machine import measure_threads, torch_threads
 from thalweg.lab.task import Task
 from thalweg.lab.training.batches import evaluations, total_steps
 from thalweg.lab.training.evaluation import evaluate
-from thalweg.lab.training.seeds import derive, random_state_kept, seed_everything
+from thalweg.lab.training.seeds import derive, seed_everything
+from thalweg.lab.training.surroundings import process_kept
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -77,7 +78,7 @@ def afford(
 
 def _evaluation(task: Task) -> float:
     """Seconds of one evaluation; the second of two, as the first one also warms up."""
-    with random_state_kept(task.device):
+    with process_kept(task.device):
         seed_everything(derive(0, "timing"), task.device)
         model = task.build(0)
         for _ in range(2):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,16 @@ from typing import IO, Any, NoReturn
 
 from thalweg.lab.errors import StudyError
 from thalweg.lab.studies.locking import Busy, lock
-from thalweg.lab.training.trial import Curve, Trial
+from thalweg.lab.studies.records import (
+    check_together,
+    completed,
+    find_spec,
+    read_trials,
+    read_versions,
+    to_json,
+    why,
+)
+from thalweg.lab.training.trial import Trial
 
 SYNC = 0.5  # seconds: trials that end in a burst share one fsync; a kill of the process needs none
 GROWS = {  # more of these may be asked of a study: nothing done before changes
@@ -37,13 +46,13 @@ class Study:
         self._synced = 0.0
 
     def __enter__(self) -> Study:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise StudyError(f"out: {self.folder} is a file; must be a folder")
         try:
+            if self.folder.exists() and not self.folder.is_dir():
+                raise StudyError(f"out: {self.folder} is a file; must be a folder")
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.folder / "lock", "w")
-        except OSError as error:
-            raise StudyError(f"out: cannot write to {self.folder}: {error.strerror}") from None
+        except (OSError, UnicodeError) as error:
+            raise StudyError(f"out: cannot write to {self.folder}: {why(error)}") from None
         try:
             lock(self._lock)
         except Busy:
@@ -55,7 +64,11 @@ class Study:
             self._agree_on_spec()
             self._agree_on_versions()
             self.trials = read_trials(self.folder / "trials.jsonl", mend=True)
+            check_together(self.folder, self.spec, self.trials.values())
             self._log = open(self.folder / "trials.jsonl", "ab", buffering=0)
+        except OSError as error:
+            self._lock.close()
+            _cannot_write(self.folder, error)
         except BaseException:
             self._lock.close()
             raise
@@ -121,7 +134,8 @@ class Study:
 
     def _agree_on_spec(self) -> None:
         path = self.folder / "spec.json"
-        old = _read_json(path)
+        old = find_spec(self.folder)
+        written = path.read_text(encoding="utf-8") if old is not None else ""
         if old is None:
             if any(self.folder.glob("trials.jsonl")):
                 raise StudyError(f"out: {self.folder} holds trials but no readable spec.json; choose another --out")
@@ -141,13 +155,14 @@ class Study:
                     "or delete the folder to start it anew"
                 )
             self.spec = wanted
-        if old != to_json(self.spec):
-            write_atomically(path, lambda: json.dumps(to_json(self.spec), indent=2) + "\n")
+        text = json.dumps(to_json(self.spec), indent=2) + "\n"
+        if written != text:
+            write_atomically(path, lambda: text)
 
     def _agree_on_versions(self) -> None:
         path = self.folder / "versions.json"
-        old = _read_json(path)
-        if old is None:
+        old = read_versions(self.folder)
+        if not old:
             write_atomically(path, lambda: json.dumps(self.versions, indent=2) + "\n")
             return
         mine, self.versions = self.versions, old
@@ -167,71 +182,19 @@ def resumed(versions: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec from the disk, with what earlier versions did not write: they could only compare."""
-    old = {"knobs": ["lr"], "budget": None} if "verb" not in spec else {}
-    return {"verb": "compare", **spec, "task": {**spec["task"]}, "protocol": {**old, **spec["protocol"]}}
-
-
-def read_spec(folder: Path) -> dict[str, Any]:
-    """What a study was asked.
-
-    Raises:
-        StudyError: for a folder that is no study.
-    """
-    spec = _read_json(folder / "spec.json")
-    if spec is None:
-        raise StudyError(f"folder: {folder} is no study; must be a folder with a spec.json")
-    return completed(spec)
-
-
-def read_versions(folder: Path) -> dict[str, Any]:
-    """With what a study was made."""
-    return _read_json(folder / "versions.json") or {}
-
-
-def read_trials(path: Path, mend: bool = False) -> dict[str, Trial]:
-    """Every finished trial of a study. A last line that a kill cut short is not one; `mend` cuts it off.
-
-    Raises:
-        StudyError: for a line in the middle that cannot be read.
-    """
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    lines = data[:whole].splitlines()
-    trials: dict[str, Trial] = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            trial = _trial_from(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
-            if number == len(lines):  # a power cut can leave a last line of the right length and the wrong bytes
-                whole -= len(line) + 1
-                break
-            raise StudyError(
-                f"{path}, line {number}: cannot be read ({error}); delete the line to run it again"
-            ) from None
-        trials.setdefault(trial.id, trial)
-    if mend and whole < len(data):
-        with open(path, "r+b") as file:
-            file.truncate(whole)
-            os.fsync(file.fileno())
-    return trials
-
-
 def write_atomically(path: Path, text: Callable[[], str]) -> None:
     """Write a whole file or none of it."""
     content = text()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:  # a lone surrogate, say
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         _cannot_write(path.parent, error)
 
 
@@ -240,17 +203,6 @@ def _cannot_write(folder: Path, error: OSError) -> NoReturn:
         f"out: cannot write to {folder}: {error.strerror}; every training written before is kept, "
         "and the same command goes on from there"
     ) from None
-
-
-def to_json(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become the strings "NaN", "Infinity" and "-Infinity"."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, Mapping):
-        return {str(key): to_json(part) for key, part in value.items()}
-    if isinstance(value, tuple | list):
-        return [to_json(part) for part in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else repr(value)
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:
@@ -266,25 +218,3 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) < 300 else text[:300] + "..."
-
-
-def _trial_from(record: dict[str, Any]) -> Trial:
-    curve = {name: [_number(value) for value in values] for name, values in record["curve"].items()}
-    tests = {name: _number(record[name]) for name in ("test_loss", "test_metric")}
-    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in record["settings"].items()}  # betas
-    return Trial(**{**record, **tests, "settings": settings, "curve": Curve(**curve)})
-
-
-def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, str) else value
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise StudyError(
-            f"{path}: cannot be read; choose another --out, or delete the folder to start it anew"
-        ) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.lab.studies.failure import failure
 from thalweg.lab.task import Task
 from thalweg.lab.training.loop import Outcome, train
-from thalweg.lab.training.seeds import random_state_kept
+from thalweg.lab.training.surroundings import process_kept
 from thalweg.lab.training.watch import Diverged
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def run_trial(task: Task, job: Job, train: Callable[[Task, Job, Curve], Outcome]
     status, message = "done", None
     outcome = Outcome()
     started, clock = time.time(), time.perf_counter()
-    with random_state_kept(task.device):
+    with process_kept(task.device):
         try:
             outcome = train(job.adapt(task), job, curve)
         except Diverged as reason:
