@@ -146,7 +146,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(little.FILE)
     monkeypatch.setattr(
-        "thalweg.lab.studies.price.measure_milliseconds", lambda task, entries: {e.name: 1.0 for e in entries}
+        "thalweg.lab.studies.price.measure_milliseconds", lambda task, entries, limit: {e.name: 1.0 for e in entries}
     )
     monkeypatch.setattr("thalweg.lab.studies.price._evaluation", lambda task: 0.0)
     words = (

@@ -32,13 +32,14 @@ def test_every_trial_again_bit_for_bit(found: Comparison) -> None:
     chosen = {(trial.optimizer, trial.phase): trial for trial in found.trials}
     assert len(chosen) == 6
     for trial in chosen.values():
-        again = replay(found.folder, trial.id[:12])
+        again = replay(found.folder, trial.id[:12], task=found.spec["task"]["from"])
         assert again.apart == 0 and again.same and again.verdict.endswith("The same, bit for bit.")
         assert again.again.curve == trial.curve and again.again.test_metric == trial.test_metric
 
 
 def test_the_command(found: Comparison) -> None:
-    result = CliRunner().invoke(app, ["replay", str(found.folder), found.trials[0].id])
+    named = ["--task", found.spec["task"]["from"]]
+    result = CliRunner().invoke(app, ["replay", str(found.folder), found.trials[0].id, *named])
     assert result.exit_code == 0 and "bit for bit" in result.stdout
     assert len(result.stdout.splitlines()) == 1 + 3 + 2  # headings, epochs, the verdict
     result = CliRunner().invoke(app, ["replay", str(found.folder), "zzz"])
@@ -51,12 +52,13 @@ def test_another_curve_is_noticed(found: Comparison, tmp_path: Path) -> None:
     record = json.loads((found.folder / "trials.jsonl").read_text().splitlines()[0])
     record["curve"]["train_loss"][1] *= 1 + 1e-3
     (tmp_path / "trials.jsonl").write_text(json.dumps(record) + "\n")
-    again = replay(tmp_path, record["id"])
+    named = found.spec["task"]["from"]
+    again = replay(tmp_path, record["id"], task=named)
     assert not again.same and again.apart == pytest.approx(1e-3, rel=0.01) and "Not the same" in again.verdict
-    assert CliRunner().invoke(app, ["replay", str(tmp_path), record["id"]]).exit_code == 1
+    assert CliRunner().invoke(app, ["replay", str(tmp_path), record["id"], "--task", named]).exit_code == 1
     record["status"] = "diverged"
     (tmp_path / "trials.jsonl").write_text(json.dumps(record) + "\n")
-    assert replay(tmp_path, record["id"]).verdict.endswith("Another end: done (None).")
+    assert replay(tmp_path, record["id"], task=named).verdict.endswith("Another end: done (None).")
 
 
 def test_distance(found: Comparison) -> None:

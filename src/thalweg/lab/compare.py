@@ -12,7 +12,7 @@ from thalweg.lab.results import Comparison
 from thalweg.lab.search.knobs import settings, tuned
 from thalweg.lab.search.points import APART, joint, points, ranked
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
-from thalweg.lab.studies.asked import folder_of, the_task, whole
+from thalweg.lab.studies.asked import folder_of, seconds, the_task, whole
 from thalweg.lab.studies.campaign import Campaign, Progress
 from thalweg.lab.studies.conduct import conduct, describe, settled
 from thalweg.lab.studies.contenders import default_rate, resolve
@@ -40,6 +40,7 @@ def compare(
     knobs: Sequence[str] | str | None = None,
     budget: str | float | None = None,
     epochs: int | None = None,
+    time_limit: str | float | None = None,
     on: str = "auto",
     out: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -55,6 +56,7 @@ def compare(
         budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit,
             equally for all.
         epochs: instead of the task's own.
+        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-<preset>` if None.
         progress: called after each training.
@@ -70,15 +72,16 @@ def compare(
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
     entries = resolve(optimizers, task)
     task.check()
+    longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, preset)
     if protocol.budget is not None:
-        protocol = within(protocol, task, entries, epochs, on, folder)
+        protocol = within(protocol, task, entries, epochs, on, folder, longest)
     spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(protocol)))
 
     def total(spec: Mapping[str, Any]) -> int:
         return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
 
-    with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
+    with conduct(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
         Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
         comparison = Comparison(*campaign.study.parts)
         comparison.save()
@@ -110,7 +113,8 @@ class Comparing:
                 for entry, point in finalists
             ]
         )
-        self.campaign.study.settle("milliseconds", lambda: measure_milliseconds(self.campaign.task, self.entries))
+        measured = (self.campaign.task, self.entries, self.campaign.limit)
+        self.campaign.study.settle("milliseconds", lambda: measure_milliseconds(*measured))
 
     def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:
         self.campaign.run(
@@ -143,7 +147,15 @@ class Comparing:
         return [{**best.settings, "lr": rate} for rate in second_look(tried, rate, self.protocol.second_look, near)]
 
 
-def within(protocol: Protocol, task: Task, entries: Sequence[Entry], epochs: int, on: str, folder: Path) -> Protocol:
+def within(
+    protocol: Protocol,
+    task: Task,
+    entries: Sequence[Entry],
+    epochs: int,
+    on: str,
+    folder: Path,
+    limit: float | None = None,
+) -> Protocol:
     """The protocol with as many trials as its budget allows; the same as before where the study has begun."""
     budget = protocol.budget
     assert budget is not None
@@ -152,7 +164,7 @@ def within(protocol: Protocol, task: Task, entries: Sequence[Entry], epochs: int
         return {entry.name: price(entry, replace(protocol, trials=trials)) for entry in entries}
 
     def cut() -> int:
-        return afford(budget, task, entries, epochs, on, trainings, protocol.trials, min(LEAST, protocol.trials))
+        return afford(budget, task, entries, epochs, on, trainings, protocol.trials, min(LEAST, protocol.trials), limit)
 
     trials = settled(folder, "budget", budget, "trials", cut)
     return replace(protocol, trials=trials, finalists=min(protocol.finalists, trials))

@@ -12,7 +12,7 @@ from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import INSIDE, OUTSIDE, interval_of
 from thalweg.lab.runners import Runner
 from thalweg.lab.search.climb import PHASE, Climb
-from thalweg.lab.studies.asked import folder_of, search_seeds, span, the_task, whole
+from thalweg.lab.studies.asked import folder_of, search_seeds, seconds, span, the_task, whole
 from thalweg.lab.studies.campaign import Campaign, Progress
 from thalweg.lab.studies.conduct import conduct, describe
 from thalweg.lab.studies.contenders import default_rate, resolve
@@ -36,6 +36,7 @@ def range_test(
     steps: int = 200,
     seeds: int = 3,
     epochs: int | None = None,
+    time_limit: str | float | None = None,
     on: str = "auto",
     out: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -52,6 +53,7 @@ def range_test(
         steps: of one climb.
         seeds: climbs, and seeds for each rate of the small sweep.
         epochs: of the small sweep; the task's own, at most 10, if None.
+        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
         on: where to train the small sweep: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-range-<optimizer>` if None.
         progress: called after each training.
@@ -77,8 +79,9 @@ def range_test(
     def total(spec: Mapping[str, Any]) -> int:
         return seeds * (2 + INSIDE + 2)  # a climb, the default, inside, a rate beyond each end
 
+    longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, "range", entries[0].name)
-    with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
+    with conduct(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
         RangeTesting(campaign, entries[0], climb, range(seeds)).run()
         found = RangeTest(*campaign.study.parts)
         found.save()

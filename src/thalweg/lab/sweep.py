@@ -41,6 +41,7 @@ def sweep(
     budget: str | float | None = None,
     epochs: int | None = None,
     extend: bool = True,
+    time_limit: str | float | None = None,
     on: str = "auto",
     out: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -58,6 +59,7 @@ def sweep(
             Going on past the range is not in it.
         epochs: passes over the data; the task's own, at most 10, if None.
         extend: go on past the range, a decade at a time and three at most, while the best rate is at its edge.
+        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-sweep-<optimizers>` if None.
         progress: called after each training.
@@ -79,6 +81,7 @@ def sweep(
         raise LabError(f"optimizers: {', '.join(fixed)} has no learning rate to sweep")
     task.check()
     names = [entry.name for entry in entries]
+    longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
     limit = seconds("budget", budget)
     if limit is not None:
@@ -94,6 +97,7 @@ def sweep(
                 lambda n: dict.fromkeys(names, (n + 1 + 2 * closer) * seeds),
                 points,
                 least,
+                longest,
             )
 
         points = settled(folder, "budget", limit, "points", cut)
@@ -105,7 +109,7 @@ def sweep(
     def total(spec: Mapping[str, Any]) -> int:
         return sum(len(grid.first(entry)) + 2 * closer for entry in entries) * int(spec["protocol"]["seeds"])
 
-    with conduct(task, spec, folder, entries, total, on=on, progress=progress) as campaign:
+    with conduct(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
         found = Sweep(*campaign.study.parts)
         found.save()

@@ -48,6 +48,7 @@ def tune(
     from_optuna: str | None = None,
     budget: str | float | None = None,
     epochs: int | None = None,
+    time_limit: str | float | None = None,
     on: str = "auto",
     out: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -70,6 +71,7 @@ def tune(
             known points. They are no evidence: nothing is concluded from them.
         budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit.
         epochs: instead of the task's own.
+        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-tune-<optimizer>` if None.
         progress: called after each training.
@@ -89,6 +91,7 @@ def tune(
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
     rungs = Rungs.of(pruner, epochs)
     chosen = knob.choose(entries[0], task, knobs)
+    longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, "tune", entries[0].name)
     source = without_passwords(from_optuna) if isinstance(from_optuna, str) else from_optuna  # as the study keeps it
     known = settled(folder, "from_optuna", source, "known", lambda: _known(from_optuna, chosen, task))
@@ -106,11 +109,13 @@ def tune(
         "alpha": 0.05,
     }
     if protocol["budget"] is not None:
-        protocol["trials"] = within(protocol, task, entries, epochs, on, folder)
+        protocol["trials"] = within(protocol, task, entries, epochs, on, folder, longest)
     _grid_stays(folder, protocol)
     spec = describe("tune", task, loaded_from, epochs, entries, protocol)
     at_once = max(batch * seeds, (finalists + 1) * finalist_seeds)
-    with conduct(task, spec, folder, entries, price, on=on, at_once=at_once, progress=progress) as campaign:
+    with conduct(
+        task, spec, folder, entries, price, on=on, at_once=at_once, limit=longest, progress=progress
+    ) as campaign:
         agreed = campaign.study.spec["protocol"]
         sampler = samplers.build(method, chosen, agreed["trials"] - 1, _places(known, chosen))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
@@ -156,7 +161,13 @@ def _grid_stays(folder: Path, protocol: Mapping[str, Any]) -> None:
 
 
 def within(
-    protocol: Mapping[str, Any], task: Task, entries: Sequence[Entry], epochs: int, on: str, folder: Path
+    protocol: Mapping[str, Any],
+    task: Task,
+    entries: Sequence[Entry],
+    epochs: int,
+    on: str,
+    folder: Path,
+    limit: float | None = None,
 ) -> int:
     """As many trials as the budget allows; as before where the study has begun."""
     (entry,) = entries
@@ -166,7 +177,7 @@ def within(
 
     def cut() -> int:
         wanted = protocol["trials"]
-        return afford(protocol["budget"], task, entries, epochs, on, trainings, wanted, min(LEAST, wanted))
+        return afford(protocol["budget"], task, entries, epochs, on, trainings, wanted, min(LEAST, wanted), limit)
 
     return int(settled(folder, "budget", protocol["budget"], "trials", cut))
 

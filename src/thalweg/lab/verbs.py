@@ -28,6 +28,9 @@ Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", show_d
 Budget = Annotated[
     str, typer.Option(help="How long it may take, such as 90s, 10m or 1h: less is tried.", show_default="none")
 ]
+Limit = Annotated[
+    str, typer.Option(help="How long one run may take, such as 10m: then it counts as failed.", show_default="none")
+]
 On = Annotated[str, typer.Option(help="Where to train: auto, alone, lanes, processes, ray or ray:ADDRESS.")]
 Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard event files to the folder too.")]
 Wandb = Annotated[bool, typer.Option("--wandb", help="Write offline runs of Weights & Biases to the folder too.")]
@@ -50,6 +53,7 @@ def compare(
     ] = "",
     budget: Budget = "",
     epochs: Epochs = None,
+    time_limit: Limit = "",
     on: On = "auto",
     out: Out = None,
     tensorboard: Tensorboard = False,
@@ -66,9 +70,18 @@ def compare(
         "knobs": knobs or None,
         "budget": budget or None,
         "epochs": epochs,
+        "time_limit": time_limit or None,
     }
     _show(
-        lambda progress: run(task, optimizers or None, preset, on=on, out=out, progress=progress, **numbers),
+        lambda progress: run(
+            task,
+            optimizers or None,
+            preset,
+            on=on,
+            out=out,
+            progress=progress,
+            **numbers,
+        ),
         tensorboard,
         wandb,
     )
@@ -84,6 +97,7 @@ def sweep(
     budget: Budget = "",
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task, at most 10")] = None,
     extend: Annotated[bool, typer.Option(help="Go on past the range while the best rate is at its edge.")] = True,
+    time_limit: Limit = "",
     on: On = "auto",
     out: Out = None,
     tensorboard: Tensorboard = False,
@@ -93,8 +107,12 @@ def sweep(
     from thalweg.lab.sweep import sweep as run
 
     numbers: dict[str, Any] = {"lr": lr, "points": points, "closer": closer, "seeds": seeds, "epochs": epochs}
-    numbers |= {"extend": extend, "budget": budget or None}
-    _show(lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers), tensorboard, wandb)
+    numbers |= {"extend": extend, "budget": budget or None, "time_limit": time_limit or None}
+    _show(
+        lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers),
+        tensorboard,
+        wandb,
+    )
 
 
 def range_test(
@@ -105,6 +123,7 @@ def range_test(
     steps: Annotated[int, typer.Option(help="Steps of one climb.")] = 200,
     seeds: Annotated[int, typer.Option(help="Climbs, and seeds of the sweep that verifies them.")] = 3,
     epochs: Annotated[int | None, typer.Option(help="Of that sweep.", show_default="task, at most 10")] = None,
+    time_limit: Limit = "",
     on: On = "auto",
     out: Out = None,
     tensorboard: Tensorboard = False,
@@ -114,7 +133,12 @@ def range_test(
     from thalweg.lab.range_test import range_test as run
 
     numbers: dict[str, Any] = {"low": low, "high": high, "steps": steps, "seeds": seeds, "epochs": epochs}
-    _show(lambda progress: run(task, optimizer, on=on, out=out, progress=progress, **numbers), tensorboard, wandb)
+    numbers["time_limit"] = time_limit or None
+    _show(
+        lambda progress: run(task, optimizer, on=on, out=out, progress=progress, **numbers),
+        tensorboard,
+        wandb,
+    )
 
 
 def tune(
@@ -140,6 +164,7 @@ def tune(
     ] = "",
     budget: Budget = "",
     epochs: Epochs = None,
+    time_limit: Limit = "",
     on: On = "auto",
     out: Out = None,
     tensorboard: Tensorboard = False,
@@ -157,12 +182,22 @@ def tune(
         "epochs": epochs,
     }
     words: dict[str, Any] = {"knobs": knobs, "pruner": pruner, "from_optuna": from_optuna, "budget": budget}
+    words["time_limit"] = time_limit
     words = {name: word for name, word in words.items() if word}
 
     def tuned(progress: Callable[..., None]) -> Result:
         if to_optuna:
             try_storage(to_optuna)  # before the hours, not after
-        found = run(task, optimizer, method=method, on=on, out=out, progress=progress, **numbers, **words)
+        found = run(
+            task,
+            optimizer,
+            method=method,
+            on=on,
+            out=out,
+            progress=progress,
+            **numbers,
+            **words,
+        )
         if to_optuna:
             found.to_optuna(to_optuna)
         return found

@@ -8,7 +8,7 @@ from typing import Any
 from thalweg.lab.judging.table import Table
 from thalweg.lab.judging.wording.unit import Unit, course, several
 from thalweg.lab.studies.asked import length
-from thalweg.lab.studies.failure import OUT_OF_MEMORY
+from thalweg.lab.studies.failure import FATES
 from thalweg.lab.training.trial import Trial
 
 
@@ -116,7 +116,7 @@ def failures(trials: Sequence[Trial]) -> list[str]:
         if trial.status not in ("done", "diverged"):
             kinds.setdefault((trial.optimizer, trial.status), []).append(trial)
     return [
-        f"{name} {'ran out of memory' if status == OUT_OF_MEMORY else 'crashed'}: {len(failed)} of "
+        f"{name} {FATES.get(status, status)}: {len(failed)} of "
         f"{sum(t.optimizer == name for t in trials)} trainings; the last said: {failed[-1].message}"
         for (name, status), failed in kinds.items()
     ]

@@ -12,6 +12,7 @@ import torch
 
 from thalweg.lab.data.source import to_device
 from thalweg.lab.task import Task
+from thalweg.lab.training.limit import TimedOut, time_limit
 from thalweg.lab.training.loop import step
 from thalweg.lab.training.randomness.keyed import Keyed
 from thalweg.lab.training.randomness.streams import Stream
@@ -28,8 +29,8 @@ SLOW = 0.03  # a step that takes so long is a turn by itself
 TOGETHER = 2**30  # bytes of parameters and state held at once; above, one optimizer after the other
 
 
-def measure_milliseconds(task: Task, entries: Sequence[Entry]) -> dict[str, float | None]:
-    """The median time of a whole step of training by optimizer; None for one that raises.
+def measure_milliseconds(task: Task, entries: Sequence[Entry], limit: float | None = None) -> dict[str, float | None]:
+    """The median time of a whole step of training by optimizer; None for one that raises, or takes `limit` seconds.
 
     The optimizers take turns, so that a machine that slows down slows down all of them alike.
     """
@@ -42,11 +43,13 @@ def measure_milliseconds(task: Task, entries: Sequence[Entry]) -> dict[str, floa
         groups = [list(entries)] if size * len(entries) <= TOGETHER else [[entry] for entry in entries]
         found: dict[str, float | None] = {}
         for group in groups:
-            found.update(_take_turns(task, {entry.name: entry for entry in group}, batches))
+            found.update(_take_turns(task, {entry.name: entry for entry in group}, batches, limit))
     return found
 
 
-def _take_turns(task: Task, entries: Mapping[str, Entry], batches: Sequence[Any]) -> dict[str, float | None]:
+def _take_turns(
+    task: Task, entries: Mapping[str, Entry], batches: Sequence[Any], limit: float | None
+) -> dict[str, float | None]:
     ready = {name: (model := task.build(0).train(), entry.build(model.parameters())) for name, entry in entries.items()}
     times: dict[str, list[float]] = {name: [] for name in entries}
     failed: set[str] = set()
@@ -59,11 +62,12 @@ def _take_turns(task: Task, entries: Mapping[str, Entry], batches: Sequence[Any]
             if turn == 1:
                 times[name].clear()
             try:
-                for batch in batches if name not in failed else ():
-                    times[name].append(_time(task, model, optimizer, batch, keyed))
-                    if times[name][-1] > SLOW:
-                        break
-            except Exception:  # its trials have said why
+                with time_limit(limit):
+                    for batch in batches if name not in failed else ():
+                        times[name].append(_time(task, model, optimizer, batch, keyed))
+                        if times[name][-1] > SLOW:
+                            break
+            except (Exception, TimedOut):  # its trials have said why
                 failed.add(name)
     return {name: None if name in failed else round(1000 * median(spent), 5) for name, spent in times.items()}
 

@@ -41,7 +41,7 @@ class Cohort:
         for lane, params in zip(self.lanes, self.stack.lanes, strict=True):
             lane.build(params)
         self.batches = Batches(self.task, [*models], jobs[0].epochs)
-        self.refused = [lane for lane in self.lanes if lane.status == "crashed"]
+        self.refused = [lane for lane in self.lanes if lane.status]
         self.alone = {lane.job.id: reason for lane in self.lanes if (reason := lane.leave_if_alone())}
         self.steps = 0
         self._close_up()
@@ -79,6 +79,8 @@ class Cohort:
                 lane.see(values[k])
         self.steps += 1
         _share(clock, going)
+        for _, lane in going:
+            lane.look_at_the_clock()
         yield from self._leave([lane for _, lane in going if lane.status])
 
     def _close_epoch(self, epoch: int) -> Iterator[Trial]:

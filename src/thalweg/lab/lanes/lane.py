@@ -9,10 +9,12 @@ import torch
 
 from thalweg.lab.lanes.refusal import optimizer_refusal
 from thalweg.lab.lanes.stack import Weights
+from thalweg.lab.studies.failure import TIMED_OUT, failure
 from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
 from thalweg.lab.training.batches import evaluations
 from thalweg.lab.training.decay import settings_of
+from thalweg.lab.training.limit import late
 from thalweg.lab.training.loop import Outcome, switch
 from thalweg.lab.training.patience import Patience
 from thalweg.lab.training.schedule import Schedule
@@ -115,7 +117,13 @@ class Lane:
         self.status, self.message = "diverged", str(reason)
 
     def crash(self, error: Exception) -> None:
-        self.status, self.message = "crashed", f"{type(error).__name__}: {str(error).strip()}"[:500]
+        self.status, self.message = failure(error)
+
+    def look_at_the_clock(self) -> None:
+        """Its share of the time counts, as if it had been alone."""
+        limit = self.job.limit
+        if limit is not None and self.seconds > limit and not self.status:
+            self.status, self.message = TIMED_OUT, late(limit)
 
     def trial(self) -> Trial:
         """The lane as it is written down."""

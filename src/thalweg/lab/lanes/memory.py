@@ -6,6 +6,7 @@ import os
 
 import torch
 
+from thalweg.lab.studies.failure import OUT_OF_MEMORY, failure
 from thalweg.lab.task import Task
 from thalweg.lab.training.batches import rounds
 
@@ -46,7 +47,4 @@ def available(device: str) -> float:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether this is what running out of memory raises."""
-    text = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(sign in text for sign in ("out of memory", "t allocate memory"))
-    )
+    return failure(error)[0] == OUT_OF_MEMORY

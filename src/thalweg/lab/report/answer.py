@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ def screen(
     """The sentence's first part is the headline. `known` are facts: what, value, in small letters."""
     head, rest = sentences(sentence)
     doubts = [
-        note for note in notes if note.startswith(DOUBTS) or " crashed: " in note or " ran out of memory: " in note
+        note for note in notes if note.startswith(DOUBTS) or re.search(" (crashed|ran out of (memory|time)): ", note)
     ]
     how = [note for note in notes if note not in doubts]
     lead = f'<p class="lead">{glued(rest)}</p>' if rest else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from thalweg.lab.runners.ray import Ray
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.secret import without_passwords
 from thalweg.lab.studies.machine import cores, measure_pace, measure_threads, torch_threads
+from thalweg.lab.training.limit import TimedOut, time_limit
 from thalweg.lab.training.surroundings import process_kept
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def choose(
     trainings: int = 100,
     at_once: int = MOST,
     threads: int | None = None,
+    limit: float | None = None,
 ) -> tuple[Runner, Choice]:
     """The runner for a task's trainings.
 
@@ -73,6 +75,7 @@ def choose(
         on: "auto" takes what pays: lanes, else one process a core, else one training at a time. Or a runner's name.
         trainings: how many there will be, about: a few short ones do not pay for starting anything.
         at_once: how many of them there are to go side by side, at most.
+        limit: seconds that one run may take. "auto" then takes processes: a run that hangs can be ended there.
         threads: torch threads of a training that runs alone; measured if None.
 
     Raises:
@@ -87,6 +90,9 @@ def choose(
         return _lanes(task, entries, _threads(task, threads), at_once)
     if on != "auto":
         return _cluster(task, entries, on, at_once)
+    if limit is not None:
+        with suppress(LabError):  # a task that cannot travel: its runs are asked to end, and most do
+            return _processes(task, threads, "a run may take too long")
     return _what_pays(task, entries, trainings, at_once, threads)
 
 
@@ -117,6 +123,7 @@ def runner_of(
     on: str = "auto",
     trainings: int = 100,
     at_once: int = MOST,
+    limit: float | None = None,
 ) -> Iterator[tuple[Runner, Choice]]:
     """The study's runner: chosen once, then kept, with the threads of its trainings. It is closed at the end.
 
@@ -132,7 +139,14 @@ def runner_of(
         runner = _on_ray(on, choice.lanes) if on.startswith("ray:") else again(choice)
     else:
         timed = timed or measure_threads(task)
-        runner, choice = choose(task, entries, on, trainings=trainings, at_once=at_once, threads=timed["threads"])
+        known_threads = timed["threads"]
+        try:
+            with time_limit(limit):  # a few steps are tried here
+                runner, choice = choose(
+                    task, entries, on, trainings=trainings, at_once=at_once, threads=known_threads, limit=limit
+                )
+        except TimedOut as error:
+            raise LabError(f"on: trying out how to run it {error}; name a runner, such as processes") from None
         if first is None:
             if choice.threads != timed["threads"]:
                 timed = {"threads": choice.threads, "why": f"each worker of {choice.on} has one"}

@@ -11,6 +11,7 @@ from thalweg.lab.lanes.refusal import in_words
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.studies.job import Job
 from thalweg.lab.task import Task
+from thalweg.lab.training.limit import TimedOut, time_limit
 from thalweg.lab.training.seeds import random_state_kept
 from thalweg.lab.training.surroundings import adopt, surroundings
 from thalweg.lab.training.trial import Trial, run_trial
@@ -48,7 +49,10 @@ class Lanes(Runner):
         riding = list(jobs.values())
         if len(riding) >= self.least and task is not self.unfit:
             try:
-                yield from _kept(task, self._ride(task, riding))
+                limit = riding[0].limit
+                yield from _kept(task, self._ride(task, riding), limit and limit * len(riding))
+            except TimedOut:
+                self._tell("side by side they took longer than their time limits together")
             except Exception as error:
                 if out_of_memory(error) and len(riding) > 1:
                     self.lanes = max(1, len(riding) // 2)
@@ -70,13 +74,13 @@ class Lanes(Runner):
             self.reasons.append(reason)
 
 
-def _kept(task: Task, trials: Iterator[Trial]) -> Iterator[Trial]:
+def _kept(task: Task, trials: Iterator[Trial], limit: float | None) -> Iterator[Trial]:
     """The trials; whenever the caller has the word, the random state and the surroundings are its own."""
     inside = None  # what the task's code has set, for the next turn
     while True:
         outside = surroundings()
         try:
-            with random_state_kept(task.device):
+            with random_state_kept(task.device), time_limit(limit):
                 adopt(inside or outside)
                 trial = next(trials, None)
                 inside = surroundings()

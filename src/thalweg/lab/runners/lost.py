@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import deque
+from collections.abc import Iterator, Mapping
 
 from thalweg.lab.secret import without_passwords
+from thalweg.lab.studies.failure import TIMED_OUT
 from thalweg.lab.studies.job import Job
+from thalweg.lab.training.limit import late
 from thalweg.lab.training.trial import Curve, Trial
 
 
@@ -29,6 +33,16 @@ def lost(job: Job, message: str, seconds: float = 0.0, status: str = "crashed") 
         started=round(time.time() - seconds, 3),
         batch_size=job.setting.batch_size,
     )
+
+
+def after_limit(jobs: Mapping[str, Job], todo: deque[list[Job]]) -> Iterator[Trial]:
+    """What a worker was at when its time was up: one job has timed out, of several each is tried by itself."""
+    if len(jobs) > 1:
+        todo.extendleft([job] for job in jobs.values())
+        return
+    for job in jobs.values():
+        assert job.limit is not None
+        yield lost(job, late(job.limit), job.limit, TIMED_OUT)
 
 
 def cause(code: int | None) -> str:

@@ -19,13 +19,15 @@ from typing import Any
 from thalweg.lab.errors import LabError
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.batches import batches
-from thalweg.lab.runners.lost import cause, lost
+from thalweg.lab.runners.lost import after_limit, cause, lost
 from thalweg.lab.runners.parcel import pack
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.runners.worker import START, environment, import_path
+from thalweg.lab.studies.failure import TIMED_OUT
 from thalweg.lab.studies.job import Job
 from thalweg.lab.studies.machine import cores
 from thalweg.lab.task import Task
+from thalweg.lab.training.limit import overdue
 from thalweg.lab.training.surroundings import surroundings
 from thalweg.lab.training.trial import Trial
 
@@ -41,6 +43,7 @@ class Worker:
     orders: int = 0
     task: Task | None = None
     jobs: dict[str, Job] = field(default_factory=dict)
+    broken_off: bool = False  # a run of its was, in the middle of something
     clock: float = 0.0  # when it got its jobs, or gave the last trial
 
     def send(self, what: str, payload: Any = None) -> None:
@@ -112,12 +115,15 @@ class Processes(Runner):
                 worker, what, payload = self._next()
                 if what == "found":
                     worker.jobs.pop(payload.id)
+                    worker.broken_off |= payload.status == TIMED_OUT
                     worker.clock = time.time()
                     yield payload
                 elif what == "said":
                     self.reasons = list(dict.fromkeys([*self.reasons, *payload]))
                 elif what == "gone":
                     yield from _after_death(worker, todo, deaths)
+                elif what == "late":
+                    yield from after_limit(worker.jobs, todo)
         finally:
             if any(worker.orders for worker in self._pool):
                 self.close()
@@ -177,6 +183,10 @@ class Processes(Runner):
             try:
                 worker, what, payload = self._answers.get(timeout=LOOK)
             except queue.Empty:  # what a dead worker has started may keep its pipe open
+                if (slow := self._overdue()) is not None:
+                    self._pool.remove(slow)
+                    slow.end()
+                    return slow, "late", None
                 dead = [worker for worker in self._pool if worker.process.poll() is not None]
                 if not dead:
                     continue
@@ -185,12 +195,24 @@ class Processes(Runner):
                 continue
             if what == "end":
                 worker.orders -= 1
+                if worker.broken_off and not worker.orders:  # what was interrupted may be left half done
+                    self._pool.remove(worker)
+                    worker.end()
             elif what == "gone":
                 self._pool.remove(worker)
                 worker.end()
             elif what == "refused":
                 raise LabError(f"a worker process cannot go on: {payload}")
             return worker, what, payload
+
+    def _overdue(self) -> Worker | None:
+        """A worker whose run should have ended itself, and has not."""
+        now = time.time()
+        for worker in self._pool:
+            limit = next((job.limit for job in worker.jobs.values()), None)
+            if overdue(limit, now - worker.clock, len(worker.jobs)):
+                return worker
+        return None
 
     def _await_all(self) -> list[Any]:
         found = []

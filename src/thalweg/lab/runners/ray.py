@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import pickle
 import shutil
 import tempfile
+import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.batches import batches
-from thalweg.lab.runners.lost import lost
+from thalweg.lab.runners.lost import after_limit, lost
 from thalweg.lab.runners.parcel import pack
 from thalweg.lab.runners.reach import PATIENCE, Pulse, Unanswered, join, patient, reach
 from thalweg.lab.runners.runner import Runner
@@ -23,6 +25,7 @@ from thalweg.lab.studies.failure import OUT_OF_MEMORY
 from thalweg.lab.studies.job import Job
 from thalweg.lab.studies.machine import cores
 from thalweg.lab.task import Task
+from thalweg.lab.training.limit import overdue
 from thalweg.lab.training.surroundings import adopt, surroundings
 from thalweg.lab.training.trial import Trial
 
@@ -80,6 +83,7 @@ class Ray(Runner):
         size = self.batch or 1
         todo = deque(batches(jobs, size, self.workers))
         going: dict[Any, dict[str, Job]] = {}
+        clocks: dict[Any, float] = {}  # when each was last heard of
         deaths: Counter[str] = Counter()
         spent = ended = 0.0
         try:
@@ -92,7 +96,11 @@ class Ray(Runner):
                             batch = batch + todo.popleft()
                     answers = remote.remote(shared, inner, pack(batch, "an optimizer"))
                     going[answers] = {job.id: job for job in batch}
+                    clocks[answers] = math.inf  # it may have to wait for a worker
                 ready, _ = ray.wait(list(going), num_returns=1, timeout=1.0)
+                for answers in [each for each in going if each not in ready and self._late(going[each], clocks[each])]:
+                    ray.cancel(answers, force=True)
+                    yield from self._after_limit(going.pop(answers), todo)
                 for answers in ready:
                     try:
                         what, payload = ray.get(next(answers))
@@ -102,8 +110,11 @@ class Ray(Runner):
                     except (ray.exceptions.RayError, ray.exceptions.RaySystemError) as error:
                         yield from _after_loss(going.pop(answers), error, todo, deaths)
                         continue
+                    clocks[answers] = time.monotonic()
                     if what == "said":
                         self.reasons = list(dict.fromkeys([*self.reasons, *payload]))
+                    elif what == "begun":
+                        continue
                     elif what == "refused":
                         raise LabError(f"a Ray worker cannot go on: {payload}")
                     else:
@@ -113,6 +124,18 @@ class Ray(Runner):
         finally:
             for answers in going:
                 ray.cancel(answers, force=True)
+
+    def _late(self, jobs: Mapping[str, Job], heard: float) -> bool:
+        """Whether a worker's run should have ended itself, and has not; those of lanes end together."""
+        limit = next((job.limit for job in jobs.values()), None)
+        return overdue(limit, time.monotonic() - heard, 1 if self.batch is None else len(jobs))
+
+    def _after_limit(self, jobs: dict[str, Job], todo: deque[list[Job]]) -> Iterator[Trial]:
+        if self.batch is None and len(jobs) > 1:  # one after the other: it is the first that hangs
+            first, *rest = jobs.values()
+            todo.appendleft(rest)
+            jobs = {first.id: first}
+        yield from after_limit(jobs, todo)
 
     def _answering(self) -> int:
         """How many runs the cluster can take, while its head is there.
@@ -204,6 +227,7 @@ def train_batch(shared: tuple[str, list[Any], dict[str, Any], list[str]], inner:
     except Exception as error:
         yield "refused", f"{type(error).__name__}: {first_line(error)}"
         return
+    yield "begun", None
     for trial in runner.run(_held[name], batch):
         yield "trial", trial
     yield "said", list(runner.reasons)

@@ -37,6 +37,7 @@ class Campaign:
         total: how many trials the whole study will have, as far as can be told.
         how: the choice of the runner in words, for who watches.
         price: seconds that what is missing will take, as measured before; None if unknown.
+        limit: seconds that one run may take.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class Campaign:
         progress: Callable[[Progress], None] | None = None,
         how: str = "",
         price: float | None = None,
+        limit: float | None = None,
     ) -> None:
         self.task, self.epochs, self.study, self.runner = task, epochs, study, runner
         self.total, self.progress, self.how, self.price = total, progress, how, price
+        self.limit = limit
         self.identity = study.spec["task"]["identity"]
         self.asked: dict[str, Trial] = {}  # the trials of this plan so far
         self.found = len(study.trials)
@@ -76,7 +79,7 @@ class Campaign:
         steps = fewer_steps(self.task.steps, epochs, self.epochs)
         length = f"{epochs} epochs" if steps is None else f"{epochs} epochs, {steps} steps"
         identity = setting.identity(f"{self.identity}, {length}, {kind}")
-        return Job(identity, phase, index, entry, setting, epochs, steps)
+        return Job(identity, phase, index, entry, setting, epochs, steps, self.limit)
 
     def run(self, jobs: Sequence[Job]) -> list[Trial]:
         """The trials of these jobs, in their order; what the study has is not run again."""

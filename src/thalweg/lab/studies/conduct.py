@@ -36,12 +36,14 @@ def conduct(
     *,
     on: str = "auto",
     at_once: int = MOST,
+    limit: float | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Campaign]:
     """A campaign in the study's folder.
 
     Args:
         total: how many trainings a spec amounts to; the study's spec may hold more seeds than were asked for.
+        limit: seconds that one run may take.
         on, at_once: where to train, and how many there are to go side by side: see `runners.choose`.
     """
     known(on)
@@ -49,13 +51,13 @@ def conduct(
         count = max(total(study.spec), len(study.trials))
         missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
         trainings = -(-missing * epochs // task.epochs)  # of the task's own length
-        with runner_of(study, task, entries, on, trainings, at_once) as (runner, choice):
+        with runner_of(study, task, entries, on, trainings, at_once, limit) as (runner, choice):
             seconds = None
             if missing and progress is not None:  # somebody is there to be told the price
-                spent = study.settle("milliseconds", lambda: measure_milliseconds(task, entries))
+                spent = study.settle("milliseconds", lambda: measure_milliseconds(task, entries, limit))
                 each = seconds_a_training(task, epochs, spent)
                 seconds = missing * fmean(each.values()) / (choice.gain or 1.0) if each else None
-            yield Campaign(task, epochs, study, runner, count, progress, str(choice), seconds)
+            yield Campaign(task, epochs, study, runner, count, progress, str(choice), seconds, limit)
 
 
 def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:

@@ -18,7 +18,7 @@ class Job:
 
     `id` is `setting.identity(...)`; `phase` is "search" or "final" (only finals read the test set); `index` is the
     setting's place in its optimizer's list, 0 is the default setting. `steps` is for a shorter training of a task that
-    is given in steps.
+    is given in steps. `limit` changes no number of a run that keeps it.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Job:
     setting: Setting
     epochs: int
     steps: int | None = None
+    limit: float | None = None  # seconds it may take
 
     def adapt(self, task: Task) -> Task:
         """The task as this training has it."""

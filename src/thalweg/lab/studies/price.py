@@ -48,20 +48,22 @@ def afford(
     trainings: Callable[[int], Mapping[str, int]],
     wanted: int,
     least: int,
+    limit: float | None = None,
 ) -> int:
     """The largest number, at most `wanted`, whose trainings fit into a budget in seconds.
 
     Args:
         trainings: how many each optimizer gets, by that number.
+        limit: seconds that one run may take.
 
     Raises:
         LabError: where not even the least fits; it says what would.
     """
     with torch_threads(int(measure_threads(task)["threads"])):
-        each = seconds_a_training(task, epochs, measure_milliseconds(task, entries))
+        each = seconds_a_training(task, epochs, measure_milliseconds(task, entries, limit))
     if not each:
         raise LabError("budget: cannot be planned with: a DataLoader that cannot tell its length; give the task steps=")
-    runner, choice = choose(task, entries, on, trainings=sum(trainings(wanted).values()))
+    runner, choice = choose(task, entries, on, trainings=sum(trainings(wanted).values()), limit=limit)
     runner.close()
 
     def cost(number: int) -> float:

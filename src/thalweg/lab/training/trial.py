@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.studies.failure import failure
+from thalweg.lab.studies.failure import TIMED_OUT, failure
 from thalweg.lab.task import Task
+from thalweg.lab.training.limit import TimedOut, time_limit
 from thalweg.lab.training.loop import Outcome, train
 from thalweg.lab.training.surroundings import process_kept
 from thalweg.lab.training.watch import Diverged
@@ -59,7 +60,7 @@ class Curve:
 class Trial:
     """A finished trial; a final value of what failed is NaN.
 
-    `status` is "done", "diverged", "out of memory" or "crashed".
+    `status` is "done", "diverged", "out of memory", "timed out" or "crashed".
     """
 
     id: str
@@ -115,9 +116,12 @@ def run_trial(task: Task, job: Job, train: Callable[[Task, Job, Curve], Outcome]
     started, clock = time.time(), time.perf_counter()
     with process_kept(task.device):
         try:
-            outcome = train(job.adapt(task), job, curve)
+            with time_limit(job.limit):
+                outcome = train(job.adapt(task), job, curve)
         except Diverged as reason:
             status, message = "diverged", str(reason)
+        except TimedOut as reason:
+            status, message = TIMED_OUT, str(reason)
         except (Exception, SystemExit) as error:  # the user's model may raise anything: the other trials go on
             status, message = failure(error)
     return Trial(

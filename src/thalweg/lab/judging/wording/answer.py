@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from thalweg.lab.judging.table import Row, Table
 from thalweg.lab.judging.wording.unit import Unit, duration, listed, rate, several, span
+from thalweg.lab.studies.failure import FATES
 
 
 def status(row: Row, leader: bool) -> str:
@@ -71,9 +72,6 @@ def _fates(rows: Sequence[Row]) -> str:
     seen = {trial.status for row in rows for trial in row.finals if not trial.done}
     words = [word for fate, word in FATES.items() if fate in seen] or ["failed"]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
-
-
-FATES = {"diverged": "diverged", "crashed": "crashed", "out of memory": "ran out of memory"}
 
 
 def _findings(others: Sequence[Row], table: Table, unit: Unit, seeds: int) -> list[str]:
