@@ -159,9 +159,13 @@ DRY = ("momentum", "adam", "ademamix")  # the interpreter takes a second a rule
 
 def no_waiting(machine: Gpu) -> str:
     """Steps in which the host waits for nothing"""
-    for more in ({}, {"capturable": True}, {"fused": True}, {"state_dtype": "int8"}, {"clip_norm": 1.0}):
+    ways: list[tuple[Any, dict[str, Any]]] = [
+        (optim.AdamW, more)
+        for more in ({}, {"capturable": True}, {"fused": True}, {"state_dtype": "int8"}, {"clip_norm": 1.0})
+    ]
+    for cls, more in [*ways, (optim.LAMB, {}), (optim.LARS, {})]:
         params = params_of([*SHAPES, (LIMIT + 300,)], machine.device)
-        optimizer = optim.AdamW(params, **machine.settings, **more)  # type: ignore[arg-type]
+        optimizer = cls(params, **machine.settings, **more)
         run(optimizer, params, gradients_of(params, 2))
         with machine.without_waiting():
             for _ in range(2):

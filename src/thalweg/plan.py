@@ -61,6 +61,7 @@ class Plan:
     """
 
     form: Form = ()  # the states that are kept small: `thalweg.small`
+    follows = False  # True where the engine reads what was measured on its device, and the host does not
     wide = False  # gradients are read as float32, beside 16-bit parameters: some came in another dtype than these
 
     def __init__(self, recipe: Recipe, storage: Storage, members: Sequence[Member], ages: Ages) -> None:
@@ -171,7 +172,7 @@ class Plan:
         """The numbers that the rule measures on tensors."""
         self.begun = bool(self.recipe.rule.matrices)
         measured = [self._measure(index) for index in range(len(self.members))]
-        self.measured = measured if self.differentiable else _fetched(measured)
+        self.measured = measured if self.differentiable or self.follows else _fetched(measured)
 
     def count_one(self, index: int) -> None:
         """What `count` does, for one tensor."""

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import thalweg
 import thalweg.optim as optim
 from thalweg import Rule, engines
-from thalweg.engines.cuda import ENGINE, card, compiled, source, tables
+from thalweg.engines.cuda import ENGINE, card, compiled, measured, source, tables
 from thalweg.hyperparameters import Rate
 from thalweg.ondevice import DevicePlan
 
@@ -54,6 +54,39 @@ def test_a_step_on_the_device_reads_no_number_back(dtype, rounding, device):
     assert all(not torch.equal(p, q) for p, q in zip(params, before, strict=True))
     with pytest.raises(AssertionError, match="reads a number"), NoWaiting():
         rate.item()
+
+
+@pytest.mark.parametrize("name", ["LAMB", "LARS"])
+def test_norms_of_tensors_are_not_read_back(name, device, monkeypatch):
+    """They go from the device's memory into the rows, and change no bit by it; groups, and parameters that came late,
+    have rows of their own."""
+    ends = []
+    for way in ("followed", "read", "reference"):
+        if way == "read":
+            monkeypatch.setattr(measured, "stays", lambda plan: False)
+        params = parameters([*SHAPES, (300,), (7, 3)], torch.float32)
+        groups = [
+            {"params": params[:2]},
+            {"params": params[2:5], "lr": 0.3, "weight_decay": 0.1},
+            {"params": params[5:]},
+        ]
+        optimizer = getattr(optim, name)(groups, engine="reference" if way == "reference" else "cuda")
+        given = gradients([tuple(p.shape) for p in params], 5, torch.float32)
+        run(optimizer, given[:1])
+        params.append(torch.nn.Parameter(torch.full((40,), 0.5, device=device)))
+        optimizer.add_param_group({"params": params[-1:]})
+        for values in given[1:]:
+            for p, g in zip(params, [*values, torch.ones(40, device=device)], strict=True):
+                p.grad = g
+            if way == "followed" and values is not given[1]:
+                with NoWaiting():
+                    optimizer.step()
+            else:
+                optimizer.step()
+        ends.append(params)
+    followed, read, reference = ends
+    assert all(map(torch.equal, followed, read))
+    assert all(torch.allclose(p, q, rtol=1e-5, atol=1e-6) for p, q in zip(followed, reference, strict=True))
 
 
 def test_a_rate_that_is_a_tensor_is_followed(device):

@@ -32,7 +32,7 @@ try:
 except ImportError:
     raise ImportError("engine='cuda' needs Triton: pip install 'thalweg[cuda]'") from None
 
-from thalweg.engines.cuda import card, compiled, numbers
+from thalweg.engines.cuda import card, compiled, measured, numbers
 from thalweg.engines.cuda.tables import Ahead, Board, Chunks, Section
 from thalweg.engines.trace import Untraceable
 
@@ -113,6 +113,7 @@ class Cuda(Engine):
 
     def prepare(self, plan: Plan) -> None:
         compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide)
+        plan.follows = measured.stays(plan)
 
     def launch(self, plan: Plan) -> Callable[[], object]:
         return partial(self._step, plan)
@@ -153,7 +154,7 @@ class Cuda(Engine):
     def _on_host(self, plan: Plan, desk: Desk, sections: dict[str, Section]) -> Board:
         """The rows of numbers that the plan has worked out."""
         number = kernel.DTYPES[plan.dtype]
-        rows = plan.kernel_rows(number)
+        rows, followed = measured.rows_of(plan, number) if plan.follows else (plan.kernel_rows(number), [])
         tensors = len(plan.row_of)
         keys = tensors if plan.by_chance else 0
         board = desk.board_of(
@@ -166,6 +167,9 @@ class Cuda(Engine):
             board.host["keys"][:] = plan.table[:, -2]
         board.host["rows"][:] = rows.ravel()
         board.send()
+        there = board.device["rows"][: rows.size].view(rows.shape) if followed else None
+        for part, column, values in followed:
+            there[part, column].copy_(values)  # type: ignore[index]
         return board
 
     def _on_device(self, plan: DevicePlan, desk: Desk, sections: dict[str, Section]) -> Board:
