@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import thalweg
 import thalweg.optim as optim
 from thalweg import Rule, engines
+from thalweg.engines import kernel
 from thalweg.engines.cuda import ENGINE, card, compiled, measured, source, tables
 from thalweg.hyperparameters import Rate
 from thalweg.ondevice import DevicePlan
@@ -366,6 +367,7 @@ def there(kind, dtype=torch.float32):
 
 def test_auto_takes_triton_on_cuda_and_says_once_where_there_is_none(monkeypatch, caplog):
     monkeypatch.setattr(card, "lacks", lambda device: None)
+    monkeypatch.setattr(kernel, "ordinary", lambda cls: True)  # `there` is no tensor at all
     engines._tell.cache_clear()
     with caplog.at_level(logging.WARNING, "thalweg"):
         assert engines.choose("auto", there("cuda:0")).name == "cuda"
