@@ -40,7 +40,7 @@ ORDER = [
         "spelled",
         "catalogue",
     ),
-    *("conformance", "differences", "lab", "cli", "__main__"),
+    *("conformance", "differences", "play", "lab", "cli", "__main__"),
 ]
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

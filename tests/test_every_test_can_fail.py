@@ -37,8 +37,10 @@ def passes_over_nan(node: ast.AST) -> bool:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("max", "min")):
         return False
     [*given] = node.args
-    if len(given) != 1 or not isinstance(given[0], ast.GeneratorExp | ast.ListComp) or any(
-        keyword.arg == "key" for keyword in node.keywords
+    if (
+        len(given) != 1
+        or not isinstance(given[0], ast.GeneratorExp | ast.ListComp)
+        or any(keyword.arg == "key" for keyword in node.keywords)
     ):
         return False
     names = {part.func.id for part in ast.walk(given[0].elt) if isinstance(part, ast.Call) and hasattr(part.func, "id")}

@@ -1,0 +1,103 @@
+"""The surfaces, in Python and in V8: slopes are the height's, and paths are the same to the bit."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from play.engine import context, translated
+
+from thalweg.play import race
+from thalweg.play.noise import normal
+from thalweg.play.scenery import javascript
+from thalweg.play.surfaces import SURFACES
+
+ENTRIES = translated()
+RACED = ("saddle", "rosenbrock", "noisy")
+
+
+@pytest.fixture(scope="module")
+def v8():
+    return context([entry.rule for entry in ENTRIES], javascript(), WALK)
+
+
+WALK = """
+const walk = (spec) => JSON.stringify(paths(spec).map((each) =>
+  [Array.from(each.positions, String), Array.from(each.losses, String)]));
+"""
+
+
+def walked(v8, precision, **spec):
+    dtype = {"f32": np.float32, "f64": np.float64}[precision]
+    text = v8.eval(f"walk({json.dumps({'precision': precision, **spec})})")
+    return [[np.array([float(x) for x in part], dtype) for part in each] for each in json.loads(text)]
+
+
+@pytest.mark.parametrize("surface", SURFACES.values(), ids=lambda surface: surface.name)
+def test_the_slopes_are_the_heights(surface):
+    place = torch.tensor([[0.3, -0.7], [1.1, 0.4], [-2.2, 1.9]], dtype=torch.float64)[:, : surface.dimension]
+    place.requires_grad_()
+    steps = range(1, 31 if surface.turns else 2)
+    height = surface.slope(place)[0]
+    if surface.name == "rastrigin":  # autograd takes its way of rounding to a whole number for a slope
+        height = 20 + (place**2 - 10 * torch.cos(2 * torch.pi * place)).sum(-1)
+    (theirs,) = torch.autograd.grad(height.sum(), place)
+    ours = sum(surface.slope(place.detach(), step)[1] for step in steps) / len(steps)
+    assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("surface", SURFACES.values(), ids=lambda surface: surface.name)
+def test_optima_are_flat_and_lowest(surface):
+    for optimum in surface.optima:
+        place = torch.tensor(optimum, dtype=torch.float64)
+        height, slope = surface.slope(place)
+        around = torch.stack([surface.slope(place + 0.01 * torch.randn(surface.dimension))[0] for _ in range(20)])
+        if surface.held is None:
+            assert slope.abs().max() < 0.03 and (around >= height - 1e-3).all()
+        else:
+            assert height == 0
+
+
+def test_rastrigin_has_cosines():
+    place = torch.linspace(-5, 5, 400, dtype=torch.float64).reshape(200, 2)
+    theirs = 20 + (place**2 - 10 * torch.cos(2 * torch.pi * place)).sum(-1)
+    assert torch.allclose(SURFACES["rastrigin"].slope(place)[0], theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_chance_is_the_same_in_both_and_normal(v8):
+    ours = [normal(7, step, place) for step in range(300) for place in range(2)]
+    theirs = json.loads(
+        v8.eval("JSON.stringify(Array.from({length: 600}, (_, i) => noise(7, Math.floor(i / 2), i % 2)))")
+    )
+    assert ours == theirs
+    many = np.array([normal(seed, step, 0) for seed in range(50) for step in range(200)])
+    assert abs(many.mean()) < 0.05 and abs(many.std() - 1) < 0.03 and 2.5 < np.mean(many**4) < 3.3
+
+
+@pytest.mark.parametrize("surface", RACED)
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_the_pages_run_is_references(v8, entry, surface):
+    """300 steps: in float32 every bit, in float64 within 1e-12."""
+    settings = {**entry.settings, "lr": float(entry.default("lr"))}
+    more = {"seed": 3, "batch": 4} if surface == "noisy" else {}
+    for precision in ("f32", "f64"):
+        found = race(surface, {entry.name: settings}, 300, precision=f"float{precision[1:]}", **more)
+        racers = [{"rule": entry.name, "settings": settings}]
+        ((positions, losses),) = walked(v8, precision, surface=surface, steps=300, racers=racers, **more)
+        if precision == "f32":
+            assert np.array_equal(positions.reshape(-1, 2), found.positions[0], equal_nan=True)
+            assert np.array_equal(losses, found.losses[0], equal_nan=True)
+        else:
+            assert np.allclose(positions.reshape(-1, 2), found.positions[0], rtol=1e-12, atol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_every_surface_is_the_same_in_both(v8, surface):
+    settings = {"lr": 0.03}
+    constants = {"ravine": {"rotation": 30.0, "condition": 300.0}}.get(surface, {})
+    found = race(surface, {"adam": settings}, 200, constants=constants, seed=1, batch=2)
+    racers = [{"rule": "adam", "settings": settings}]
+    ((positions, losses),) = walked(
+        v8, "f32", surface=surface, steps=200, racers=racers, seed=1, batch=2, constants=constants
+    )
+    assert np.array_equal(positions, found.positions[0].ravel()) and np.array_equal(losses, found.losses[0])
