@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test gpu test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate dist matrix clean
+.PHONY: install compare test test-apart gpu test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate dist matrix clean
 
 install: .venv/installed
 
@@ -15,7 +15,11 @@ compare: install
 	.venv/bin/thalweg compare digits --preset quick
 
 test: install
-	.venv/bin/pytest -n 2 tests src docs
+	.venv/bin/pytest -n 2 -m "not apart"
+
+# What needs a browser, a cluster or a framework.
+test-apart: install
+	.venv/bin/pytest -n 2 -m apart tests
 
 # On a machine with a CUDA torch, and nothing else: checks, the first failure stops, then figures. Installs nothing.
 gpu:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from apart import pytest_collection_modifyitems as pytest_collection_modifyitems
+from apart import pytest_ignore_collect as pytest_ignore_collect
 from subjects import DEVICE
 from temporary import pytest_configure as pytest_configure
 from torch.overrides import TorchFunctionMode

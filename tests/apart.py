@@ -1,0 +1,25 @@
+"""What needs a browser, a cluster or a framework: marked here by its file, and run by `.ci/run`.
+
+These load for longer than most other tests run: with `-m "not apart"` their files are not even imported.
+"""
+
+from pathlib import Path
+
+import pytest
+
+FILES = ("frameworks/test_*.py", "lab/test_adapters.py", "lab/test_ray.py", "lab/test_report_browser.py")
+TESTS = Path(__file__).parent
+
+
+def is_apart(path: Path) -> bool:
+    return path.is_relative_to(TESTS) and any(path.relative_to(TESTS).match(pattern) for pattern in FILES)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.option.markexpr == "not apart" and is_apart(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_apart(item.path):
+            item.add_marker("apart")
