@@ -57,9 +57,7 @@ def limited(optimizers: list[Any], seconds: float, **more: Any) -> list[Job]:
 def test_a_run_that_hangs_ends_and_the_others_go_on(runner: Runner) -> None:
     asked = limited([Plain, Hangs], 3.0, seeds=1)
     with runner:
-        list(
-            runner.run(little.task(), jobs([Plain], rates=[0.2], seeds=2))
-        )  # imports a compiler
+        list(runner.run(little.task(), jobs([Plain], rates=[0.2], seeds=2)))  # imports a compiler
         clock = time.time()
         ended = {trial.id: trial for trial in runner.run(little.task(), asked)}
     assert time.time() - clock < 90 and len(ended) == 2
