@@ -21,7 +21,8 @@ ORDER = [
         "stages",
         "cautious",
     ),
-    *("recipe", "ages", "processes", "chunks", "signature", "plan", "rows", "small", "foreign", "ondevice", "engines"),
+    *("recipe", "ages", "processes", "chunks", "signature", "members", "plan", "rows", "small", "foreign", "ondevice"),
+    "engines",
     *(
         "states",
         "stepper",

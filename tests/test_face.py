@@ -219,7 +219,7 @@ def test_one_launch_serves_all_groups_and_ages():
                 p.grad = None if index == 2 and step < 2 else torch.full_like(p, 0.5 + step)
             optimizer.step()
     plans = [plan for _, plan in optimizers[0]._stepper._plans]
-    assert sorted((len(plan.params), len(plan._rows)) for plan in plans) == [(1, 1), (3, 3)]
+    assert sorted((len(plan.positions), len(plan._rows)) for plan in plans) == [(1, 1), (3, 3)]
     for p, q in zip(ours, theirs, strict=True):
         assert torch.allclose(p, q, rtol=1e-5, atol=1e-6)
 

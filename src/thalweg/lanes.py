@@ -81,7 +81,11 @@ class Together:
         flat = all(g is None or g[:1].is_contiguous() for g in stacks) and self._flat
         recipes = self._before[1] if settled and self._before else self._recipes()
         now = ([g is not None for g in stacks], recipes)
-        if self._before == now and flat and self._stepper.step_as_before(_addresses(stacks, which, lane)):
+        if (
+            self._before == now
+            and flat
+            and self._stepper.step_as_before(_addresses(stacks, which, lane), [group for _, group in self._groups])
+        ):
             self._tell()
             return
         parts = [None if g is None else g.unbind(0) for g in stacks]

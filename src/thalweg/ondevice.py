@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from thalweg.plan import Member, Plan
+from thalweg.members import Member
+from thalweg.plan import Plan
 from thalweg.recipe import Group, Recipe
 from thalweg.small import SmallPlan
 from thalweg.stages import NUMBERS
@@ -27,10 +28,16 @@ class DevicePlan(Plan):
     scale: float | Tensor = 1.0
 
     def _form_rows(self) -> None:
-        self.groups = list({id(m.group): m.group for m in self.members}.values())
-        places = {id(group): place for place, group in enumerate(self.groups)}
-        self.group_of = np.array([places[id(m.group)] for m in self.members], dtype=np.int64)
-        self.row_of[:] = np.arange(len(self.members))
+        self._ordered = list(dict.fromkeys(self._numbers))
+        places = {number: place for place, number in enumerate(self._ordered)}
+        self.group_of = np.array([places[number] for number in self._numbers], dtype=np.int64)
+        self.row_of[:] = np.arange(len(self._numbers))
+
+    @property
+    def groups(self) -> list[Group]:
+        """Those that its parameters are of."""
+        assert self._held is not None
+        return [self._held.groups[number] for number in self._ordered]
 
     def advance(self, scale: float | Tensor = 1.0) -> None:
         """The engine ages the tensors and works their numbers out."""

@@ -1,14 +1,13 @@
 """Where the numbers live: parameters, gradients and state as flat memory, cut into chunks, with one table of addresses.
 
-This is the only file that knows addresses. Storage stays the user's: nothing is moved or flattened, the tensors are
-held while their addresses are in the table, and what could have moved is compared before every step (`Signature`).
+Storage stays the user's: nothing is moved or flattened, tensors are held in a step and not between steps, and what
+could have moved is compared before every step (`Signature`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ from thalweg.ages import Ages
 from thalweg.chunks import Integers, cut
 from thalweg.codes import BLOCK, Form
 from thalweg.hyperparameters import plain
-from thalweg.memory import is_shard, laid_like, lies_like, local, real, shard_offset
+from thalweg.members import Held, Member
+from thalweg.memory import is_shard, laid_like, lies_like, local, real
 from thalweg.recipe import Group, Recipe
 from thalweg.storage import FULL, Noise, Storage, keys
 from thalweg.subclasses import check_memory
@@ -28,28 +28,7 @@ from thalweg.subclasses import plain as plain_memory
 Tensor = torch.Tensor
 
 
-@dataclass(frozen=True)
-class Member:
-    """A parameter in a plan: itself, what is kept for it, its group, its position in the ages."""
-
-    param: Tensor
-    state: dict[str, Any]
-    group: Group
-    position: int
-
-    @property
-    def offset(self) -> int:
-        """The place of this process's first element in the whole parameter."""
-        return shard_offset(self.param)
-
-    def like(self, part: Tensor) -> Tensor:
-        """This process's part of something as the DTensor that the parameter is."""
-        from torch.distributed.tensor import DTensor
-
-        param: Any = self.param
-        return DTensor.from_local(
-            part, param.device_mesh, param.placements, shape=param.shape, stride=param.stride(), run_check=False
-        )
+HELD = ("members", "params", "live", "states", "kept", "scales")  # of a plan, for as long as a step lasts
 
 
 class Plan:
@@ -58,6 +37,9 @@ class Plan:
     A step goes `refresh` (this step's gradients), `advance` (the numbers), `settle` (those measured on tensors), then
     an engine, then `count` and `close`. Until `count` nothing outlives the step: one that fails has not been. `members`
     say whose tensors these are; `ages` is the buffer that their positions point into.
+
+    Between steps a plan knows addresses and positions, and holds no tensor, state or group: what their owner gives up
+    is free at once. A step begins with `hold`.
     """
 
     form: Form = ()  # the states that are kept small: `thalweg.small`
@@ -66,17 +48,14 @@ class Plan:
 
     def __init__(self, recipe: Recipe, storage: Storage, members: Sequence[Member], ages: Ages) -> None:
         self.recipe, self.storage, self.members, self.ages = recipe, storage, members, ages
+        self._held: Held | None = None
+        self._numbers = [m.number for m in members]
         self.differentiable = bool(members[0].group["differentiable"])
-        self.params = [local(m.param) if self.differentiable else local(m.param).detach() for m in members]
-        # Those hold the memory that was laid out; these are the parameters, wherever their storage was moved since.
-        self.live = [local(m.param) for m in members]
-        names = recipe.rule.torch_names
-        self.states = [[local(m.state[names[letter]]) for letter in recipe.rule.states] for m in members]
-        self.kept = [local(m.state[storage.kept]) if storage.kept else None for m in members]
         self.gradients: list[Tensor] = []
         self.rows: list[tuple[dict[str, Any], ...]] = []
         self.measured: list[dict[str, Any]] = []
         self.staged: dict[int, Tensor] = {}  # gradients that a direction has taken the place of
+        self.param_dtype, self.device = self.params[0].dtype, self.params[0].device
         self.dtype = real(self.params[0]).dtype
         self.positions = [m.position for m in members]
         whole = list(range(self.positions[0], self.positions[-1] + 1)) == self.positions
@@ -90,6 +69,54 @@ class Plan:
         self.row_of = np.zeros(len(members), dtype=np.int64)
         self._lay_out()
         self._form_rows()
+
+    def hold(self, held: Held) -> None:
+        """Take up what a step works on."""
+        self._held = held
+
+    @cached_property
+    def members(self) -> Sequence[Member]:
+        """Whose tensors these are."""
+        if self._held is None:
+            return []
+        params, _, state, groups = self._held
+        return [
+            Member(params[place], state.get(params[place], {}), groups[number], place, number)
+            for place, number in zip(self.positions, self._numbers, strict=True)
+        ]
+
+    @cached_property
+    def params(self) -> list[Tensor]:
+        """The parameters' memory."""
+        return [local(m.param) if self.differentiable else local(m.param).detach() for m in self.members]
+
+    @cached_property
+    def live(self) -> list[Tensor]:
+        """The parameters themselves, or this process's parts of them."""
+        return [local(m.param) for m in self.members]
+
+    @cached_property
+    def states(self) -> list[list[Tensor]]:
+        """The states that the rule's elements have."""
+        names = [self.recipe.rule.torch_names[letter] for letter in self.recipe.rule.states]
+        return [[local(m.state[name]) for name in names] for m in self.members]
+
+    @cached_property
+    def kept(self) -> list[Tensor | None]:
+        """What the storage keeps beside the parameters."""
+        return [local(m.state[self.storage.kept]) if self.storage.kept else None for m in self.members]
+
+    @property
+    def first(self) -> Tensor:
+        """One of the parameters."""
+        assert self._held is not None
+        return self._held.parts[self.positions[0]]
+
+    def own(self, of_all: Sequence[Any]) -> list[Any]:
+        """What belongs to these parameters of a list for all."""
+        if isinstance(self._index, slice):
+            return list(of_all[self._index])
+        return [of_all[place] for place in self.positions]
 
     def _lay_out(self) -> None:
         """What kernels read: how many elements each tensor has, and where it is."""
@@ -108,16 +135,14 @@ class Plan:
     def refresh(self, gradients: Sequence[Tensor | None]) -> None:
         """Take this step's gradients out of those of all parameters; one that lies in memory in another way than its
         parameter is copied."""
-        own: list[Any]
-        if isinstance(self._index, slice):
-            own = list(gradients[self._index])
-        else:
-            own = [gradients[place] for place in self.positions]
+        assert self._held is not None
+        own, params = self.own(gradients), self._held.parts
         if self._to_copy is None:  # the signature holds what this depends on
-            self._to_copy = [i for i, p in enumerate(self.params) if not lies_like(own[i], p, self.gradient_dtype)]
+            pairs = enumerate(zip(own, self.own(params), strict=True))
+            self._to_copy = [i for i, (g, p) in pairs if not lies_like(g, p, self.gradient_dtype)]
         if not self.differentiable:
             for index in self._to_copy:
-                g, p = plain_memory(own[index]), self.params[index]
+                g, p = plain_memory(own[index]), params[self.positions[index]]
                 fits = lies_like(g, p, self.gradient_dtype)
                 own[index] = g if fits else laid_like(g, p, self.gradient_dtype)
         self.gradients = own
@@ -130,7 +155,7 @@ class Plan:
     @property
     def gradient_dtype(self) -> torch.dtype:
         """What gradients are to be brought to: float16 has no 1e5, and bfloat16 no 1.001."""
-        return torch.float32 if self.wide else self.params[0].dtype
+        return torch.float32 if self.wide else self.param_dtype
 
     @property
     def copies(self) -> bool:
@@ -158,7 +183,7 @@ class Plan:
             carried: dict[str, Any] = {name: float(block[index, first]) for name, index in own.items()}
             if self.differentiable:
                 carried |= self._recorded(first, carried)
-            numbers = self.recipe.numbers(float(block[0, first]), carried, self.members[first].group, scale)
+            numbers = self.recipe.numbers(float(block[0, first]), carried, self._group(first), scale)
             for name, index in own.items():
                 if name not in rule.measures:
                     block[index, members] = plain(numbers[-1][name])
@@ -167,6 +192,10 @@ class Plan:
             self.rows.append(numbers)
         if self.by_chance:
             self._key([keys(step) for step in block[0].tolist()])
+
+    def _group(self, index: int) -> Group:
+        assert self._held is not None
+        return self._held.groups[self._numbers[index]]
 
     def measure(self) -> None:
         """The numbers that the rule measures on tensors."""
@@ -180,7 +209,7 @@ class Plan:
 
     def uncounted(self) -> list[Member]:
         """Those that have not taken this step."""
-        if not self._next.size:
+        if self._held is None or not self._next.size:
             return list(self.members)
         ahead = self.ages.values[0, self._index] != self._next[0]
         return [member for member, left in zip(self.members, ahead.tolist(), strict=True) if left]
@@ -194,8 +223,10 @@ class Plan:
         self.let_go()
 
     def let_go(self) -> None:
-        """Forget this step's gradients."""
-        self.gradients, self.staged, self._followed = [], {}, []
+        """Forget this step's gradients, and whatever else somebody owns."""
+        self.gradients, self.staged, self._followed, self._held = [], {}, [], None
+        for name in HELD:
+            self.__dict__.pop(name, None)
 
     def _recorded(self, index: int, names: Iterable[str]) -> dict[str, Tensor]:
         """Of the carried numbers those that autograd follows."""
@@ -317,12 +348,12 @@ class Plan:
         block = self.ages.values[:, self._index]
         rows: dict[tuple[float, ...], list[int]] = {}
         each = self.recipe.rule.per_tensor is not None
-        for index, (member, column) in enumerate(zip(self.members, block.T.tolist(), strict=True)):
-            rows.setdefault((index if each else id(member.group), *column), []).append(index)
+        for index, (number, column) in enumerate(zip(self._numbers, block.T.tolist(), strict=True)):
+            rows.setdefault((index if each else number, *column), []).append(index)
         self._rows = list(rows.values())
         self._left = block.tobytes()
         row_of = {index: row for row, members in enumerate(self._rows) for index in members}
-        self.row_of[:] = [row_of[index] for index in range(len(self.members))]
+        self.row_of[:] = [row_of[index] for index in range(len(self.positions))]
         for chunks, _ in self._chunks.values():
             chunks[:, 3] = self.row_of[chunks[:, 0]]
 

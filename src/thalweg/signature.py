@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -20,7 +21,7 @@ class Signature:
     """All that plans take for granted. They are good as long as it is unchanged.
 
     Where the gradients are is not in it: that changes with every `zero_grad()` and is read anew each step. Tensors are
-    compared as objects, and held, and by their addresses: a tensor's storage may be moved under it (`.data =`,
+    compared as objects, and by their addresses: a tensor's storage may be moved under it (`.data =`,
     `share_memory_`, `resize_`), and what it left given to another. This is asked in every step: a column for each fact,
     filled by `map`, takes 0.4 us a parameter of Adam, a tuple for each tensor twice as long.
     """
@@ -36,11 +37,11 @@ class Signature:
         held = list(chain.from_iterable(map(dict.values, state.values())))
         present = [g for g in gradients if g is not None]
         dtypes = list(map(attrgetter("dtype"), present))
-        self.objects = [*params, *state, *held]
+        self._states = held
         complex_ones = any(dtype.is_complex for dtype in {*dtypes})
         self.facts: dict[str, Any] = {
             "groups": groups,
-            "objects": list(map(id, self.objects)),
+            "objects": list(map(id, chain(params, state, held))),
             "states_at": addresses(held, all_ordinary),
             "at": list(map(Tensor.data_ptr if all_ordinary else address, params)),
             "sizes": list(map(Tensor.numel, params)),
@@ -54,8 +55,27 @@ class Signature:
             "conjugated": list(map(Tensor.is_conj, present)) if complex_ones else [],
         }
 
+    def watched(self) -> Signature:
+        """The same, to be kept: it holds no object, and hears of states that end, whose place another may be given.
+
+        Of parameters it does not ask to hear, as `torch.utils.swap_tensors` takes none that has a weak reference. All
+        that plans know of one is compared: a new one in the same place is as good.
+        """
+        self._ended: list[Any] = []
+        self._watched = [_watch(each, self._ended) for each in self._states]
+        self._states = []
+        return self
+
     def same(self, other: Signature) -> bool:
-        return self.facts == other.facts
+        """True where all is as it was, for one that is watched."""
+        return not self._ended and self.facts == other.facts
+
+
+def _watch(value: Any, ended: list[Any]) -> Any:
+    try:
+        return weakref.ref(value, ended.append)
+    except TypeError:  # a number
+        return value
 
 
 def _order(tensors: Sequence[Tensor]) -> list[Any]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from thalweg.ages import Ages
 from thalweg.codes import BLOCK, SCALE, Code, Form, blocks, code_of, random_of
+from thalweg.members import Member
 from thalweg.memory import is_flat, is_shard, laid_like, local, real
-from thalweg.plan import Member, Plan
+from thalweg.plan import Plan
 from thalweg.recipe import Recipe
 from thalweg.storage import Storage
 
@@ -30,8 +32,13 @@ class SmallPlan(Plan):
         self.codes = [codes.get(letter) for letter in recipe.rule.states]
         eight = [names[letter] + SCALE for letter, code in form if code.window]
         self._scaled = [letter for letter, code in form if code.window]
-        self.scales = [[local(m.state[name]).view(-1) for name in eight] for m in members]
+        self._eight = eight
         super().__init__(recipe, storage, members, ages)
+
+    @cached_property
+    def scales(self) -> list[list[Tensor]]:
+        """The scales of each parameter's codes."""
+        return [[local(m.state[name]).view(-1) for name in self._eight] for m in self.members]
 
     def _addresses(self, index: int) -> list[int]:
         p, kept = self.params[index], self.kept[index]

@@ -17,9 +17,10 @@ from thalweg.chunks import Integers
 from thalweg.codes import form_of, wide
 from thalweg.engines.engine import Engine
 from thalweg.foreign import ForeignPlan
+from thalweg.members import Held, Member
 from thalweg.memory import check_apart, is_shard, local
 from thalweg.ondevice import DevicePlan, SmallDevicePlan
-from thalweg.plan import Member, Plan
+from thalweg.plan import Plan
 from thalweg.processes import Sum
 from thalweg.recipe import Group, Recipe
 from thalweg.rows import RowsPlan
@@ -75,31 +76,35 @@ class Stepper:
                     parts = [local(p) for p in params]
                     given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
                 self._ordinary = all(ordinary(type(p)) for p in parts)
-                members = [(group, recipe) for group, count, recipe in groups for _ in range(count)]
+                members = [(g, recipe, n) for n, (g, count, recipe) in enumerate(groups) for _ in range(count)]
                 self._plans = self._make_plans(params, gradients, members, state, guarded)
                 # with the states that were made
-                self._signature = Signature(parts, given, state, kinds, self._ordinary)
+                self._signature = Signature(parts, given, state, kinds, self._ordinary).watched()
             elif self._sharded:
                 given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
             summing = [recipe.rule for _, _, recipe in groups if recipe.rule.summed] if holders is not None else []
-            self._run(given, factor, state, Sum(summing[0], holders) if summing else None)
+            held = Held(params, parts, state, [group for group, _, _ in groups])
+            self._run(given, factor, held, Sum(summing[0], holders) if summing else None)
         except BaseException as error:
             self._undo(error, state)
             raise
 
     def _run(
-        self, given: Sequence[Tensor | None], factor: float | Tensor, state: State, sum_up: Sum | None = None
+        self, given: Sequence[Tensor | None], factor: float | Tensor, held: Held, sum_up: Sum | None = None
     ) -> None:
         """One step of all plans. `sum_up`: what a rule adds up is added up over processes."""
         plans = [plan for _, plan in self._plans]
         if isinstance(factor, Tensor) and not all(isinstance(plan, DevicePlan) for plan in plans):
             factor, left_out = factor.tolist()  # some of the numbers come from the host
             if left_out:
-                self._forget({*self._begun}, state)
+                self._forget({*self._begun}, held.state)
+                for plan in plans:
+                    plan.let_go()
                 return
         if sum_up is not None:
             sum_up.bring_up([plan.ages for plan in plans])
         for plan in plans:
+            plan.hold(held)
             plan.refresh(given)
             plan.advance(factor)
         measured = [plan for plan in plans if plan.recipe.rule.per_tensor]
@@ -111,7 +116,7 @@ class Stepper:
         for plan in plans:
             plan.close()
             if not plan.differentiable:
-                increment_version(plan.live)
+                increment_version(plan.own(held.parts))
         if summed:
             summed[0].hand_on({position for plan in summed for position in plan.positions})
 
@@ -147,12 +152,13 @@ class Stepper:
             self._signature = None
         self._begun = []
 
-    def step_as_before(self, addresses: Integers) -> bool:
+    def step_as_before(self, addresses: Integers, groups: Sequence[Group]) -> bool:
         """One more step with the plans of the last, whose gradients are at these addresses; for who knows that nothing
         else has moved or changed its kind. False, and nothing done, where a plan needs more than addresses."""
         if not self._plans or not all(_by_address(engine, plan) for engine, plan in self._plans):
             return False
         for _, plan in self._plans:
+            plan.hold(Held((), (), {}, groups))
             plan.aim(addresses)
             plan.advance()
         self._launch()
@@ -164,13 +170,13 @@ class Stepper:
         self,
         params: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
-        members: Sequence[tuple[Group, Recipe]],
+        members: Sequence[tuple[Group, Recipe, int]],
         state: State,
         guarded: bool,
     ) -> list[tuple[Engine, Plan]]:
         """Bring the states in order, and sort the parameters by the kernel that steps them."""
         stepped = []
-        for place, (p, g, (group, recipe)) in enumerate(zip(params, gradients, members, strict=True)):
+        for place, (p, g, (group, recipe, _)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
                 check_memory(place, local(p), "it")
                 check_memory(place, local(g), "its gradient")
@@ -181,12 +187,12 @@ class Stepper:
                 _check(recipe, p, g, group)
                 check_whole(state.get(p) or {}, recipe.rule)
         self._check_apart(params)
-        carried = dict.fromkeys(name for _, recipe in members for name in recipe.rule.carried)
+        carried = dict.fromkeys(name for _, recipe, _ in members for name in recipe.rule.carried)
         ages, ages_at = Ages(len(params), list(carried)), {}
         ages_on: dict[torch.device, Ages] = {}
         chosen: dict[Any, list[Member]] = {}
         for place, engine in stepped:
-            p, (group, recipe) = params[place], members[place]
+            p, (group, recipe, number) = params[place], members[place]
             storage = storage_of(p.dtype, group["rounding"])
             if not state.get(p):
                 self._begun.append(p)
@@ -206,9 +212,9 @@ class Stepper:
             wide = p.dtype in HALVES and g is not None and g.dtype != p.dtype
             how = (group["differentiable"], sparse, on_device, form, wide, not ordinary(type(local(p))))
             key = (engine, recipe, p.dtype, p.device, storage, *how)
-            chosen.setdefault(key, []).append(Member(p, own_state, group, place))
+            chosen.setdefault(key, []).append(Member(p, own_state, group, place, number))
         for place, p in enumerate(params):
-            group, recipe = members[place]
+            group, recipe, _ = members[place]
             form = form_of(recipe.rule.moments, group["state_dtype"], p)
             if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"]), form):
                 share_ages(state[p], ages_at.get(place, ages), place)
@@ -333,5 +339,5 @@ def _settle(plans: Sequence[Plan], sum_up: Sum | None) -> list[Plan]:
     if sum_up is not None:
         sums = sum_up.over_all(sums)
     for plan in plans:
-        plan.settle([sums] * len(plan.members) if plan.recipe.rule.summed else plan.measured)
+        plan.settle([sums] * len(plan.positions) if plan.recipe.rule.summed else plan.measured)
     return summed

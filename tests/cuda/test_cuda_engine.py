@@ -214,7 +214,7 @@ def test_one_launch_steps_all_groups_and_tensors_of_a_dtype(monkeypatch):
     for p in (a, b, c, half):
         p.grad = torch.ones_like(p)
     optimizer.step()
-    assert sorted(len(plan.members) for plan in launches) == [1, 3]
+    assert sorted(len(plan.positions) for plan in launches) == [1, 3]
 
 
 # -- CUDA graphs ------------------------------------------------------------------------------------------------------

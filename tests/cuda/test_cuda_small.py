@@ -15,8 +15,8 @@ from test_small import COPIES, KEEPS, copy_step, parameters, same
 from thalweg import Rule
 from thalweg.codes import BLOCK, LIMIT
 from thalweg.engines.cuda import ENGINE, source
+from thalweg.members import Member
 from thalweg.ondevice import SmallDevicePlan
-from thalweg.plan import Member
 from thalweg.small import SmallPlan
 from thalweg.storage import HALVES, STORAGES
 
@@ -248,7 +248,7 @@ def test_one_launch_steps_all_groups_and_tensors_of_a_form(monkeypatch):
     optimizer = optim.Lion([{"params": [a, c]}, {"params": [b], "lr": 0.5}], engine="cuda", state_dtype="int8")
     run(optimizer, gradients([(LIMIT,), (7,), (LIMIT + 1,)], 1, torch.float32))
     assert Counter(type(plan).__name__ for plan in launches) == {"SmallPlan": 1, "Plan": 1}
-    assert sorted(len(plan.members) for plan in launches) == [1, 2]
+    assert sorted(len(plan.positions) for plan in launches) == [1, 2]
 
 
 def test_a_training_goes_from_one_engine_to_the_other():

@@ -33,14 +33,18 @@ def blind(monkeypatch, **lost):
     """Signatures that do not see something: `lost` says what is left of each of their facts.
 
     Without the operations that free memory under a tensor: a plan that missed them would write where it must not, and
-    the tests would end with it.
+    the tests would end with it. All memory that was ever stepped is held for the same reason.
     """
+    held = []
     for name in ("share_memory", "free_and_refill_storage", "move_state"):
         monkeypatch.delitem(OPERATIONS, name, raising=False)
 
     class Blind(stepper.Signature):
         def __init__(self, *args):
             super().__init__(*args)
+            params, _, state, *_ = args
+            stepped = [*params, *(value for own in state.values() for value in own.values())]
+            held.extend(each.detach() for each in stepped if isinstance(each, torch.Tensor))
             for name, change in lost.items():
                 self.facts[name] = change(self.facts[name])
 

@@ -35,7 +35,7 @@ class Reference(Engine):
 
     def _step(self, plan: Plan) -> None:
         with torch.set_grad_enabled(plan.differentiable):
-            for index in range(len(plan.members)):
+            for index in range(len(plan.positions)):
                 numbers = plan.recipe.inside(plan.numbers(index))
                 p, g, states = plan.read(index)
                 if plan.differentiable:  # what autograd saves must outlive the writing below

@@ -43,7 +43,7 @@ class Desk:
     """What the engine keeps of a plan: its chunks, its board, and the numbers' places where it is a `DevicePlan`."""
 
     def __init__(self, plan: Plan) -> None:
-        self.device = plan.params[0].device
+        self.device = plan.device
         self.stream = card.stream_of(self.device)
         self.size = compiled.size_of(plan.form)
         self.chunks = Chunks(plan.numels, self.device, self.size[0])
@@ -120,7 +120,7 @@ class Cuda(Engine):
 
     def _step(self, plan: Plan) -> None:
         plan.begun = True
-        with card.on(plan.params[0].device):
+        with card.on(plan.device):
             desk = self._desks.get(plan)
             if desk is None:
                 desk = self._desks[plan] = Desk(plan)
@@ -159,7 +159,7 @@ class Cuda(Engine):
         keys = tensors if plan.by_chance else 0
         board = desk.board_of(
             {"row_of": (tensors, "int64"), **sections, "keys": (keys, "int64"), "rows": (rows.size, number)},
-            plan.live[0],
+            plan.first,
         )
         _fill(board, plan, desk)
         board.host["row_of"][:] = plan.row_of
@@ -174,7 +174,7 @@ class Cuda(Engine):
 
     def _on_device(self, plan: DevicePlan, desk: Desk, sections: dict[str, Section]) -> Board:
         """The settings, from which a kernel works the rows out."""
-        names, tensors = plan.ages.names, len(plan.members)
+        names, tensors = plan.ages.names, len(plan.positions)
         if desk.numbers is None:
             desk.leaves = numbers.leaves(plan.recipe, plan.groups[0])
             desk.numbers = numbers.traced(plan.recipe, names, desk.leaves)
@@ -188,7 +188,7 @@ class Cuda(Engine):
                 "settings": (width * len(plan.groups), "float64"),
                 "verdict": (2, "float64"),
             },
-            plan.live[0],
+            plan.first,
         )
         _fill(board, plan, desk)
         board.host["places"][:], board.host["groups"][:] = plan.positions, plan.group_of
@@ -236,7 +236,7 @@ def _fill(board: Board, plan: Plan, desk: Desk) -> None:
 def _outputs(plan: DevicePlan, device: torch.device) -> dict[str, Tensor]:
     """What the kernel of the numbers writes."""
     number = getattr(torch, kernel.DTYPES[plan.dtype])
-    count = len(plan.members)
+    count = len(plan.positions)
     return {
         "row_of": torch.empty(count, dtype=torch.int64, device=device),
         "rows": torch.empty(count * max(1, len(plan.recipe.program.formulas)), dtype=number, device=device),
