@@ -58,3 +58,24 @@ def test_a_view_that_comes_to_overlap_later_is_seen():
     b.data = a.data
     with pytest.raises(ValueError, match="share memory"):
         optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "frozen",
+    [
+        lambda stepped: torch.nn.Parameter(torch.zeros(1).expand(4)),
+        lambda stepped: torch.nn.Parameter(stepped.data),
+    ],
+    ids=["expanded", "tied"],
+)
+def test_a_parameter_without_a_gradient_may_lie_as_it_likes(frozen):
+    """Nothing writes to it; as soon as it has a gradient, it is asked."""
+    [p] = with_gradients([torch.nn.Parameter(torch.zeros(4))])
+    other = frozen(p)
+    optimizer = optim.SGD([p, other], lr=1.0)
+    optimizer.step()
+    assert torch.equal(p, -torch.ones(4))
+    other.grad = torch.ones(4)
+    with pytest.raises(ValueError, match="overlaps itself|share memory"):
+        optimizer.step()
+    assert torch.equal(p, -torch.ones(4))

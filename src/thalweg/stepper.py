@@ -186,7 +186,7 @@ class Stepper:
                 stepped.append((place, engine))
                 _check(recipe, p, g, group)
                 check_whole(state.get(p) or {}, recipe.rule)
-        self._check_apart(params)
+        self._check_apart([params[place] for place, _ in stepped])
         carried = dict.fromkeys(name for _, recipe, _ in members for name in recipe.rule.carried)
         ages, ages_at = Ages(len(params), list(carried)), {}
         ages_on: dict[torch.device, Ages] = {}
