@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from subjects import SUBJECTS, give, gradients, parameters, run
@@ -221,6 +222,19 @@ def test_settings_in_a_checkpoint_are_those_that_the_constructor_takes(bad, matc
     state_dict = copy.deepcopy(optimizer.state_dict())
     state_dict["param_groups"][1].update(bad)
     refused(optimizer, state_dict, ValueError, f"the checkpoint's group 1: {match}")
+
+
+def test_settings_of_other_libraries_become_pythons_as_in_the_constructor():
+    params = parameters(SHAPES, torch.float32)
+    given = {"maximize": 1, "betas": np.array([0.8, 0.9]), "weight_decay": False, "lr": np.float32(0.5)}
+    state_dict = optim.Adam(params).state_dict()
+    state_dict["param_groups"][0].update(given)
+    loaded = optim.Adam(params)
+    with pytest.warns(UserWarning, match="the checkpoint sets lr=0.5"):
+        loaded.load_state_dict(state_dict)
+    group, built = loaded.param_groups[0], optim.Adam(params, **given).param_groups[0]
+    assert {name: (group[name], type(group[name])) for name in given} == {n: (built[n], type(built[n])) for n in given}
+    assert state_dict["param_groups"][0]["maximize"] is given["maximize"]  # the user's is left alone
 
 
 @pytest.mark.parametrize("subject", PLAIN, ids=str)

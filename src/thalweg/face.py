@@ -294,7 +294,7 @@ class Optimizer(torch.optim.Optimizer):
         taken: dict[str, Any] = {}
 
         def look(_: torch.optim.Optimizer, given: StateDict) -> StateDict:
-            given = loading.matched(given, before)
+            given = loading.settled(loading.matched(given, before), self._settle)
             loading.check_settings(given, before, self._check)
             names = [rule.torch_names[letter] for rule in self.rules for letter in rule.states]
             loading.check_shapes(given, before, dict.fromkeys([*names, *self._beside]))

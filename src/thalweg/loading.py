@@ -102,6 +102,14 @@ def merged(saved: Group, own: Group) -> dict[str, Any]:
     return {**own, **{name: value for name, value in saved.items() if name not in KEPT}}
 
 
+def settled(taken: StateDict, settle: Callable[[dict[str, Any]], None]) -> StateDict:
+    """The checkpoint with Python's own values in place of other libraries'."""
+    groups = [dict(group) for group in taken["param_groups"]]
+    for group in groups:
+        settle(group)
+    return {**taken, "param_groups": groups}
+
+
 def check_settings(taken: StateDict, groups: Groups, check: Callable[[Group], None]) -> None:
     """ValueError for settings that the constructor would not take."""
     for index, (saved, own) in enumerate(pairs(taken, groups)):
