@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import little
 import pytest
 import quadratic
 import torch
+from asking import job
 
 from thalweg.lab.errors import LabError
 from thalweg.lab.range_test import around, range_test
@@ -19,7 +20,7 @@ from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import ascent, interval_of, smoothed
 from thalweg.lab.search.climb import Climb
 from thalweg.lab.studies.campaign import Progress
-from thalweg.lab.training.trial import Trial
+from thalweg.lab.training.trial import Curve, Trial
 
 RATES: list[float] = []
 
@@ -150,3 +151,27 @@ def _trial(losses: list[float]) -> Trial:
         steps=len(losses), curve=Curve(steps, losses, nothing, nothing), test_loss=None, test_metric=None, seconds=0.0,
         started=0.0,
     )  # fmt: skip
+
+
+class TwoRates(torch.optim.SGD):
+    """The bias learns at a tenth of the rate."""
+
+    seen: ClassVar[list[tuple[float, float]]] = []
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        weights, *biases = params
+        super().__init__([{"params": [weights]}, {"params": biases, "lr": lr / 10}], lr)
+
+    def step(self, closure: Any = None) -> Any:
+        first, second = (group["lr"] for group in self.param_groups)
+        self.seen.append((first, second))
+        return super().step(closure)
+
+
+def test_groups_keep_their_ratio_while_the_rate_climbs() -> None:
+    TwoRates.seen.clear()
+    climb = Climb(1e-5, 1e-1, 20)
+    climb.train(little.task(), job(TwoRates, 1e-5), Curve())
+    assert len(TwoRates.seen) == 20
+    for step, (first, second) in enumerate(TwoRates.seen):
+        assert first == pytest.approx(climb.rate(step)) and second == pytest.approx(climb.rate(step) / 10)

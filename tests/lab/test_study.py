@@ -88,6 +88,8 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
     with pytest.raises(StudyError) as error, study(tmp_path, **other):
         pass
     assert 'task.identity: "a" -> "b"' in str(error.value) and "protocol.trials: 8 -> 9" in str(error.value)
+    assert "(the task's source, its data or its model has changed)" in str(error.value)
+    assert f"Add --out {tmp_path}-2 to keep both" in str(error.value)
     with study(tmp_path):  # and nothing was overwritten
         pass
 

@@ -236,11 +236,21 @@ class Task:
                     raise TaskError("augment: returned None; must return the batch to train on")
             loss = _trying("loss", partial(self.compute_loss, model, batch))
             check_loss(loss, learn=name == "train")
+        self._try_metric(model)
         if self.schedule is not None:
             from thalweg.lab.training.schedule import Schedule
 
             optimizer = torch.optim.Adam(model.parameters())
             _trying("schedule", partial(Schedule, self, optimizer, self.epochs))
+
+    def _try_metric(self, model: nn.Module) -> None:
+        """One whole evaluation: a metric that cannot be worked out would fail every run at its first epoch's end."""
+        from thalweg.lab.training.evaluation import evaluate
+
+        seed_everything(0, self.device)
+        _, value = _trying("metric", partial(evaluate, self, model, self.sources["validation"]))
+        if math.isnan(value):
+            raise TaskError("metric: is nan on the validation data of the untrained model; must be a number")
 
 
 def check_loss(loss: Any, learn: bool = True, finite: bool = True) -> None:

@@ -47,9 +47,11 @@ class Climb:
         seed_everything(noise := derive(setting.seed, "noise"), task.device)
         keyed, watch = Keyed(Stream(noise)), Watch()
         batches = Passes(task, setting.seed).endless()
+        first = float(optimizer.param_groups[0]["lr"])
+        shares = [float(group["lr"]) / first for group in optimizer.param_groups]  # a group's own rate stays its share
         for place in range(self.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = self.rate(place)
+            for group, share in zip(optimizer.param_groups, shares, strict=True):
+                group["lr"] = share * self.rate(place)
             loss = step(task, model, optimizer, next(batches), keyed.at(place))
             curve.add(place + 1, [loss], math.nan, math.nan)
             try:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NoReturn
@@ -150,9 +151,11 @@ class Study:
             before["task"]["from"] = wanted["task"]["from"] = wanted["task"].get("from") or before["task"].get("from")
             if before != wanted:
                 changes = "; ".join(differences(before, wanted))
+                if before["task"]["identity"] != wanted["task"]["identity"]:
+                    changes += " (the task's source, its data or its model has changed)"
                 raise StudyError(
-                    f"out: {self.folder} is a study with other settings: {changes}. Choose another --out, "
-                    "or delete the folder to start it anew"
+                    f"out: {self.folder} is a study with other settings: {changes}. "
+                    f"Add --out {_beside(self.folder)} to keep both, or delete the folder to start it anew"
                 )
             self.spec = wanted
         text = json.dumps(to_json(self.spec), indent=2) + "\n"
@@ -196,6 +199,11 @@ def write_atomically(path: Path, text: Callable[[], str]) -> None:
         with suppress(OSError):
             temporary.unlink()
         _cannot_write(path.parent, error)
+
+
+def _beside(folder: Path) -> Path:
+    """The first name of its kind that is free."""
+    return next(new for number in count(2) if not (new := folder.with_name(f"{folder.name}-{number}")).exists())
 
 
 def _cannot_write(folder: Path, error: OSError) -> NoReturn:

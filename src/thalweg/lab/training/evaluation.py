@@ -49,7 +49,7 @@ def metric_of(task: Task, model: nn.Module, batch: Any, output: Any, target: Any
     if task.metric == "accuracy":
         return float(hits(output, target).mean())
     assert callable(task.metric)
-    return float(task.metric(model, batch))
+    return as_number(task.metric(model, batch))
 
 
 def hits(output: Tensor, target: Tensor) -> Tensor:
@@ -62,4 +62,13 @@ def whole_metric(task: Task, outputs: list[Any], targets: list[Any]) -> float:
     assert callable(task.metric)
     if not isinstance(outputs[0], Tensor) or not isinstance(targets[0], Tensor):
         raise TaskError("metric: the model's output and the target must be tensors, or let it be metric(model, batch)")
-    return float(task.metric(torch.cat(outputs), torch.cat(targets)))
+    return as_number(task.metric(torch.cat(outputs), torch.cat(targets)))
+
+
+def as_number(value: Any) -> float:
+    """What a metric gave, which must be one number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+        raise TaskError(f"metric: returned {type(value).__name__}{shape}; must return one number") from None
