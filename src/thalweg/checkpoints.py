@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,15 +36,18 @@ def convert(state_dict: StateDict, from_: str, to: str, classes: Iterable[Any]) 
         state_dict = in_full(state_dict, {name: kind for cls in classes for name, kind in cls._moments().items()})
     groups = []
     for group in state_dict["param_groups"]:
-        extras = _extras(group, classes, from_)
+        candidates = _extras(group, classes, from_)
         if from_ == "torch":
-            groups.append({**group, **extras})
+            groups.append({**group, **_agreed(candidates)})
             continue
-        for name, neutral in extras.items():
-            if name not in ("rounding", *KEPT) and group[name] != neutral:
-                raise ValueError(
-                    f"{name}={group[name]!r}: torch's class has no such setting; it can only be {neutral!r}"
-                )
+        wrong = [
+            {n: v for n, v in extras.items() if n not in ("rounding", *KEPT) and group.get(n, v) != v}
+            for extras in candidates
+        ]
+        fits = wrong.index({}) if {} in wrong else 0
+        for name, neutral in wrong[fits].items():
+            raise ValueError(f"{name}={group[name]!r}: torch's class has no such setting; it can only be {neutral!r}")
+        extras = candidates[fits]
         groups.append({name: value for name, value in group.items() if name not in extras})
     if to == "torch":
         for place, state in state_dict["state"].items():
@@ -57,17 +60,32 @@ def convert(state_dict: StateDict, from_: str, to: str, classes: Iterable[Any]) 
     return {**state_dict, "state": state, "param_groups": groups}
 
 
-def _extras(group: Mapping[str, Any], classes: Iterable[Any], from_: str) -> dict[str, Any]:
-    """The settings that only ours has, with their defaults, of the class whose group this is."""
+UNTOLD = "decoupled_weight_decay"  # where it is not told, a checkpoint keeps quiet, and the class that loads it decides
+
+
+def _agreed(candidates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The settings to add, without one in which the classes that it may be differ."""
+    first = candidates[0]
+    return {n: v for n, v in first.items() if n != UNTOLD or all(each.get(n, v) == v for each in candidates)}
+
+
+def _extras(group: Mapping[str, Any], classes: Iterable[Any], from_: str) -> list[dict[str, Any]]:
+    """The settings that only ours has, with their defaults, of the class whose group this is.
+
+    Of both classes, where torch has not told Adam from AdamW: before torch 2.7 their groups hold the same settings.
+    """
+    found = []
     for cls in classes:
         of_one = [torch.zeros(1, device="cpu")]
         torchs = getattr(torch.optim, cls.__name__)(of_one).defaults
         extras = {name: value for name, value in cls(of_one).defaults.items() if name not in torchs}
-        own = extras.keys() - FLAGS.keys()
+        own = extras.keys() - FLAGS.keys() - {UNTOLD}
         if torchs.keys() - FLAGS.keys() <= group.keys() and (from_ == "torch" or own <= group.keys()):
             known = torchs.keys() | (FLAGS if from_ == "torch" else extras).keys()
             if not (group.keys() - known) & _settings(classes):
-                return extras
+                found.append(extras)
+    if found:
+        return found
     raise ValueError(f"a parameter group with the settings {', '.join(group)} is of no class that torch has, too")
 
 
