@@ -9,6 +9,7 @@ import inspect
 import math
 
 import numpy as np
+import pytest
 import torch
 from libraries import BOTH, ROUNDING, STEADY, G, P, adam, default, library, means, same, take, take_optax, unbias
 
@@ -175,6 +176,7 @@ def test_adafactor_factoring():
 # Muon
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has Muon from 2.9 on")
 def test_muon_scale():
     """A square matrix of side 64: lr times an orthogonal one, or 1.6 times that; more the larger it is."""
     g = np.random.default_rng(0).standard_normal((1, 64, 64))
