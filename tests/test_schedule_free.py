@@ -206,3 +206,25 @@ def test_a_nan_shows_in_both_modes():
         optimizer.eval()
         assert p.isnan().tolist() == [False, True, False]
         optimizer.train()
+
+
+@pytest.mark.parametrize("name", ["ScheduleFreeSGD", "ScheduleFreeAdamW", "ScheduleFreeRAdam"])
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_momentum_changed_in_eval_mode_does_not_move_y(name, saved):
+    p = torch.nn.Parameter(torch.linspace(-1, 1, 5))
+    optimizer = getattr(optim, name)([p], lr=0.1)
+    for step in range(12):  # RAdam's first ones do not move
+        p.grad = torch.linspace(1, 2, 5) * (step + 1)
+        optimizer.step()
+    y = p.detach().clone()
+    optimizer.eval()
+    assert not torch.equal(p, y)
+    if saved:
+        again = getattr(optim, name)([p], lr=0.1)
+        again.load_state_dict(optimizer.state_dict())
+        optimizer = again
+    [group] = optimizer.param_groups
+    group.update({"momentum": 0.5} if "momentum" in group else {"betas": (0.5, 0.99)})
+    optimizer.train()
+    assert torch.equal(p, y)
+    assert group.keys() == getattr(optim, name)([p], lr=0.1).param_groups[0].keys() | {"train_mode"}

@@ -18,19 +18,19 @@ class Ages:
     A state holds 0-dim views of it under torch's names: one addition ages all parameters (1,000 separate ones take
     a millisecond), and a checkpoint still looks like torch's.
 
+    They are doubles: a float32 counts to 2^24 and stalls there, and a sum of weights kept in one stops growing sooner.
+
     The host's buffer is NumPy's: it is there whatever torch's default device and modes are, and a view of one number
     is a tensor with the memory of one number, which can be saved or shared alone.
     """
 
     def __init__(self, count: int, carried: Sequence[str], device: torch.device | None = None) -> None:
-        dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32  # as torch
         self.names = ("step", *carried)
         if device is None:
-            wide = np.float64 if dtype == torch.float64 else np.float32
-            self.values: npt.NDArray[Any] = np.zeros((len(self.names), count), dtype=wide)
+            self.values: npt.NDArray[Any] = np.zeros((len(self.names), count))
             self.tensor = torch.from_numpy(self.values)
         else:  # kernels read them: those of a parameter side by side
-            self.tensor = torch.zeros(count, len(self.names), dtype=dtype, device=device).T
+            self.tensor = torch.zeros(count, len(self.names), dtype=torch.float64, device=device).T
         self.on_host = device is None
 
     def view(self, row: int, place: int) -> Tensor:

@@ -57,7 +57,19 @@ def convert(state_dict: StateDict, from_: str, to: str, classes: Iterable[Any]) 
                     "rounding='stochastic' or 'nearest' and delete it from the state first"
                 )
     state = {place: dict(own) for place, own in state_dict["state"].items()}
+    if to == "torch":
+        numbers = {"step", *(name for cls in classes for rule in cls.rules for name in rule.carried)}
+        for own in state.values():
+            own.update({name: _as_torchs(own[name]) for name in numbers & own.keys()})
     return {**state_dict, "state": state, "param_groups": groups}
+
+
+def _as_torchs(number: Any) -> Any:
+    """A count, or a carried number, in the dtype that torch has it in; a count beyond that one's reach stays."""
+    if not isinstance(number, torch.Tensor) or number.dtype != torch.float64:
+        return number
+    short = number.to(torch.get_default_dtype())
+    return number if number > 2**24 and short != number else short
 
 
 UNTOLD = "decoupled_weight_decay"  # where it is not told, a checkpoint keeps quiet, and the class that loads it decides

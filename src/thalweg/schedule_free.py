@@ -56,6 +56,10 @@ class ScheduleFree(Optimizer):
                     (_restore if mode else _put_average)(param, state, group)
             for group in self.param_groups:
                 group["train_mode"] = mode
+                if mode:
+                    group.pop(AVERAGED_BY, None)
+                else:
+                    group[AVERAGED_BY] = _beta(group)
         return self
 
     def eval(self) -> Self:
@@ -95,6 +99,10 @@ class ScheduleFree(Optimizer):
             )
 
 
+# In a group in eval mode: the momentum that x was made with. It may have been changed since, by a schedule.
+AVERAGED_BY = "averaged_by"
+
+
 def _storage(param: Tensor, group: Mapping[str, Any]) -> Storage:
     return storage_of(param.dtype, group["rounding"])
 
@@ -121,7 +129,8 @@ def _restore(param: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> 
     y = state.pop("y", None)
     held, storage = real(local(param)), _storage(param, group)
     now = plain_memory(held)
-    if y is not None and torch.equal(now, _average(y.to(param.device, param.dtype), state, storage, _beta(group))):
+    beta = group.get(AVERAGED_BY, _beta(group))
+    if y is not None and torch.equal(now, _average(y.to(param.device, param.dtype), state, storage, beta)):
         param.copy_(y)
         return
     z = real(local(state["z"]))

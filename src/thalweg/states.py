@@ -88,7 +88,7 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
         # a rule that counts no steps by itself has taken one where it has states
         begun = 0.0 if missing or rule.counts_steps else 1.0
         for name, first in {"step": begun, **rule.carried}.items():
-            state.setdefault(name, torch.tensor(first, device="cpu"))
+            state.setdefault(name, torch.tensor(first, dtype=torch.float64, device="cpu"))
     return missing
 
 

@@ -69,9 +69,17 @@ def per_step(
     }
 
 
+def double(number):
+    """weight_r grows as d squared: under steady gradients its product with a sum is beyond float32 after 43 steps."""
+    return number.double() if number.device.type != "mps" else number.cpu().double()  # MPS has no doubles
+
+
 def per_tensor(p, g, state, *, beta3, weight_r, weight_s):
     s = beta3 * state["s"] + weight_s * g
-    return {"gained": weight_r * torch.sum(g * (state["x0"] - p)), "length": torch.sum(torch.abs(s))}
+    return {
+        "gained": weight_r * double(torch.sum(g * (state["x0"] - p))),
+        "length": double(torch.sum(torch.abs(s))),
+    }
 
 
 def per_element(p, g, m, v, s, x0, *, beta1, beta2, beta3, eps, d, rate, weight_s, decay, length):

@@ -84,7 +84,7 @@ def compile_numbers_for(
     recipe: Recipe, dtype: torch.dtype, names: tuple[str, ...], leaves: numbers.Leaves, capability: int = 90
 ) -> Any:
     """The same for the kernel of the numbers."""
-    kinds = {"__ages": "fp32", "__settings": "fp64", "__verdict": "fp64", "__rows": POINTERS[kernel.DTYPES[dtype]]}
+    kinds = {"__ages": "fp64", "__settings": "fp64", "__verdict": "fp64", "__rows": POINTERS[kernel.DTYPES[dtype]]}
     function = per_step(recipe, dtype, names, leaves, False).numbers
     signature = {name: "*" + kinds.get(name, "i64") for name in function.arg_names}
     return _compile(function, signature, {}, capability, NUMBERS)
