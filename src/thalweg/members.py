@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ class Held(NamedTuple):
 
     params: Sequence[Tensor]
     parts: Sequence[Tensor]
-    state: Mapping[Tensor, dict[str, Any]]
+    state: MutableMapping[Tensor, dict[str, Any]]
     groups: Sequence[Group]
 
 
