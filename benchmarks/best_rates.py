@@ -3,8 +3,8 @@
     python benchmarks/best_rates.py
 
 The rates are even in the logarithm over the range that the lab searches for the rule, and a tenth and ten times of it
-besides. A run is 300 steps; it counts by its mean loss over the last 30, above the least of the surface, and in the noisy
-ones over four seeds with a batch of 1. The runs are the page's own, in V8, which have the bits of `reference`.
+besides. A run is 300 steps; it counts by its mean loss over the last 30, and on noisy surfaces over four seeds with a
+batch of 1. The runs are the page's own, in V8, which have the bits of `reference`.
 Writes src/thalweg/play/best.json.
 """
 

@@ -38,6 +38,9 @@ def animate(race: Race, path: str | Path, *, seconds: float = 8.0, every: int = 
     figure, lines, dots = _drawn(race)
     from matplotlib.animation import FuncAnimation
 
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # once, not for every picture
+
     count = race.losses.shape[1]
     frames = [*range(1, count, every), count - 1]
 

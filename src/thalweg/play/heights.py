@@ -172,6 +172,13 @@ def quartic(x, y, h, dx, dy):
     return x, h, dx, dy
 
 
+def fourth(x, y, h, dx, dy):
+    h = x * x * x * x
+    dx = 4.0 * x * x * x
+    dy = 0.0 * y
+    return x, h, dx, dy
+
+
 def cliff(x, y, h, dx, dy, *, steepness):
     t = steepness * (x - 1.0)
     q = 1.0 + t * t

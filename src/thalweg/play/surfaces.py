@@ -157,6 +157,10 @@ SURFACES: dict[str, Surface] = {
         ),
         Surface("quartic", heights.quartic, WIDE, {"corner": (1.5, -1.2), "far": (4.0, 4.0)}, ((0.0, 0.0),)),
         Surface(
+            "fourth", heights.fourth, ((-4.5, 4.5), (-1.0, 1.0)), {"four": (4.0,), "one": (1.0,)}, ((0.0,),),
+            dimension=1,
+        ),
+        Surface(
             "cliff", heights.cliff, ((-4.0, 4.0), (-3.0, 3.0)),
             {"plateau": (3.0, 2.0), "edge": (1.2, -1.0)}, ((-2.0, 0.0),),
             steep, (Constant("steepness", 8.0, 1.0, 50.0, "log"),),

@@ -6,13 +6,13 @@ seed moves a little. The metric is the distance to the nearest optimum at the en
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.lab.task import Task
+from thalweg.play.surfaces import SURFACES, Surface
 
 STEPS = 300
 
@@ -29,25 +29,30 @@ class Place(nn.Module):
 
 
 @dataclass(frozen=True)
-class Surface:
-    """A height over two numbers, where the walk starts, where it should end, and the noise in its gradient."""
+class Ground:
+    """A surface of the page, where the walk starts, and the noise in its gradient.
 
-    height: Callable[[Tensor, Tensor], Tensor]
+    Its height and its slopes are the surface's own text, so a training here is the page's run, bit for bit.
+    """
+
+    surface: Surface
     start: tuple[float, float]
-    optima: tuple[tuple[float, float], ...]
     noise: float = 0.0
 
     def model(self) -> nn.Module:
         return Place(self.start)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor]) -> Tensor:
-        """The height, tilted by the batch's noise: its gradient is the height's with noise added."""
+        """The height, tilted by the batch's noise: its gradient is the surface's with noise added."""
         place: Tensor = model()
-        return self.height(*place.unbind(-1)) + (batch[0] * place).sum(-1).mean()
+        height, slope = self.surface.slope(place.detach())
+        along = (slope * place).sum(-1)
+        tilted: Tensor = height + (along - along.detach()) + (batch[0] * place).sum(-1).mean()
+        return tilted
 
     def distance(self, model: nn.Module, batch: tuple[Tensor]) -> Tensor:
         """How far the place is from the nearest optimum."""
-        away: Tensor = torch.tensor(self.optima, device=batch[0].device) - model()
+        away: Tensor = torch.tensor(self.surface.optima, device=batch[0].device) - model()
         return away.square().sum(-1).sqrt().min()
 
     def task(self, name: str) -> Task:
@@ -68,48 +73,23 @@ class Surface:
         )
 
 
-def _saddle(x: Tensor, y: Tensor) -> Tensor:
-    """A saddle at (0, 0) between minima at (0, 1) and (0, -1)."""
-    return x**2 / 2 + (y**2 - 1) ** 2 / 4
-
-
-def _rosenbrock(x: Tensor, y: Tensor) -> Tensor:
-    """A curved valley (Rosenbrock 1960)."""
-    return (1 - x) ** 2 + 100 * (y - x**2) ** 2
-
-
-def _beale(x: Tensor, y: Tensor) -> Tensor:
-    """A plateau with sharp walls (Beale 1958)."""
-    return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
-
-
-def _quartic(x: Tensor, y: Tensor) -> Tensor:
-    """Flat around its minimum: the gradient vanishes before the distance does."""
-    return x**4 + y**4
-
-
-def _ravine(x: Tensor, y: Tensor) -> Tensor:
-    """Curvatures of 1 and 100."""
-    return x**2 / 2 + 100 * y**2 / 2
-
-
 def saddle() -> Task:
     """Starts a little beside the line on which the gradient leads to the saddle itself."""
-    return Surface(_saddle, (1.0, 0.0), ((0.0, 1.0), (0.0, -1.0))).task("saddle")
+    return Ground(SURFACES["saddle"], (1.0, 0.0)).task("saddle")
 
 
 def rosenbrock() -> Task:
-    return Surface(_rosenbrock, (-1.2, 1.0), ((1.0, 1.0),)).task("rosenbrock")
+    return Ground(SURFACES["rosenbrock"], (-1.2, 1.0)).task("rosenbrock")
 
 
 def beale() -> Task:
-    return Surface(_beale, (1.0, 1.0), ((3.0, 0.5),)).task("beale")
+    return Ground(SURFACES["beale"], (1.0, 1.0)).task("beale")
 
 
 def quartic() -> Task:
-    return Surface(_quartic, (1.0, -1.0), ((0.0, 0.0),)).task("quartic")
+    return Ground(SURFACES["quartic"], (1.0, -1.0)).task("quartic")
 
 
 def ravine() -> Task:
     """The noise has a deviation of 0.1 in each direction."""
-    return Surface(_ravine, (1.0, 1.0), ((0.0, 0.0),), noise=0.1).task("ravine")
+    return Ground(SURFACES["ravine"], (1.0, 1.0), noise=0.1).task("ravine")

@@ -1,0 +1,65 @@
+"""Rules of one's own among the page's racers."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from thalweg.catalogue import CATALOGUE, Entry
+from thalweg.classes import optimizer
+from thalweg.engines import javascript
+from thalweg.rule import Rule
+
+ALLOWED = "FILE:NAME, such as my_rule.py:lion, or package.module:NAME"
+
+
+def entry(rule: Rule) -> Entry:
+    """A rule as a contender, once it is known to run in the page."""
+    javascript.functions(rule)
+    if rule.name in CATALOGUE:
+        raise ValueError(f"rule: the catalogue has a rule of the name {rule.name!r}; call yours otherwise")
+    return Entry(rule.name, optimizer(rule), {}, rule)
+
+
+def find(spec: str) -> Rule:
+    """The rule of that name in a file or a module."""
+    where, colon, name = spec.rpartition(":")
+    if not colon or not name:
+        raise ValueError(f"rule: got {spec!r}; must be {ALLOWED}")
+    module = _file(Path(where)) if where.endswith(".py") else _module(where)
+    found = getattr(module, name, None)
+    rules: Sequence[Rule] = getattr(found, "rules", ())
+    if isinstance(found, type) and len(rules) == 1:  # the class of one rule
+        found = rules[0]
+    if not isinstance(found, Rule):
+        have = ", ".join(each for each, value in vars(module).items() if isinstance(value, Rule)) or "no rules"
+        raise ValueError(f"rule: {where} has no thalweg.Rule {name!r}; it has {have}")
+    return found
+
+
+def _module(where: str) -> object:
+    try:
+        return importlib.import_module(where)
+    except ImportError as error:
+        raise ValueError(f"rule: {where}: {error}; must be {ALLOWED}") from None
+
+
+def _file(path: Path) -> object:
+    if not path.is_file():
+        raise ValueError(f"rule: no file {path}; must be {ALLOWED}")
+    name = f"thalweg_rule_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # rules read their own module
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise ValueError(f"rule: {path}: {error}") from None
+    finally:
+        sys.path.pop(0)
+    return module
