@@ -143,13 +143,15 @@ def ways(
     answers: Mapping[str, bool],
     write: Callable[[Loop], list[str]],
     pad: str,
+    make: type[Loop] = Loop,
 ) -> str:
     """The loop, or one for each answer that numbers may give."""
     try:
-        loop = Loop(equations, precision, answers)
+        loop = make(equations, precision, answers)
     except Undecided as undecided:
         condition, constants = undecided.args
-        inner = [ways(equations, precision, {**answers, condition: yes}, write, pad + "  ") for yes in (True, False)]
+        both = [{**answers, condition: yes} for yes in (True, False)]
+        inner = [ways(equations, precision, each, write, pad + "  ", make) for each in both]
         before = "".join(f"{pad}{line}\n" for line in needed(constants, condition))
         return f"{before}{pad}if ({condition}) {{\n{inner[0]}{pad}}} else {{\n{inner[1]}{pad}}}\n"
     return "".join(f"{pad}{line}\n" for line in write(loop))
