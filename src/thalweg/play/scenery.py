@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import textwrap
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -42,11 +40,14 @@ def _surface(surface: Surface) -> str:
         "noise": surface.noise,
         "turns": surface.turns,
         "held": surface.held,
-        "text": textwrap.dedent(inspect.getsource(surface.text)),
-        "best": best().get(surface.name, {}),
+        "best": {
+            start: {rule: {"lr": each["lr"]} for rule, each in rates.items()}
+            for start, rates in best().get(surface.name, {}).items()
+        },
     }
+    plain = json.dumps(facts, separators=(",", ":"))
     loops = ", ".join(f"{each.name}: {_slopes(surface, each)}" for each in PRECISIONS)
-    return f"Object.assign({json.dumps(facts)}, {{numbers: {_numbers(surface)}, {loops}}})"
+    return f"Object.assign({plain}, {{numbers: {_numbers(surface)}, {loops}}})"
 
 
 def _numbers(surface: Surface) -> str:
