@@ -339,7 +339,7 @@ def test_a_private_folder_that_somebody_made_before_is_not_used(folder, tmp_path
 @pytest.fixture
 def open_folder(tmp_path_factory):
     """A folder that every user reaches; pytest's are closed."""
-    path = Path(tempfile.mkdtemp(prefix="thalweg-test-"))
+    path = Path(tempfile.mkdtemp(prefix="thalweg-test-", dir="/tmp"))  # the tests' own is closed to others
     path.chmod(0o755)
     (path / "temporary").mkdir()
     (path / "temporary").chmod(0o1777)
