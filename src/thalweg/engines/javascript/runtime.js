@@ -88,7 +88,7 @@ function $prepare(run) {
   run.step += 1;
   run.numbers = rule.numbers(run.step, run.carried, settings);
   for (const name of Object.keys(run.carried)) {
-    if (!rule.measures.includes(name)) run.carried[name] = $f(run.numbers[name]); // as states keep it
+    if (!rule.measures.includes(name)) run.carried[name] = run.numbers[name];
   }
   run.staged = run.g;
   for (const stage of STAGES) {
@@ -103,7 +103,7 @@ function $prepare(run) {
 function $finish(run, measured) {
   const { rule } = run;
   Object.assign(run.numbers, measured);
-  for (const name of rule.measures) if (name in run.carried) run.carried[name] = $f(measured[name]);
+  for (const name of rule.measures) if (name in run.carried) run.carried[name] = measured[name];
   const before = run.settings.cautious ? run.p.slice() : null;
   rule[run.precision].element(run.p, run.staged, run.states, run.numbers);
   if (before) $cautious(run, before);
