@@ -71,6 +71,28 @@ def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`."
     show_rule(entry)
 
 
+@app.command()
+def play(
+    out: Annotated[
+        Path | None, typer.Option(help="Write the page there, and open nothing.", show_default=False)
+    ] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="A rule of your own, FILE:NAME or package.module:NAME; may be repeated.", show_default=False),
+    ] = None,
+) -> None:
+    """Open the page in which the optimizers race: one file, in which the catalogue's own equations run."""
+    from thalweg.play.command import write
+
+    try:
+        path = write(out, rule or [])
+    except (ValueError, OSError) as error:
+        refuse(error)
+    if out is None:
+        typer.launch(path.as_uri())
+    print(path)
+
+
 @app.command("explain-difference")
 def explain(
     first: Annotated[str, typer.Argument(help="torch.optim.RMSprop, or 'torch.optim.SGD(momentum=0.9)'.")],

@@ -1,10 +1,11 @@
-"""Rules of one's own among the page's racers."""
+"""What `thalweg play` does: the page, with rules of one's own, as a file."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,23 @@ from thalweg.engines import javascript
 from thalweg.rule import Rule
 
 ALLOWED = "FILE:NAME, such as my_rule.py:lion, or package.module:NAME"
+
+
+def write(out: Path | None, rules: Sequence[str]) -> Path:
+    """Write the page, to a temporary file where no other is named; its place.
+
+    Raises:
+        ValueError: for what is no rule, and RuleError, with its line, for a rule that JavaScript cannot say.
+        OSError: where the file cannot be written.
+    """
+    from thalweg.play.page import html
+
+    own = [entry(find(each)) for each in rules]
+    if out is not None and not out.parent.is_dir():
+        raise ValueError(f"out: no folder {out.parent}")
+    path = Path(tempfile.mkdtemp(prefix="thalweg-")) / "play.html" if out is None else out
+    path.write_text(html([*own, *CATALOGUE.values()]), encoding="utf-8")
+    return path.resolve()
 
 
 def entry(rule: Rule) -> Entry:

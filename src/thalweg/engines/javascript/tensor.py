@@ -62,6 +62,7 @@ class Call:
 
     def __init__(self, function: Callable[..., Any], arguments: list[Any], keywords: Mapping[str, Any]) -> None:
         plain = function.__name__.strip("_")
+        self.owner = getattr(getattr(function, "__self__", None), "__name__", "")
         self.name = SAME.get(plain, plain)
         self.arguments, self.keywords = arguments, keywords
         self.like: Whole = next(each for each in arguments if isinstance(each, Whole))
@@ -73,6 +74,10 @@ class Call:
     def value(self) -> Any:
         if self.name in SUMS:
             return self.sum()
+        if self.name == "get":  # of a property: what is asked of it is where it is, and it is on the host
+            return self.property()
+        if self.name in ("double", "to") and self.arguments[1:] in ([], [torch.float64]) and not self.keywords:
+            return self.double()
         if self.keywords and self.name != "clamp":
             raise Untraceable(f"torch's {self.name} with {', '.join(self.keywords)}")
         if self.name == "div" and not isinstance(self.arguments[0], Whole):
@@ -104,6 +109,17 @@ class Call:
             raise Untraceable(f"{self.name} is of all elements, and 2 is a norm's order")
         word = SUMS[self.name] + (self.like.precision.name if self.name != "sum" else "")
         return whole(self.like, self.rounded(f"{word}(P$.length, (i$) => {self.like.text})"), False)
+
+    def property(self) -> Any:
+        if self.like is self.arguments[0] and self.owner == "device":
+            return torch.device("cpu")
+        raise Untraceable(f"a tensor's {self.owner or 'property'} has no counterpart")
+
+    def double(self) -> Any:
+        """One number in double precision is a number like any other."""
+        if self.like.each:
+            raise Untraceable("a whole tensor in double precision has no counterpart")
+        return self.like.written.symbol(self.like.text)
 
     def made(self, text: str) -> Whole:
         return whole(self.like, text, any(each.each for each in self.arguments if isinstance(each, Whole)))
