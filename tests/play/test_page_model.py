@@ -1,4 +1,4 @@
-"""The screen "Your model", from data made by hand: slices, paths as faint as their share in the plane, losses compared."""
+"""The screen "Your model", from data made by hand: slices, paths as faint as their share in the plane, losses."""
 
 import pytest
 from play.watching import CANVASES, choose, complaints, hash_of, number, open_still
