@@ -135,17 +135,18 @@ def test_no_ray_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 STUDY = """
 import sys, time
 sys.path[:0] = {path!r}
-import little, torch
+import little
+from thalweg import optim
 from thalweg.lab.compare import compare
 from thalweg.lab.errors import LabError
 from thalweg.lab.runners import reach
-reach.JOIN, reach.PATIENCE = 3.0, 3.0
+reach.JOIN = {join}
 from thalweg.lab.runners import ray as module
 module.PATIENCE = 3.0
 
-class Slow(torch.optim.SGD):
+class Slow(optim.SGD):  # torch's own imports a compiler at its first step, for half a minute on a busy machine
     def step(self, closure=None):
-        time.sleep(0.1)
+        time.sleep(0.02)
         return super().step(closure)
 
 clock = time.time()
@@ -156,8 +157,8 @@ except LabError as error:
 """
 
 
-def study(on: str, out: Path) -> subprocess.Popen[str]:
-    script = STUDY.format(path=sys.path, on=on, out=str(out))
+def study(on: str, out: Path, join: float = JOIN) -> subprocess.Popen[str]:
+    script = STUDY.format(path=sys.path, on=on, out=str(out), join=join)
     return subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent
     )
@@ -173,7 +174,7 @@ def test_an_address_where_nobody_answers(tmp_path: Path) -> None:
                 compare(little.task(), ["sgd"], on=f"ray:{address}", out=tmp_path / "nobody")
             assert "\n" not in str(caught.value)
         other.listen()  # somebody is there now, who says nothing
-        out, error = study(f"ray:127.0.0.1:{port}", tmp_path / "silent").communicate(timeout=90)
+        out, error = study(f"ray:127.0.0.1:{port}", tmp_path / "silent", join=3.0).communicate(timeout=90)
     assert "no Ray cluster at" in out and "has not answered as Ray does within 3 seconds" in out, error
 
 
@@ -182,7 +183,7 @@ def test_a_head_that_is_killed_ends_the_study_with_a_word(own_folder: str, tmp_p
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20, "temp_dir": own_folder}
-    head = Cluster(initialize_head=True, head_node_args=node)
+    head: Any = Cluster(initialize_head=True, head_node_args=node)  # type: ignore[no-untyped-call]
     try:
         log = tmp_path / "s" / "trials.jsonl"
         driver = study(f"ray:{head.address}", tmp_path / "s")

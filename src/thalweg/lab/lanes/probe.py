@@ -64,6 +64,9 @@ class Few:
         return self.source.fingerprint()
 
 
+WAITS = 8.0  # times its own work: on a busy machine a step that never waits takes a few times as long
+
+
 def probe(task: Task, entries: Sequence[Entry], seconds: float = 1.5, at_once: int = MOST) -> Finding:
     """Try a few steps side by side and one at a time. It takes about as long as `seconds`, or a few slow steps.
 
@@ -157,7 +160,7 @@ def _seconds_alone(task: Task, entry: Entry, steps: int) -> float:
     for place, batch in enumerate(next(rounds(_short(task, steps + 2), 0, 1))):
         clock = _clock(task)
         training.step(task, model, optimizer, batch, keyed.at(place))
-        times.append(_clock(task) - clock)
+        times.append(_since(task, clock))
     return _least(times)
 
 
@@ -170,14 +173,22 @@ def _seconds_in_lanes(task: Task, entry: Entry, lanes: int, steps: int) -> float
     for drawn in next(iter(cohort.batches)):
         clock = _clock(task)
         list(cohort.step(drawn))
-        times.append(_clock(task) - clock)
+        times.append(_since(task, clock))
     return _least(times) / lanes
 
 
-def _clock(task: Task) -> float:
-    """Seconds: of this thread's work where it does all of it, so that others on the machine do not disturb."""
+def _clock(task: Task) -> tuple[float, float]:
+    """Seconds on the wall, and of this thread's work where it does all of it."""
     one = torch.device(task.device).type == "cpu" and torch.get_num_threads() == 1
-    return time.thread_time() if one else time.perf_counter()
+    wall = time.perf_counter()
+    return wall, time.thread_time() if one else wall
+
+
+def _since(task: Task, before: tuple[float, float]) -> float:
+    """The thread's own seconds, so that others on the machine do not disturb; the wall's where the step itself waits,
+    for a network or a disk: lanes wait one after the other."""
+    wall, own = (now - then for now, then in zip(_clock(task), before, strict=True))
+    return wall if wall > WAITS * own else own
 
 
 def _least(times: Sequence[float]) -> float:

@@ -17,6 +17,7 @@ from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes import Lanes
 from thalweg.lab.runners.processes import Processes
 from thalweg.lab.runners.ray import Ray
+from thalweg.lab.runners.reach import Unanswered, reach
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.secret import without_passwords
 from thalweg.lab.studies.machine import cores, measure_pace, measure_threads, torch_threads
@@ -102,6 +103,11 @@ def known(on: Any) -> None:
         isinstance(on, str) and on.startswith("ray:") and on != "ray:"
     ):
         raise LabError(f"on: got {on!r}; must be {ALLOWED}")
+    if on.startswith("ray:"):  # before anything is tried: that may take minutes
+        try:
+            reach(on.partition(":")[2])
+        except Unanswered as error:
+            raise LabError(f"on: no Ray cluster at {on.partition(':')[2]}: {error}") from None
 
 
 def again(choice: Choice) -> Runner:

@@ -18,7 +18,7 @@ from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.batches import batches
 from thalweg.lab.runners.lost import after_limit, lost
 from thalweg.lab.runners.parcel import pack
-from thalweg.lab.runners.reach import PATIENCE, Pulse, Unanswered, join, patient, reach
+from thalweg.lab.runners.reach import PATIENCE, Pulse, Unanswered, patient, reach, try_joining
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.runners.worker import import_path
 from thalweg.lab.studies.failure import OUT_OF_MEMORY
@@ -191,7 +191,8 @@ class Ray(Runner):
             if address:
                 reach(address)
                 patient()
-                join(lambda: ray.init(address=self.address, **quiet))
+                try_joining(address)
+                ray.init(address=self.address, **quiet)
             else:
                 # Its sockets' paths must be short. Loopback only: nobody else is to reach it.
                 self._folder = tempfile.mkdtemp(prefix="ray", dir=_short_folder())

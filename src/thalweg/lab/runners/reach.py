@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 PORT = 5.0  # seconds until somebody must take the connection
 JOIN = 22.0  # and until Ray must have joined: with the above, less than half a minute
@@ -37,30 +36,31 @@ def reach(address: str) -> None:
         raise Unanswered(f"nobody answers there ({getattr(error, 'strerror', None) or error})") from None
 
 
-def join(connect: Callable[[], Any]) -> None:
-    """Let Ray connect, for a limited time: what listens at a port may be something else.
+def try_joining(address: str) -> None:
+    """Join from a process of its own first: what listens at a port may be something else, for which Ray waits on and
+    on, and a process that waits in Ray cannot even end.
 
     Raises:
-        Unanswered: it has not joined by then. Ray's own thread waits on, and ends with this process.
+        Unanswered: it had not joined in time, or Ray said why it could not.
     """
-    ended: list[BaseException | None] = []
-
-    def attempt() -> None:
-        try:
-            connect()
-        except BaseException as error:
-            ended.append(error)
-        else:
-            ended.append(None)
-
-    with _only_errors():
-        thread = threading.Thread(target=attempt, daemon=True)
-        thread.start()
-        thread.join(JOIN)
-    if not ended:
-        raise Unanswered(f"what listens there has not answered as Ray does within {JOIN:g} seconds")
-    if ended[0] is not None:
-        raise ended[0]
+    script = "import ray; ray.init(logging_level='ERROR', log_to_driver=False, configure_logging=False)"
+    child = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, "RAY_ADDRESS": address},  # not among the arguments: it may hold a password
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _, said = child.communicate(timeout=JOIN)
+    except subprocess.TimeoutExpired:
+        raise Unanswered(f"what listens there has not answered as Ray does within {JOIN:g} seconds") from None
+    finally:
+        child.kill()
+        child.wait()
+    if child.returncode:
+        raise Unanswered((said.strip().splitlines() or ["Ray could not join"])[-1])
 
 
 class Pulse:
@@ -91,15 +91,3 @@ class Pulse:
 def patient() -> None:
     """Have Ray wait longer for a lost head than we do: ours is the word that is heard."""
     os.environ.setdefault(LONGER, "600")
-
-
-@contextmanager
-def _only_errors() -> Iterator[None]:
-    """Ray warns that it can handle no signals in a thread; they are handled here."""
-    log = logging.getLogger("ray")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
