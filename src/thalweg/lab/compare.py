@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.judging.timing import measure_milliseconds
+from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Comparison
 from thalweg.lab.search.knobs import settings, tuned
 from thalweg.lab.search.points import APART, joint, points, ranked
@@ -43,6 +44,7 @@ def compare(
     time_limit: str | float | None = None,
     on: str = "auto",
     out: str | Path | None = None,
+    record: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
     """Find out which optimizer, and which learning rate, suits a task. The same call again resumes.
@@ -59,6 +61,8 @@ def compare(
         time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-<preset>` if None.
+        record: afterwards train a run of each optimizer once more, with checkpoints, for `result.landscape()` and
+            `thalweg play STUDY`. A study at its end can be recorded by the same call again.
         progress: called after each training.
 
     Raises:
@@ -72,6 +76,8 @@ def compare(
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
     entries = resolve(optimizers, task)
     task.check()
+    if record:
+        recorder.check(task)
     longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, preset)
     if protocol.budget is not None:
@@ -85,6 +91,8 @@ def compare(
         Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
         comparison = Comparison(*campaign.study.parts)
         comparison.save()
+        if record:
+            recorder.record(campaign, entries, comparison)
     return comparison
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.errors import LabError
+from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Sweep
 from thalweg.lab.search.points import points, ranked
 from thalweg.lab.search.protocol import second_look
@@ -44,6 +45,7 @@ def sweep(
     time_limit: str | float | None = None,
     on: str = "auto",
     out: str | Path | None = None,
+    record: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Sweep:
     """Train with learning rates all over a range, on several seeds. The same call again resumes.
@@ -62,6 +64,8 @@ def sweep(
         time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-sweep-<optimizers>` if None.
+        record: afterwards train a run of each optimizer once more, with checkpoints, for `result.landscape()` and
+            `thalweg play STUDY`. A study at its end can be recorded by the same call again.
         progress: called after each training.
 
     Raises:
@@ -80,6 +84,8 @@ def sweep(
     if fixed:
         raise LabError(f"optimizers: {', '.join(fixed)} has no learning rate to sweep")
     task.check()
+    if record:
+        recorder.check(task)
     names = [entry.name for entry in entries]
     longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
@@ -113,6 +119,8 @@ def sweep(
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
         found = Sweep(*campaign.study.parts)
         found.save()
+        if record:
+            recorder.record(campaign, entries, found)
     return found
 
 

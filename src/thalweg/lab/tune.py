@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.errors import LabError, StudyError
+from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Tuning
 from thalweg.lab.results.tuning import finalists
 from thalweg.lab.search import knobs as knob
@@ -51,6 +52,7 @@ def tune(
     time_limit: str | float | None = None,
     on: str = "auto",
     out: str | Path | None = None,
+    record: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Tuning:
     """Tune an optimizer, and tell whether that was worth it. The same call again resumes.
@@ -74,6 +76,8 @@ def tune(
         time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
         on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
         out: the study's folder; `studies/<task>-tune-<optimizer>` if None.
+        record: afterwards train a run of each optimizer once more, with checkpoints, for `result.landscape()` and
+            `thalweg play STUDY`. A study at its end can be recorded by the same call again.
         progress: called after each training.
 
     Raises:
@@ -97,6 +101,8 @@ def tune(
     known = settled(folder, "from_optuna", source, "known", lambda: _known(from_optuna, chosen, task))
     samplers.build(method, chosen, 1, _places(known, chosen))  # what is wrong with it shows before anything is trained
     task.check()
+    if record:
+        recorder.check(task)
     protocol = {
         "method": samplers.name_of(method),
         "knobs": {each.name: each.range for each in chosen},
@@ -121,6 +127,8 @@ def tune(
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
         found = Tuning(*campaign.study.parts)
         found.save()
+        if record:
+            recorder.record(campaign, entries, found)
     return found
 
 

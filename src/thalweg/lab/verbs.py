@@ -36,6 +36,10 @@ Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBo
 Wandb = Annotated[bool, typer.Option("--wandb", help="Write offline runs of Weights & Biases to the folder too.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder.", show_default="studies/TASK-...")]
 
+Record = Annotated[
+    bool, typer.Option("--record", help="Then train a run of each optimizer once more, for `thalweg play STUDY`.")
+]
+
 
 def compare(
     task: TheTask,
@@ -56,6 +60,7 @@ def compare(
     time_limit: Limit = "",
     on: On = "auto",
     out: Out = None,
+    record: Record = False,
     tensorboard: Tensorboard = False,
     wandb: Wandb = False,
 ) -> None:
@@ -79,6 +84,7 @@ def compare(
             preset,
             on=on,
             out=out,
+            record=record,
             progress=progress,
             **numbers,
         ),
@@ -100,6 +106,7 @@ def sweep(
     time_limit: Limit = "",
     on: On = "auto",
     out: Out = None,
+    record: Record = False,
     tensorboard: Tensorboard = False,
     wandb: Wandb = False,
 ) -> None:
@@ -109,7 +116,7 @@ def sweep(
     numbers: dict[str, Any] = {"lr": lr, "points": points, "closer": closer, "seeds": seeds, "epochs": epochs}
     numbers |= {"extend": extend, "budget": budget or None, "time_limit": time_limit or None}
     _show(
-        lambda progress: run(task, optimizers, on=on, out=out, progress=progress, **numbers),
+        lambda progress: run(task, optimizers, on=on, out=out, record=record, progress=progress, **numbers),
         tensorboard,
         wandb,
     )
@@ -167,6 +174,7 @@ def tune(
     time_limit: Limit = "",
     on: On = "auto",
     out: Out = None,
+    record: Record = False,
     tensorboard: Tensorboard = False,
     wandb: Wandb = False,
 ) -> None:
@@ -194,6 +202,7 @@ def tune(
             method=method,
             on=on,
             out=out,
+            record=record,
             progress=progress,
             **numbers,
             **words,

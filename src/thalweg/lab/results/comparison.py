@@ -59,6 +59,9 @@ class Comparison(Result):
     def rows(self) -> tuple[Row, ...]:
         return self.judged.rows
 
+    def _shown(self) -> dict[str, Sequence[Trial]]:
+        return {row.optimizer: row.finals for row in self.rows}
+
     @property
     def table(self) -> list[dict[str, Any]]:
         """One dictionary an optimizer, the leader first. What does not exist is NaN, never left out."""

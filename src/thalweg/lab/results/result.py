@@ -23,6 +23,8 @@ from thalweg.lab.visible import visible
 if TYPE_CHECKING:
     import pandas
 
+    from thalweg.play.landscape import Landscape
+
 TIMED = {"milliseconds_a_step", "seconds_to_target"}  # not in table.csv: it is the same wherever the trials are
 
 
@@ -90,6 +92,30 @@ class Result(ABC):
         """The settings of the search, by optimizer."""
         searched = [trial for trial in self.trials if trial.phase == "search"]
         return {name: points(t for t in searched if t.optimizer == name) for name in self.spec["optimizers"]}
+
+    def shown(self) -> list[tuple[str, Trial]]:
+        """The runs that a recording keeps, the best first, with their names: of one seed where all have one that ended
+        well, so that they begin at the same weights."""
+        groups = {name: [trial for trial in trials if trial.done] for name, trials in self._shown().items()}
+        ended = {name: trials for name, trials in groups.items() if trials}
+        common = set.intersection(*({t.seed for t in trials} for trials in ended.values())) if ended else set()
+        seed = min(common, default=None)
+        return [(name, next((t for t in trials if t.seed == seed), trials[0])) for name, trials in ended.items()]
+
+    def _shown(self) -> dict[str, Sequence[Trial]]:
+        """By name the trials of which one can be shown, the best first."""
+        return {}
+
+    def landscape(self) -> Landscape:
+        """The loss around the recorded runs, for a study that was made, or run again, with `record=True`. No code of
+        the task runs. In a notebook it is a picture.
+
+        Raises:
+            StudyError: for a study without a recording.
+        """
+        from thalweg.lab.recording.read import read
+
+        return read(self.folder)
 
     @property
     def seconds(self) -> float:

@@ -68,6 +68,9 @@ class Sweep(Result):
         bare = [name for name in spec["optimizers"] if name not in ended]
         return f"no training of {', '.join(bare)} has ended" if bare else ""
 
+    def _shown(self) -> dict[str, Sequence[Trial]]:
+        return {row.optimizer: row.best.trials for row in self.rows}
+
     def _row(self, optimizer: str, tried: list[Point]) -> SweepRow:
         best = ranked(tried, self.larger_is_better)[0]
         stable = highest_stable(tried)

@@ -67,6 +67,10 @@ class Tuning(Result):
         missing = cls.seeds_missing(spec, [trial for trial in trials if trial.index in going])
         return f"{missing} are missing" if missing else ""
 
+    def _shown(self) -> dict[str, Sequence[Trial]]:
+        found = {} if self.tuned is self.default else {f"{self.optimizer}, tuned": self.tuned.trials}
+        return {**found, f"{self.optimizer}, default": self.default.trials}
+
     @property
     def knobs(self) -> dict[str, dict[str, Any]]:
         """By name: `low` and `high` of what was searched on a logarithmic scale, which is 1 - value where

@@ -23,6 +23,7 @@ from thalweg.lab.training.seeds import derive, seed_everything
 from thalweg.lab.training.watch import Watch, check_end
 
 if TYPE_CHECKING:
+    from thalweg.lab.recording.way import Way
     from thalweg.lab.studies.job import Job
     from thalweg.lab.training.trial import Curve
 
@@ -37,8 +38,8 @@ class Outcome:
     stopped: bool = False
 
 
-def train(task: Task, job: Job, curve: Curve) -> Outcome:
-    """Train and fill the curve as it goes: what is in it stays when something is raised."""
+def train(task: Task, job: Job, curve: Curve, way: Way | None = None) -> Outcome:
+    """Train and fill the curve as it goes: what is in it stays when something is raised. `way` keeps checkpoints."""
     setting = job.setting
     model = task.build(setting.seed)
     model.train()
@@ -51,6 +52,8 @@ def train(task: Task, job: Job, curve: Curve) -> Outcome:
     seed_everything(noise := derive(setting.seed, "noise"), task.device)
     keyed = Keyed(Stream(noise))
     watch, steps = Watch(), 0
+    if way is not None:
+        way.see(0, model, optimizer)
     for place, batches in enumerate(rounds(task, setting.seed, job.epochs)):
         losses = []
         for batch in batches:
@@ -58,6 +61,8 @@ def train(task: Task, job: Job, curve: Curve) -> Outcome:
             watch.see(losses[-1])
             schedule.after_step()
             steps += 1
+            if way is not None:
+                way.see(steps, model, optimizer)
         switch(optimizer, "eval")
         with keyed.at(evaluation_step(place)):
             loss, metric = evaluate(task, model, task.sources["validation"])
@@ -68,6 +73,8 @@ def train(task: Task, job: Job, curve: Curve) -> Outcome:
         schedule.after_epoch(metric)
         if patience.over:
             break
+    if way is not None:
+        way.see(steps, model, optimizer, last=True)
     counts = -1 if patience.best is None else patience.best
     check_end(curve.validation_loss[counts], curve.validation_metric[counts], task.metric_name)
     stopped = patience.over and len(curve.steps) < evaluations(task, job.epochs)
