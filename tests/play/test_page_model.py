@@ -1,8 +1,10 @@
 """The screen "Your model", from data made by hand: slices, paths as faint as their share in the plane, losses."""
 
+import numpy as np
 import pytest
 from play.watching import CANVASES, choose, complaints, hash_of, number, open_still
 
+from thalweg.play.landscape import Run, landscape
 from thalweg.play.page import html
 
 AXIS = [-1 + k / 10 for k in range(21)]
@@ -65,3 +67,30 @@ def test_between_the_slices_numbers(recorded, browser):
     open_still(browser, recorded, "model")
     middle = browser.ask("between({x: [0, 2], y: [0, 1], values: [[0, 1, 2], [10, 11, 12]]})([1.3, 0.4])")
     assert middle == pytest.approx(1.3 + 4.0)
+
+
+def test_a_landscape_as_it_was_recorded(tmp_path, browser):
+    """Five slices, each with lines of its own; a loss that is not finite is drawn as the highest ground."""
+
+    def loss(weights):
+        return float("inf") if weights[0] < -0.2 else float((weights**2 * [1, 2, 3]).sum())
+
+    steps = np.arange(8)
+    runs = [
+        Run("adam", steps, np.exp(-0.3 * steps)[:, None] * [1.0, 1.0, 0.4]),
+        Run("sgd", steps, np.exp(-0.3 * steps[:, None] * [1, 2, 3]) * [1.0, 1.0, 0.4]),
+    ]
+    made = landscape(runs, loss, title="three numbers", size=9)
+    assert not np.isfinite(made.slices[0].values).all()
+    path = tmp_path / "page.html"
+    path.write_text(html(model=made.block()), encoding="utf-8")
+    open_still(browser, path, "model")
+    for place, (name, lines) in enumerate(
+        [("All of the runs", 2), ("The first third", 2), ("The middle", 2), ("The last", 2), ("Random directions", 3)]
+    ):
+        choose(browser, "slice", str(place))
+        assert browser.texts("#figure-slice .sentence")[0].startswith(name)
+        assert browser.ask("document.querySelectorAll('#figure-lines path').length") == lines
+        for run in (0, 1):
+            assert number(browser, f"share-{run}") == pytest.approx(100 * made.slices[place].runs[run].total, abs=1)
+    assert complaints(browser) == ([], [])

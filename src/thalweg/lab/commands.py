@@ -11,8 +11,8 @@ import typer
 
 import thalweg
 from thalweg.lab import verbs
-from thalweg.lab.screen import show_laws, show_rule, show_rules, show_tasks, watch_laws
-from thalweg.lab.verbs import refuse
+from thalweg.lab.screen import show_laws, show_rule, show_rules, show_tasks, watch, watch_laws
+from thalweg.lab.verbs import refuse, stopped
 from thalweg.lab.visible import visible
 
 app = typer.Typer(
@@ -73,6 +73,16 @@ def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`."
 
 @app.command()
 def play(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="Your model in it: the folder of a study made with --record, or a task to train now.",
+            show_default="none",
+        ),
+    ] = "",
+    optimizers: Annotated[
+        str, typer.Option("--optimizers", "--optimizer", help="What trains the task.", show_default="sgd,adam")
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(help="Write the page there, and open nothing.", show_default=False)
     ] = None,
@@ -82,12 +92,21 @@ def play(
     ] = None,
 ) -> None:
     """Open the page in which the optimizers race: one file, in which the catalogue's own equations run."""
+    from thalweg.lab.recording.played import landscape_of
     from thalweg.play.command import write
 
     try:
-        path = write(out, rule or [])
+        if optimizers and not what:
+            raise ValueError("--optimizers: got no task to train; must be thalweg play TASK --optimizers ...")
+        model = None
+        if what:
+            with watch() as progress:
+                model = landscape_of(what, optimizers, progress).block()
+        path = write(out, rule or [], model)
     except (ValueError, OSError) as error:
         refuse(error)
+    except KeyboardInterrupt:
+        stopped()
     if out is None:
         typer.launch(path.as_uri())
     print(path)

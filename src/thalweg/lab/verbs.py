@@ -269,6 +269,13 @@ def refuse(error: ValueError | OSError) -> NoReturn:
     raise typer.Exit(2) from None
 
 
+def stopped() -> NoReturn:
+    """Ctrl-C: how to go on."""
+    console.print("\nStopped. Nothing finished is lost; to go on:", highlight=False)
+    print(without_passwords("  thalweg " + shlex.join(sys.argv[1:])))
+    raise typer.Exit(130) from None
+
+
 def _show(run: Callable[[Callable[..., None]], Result], tensorboard: bool, wandb: bool) -> None:
     """Run a verb with its progress shown, and the exports after it; Ctrl-C says how to go on."""
     formats = [name for name, wanted in (("tensorboard", tensorboard), ("wandb", wandb)) if wanted]
@@ -282,7 +289,5 @@ def _show(run: Callable[[Callable[..., None]], Result], tensorboard: bool, wandb
     except LabError as error:
         refuse(error)
     except KeyboardInterrupt:
-        console.print("\nStopped. Nothing finished is lost; to go on:", highlight=False)
-        print(without_passwords("  thalweg " + shlex.join(sys.argv[1:])))
-        raise typer.Exit(130) from None
+        stopped()
     show_result(found)

@@ -6,8 +6,9 @@ import importlib
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.classes import optimizer
@@ -17,8 +18,8 @@ from thalweg.rule import Rule
 ALLOWED = "FILE:NAME, such as my_rule.py:lion, or package.module:NAME"
 
 
-def write(out: Path | None, rules: Sequence[str]) -> Path:
-    """Write the page, to a temporary file where no other is named; its place.
+def write(out: Path | None, rules: Sequence[str], model: Mapping[str, Any] | None = None) -> Path:
+    """Write the page, to a temporary file where no other is named; its place. `model` is a `Landscape`'s block.
 
     Raises:
         ValueError: for what is no rule, and RuleError, with its line, for a rule that JavaScript cannot say.
@@ -30,7 +31,7 @@ def write(out: Path | None, rules: Sequence[str]) -> Path:
     if out is not None and not out.parent.is_dir():
         raise ValueError(f"out: no folder {out.parent}")
     path = Path(tempfile.mkdtemp(prefix="thalweg-")) / "play.html" if out is None else out
-    path.write_text(html([*own, *CATALOGUE.values()]), encoding="utf-8")
+    path.write_text(html([*own, *CATALOGUE.values()], model), encoding="utf-8")
     return path.resolve()
 
 

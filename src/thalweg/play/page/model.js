@@ -2,11 +2,22 @@
 //
 // The block `model` of the page, when it has one:
 //   {title, batchnorm: "recalibrated" | "as trained" | null,
-//    slices: [{name, kind: "pca" | "filter", x: [low, high], y: [low, high], values: [[row of losses], ...from y low],
-//              runs: [{name, steps: [...], path: [[x, y], ...], share: [in the plane, 0 to 1, ...], loss: [...], slice_loss: [...]}]}],
-//    lines: [{name, at: [...], loss: [...]}]}
+//    notes: [...], slices: [{name, kind: "pca" | "filter", stage: "whole" | "first" | "middle" | "last", x: [low, high], y: [low, high],
+//              values: [[row of losses], ...from y low], lines: [{name, at: [...], loss: [...]}],
+//              runs: [{name, steps: [...], path: [[x, y], ...], share: [of each piece in the plane, 0 to 1, ...], total: of the whole
+//                      length, loss: [...], slice_loss: [...]}]}]}
+// A loss that is not finite is null.
 
 const MODEL = data("model");
+
+const finite = values => values.map(value => value ?? NaN);
+for (const each of MODEL?.slices ?? []) {
+  each.values = each.values.map(finite);
+  for (const run of each.runs) Object.assign(run, { loss: finite(run.loss), slice_loss: finite(run.slice_loss) });
+  for (const line of each.lines ?? []) line.loss = finite(line.loss);
+}
+
+const nameOf = each => sayIfKnown(`model.${each.kind}.${each.stage}`, each.name);
 
 const MINE = { slice: ["number", 0, counted(0, (MODEL?.slices.length ?? 1) - 1)] };
 
@@ -71,22 +82,23 @@ addScreen("model", MINE, function mountModel(root) {
     const own = slice();
     fill(key, legend(own.runs.map((run, place) => ({ ...look(place), name: run.name }))));
     draw();
-    const share = run => median(run.share);
-    picture.tell(say("model.sentence", { slice: own.name, list: own.runs.map(run => `${run.name} ${percent(share(run))}`).join(say("comma")), batchnorm: MODEL.batchnorm ? say(`model.batchnorm.${MODEL.batchnorm === "recalibrated" ? "recalibrated" : "kept"}`) : "" }),
+    const share = run => run.total ?? median(run.share);
+    picture.tell(say("model.sentence", { slice: nameOf(own), list: own.runs.map(run => `${run.name} ${percent(share(run))}`).join(say("comma")), batchnorm: MODEL.batchnorm ? say(`model.batchnorm.${MODEL.batchnorm === "recalibrated" ? "recalibrated" : "kept"}`) : "" }),
       table(say("model.slice"), [say("racer"), say("model.share"), say("loss"), say("model.slice_loss")], own.runs.map((run, place) => [run.name, { text: percent(share(run)), name: `share-${place}` }, shown(run.loss.at(-1)), shown(run.slice_loss.at(-1))])));
     loss.show({ title: say("model.loss"), x: { label: say("steps") }, y: { label: say("loss"), scale: own.runs.every(run => [...run.loss, ...run.slice_loss].every(value => value > 0)) ? "log" : "linear" },
       lines: own.runs.flatMap((run, place) => [{ x: run.steps, y: run.loss, ...look(place), dash: [], name: run.name }, { x: run.steps, y: run.slice_loss, ...look(place), dash: [3, 4], opacity: 0.8, name: `${run.name} *` }]) });
     beside.tell(say("model.loss.text"), table(say("model.loss"), [say("step"), ...own.runs.flatMap(run => [run.name, `${run.name} *`])],
-      own.runs[0].steps.map((step, k) => [step, ...own.runs.flatMap(run => [shown(run.loss[k]), shown(run.slice_loss[k])])]).filter((_, k, all) => k % Math.ceil(all.length / 10) === 0)));
-    single.node.hidden = !MODEL.lines?.length;
-    if (!MODEL.lines?.length) return noteState();
-    lines.show({ title: say("model.lines"), x: { label: say("model.along") }, y: { label: say("loss") }, lines: MODEL.lines.map((line, place) => ({ x: line.at, y: line.loss, ...look(place), name: line.name })) });
-    single.tell(say("model.lines.text"), table(say("model.lines"), [say("model.along"), ...MODEL.lines.map(line => line.name)], MODEL.lines[0].at.map((at, k) => [shown(at), ...MODEL.lines.map(line => shown(line.loss[k]))]).filter((_, k, all) => k % Math.ceil(all.length / 10) === 0)));
+      own.runs[0].steps.map(step => [step, ...own.runs.flatMap(run => [run.loss, run.slice_loss].map(losses => run.steps.includes(step) ? shown(losses[run.steps.indexOf(step)]) : ""))]).filter((_, k, all) => k % Math.ceil(all.length / 10) === 0)));
+    const along = (own.lines ?? MODEL.lines ?? []).map(line => ({ ...line, name: sayIfKnown(`model.line.${line.name}`, line.name) }));
+    single.node.hidden = !along.length;
+    if (!along.length) return noteState();
+    lines.show({ title: say("model.lines"), x: { label: say("model.along") }, y: { label: say("loss") }, lines: along.map((line, place) => ({ x: line.at, y: line.loss, ...look(place), name: line.name })) });
+    single.tell(sayIfKnown(`model.lines.${own.kind}.${own.stage}`, say("model.lines.text")), table(say("model.lines"), [say("model.along"), ...along.map(line => line.name)], along[0].at.map((at, k) => [shown(at), ...along.map(line => shown(line.loss[k]))]).filter((_, k, all) => k % Math.ceil(all.length / 10) === 0)));
     noteState();
   }
 
-  root.append(h("p", { class: "lead" }, MODEL.title),
-    h("div", { class: "panel options" }, choice(say("model.which"), MODEL.slices.map((each, k) => [String(k), each.name]), String(view.slice), value => { view.slice = +value; show(); }, { "data-control": "slice" })),
+  root.append(h("p", { class: "lead" }, MODEL.title), (MODEL.notes ?? []).map(note => h("p", { class: "note" }, note)),
+    h("div", { class: "panel options" }, choice(say("model.which"), MODEL.slices.map((each, k) => [String(k), nameOf(each)]), String(view.slice), value => { view.slice = +value; show(); }, { "data-control": "slice" })),
     h("div", { class: "two" }, h("div", {}, picture.node), h("div", {}, beside.node, single.node)));
   show();
   new ResizeObserver(draw).observe(canvasBox);
