@@ -1,5 +1,6 @@
 """The torch face: what a training script relies on, and the errors that a slip gets."""
 
+import functools
 import gc
 import inspect
 import math
@@ -114,6 +115,50 @@ def test_hooks_run_in_torchs_order():
         handle.remove()
     optimizer.step()
     assert len(told) == 2
+
+
+def forwarded(method):
+    """A decorator of the user's own: it takes over the mark that torch leaves on methods it need not wrap."""
+
+    @functools.wraps(method)
+    def call(self, *given):
+        return method(self, *given)
+
+    return call
+
+
+@pytest.mark.parametrize("kind", ["derived", "mixed in", "twice", "decorated", "plain"])
+@pytest.mark.parametrize("parent", [optim.SGD, optim.ScheduleFreeSGD])
+def test_hooks_run_once_where_a_class_of_ones_own_steps(parent, kind):
+    """torch wraps a step of one's own for hooks; the step that it calls up to must not run them again."""
+
+    class Derived(parent):
+        def step(self, closure=None):
+            loss = super().step(closure)
+            return super().step() if kind == "twice" else loss
+
+    class Mixin:
+        def step(self, closure=None):
+            return super().step(closure)
+
+    class Mixed(Mixin, parent):
+        pass
+
+    class Decorated(parent):
+        step = forwarded(parent.step)
+
+    p, told = torch.nn.Parameter(torch.ones(2)), []
+    made = {"derived": Derived, "twice": Derived, "mixed in": Mixed, "decorated": Decorated, "plain": parent}[kind]
+    optimizer = made([p], lr=0.5)
+    optimizer.register_step_pre_hook(lambda *_: told.append("pre"))
+    optimizer.register_step_post_hook(lambda *_: told.append("post"))
+    p.grad = torch.ones(2)
+    with torch.autograd.profiler.profile() as profile:
+        optimizer.step()
+    ranges = [event.name for event in profile.function_events if event.name.startswith("Optimizer.step#")]
+    assert told == ["pre", "post"] and ranges == [f"Optimizer.step#{made.__name__}.step"]
+    steps = 2 if kind == "twice" else 1
+    assert p.tolist() == [1 - 0.5 * steps] * 2 if parent is not optim.ScheduleFreeSGD else (p < 1).all()
 
 
 def test_the_profiler_sees_the_step():

@@ -199,7 +199,7 @@ class Optimizer(torch.optim.Optimizer):
             or torch_optimizer._global_optimizer_pre_hooks
             or torch_optimizer._global_optimizer_post_hooks
             or torch._C._autograd._profiler_enabled()
-        ):
+        ) and not _is_wrapped(type(self).step):
             return _step_with_hooks(self, *(() if closure is None else (closure,)))
         return self._step(closure)
 
@@ -340,6 +340,11 @@ class Optimizer(torch.optim.Optimizer):
 
 def _step_alone(optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
     return optimizer._step(closure)  # the subclass's, where it has one
+
+
+def _is_wrapped(step: Any) -> bool:
+    """True for a derived class's step, which torch has wrapped: where it calls up to ours, hooks have run."""
+    return getattr(step, "__code__", None) is _step_with_hooks.__code__
 
 
 _step_with_hooks = torch.optim.Optimizer.profile_hook_step(_step_alone)

@@ -15,7 +15,7 @@ from thalweg.codes import form_of
 from thalweg.hyperparameters import plain
 from thalweg.rule import Rule
 from thalweg.small import check_blocks
-from thalweg.states import ESTIMATE, lacking
+from thalweg.states import ESTIMATE, is_projected, lacking
 from thalweg.storage import storage_of
 
 StateDict = Mapping[str, Any]
@@ -171,11 +171,13 @@ def states(taken: StateDict, group: Group, own: Group) -> Iterator[Held]:
 
 def check_shapes(taken: StateDict, groups: Groups, names: Collection[str]) -> None:
     """RuntimeError where a state cannot be its parameter's: before anything is taken over. `names`: the states that are
-    shaped as their parameter is."""
+    shaped as their parameter is. Where gradients are projected, what they are of is known at the step alone."""
     for saved, own in pairs(taken, groups):
         for called, _, state, p in states(taken, saved, own):
             for name in names:
                 held = state.get(name)
+                if is_projected(held, p, own) or is_projected(held, p, saved):
+                    continue
                 if isinstance(held, torch.Tensor) and held.shape != p.shape:
                     raise RuntimeError(
                         f"{called}: state {name!r} has shape {tuple(held.shape)}, its parameter "

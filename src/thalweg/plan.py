@@ -63,6 +63,7 @@ class Plan:
         self._to_copy: list[int] | None = None
         self._left = b""  # the ages as the last step left them
         self._next: npt.NDArray[Any] = np.zeros((1, 0))  # and as this one will
+        self.owed: list[Callable[[], object]] = []  # the same for numbers that lie elsewhere
         self.count: Callable[[], object] = bool  # puts them in place, in C, which no signal parts; here does nothing
         self.begun = False  # something that cannot be taken back is being written
         self._followed: list[tuple[dict[str, Any], str, Tensor]] = []  # numbers to keep for autograd, by state and name
@@ -170,6 +171,8 @@ class Plan:
     def advance(self, scale: Any = 1.0) -> None:
         """One step on: the numbers of each row, one dict for each piece of the recipe."""
         rule = self.recipe.rule
+        for place, member in zip(self.positions, self.members, strict=True) if self.ages.lent else ():
+            self.ages.follow(place, member.state)
         self._next = block = self.ages.values[:, self._index].copy()
         if block.tobytes() != self._left:
             self._form_rows()  # somebody wrote into a step count
@@ -203,8 +206,16 @@ class Plan:
         measured = [self._measure(index) for index in range(len(self.members))]
         self.measured = measured if self.differentiable or self.follows else _fetched(measured)
 
+    def owe(self) -> None:
+        """Prepare the counting of numbers that lie elsewhere."""
+        pairs = enumerate(zip(self.positions, self.members, strict=True))
+        self.owed = [self.ages.owed(place, member.state, self._next[:, index]) for index, (place, member) in pairs]
+
     def count_one(self, index: int) -> None:
         """What `count` does, for one tensor."""
+        if self.owed:
+            owed, self.owed[index] = self.owed[index], bool
+            owed()
         self.ages.values[:, self.positions[index]] = self._next[:, index]
 
     def uncounted(self) -> list[Member]:
@@ -224,7 +235,7 @@ class Plan:
 
     def let_go(self) -> None:
         """Forget this step's gradients, and whatever else somebody owns."""
-        self.gradients, self.staged, self._followed, self._held = [], {}, [], None
+        self.gradients, self.staged, self._followed, self.owed, self._held = [], {}, [], [], None
         for name in HELD:
             self.__dict__.pop(name, None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -56,10 +57,10 @@ class Signature:
         }
 
     def watched(self) -> Signature:
-        """The same, to be kept: it holds no object, and hears of states that end, whose place another may be given.
+        """The same, to be kept: it holds no object, and hears of states whose memory ends and may be given to another.
 
-        Of parameters it does not ask to hear, as `torch.utils.swap_tensors` takes none that has a weak reference. All
-        that plans know of one is compared: a new one in the same place is as good.
+        It watches storages, as `torch.utils.swap_tensors` takes no tensor that has a weak reference. Parameters it does
+        not watch. All that plans know of one is compared: a new one in the same place is as good.
         """
         self._ended: list[Any] = []
         self._watched = [_watch(each, self._ended) for each in self._states]
@@ -72,6 +73,9 @@ class Signature:
 
 
 def _watch(value: Any, ended: list[Any]) -> Any:
+    if isinstance(value, Tensor):
+        with suppress(NotImplementedError, RuntimeError):  # it may have none of its own
+            value = local(value).untyped_storage()
     try:
         return weakref.ref(value, ended.append)
     except TypeError:  # a number

@@ -50,6 +50,11 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
     """
     if not is_shard(p) and not ordinary(type(p)):
         p = plain(p)  # states are of no class but torch's
+    if not torch.is_inference_mode_enabled():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.is_inference():
+                state[name] = value.clone()  # loaded in inference mode; outside nobody may write to it
+    _check_whole(state, rule, p, group)
     dtype = torch.float32 if p.dtype in HALVES else p.dtype
     missing = not rule.states
     form = dict(form_of(rule.moments, group["state_dtype"], p))
@@ -109,6 +114,18 @@ def _constant(rule: Rule, letter: str, group: Mapping[str, Any]) -> float:
     return 0.0 if source is None else float(group[source])
 
 
+def _check_whole(state: State, rule: Rule, p: Tensor, group: Mapping[str, Any]) -> None:
+    """RuntimeError where a state of a projection meets a parameter that is whole."""
+    for name in [name for letter, name in rule.torch_names.items() if letter not in rule.matrices]:
+        if is_projected(state.get(name), p, group):
+            raise RuntimeError(
+                f"state {name!r} has shape {tuple(state[name].shape)}, its parameter {tuple(p.shape)}, and the group "
+                f"has rank={group['rank']!r}: the state is of projected gradients (GaLore), and this step is at whole "
+                "ones; for the step, put the projections in `p.data` and `p.grad`, or begin anew by "
+                "`del optimizer.state[parameter]`"
+            )
+
+
 def in_line(held: Tensor, name: str, p: Tensor, dtype: torch.dtype) -> Tensor:
     """The state as it must lie beside its parameter: itself where it does; RuntimeError where it cannot."""
     if held.shape != p.shape:
@@ -119,6 +136,14 @@ def in_line(held: Tensor, name: str, p: Tensor, dtype: torch.dtype) -> Tensor:
     if held.dtype != dtype or held.device != p.device or (held.stride() != p.stride() and is_flat(p)):
         return laid_like(held, p, dtype)
     return held
+
+
+def is_projected(held: Any, p: Tensor, group: Mapping[str, Any]) -> bool:
+    """True for a state of projected gradients (GaLore), by the group's key that says to which rank they are projected.
+
+    It is of a smaller parameter, which somebody puts in the place of the whole one for the step.
+    """
+    return isinstance(held, Tensor) and held.shape != p.shape and group.get("rank") in tuple(held.shape)
 
 
 def check_matrix(held: Tensor, name: str, due: Tensor, p: Tensor) -> None:
@@ -137,5 +162,12 @@ def share_ages(state: State, ages: Ages, place: int) -> None:
             held = state[name]
             followed = isinstance(held, torch.Tensor) and held.requires_grad  # by autograd: it stays as it is
             ages.tensor[row, place] = held.detach() if isinstance(held, torch.Tensor) else held
-            if not followed:
+            if (
+                ages.on_host
+                and isinstance(held, torch.Tensor)
+                and not held.is_cuda
+                and held.untyped_storage().is_shared()
+            ):
+                ages.lend(row, place)
+            elif not followed:
                 state[name] = ages.view(row, place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import MutableMapping, Sequence
+from functools import partial
 from operator import methodcaller
 from typing import Any
 
@@ -126,6 +127,9 @@ class Stepper:
         work = []
         for engine, plan in self._plans:
             work += [engine.launch(plan), plan.count]
+            if plan.ages.lent:
+                plan.owe()
+                work.append(partial(deque, map(_call, plan.owed), 0))
         deque(map(_call, work), maxlen=0)
 
     def _undo(self, error: BaseException, state: State) -> None:
@@ -256,7 +260,9 @@ def _check_not_capturing(params: Sequence[Tensor]) -> None:
 
 def _by_address(engine: Engine, plan: Plan) -> bool:
     """Whether only a kernel looks at the gradients."""
-    return engine.name != "reference" and type(plan) is Plan and not (plan.recipe.rule.per_tensor or plan.copies)
+    if engine.name == "reference" or type(plan) is not Plan:
+        return False
+    return not (plan.recipe.rule.per_tensor or plan.copies or plan.ages.lent)
 
 
 def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
