@@ -14,6 +14,7 @@ ORDER = [
         "hyperparameters",
         "rule",
         "rules",
+        "precision",
         "subclasses",
         "memory",
         "storage",

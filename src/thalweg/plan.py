@@ -20,6 +20,7 @@ from thalweg.codes import BLOCK, Form
 from thalweg.hyperparameters import plain
 from thalweg.members import Held, Member
 from thalweg.memory import is_shard, laid_like, lies_like, local, real
+from thalweg.precision import as_written
 from thalweg.recipe import Group, Recipe
 from thalweg.storage import FULL, Noise, Storage, keys
 from thalweg.subclasses import check_memory
@@ -203,7 +204,8 @@ class Plan:
     def measure(self) -> None:
         """The numbers that the rule measures on tensors."""
         self.begun = bool(self.recipe.rule.matrices)
-        measured = [self._measure(index) for index in range(len(self.members))]
+        with as_written(self.device):
+            measured = [self._measure(index) for index in range(len(self.members))]
         self.measured = measured if self.differentiable or self.follows else _fetched(measured)
 
     def owe(self) -> None:

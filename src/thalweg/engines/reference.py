@@ -15,6 +15,7 @@ import torch
 from thalweg.cautious import cautious
 from thalweg.engines.engine import Engine
 from thalweg.plan import Plan
+from thalweg.precision import as_written
 from thalweg.recipe import Recipe
 
 Tensor = torch.Tensor
@@ -34,7 +35,7 @@ class Reference(Engine):
         return partial(self._step, plan)
 
     def _step(self, plan: Plan) -> None:
-        with torch.set_grad_enabled(plan.differentiable):
+        with torch.set_grad_enabled(plan.differentiable), as_written(plan.device):
             for index in range(len(plan.positions)):
                 numbers = plan.recipe.inside(plan.numbers(index))
                 p, g, states = plan.read(index)
