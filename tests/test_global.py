@@ -113,14 +113,19 @@ def tensor_parallel(case: str) -> tuple[Any, Any]:
     return [*map(whole, model.parameters())], told
 
 
+# Small state, too: FSDP1's checkpoints gather what has the parameters' shapes, and one dtype on all processes.
+PIECES = [{"cautious": True}, {"state_dtype": "int8"}, {"state_dtype": "bfloat16"}]
+
+
 def flat(case: str) -> tuple[Any, Any]:
     from torch.distributed.fsdp import FullyShardedDataParallel
 
     name, settings = CASES[case]
     for original in (True, False):
         model = FullyShardedDataParallel(network(), device_id=torch.device("cpu"), use_orig_params=original)
-        with pytest.raises(ValueError, match="is a piece of FSDP1's"):
-            getattr(optim, name)(model.parameters(), **settings)
+        for kind, own in [(name, settings), *(("Adam", each) for each in PIECES)]:
+            with pytest.raises(ValueError, match="is a piece of FSDP1's"):
+                getattr(optim, kind)(model.parameters(), **own)
         optim.Adam(model.parameters())
     return None, None
 

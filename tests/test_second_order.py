@@ -285,3 +285,40 @@ def test_a_nan_in_the_loss_shows():
     optimizer = optim.AdaHessian([p])
     by_estimate(optimizer, lambda: (p**2 * torch.tensor([1.0, float("nan"), 1.0])).sum())
     assert p.isnan().tolist() == [False, True, False]
+
+
+def test_a_checkpoint_is_loaded_by_torchs_distributed_checkpoint():
+    """It makes the states by a step at a rate of 0, with gradients of 0 that have no graph, before it fills them in."""
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+
+    def made():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+        return model, optim.AdaHessian(model.parameters(), lr=0.1)
+
+    def step(model, optimizer, seed):
+        optimizer.zero_grad()
+        optimizer.estimate(model(torch.randn(8, 3, generator=torch.Generator().manual_seed(seed))).square().mean())
+        optimizer.step()
+
+    model, optimizer = made()
+    for seed in range(2):
+        step(model, optimizer, seed)
+    saved = copy.deepcopy((model.state_dict(), get_optimizer_state_dict(model, optimizer)))
+    other, resumed = made()
+    other.load_state_dict(saved[0])
+    set_optimizer_state_dict(other, resumed, saved[1])
+    for seed in (2, 3):
+        step(model, optimizer, seed)
+        step(other, resumed, seed)
+    assert all(map(torch.equal, model.parameters(), other.parameters()))
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.1}, {"gradient": 1e-30}])
+def test_a_step_that_would_move_still_needs_a_graph(change):
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer = optim.AdaHessian([p], lr=change.get("lr", 0.0))
+    p.grad = torch.full((3,), change.get("gradient", 0.0))
+    with pytest.raises(RuntimeError, match="no graph"):
+        optimizer.step()
+    assert torch.equal(p, torch.ones(3)) and not optimizer.state

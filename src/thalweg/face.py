@@ -15,7 +15,7 @@ from thalweg.codes import wide
 from thalweg.guard import Guard
 from thalweg.hyperparameters import slip
 from thalweg.loading import KEPT, StateDict
-from thalweg.processes import group_of_maker, is_flat_shard
+from thalweg.processes import group_of_maker, is_flattened
 from thalweg.recipe import Recipe
 from thalweg.rule import Rule
 from thalweg.stages import SHARED, stages_of
@@ -26,6 +26,7 @@ from thalweg.unguarded import unguarded
 
 # The settings that are of the optimizer, not of a group.
 OF_THE_OPTIMIZER: dict[str, Any] = {"clip_norm": None, "on_nonfinite": "propagate", "engine": "auto"}
+FSDP2 = "use FSDP2 (torch.distributed.fsdp.fully_shard)"
 
 _add_param_group = unguarded(torch.optim.Optimizer.add_param_group)
 
@@ -160,29 +161,39 @@ class Optimizer(torch.optim.Optimizer):
         self._settle(param_group)
         self._check({**self.defaults, **param_group})
         _add_param_group(self, param_group)
-        small = self.param_groups[-1]["state_dtype"]
         for index, p in enumerate(self.param_groups[-1]["params"]):
-            reason = wide(p) if small != "float32" else None
+            reason = self._unfit(f"parameter {index} of the group", p, self.param_groups[-1])
             if reason:
                 self.param_groups.pop()
-                raise ValueError(f"state_dtype={small!r} for parameter {index} of the group: {reason}")
-            if is_flat_shard(p) and (not self.guard.idle or self._rule(self.param_groups[-1]).per_tensor):
-                self.param_groups.pop()
-                raise ValueError(
-                    f"parameter {index} of the group is a piece of FSDP1's, which does not show whole tensors or "
-                    f"gradients: {self._rule(self.defaults).name} with clip_norm={self.guard.clip_norm} and "
-                    f"on_nonfinite={self.guard.on_nonfinite!r} would judge by this process's part alone; use FSDP2 "
-                    "(torch.distributed.fsdp.fully_shard)"
-                )
-            if p.layout is not torch.strided:
-                self.param_groups.pop()
-                raise ValueError(
-                    f"{type(self).__name__} requires dense parameter tensors, and parameter {index} of the group has "
-                    f"layout {p.layout}; its gradient may be sparse"
-                )
+                raise ValueError(reason)
         *others, group = self.param_groups
         if isinstance(group["lr"], torch.Tensor) and any(group["lr"] is each["lr"] for each in others):
             group["lr"] = group["lr"].clone()  # a scheduler writes into it, for this group alone
+
+    def _unfit(self, called: str, p: torch.Tensor, group: Mapping[str, Any]) -> str | None:
+        """Why a parameter cannot be stepped with a group's settings; None where it can."""
+        small, name = group["state_dtype"], self._rule(group).name
+        reason = wide(p) if small != "float32" else None
+        if reason:
+            return f"state_dtype={small!r} for {called}: {reason}"
+        if small != "float32" and is_flattened(p):
+            return (
+                f"state_dtype={small!r} for {called}: it is a piece of FSDP1's, whose checkpoints gather states of the "
+                f"parameters' own shapes, of one dtype on all processes; {FSDP2}, or state_dtype='float32'"
+            )
+        whole = not self.guard.idle or self._rule(group).per_tensor or group["cautious"]
+        if whole and is_flattened(p) and torch.distributed.get_world_size() > 1:
+            return (
+                f"{called} is a piece of FSDP1's, which does not show whole tensors or gradients: {name} with "
+                f"clip_norm={self.guard.clip_norm}, on_nonfinite={self.guard.on_nonfinite!r} and "
+                f"cautious={group['cautious']} would judge by this process's part alone; {FSDP2}"
+            )
+        if p.layout is not torch.strided:
+            return (
+                f"{type(self).__name__} requires dense parameter tensors, and {called} has layout {p.layout}; its "
+                "gradient may be sparse"
+            )
+        return None
 
     # -- the step -----------------------------------------------------------------------------------------------
 

@@ -31,11 +31,9 @@ def group_of_maker() -> Any:
     return None
 
 
-def is_flat_shard(p: Tensor) -> bool:
-    """True for a parameter of FSDP1 on several processes: a piece of a stretch of tensors, which nothing tells."""
-    if not getattr(p, "_fsdp_flattened", False):
-        return False
-    return torch.distributed.get_world_size() > 1
+def is_flattened(p: Tensor) -> bool:
+    """True for a parameter of FSDP1: on several processes a piece of a stretch of tensors, which nothing tells."""
+    return bool(getattr(p, "_fsdp_flattened", False))
 
 
 def place_for(group: Any, device: torch.device) -> torch.device:

@@ -77,7 +77,8 @@ class SecondOrder(Optimizer):
         """The estimate from gradients that hold their graph."""
         params = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         due = [p for p, (_, _, due) in zip(params, self._places(params), strict=True) if due]
-        if due and not any(p.grad is not None and p.grad.requires_grad for p in due):
+        without = [p.grad for p in due if p.grad is not None]
+        if due and not any(g.requires_grad for g in without) and not self._stands_still(without):
             raise RuntimeError(
                 f"{type(self).__name__}: the gradients have no graph to take the curvature from; call "
                 "optimizer.estimate(loss) in place of loss.backward(), or loss.backward(create_graph=True)"
@@ -86,6 +87,12 @@ class SecondOrder(Optimizer):
             self._curvature(params, [p.grad for p in params if p.grad is not None])
         for p in params:
             _free(p)
+
+    def _stands_still(self, gradients: Sequence[Tensor]) -> bool:
+        """True for a step that makes states and moves nothing, as `torch.distributed.checkpoint` takes one before it
+        loads: at a rate of 0, with gradients of 0. Their curvature is 0."""
+        rates = [plain(group["lr"]) for group in self.param_groups]
+        return not any(rates) and not any(bool(g.count_nonzero()) for g in gradients)
 
     def _places(self, params: Sequence[Tensor]) -> list[tuple[int, Mapping[str, Any], bool]]:
         """The place of each parameter among all, its group, and whether an estimate is due."""
