@@ -51,6 +51,7 @@ def no_kernel(optimizer, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(kernel, "load", no_folder)
         patch.setattr(cpu, "build", cpu.build.__wrapped__)
+        optimizer._stepper = type(optimizer._stepper)("auto")  # a plan keeps its kernel
         yield
 
 

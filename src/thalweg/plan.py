@@ -21,7 +21,7 @@ from thalweg.hyperparameters import plain
 from thalweg.members import Held, Member
 from thalweg.memory import is_shard, laid_like, lies_like, local, real
 from thalweg.precision import as_written
-from thalweg.recipe import Group, Recipe
+from thalweg.recipe import Group, Reader, Recipe, Settings
 from thalweg.storage import FULL, Noise, Storage, keys
 from thalweg.subclasses import check_memory
 from thalweg.subclasses import plain as plain_memory
@@ -46,6 +46,7 @@ class Plan:
     form: Form = ()  # the states that are kept small: `thalweg.small`
     follows = False  # True where the engine reads what was measured on its device, and the host does not
     wide = False  # gradients are read as float32, beside 16-bit parameters: some came in another dtype than these
+    kernel: Any = None  # what an engine has built for it
 
     def __init__(self, recipe: Recipe, storage: Storage, members: Sequence[Member], ages: Ages) -> None:
         self.recipe, self.storage, self.members, self.ages = recipe, storage, members, ages
@@ -54,6 +55,7 @@ class Plan:
         self.differentiable = bool(members[0].group["differentiable"])
         self.gradients: list[Tensor] = []
         self.rows: list[tuple[dict[str, Any], ...]] = []
+        self._kernel_rows: npt.NDArray[Any] = np.zeros((0, 0))  # the same for a kernel
         self.measured: list[dict[str, Any]] = []
         self.staged: dict[int, Tensor] = {}  # gradients that a direction has taken the place of
         self.param_dtype, self.device = self.params[0].dtype, self.params[0].device
@@ -62,10 +64,17 @@ class Plan:
         whole = list(range(self.positions[0], self.positions[-1] + 1)) == self.positions
         self._index = slice(self.positions[0], self.positions[-1] + 1) if whole else np.array(self.positions)
         self._to_copy: list[int] | None = None
+        self._places: list[int] = []  # where the gradients in the table are
+        self._readers = {m.number: Reader(recipe, self.differentiable) for m in members}
+        self._carried = {name: ages.names.index(name) for name in recipe.rule.carried}
         self._left = b""  # the ages as the last step left them
-        self._next: npt.NDArray[Any] = np.zeros((1, 0))  # and as this one will
         self.owed: list[Callable[[], object]] = []  # the same for numbers that lie elsewhere
-        self.count: Callable[[], object] = bool  # puts them in place, in C, which no signal parts; here does nothing
+        self.count: Callable[[], object] = bool  # puts the next in place, in C, which no signal parts; here, nothing
+        if ages.on_host:
+            self._one = np.zeros((len(ages.names), len(members)))
+            self._one[0] = 1.0
+            self._next = np.full_like(self._one, np.nan)  # the ages as this step will leave them
+            self.count = partial(ages.values.__setitem__, (slice(None), self._index), self._next)
         self.begun = False  # something that cannot be taken back is being written
         self._followed: list[tuple[dict[str, Any], str, Tensor]] = []  # numbers to keep for autograd, by state and name
         self.row_of = np.zeros(len(members), dtype=np.int64)
@@ -116,7 +125,7 @@ class Plan:
 
     def own(self, of_all: Sequence[Any]) -> list[Any]:
         """What belongs to these parameters of a list for all."""
-        if isinstance(self._index, slice):
+        if type(self._index) is slice:
             return list(of_all[self._index])
         return [of_all[place] for place in self.positions]
 
@@ -149,10 +158,13 @@ class Plan:
                 own[index] = g if fits else laid_like(g, p, self.gradient_dtype)
         self.gradients = own
         places = list(map(Tensor.data_ptr, own))
-        self.table[:, 1] = np.fromiter(places, np.int64, len(own))
-        if 0 in places:
-            for place, g in zip(self.positions, own, strict=True):
-                check_memory(place, g, "its gradient")
+        if places != self._places:
+            self._places = []
+            if 0 in places:
+                for place, g in zip(self.positions, own, strict=True):
+                    check_memory(place, g, "its gradient")
+            self.table[:, 1] = places
+            self._places = places
 
     @property
     def gradient_dtype(self) -> torch.dtype:
@@ -167,6 +179,7 @@ class Plan:
     def aim(self, addresses: Integers) -> None:
         """Take this step's gradients by their addresses, for all parameters, from who holds them and has laid them out
         as the parameters are. For kernels alone: `read` has no gradient then."""
+        self._places = []
         self.table[:, 1] = addresses[self._index]
 
     def advance(self, scale: Any = 1.0) -> None:
@@ -174,21 +187,23 @@ class Plan:
         rule = self.recipe.rule
         for place, member in zip(self.positions, self.members, strict=True) if self.ages.lent else ():
             self.ages.follow(place, member.state)
-        self._next = block = self.ages.values[:, self._index].copy()
-        if block.tobytes() != self._left:
+        now = self.ages.values[:, self._index]
+        if now.tobytes() != self._left:
             self._form_rows()  # somebody wrote into a step count
-            block[:] = self.ages.values[:, self._index]
-        block[0] += 1
-        self.count = partial(self.ages.values.__setitem__, (slice(None), self._index), block)
-        own = {name: self.ages.names.index(name) for name in rule.carried}
+            now = self.ages.values[:, self._index]
+        block = np.add(now, self._one, self._next)
         self.rows, self._followed, self.begun = [], [], False
+        read: dict[int, Settings] = {}
         for members in self._rows:
             first = members[0]
-            carried: dict[str, Any] = {name: float(block[index, first]) for name, index in own.items()}
+            carried: dict[str, Any] = {name: float(block[index, first]) for name, index in self._carried.items()}
             if self.differentiable:
                 carried |= self._recorded(first, carried)
-            numbers = self.recipe.numbers(float(block[0, first]), carried, self._group(first), scale)
-            for name, index in own.items():
+            number = self._numbers[first]
+            if number not in read:
+                read[number] = self._readers[number].read(self._group(first))
+            numbers = self.recipe.numbers(float(block[0, first]), carried, read[number], scale)
+            for name, index in self._carried.items():
                 if name not in rule.measures:
                     block[index, members] = plain(numbers[-1][name])
                     if self.differentiable:
@@ -222,7 +237,7 @@ class Plan:
 
     def uncounted(self) -> list[Member]:
         """Those that have not taken this step."""
-        if self._held is None or not self._next.size:
+        if self._held is None:
             return list(self.members)
         ahead = self.ages.values[0, self._index] != self._next[0]
         return [member for member, left in zip(self.members, ahead.tolist(), strict=True) if left]
@@ -238,8 +253,9 @@ class Plan:
     def let_go(self) -> None:
         """Forget this step's gradients, and whatever else somebody owns."""
         self.gradients, self.staged, self._followed, self.owed, self._held = [], {}, [], [], None
-        for name in HELD:
-            self.__dict__.pop(name, None)
+        if "members" in self.__dict__:  # which all of these are made of
+            for name in HELD:
+                self.__dict__.pop(name, None)
 
     def _recorded(self, index: int, names: Iterable[str]) -> dict[str, Tensor]:
         """Of the carried numbers those that autograd follows."""
@@ -289,6 +305,7 @@ class Plan:
                 if self.recipe.cautious:
                     self.staged[index] = g
                 self.gradients[index] = laid_like(given["g"], self.states[index][0] if self.states[index] else p)
+                self._places = []
                 self.table[index, 1] = self.gradients[index].data_ptr()
         return {name: given[name] for name in rule.measures}
 
@@ -316,10 +333,12 @@ class Plan:
 
     def kernel_rows(self, dtype: str) -> npt.NDArray[Any]:
         """The rows of numbers that a kernel reads, rounded to its precision here and nowhere else."""
-        program = self.recipe.program
-        rows = np.empty((len(self.rows), len(program.formulas)), dtype=dtype)
+        program, rows = self.recipe.program, self._kernel_rows
+        if len(rows) != len(self.rows):
+            self._kernel_rows = rows = np.empty((len(self.rows), len(program.formulas)), dtype=dtype)
+        all_inside = not self.recipe.rule.directs
         for index, pieces in enumerate(self.rows):
-            rows[index] = program.row(self.recipe.inside(pieces))
+            rows[index] = program.row(pieces if all_inside else self.recipe.inside(pieces))
         return rows
 
     def now(self, index: int) -> Tensor:
@@ -364,11 +383,11 @@ class Plan:
         for index, (number, column) in enumerate(zip(self._numbers, block.T.tolist(), strict=True)):
             rows.setdefault((index if each else number, *column), []).append(index)
         self._rows = list(rows.values())
-        self._left = block.tobytes()
         row_of = {index: row for row, members in enumerate(self._rows) for index in members}
         self.row_of[:] = [row_of[index] for index in range(len(self.positions))]
         for chunks, _ in self._chunks.values():
             chunks[:, 3] = self.row_of[chunks[:, 0]]
+        self._left = block.tobytes()  # last: until then they are to be formed
 
     def _share_carried(self) -> None:
         """Numbers summed over all tensors are those of the oldest one: a late parameter joins in at the present."""

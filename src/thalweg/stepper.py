@@ -6,7 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import MutableMapping, Sequence
 from functools import partial
-from operator import methodcaller
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ from thalweg.subclasses import address, adds_by_itself, check_memory, is_fake, o
 Tensor = torch.Tensor
 State = MutableMapping[Tensor, dict[str, Any]]
 _call = methodcaller("__call__")
+_switches = itemgetter("rounding", "state_dtype", "differentiable", "capturable", "fused")  # that choose a plan
 
 
 class Stepper:
@@ -60,9 +61,8 @@ class Stepper:
     ) -> None:
         """One step. `groups`: each group with its number of parameters and its recipe; `factor` scales gradients: a
         number, or a guard's verdict on the device; `holders`: the process group that holds the other parameters."""
-        guarded = isinstance(factor, Tensor)
-        switches = ("rounding", "state_dtype", "differentiable", "capturable", "fused")
-        kinds = [(id(g), count, recipe, guarded, *[g[name] for name in switches]) for g, count, recipe in groups]
+        guarded = type(factor) is not float and isinstance(factor, Tensor)
+        kinds = [(id(group), count, recipe, guarded, _switches(group)) for group, count, recipe in groups]
         parts, given = params, gradients
         if self._sharded:
             parts, given = [local(p) for p in params], [None if g is None else local(g) for g in gradients]
@@ -95,7 +95,11 @@ class Stepper:
     ) -> None:
         """One step of all plans. `sum_up`: what a rule adds up is added up over processes."""
         plans = [plan for _, plan in self._plans]
-        if isinstance(factor, Tensor) and not all(isinstance(plan, DevicePlan) for plan in plans):
+        if (
+            type(factor) is not float
+            and isinstance(factor, Tensor)
+            and not all(isinstance(plan, DevicePlan) for plan in plans)
+        ):
             factor, left_out = factor.tolist()  # some of the numbers come from the host
             if left_out:
                 self._forget({*self._begun}, held.state)

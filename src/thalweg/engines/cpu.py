@@ -237,10 +237,10 @@ class Cpu(Engine):
         return None
 
     def prepare(self, plan: Plan) -> None:
-        build(plan.recipe, plan.dtype, plan.storage, plan.form, plan.wide)
+        plan.kernel = build(plan.recipe, plan.dtype, plan.storage, plan.form, plan.wide)
 
     def launch(self, plan: Plan) -> Callable[[], object]:
-        module = build(plan.recipe, plan.dtype, plan.storage, plan.form, plan.wide)
+        module: Any = plan.kernel
         rows = plan.kernel_rows(kernel.DTYPES[plan.dtype])
         chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
         if len(bounds) > 2:
