@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from elsewhere import There
 from subjects import DEVICE, FAST, PLAIN, give
 
 import thalweg
@@ -146,8 +147,6 @@ def test_every_factory_in_what_steps_names_its_device():
 
 def test_the_device_that_tests_run_on_is_no_default_device():
     """`make test-cuda` makes the tests' tensors elsewhere; the library's it leaves where they would be at a user's."""
-    from conftest import There
-
     library = {"torch": torch}
     exec(compile("def make():\n    return torch.zeros(2)", thalweg.__file__, "exec"), library)
     with There(torch.device("meta")):

@@ -33,7 +33,7 @@ def moved(**settings):
         ("maximize", 0, False),
         ("maximize", np.bool_(True), True),
         ("maximize", torch.tensor(True), True),
-        ("decoupled_weight_decay", 1.0, True),
+        ("decoupled_weight_decay", 1, True),
     ],
 )
 def test_numbers_pairs_and_switches_of_other_libraries_do_what_pythons_do(name, value, same):

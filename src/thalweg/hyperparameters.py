@@ -108,11 +108,12 @@ class OneOf:
         return f"{name} is {' or '.join(map(repr, self.values))}"
 
     def settle(self, value: Any) -> Any:
-        """1 and 0 of whatever kind as True and False, where these are the values."""
+        """The whole numbers 1 and 0, of whatever kind, as True and False, where these are the values. Not 1.0: a
+        fraction is meant for something else (ADOPT's clip is a number in other libraries)."""
         if isinstance(value, torch.Tensor) and value.numel() == 1:
             value = value.item()
         value = _number(value)
-        return bool(value) if True in self.values and is_number(value) and value in (0, 1) else value
+        return bool(value) if True in self.values and isinstance(value, int) and value in (0, 1) else value
 
     def check(self, name: str, value: Any) -> None:
         value = self.settle(value)

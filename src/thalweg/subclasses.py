@@ -54,7 +54,7 @@ def address(tensor: Tensor) -> int:
 
 def check_memory(place: int, tensor: Tensor, what: str) -> None:
     """RuntimeError for a tensor that should be plain memory, and has none."""
-    due = ordinary(type(tensor)) and tensor.layout is torch.strided and tensor.numel() > 0
+    due = ordinary(type(tensor)) and tensor.layout is torch.strided and tensor.numel() > 0 and not tensor.is_meta
     if due and address(tensor) == 0:
         raise RuntimeError(
             f"parameter {place} of shape {tuple(tensor.shape)}: {what} has no memory: its storage was given back "

@@ -17,7 +17,9 @@ from thalweg.lab.commands import app
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.exports import export
 from thalweg.lab.exports.run import name_of
+from thalweg.lab.range_test import range_test
 from thalweg.lab.results import Sweep
+from thalweg.lab.search.climb import PHASE
 from thalweg.lab.sweep import sweep
 
 
@@ -122,3 +124,10 @@ def _records(path: Path) -> Any:
 
 def _row(history: Any) -> dict[str, str]:
     return {item.key or "/".join(item.nested_key): item.value_json for item in history.item}
+
+
+def test_a_climb_that_ended_where_it_diverged_is_pruned(tmp_path: Path) -> None:
+    found = range_test(quadratic.task(), "sgd", low=1e-3, high=10, steps=60, seeds=1, out=tmp_path / "study")
+    states = {trial.user_attrs["id"]: trial.state.name for trial in export(found.folder, "optuna").trials}
+    climbs = {trial.id for trial in found.trials if trial.phase == PHASE}
+    assert climbs and {states[each] for each in climbs} == {"PRUNED"}

@@ -51,7 +51,7 @@ class Whole(torch.Tensor):
 
 def whole(like: Whole, text: str, each: bool) -> Whole:
     """A tensor of that text; what is one number is worked out once."""
-    made = torch.Tensor._make_subclass(Whole, torch.empty(()))
+    made = torch.Tensor._make_subclass(Whole, torch.empty((), device="cpu"))
     made.written, made.precision, made.each = like.written, like.precision, each
     made.text = text if each else like.written.symbol(text).name
     return made
@@ -153,7 +153,7 @@ def of_rule(rule: Rule, precision: Precision) -> str:
     trace = Trace(SPELLING)
 
     def tensor(text: str) -> Whole:
-        made = torch.Tensor._make_subclass(Whole, torch.empty(()))
+        made = torch.Tensor._make_subclass(Whole, torch.empty((), device="cpu"))
         made.written, made.precision, made.each, made.text = trace, precision, True, text
         return made
 

@@ -14,6 +14,7 @@ from thalweg.lab.studies.asked import need
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result
+    from thalweg.lab.training.trial import Trial
 
 
 def try_storage(storage: Any) -> None:
@@ -44,7 +45,8 @@ def write(found: Result, storage: Any, name: str | None = None) -> Any:
 
     Parameters are the settings, a number each (betas as beta1, beta2); the value is the validation metric at the end;
     optimizer, seed, phase, id, steps, seconds and the test metric are user attributes; the curve is the intermediate
-    values, by step. What failed is in the state FAIL. A trial that is there already is not added again.
+    values, by step. What failed is in the state FAIL; a climb of a range test, which ends where it diverges, is PRUNED.
+    A trial that is there already is not added again.
 
     Args:
         storage: what Optuna takes: "sqlite:///x.db", a storage object, or None for one in memory.
@@ -76,18 +78,24 @@ def write(found: Result, storage: Any, name: str | None = None) -> Any:
         curve = zip(trial.curve.steps, trial.curve.validation_metric, strict=True)
         study.add_trial(
             optuna.trial.create_trial(
-                state=states.COMPLETE if trial.done else states.FAIL,
+                state=_state(states, trial),
                 params=values,
                 distributions={
                     name: optuna.distributions.FloatDistribution(*ranges[name], log=ranges[name][0] > 0)
                     for name in values
                 },
-                value=trial.metric if trial.done else None,
+                value=trial.metric if _state(states, trial) == states.COMPLETE else None,
                 user_attrs={**attributes, "test_metric": trial.test_metric},
                 intermediate_values={step: value for step, value in curve if math.isfinite(value)},
             )
         )
     return study
+
+
+def _state(states: Any, trial: Trial) -> Any:
+    if not trial.done:
+        return states.FAIL
+    return states.COMPLETE if math.isfinite(trial.metric) else states.PRUNED
 
 
 def read(where: str, knobs: Sequence[str], larger_is_better: bool) -> list[dict[str, Any]]:
