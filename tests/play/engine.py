@@ -50,7 +50,7 @@ def context(rules: Iterable[Rule], *more: str) -> MiniRacer:
 
 
 def in_javascript(
-    v8: MiniRacer, name: str, precision: str, x0: Sequence[float], settings: Mapping[str, Any], gradients: Any
+    v8: Any, name: str, precision: str, x0: Sequence[float], settings: Mapping[str, Any], gradients: Any
 ) -> Any:
     """A path in V8, as an array of the precision's dtype. Numbers go and come as decimals that name them exactly."""
     given = [json.dumps(each) for each in (name, precision, list(x0), dict(settings), gradients.tolist())]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from play.bits import wild
 from play.engine import by_reference, context, in_javascript, translated
 
 from thalweg.catalogue import CATALOGUE
@@ -19,19 +20,11 @@ def v8():
     return context(entry.rule for entry in ENTRIES)
 
 
-def wild(steps, precision, seed=0):
-    """Gradients over some powers of ten, with zeros among them."""
-    rng = np.random.default_rng(seed)
-    given = rng.standard_normal((steps, 2)) * np.exp(2 * rng.standard_normal((steps, 1)))
-    given[rng.random((steps, 2)) < 0.05] = 0.0
-    return given.astype({"f32": np.float32, "f64": np.float64}[precision])
-
-
 def both(v8, entry, precision, settings, steps=300):
     given = {**entry.settings, **settings}
     if entry.rule.decay == "own":
         given.pop("decoupled_weight_decay", None)
-    gradients = wild(steps, precision)
+    gradients = wild(steps, 2, f"float{precision[1:]}")
     ours = in_javascript(v8, entry.name, precision, [1.0, -0.7], given, gradients)
     return ours, by_reference(entry, precision, [1.0, -0.7], given, gradients)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +22,97 @@ def animate(race: Race, path: str | Path, *, seconds: float = 8.0, every: int = 
 
     Args:
         race: what `thalweg.play.race` gave.
-        path: a file that ends in .gif or .mp4 (which needs ffmpeg).
+        path: a file that ends in .gif, or in .mp4 (which needs ffmpeg).
         seconds: how long it lasts.
         every: how many steps a picture goes on.
         dpi: its resolution; the picture is 9 by 4 inches.
 
     Raises:
-        ValueError: for another kind of file.
+        ValueError: for another kind of file, or a folder that is not there.
         ModuleNotFoundError: without matplotlib; says what to install.
+        FileNotFoundError: for .mp4 without ffmpeg.
     """
     path = Path(path)
-    writers = {".gif": "pillow", ".mp4": "ffmpeg"}
+    writers = {".gif": _gif, ".mp4": _mp4}
     if path.suffix not in writers:
         raise ValueError(f"path: {path.name!r}; must end in .gif or .mp4")
-    if every < 1 or seconds <= 0:
-        raise ValueError(f"every={every!r}, seconds={seconds!r}; must be 1 or more, and more than 0")
-    figure, lines, dots = _drawn(race)
-    from matplotlib.animation import FuncAnimation
-
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # once, not for every picture
-
+    if not path.parent.is_dir():
+        raise ValueError(f"path: no folder {path.parent}")
+    if every < 1 or not seconds > 0 or not dpi > 0:
+        raise ValueError(f"every={every!r}, seconds={seconds!r}, dpi={dpi!r}; must be 1 or more, and more than 0")
+    _matplotlib()
+    if path.suffix == ".mp4":
+        _ffmpeg()
     count = race.losses.shape[1]
-    frames = [*range(1, count, every), count - 1]
+    stops = [*range(1, count - 1, every), count - 1]
+    writers[path.suffix](_frames(race, stops, dpi), len(stops), seconds, path)
+    return path
 
-    def show(last: int) -> list[Any]:
+
+def _frames(race: Race, stops: Sequence[int], dpi: int) -> Iterator[Any]:
+    """The pictures as arrays of colors. What stands still is drawn once."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure, lines, dots = _drawn(race)
+    figure.set_dpi(dpi)
+    canvas: Any = FigureCanvasAgg(figure)
+    moving = [*itertools.chain.from_iterable(lines), *dots, figure.axes[1].get_legend()]
+    for artist in moving:
+        artist.set_animated(True)
+    canvas.draw()
+    still = canvas.copy_from_bbox(figure.bbox)
+    for last in stops:
         for index, (track, curve) in enumerate(lines):
             place = race.positions[index, : last + 1]
             track.set_data(place[:, 0], _second(place))
             curve.set_data(np.arange(last + 1), race.losses[index, : last + 1])
             dots[index].set_data(place[-1:, 0], _second(place)[-1:])
-        return []
+        canvas.restore_region(still)
+        for artist in moving:
+            artist.axes.draw_artist(artist)
+        yield np.array(canvas.buffer_rgba())[..., :3]
 
-    moving = FuncAnimation(figure, show, frames=frames)
-    moving.save(str(path), writer=writers[path.suffix], fps=max(1, round(len(frames) / seconds)), dpi=dpi)
-    return path
+
+def _gif(frames: Iterator[Any], count: int, seconds: float, path: Path) -> None:
+    """With one palette, of the last picture, so that only what changes is written."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(frame) for frame in frames]
+    palette = pictures[-1].quantize(128)
+    own = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    each = max(20, round(1000 * seconds / count))
+    own[0].save(path, save_all=True, append_images=own[1:], duration=each, loop=0)
+
+
+def _mp4(frames: Iterator[Any], count: int, seconds: float, path: Path) -> None:
+    from matplotlib.animation import FFMpegWriter
+    from matplotlib.figure import Figure
+
+    writer: Any = FFMpegWriter(fps=max(1, round(count / seconds)))
+    first = next(frames)
+    high, wide = (side - side % 2 for side in first.shape[:2])  # the codec takes even sides
+    figure = Figure(figsize=(wide / 100, high / 100), dpi=100)
+    shown = figure.figimage(first[:high, :wide])
+    with writer.saving(figure, str(path), 100):
+        writer.grab_frame()
+        for frame in frames:
+            shown.set_data(frame[:high, :wide])
+            writer.grab_frame()
+
+
+def _ffmpeg() -> None:
+    from matplotlib.animation import FFMpegWriter
+
+    if not FFMpegWriter.isAvailable():
+        raise FileNotFoundError("path: .mp4 needs the program ffmpeg, which is not on the PATH; or write a .gif")
+
+
+def _matplotlib() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("pictures need matplotlib: pip install 'thalweg[play]'", name=error.name) from None
+    return Figure
 
 
 def picture(race: Race, dpi: int = 80) -> bytes:
@@ -71,12 +129,8 @@ def _second(place: Any) -> Any:
 
 def _drawn(race: Race) -> tuple[Any, list[tuple[Any, Any]], list[Any]]:
     """The figure with all paths, each path's lines, and the dots at their ends."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("pictures need matplotlib: pip install 'thalweg[play]'", name=error.name) from None
     surface = race.surface
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = _matplotlib()(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     (x0, x1), (y0, y1) = surface.domain
     x, y = np.meshgrid(np.linspace(x0, x1, 160), np.linspace(y0, y1, 160))

@@ -34,7 +34,7 @@ def html(entries: Iterable[Entry] | None = None, model: Mapping[str, Any] | None
         "words": _json({language: json.loads(_text(f"words.{language}.json")) for language in LANGUAGES}),
         "data": "\n".join(
             f'<script type="application/json" id="{name}">{_json(value)}</script>'
-            for name, value in {"schedules": schedules.factors(), "model": model}.items()
+            for name, value in {"schedules": schedules.factors(), "bits": same_bits(), "model": model}.items()
             if value is not None
         ),
         "engine": _script(engine(entries)),
@@ -56,9 +56,21 @@ def engine(entries: Iterable[Entry]) -> str:
     for entry in known:
         rule = entry.rule
         assert rule is not None
-        facts = json.dumps(described(entry) | {"missing": reasons[entry.name]})
+        facts = json.dumps(described(entry) | {"missing": reasons[entry.name]}, separators=(",", ":"))
         lines.append(f"RULES[{json.dumps(rule.name)}] = {{...RULES[{json.dumps(rule.name)}], ...{facts}}};")
     return "\n".join([*lines, scenery.javascript()])
+
+
+def same_bits() -> dict[str, Any]:
+    """How far each rule's runs in the page are from those of `reference`: `benchmarks/same_bits.py`."""
+    made: dict[str, Any] = json.loads((files("thalweg.play") / "bits.json").read_text(encoding="utf-8"))
+    return made
+
+
+def absent() -> list[tuple[str, str]]:
+    """The catalogue's rules that are not in the page, and why."""
+    reasons = [(entry.name, _missing(entry)) for entry in CATALOGUE.values() if entry.rule is not None]
+    return [(name, reason) for name, reason in reasons if reason is not None]
 
 
 def _missing(entry: Entry) -> str | None:

@@ -258,7 +258,7 @@ addScreen("race", RACE, function mountRace(root) {
       h("div", {}, ground.node, h("p", { class: "hint" }, say("race.hint"))),
       h("div", {}, lossFigure.node, farFigure.node)),
     besides,
-    h("h2", {}, say("race.racers")), rates, cards, absent(),
+    h("h2", {}, say("race.racers")), rates, cards, absent(), sameBits(),
     h("p", { class: "note" }, rich("race.caution")));
   fillOptions();
   fillCards();
