@@ -147,7 +147,7 @@ def test_what_a_setting_switched_on_later_adds_may_be_missing_everywhere_and_is_
     saved.param_groups[0].update(switched)
     state_dict = copy.deepcopy(saved.state_dict())
     loaded = getattr(optim, name)(parameters(SHAPES, torch.float32), **switched)
-    with pytest.warns(UserWarning, match=f"no parameter of group 0 has {key}.* starts anew"):
+    with pytest.warns(UserWarning, match=f"2 of 2 states of group 0 have no {key}.* starts anew"):
         loaded.load_state_dict(state_dict)
     for p, q in zip(saved.param_groups[0]["params"], loaded.param_groups[0]["params"], strict=True):
         q.data.copy_(p.data)
@@ -165,11 +165,43 @@ def test_master_weights_switched_on_later_start_from_the_parameter_and_are_told(
     run(saved, [[torch.ones_like(half[0])]] * 3)
     cut = copy.deepcopy(saved.state_dict())
     del cut["state"][0]["master"]
-    with pytest.warns(UserWarning, match="has master"):
+    with pytest.warns(UserWarning, match="have no master"):
         optim.Adam(half, rounding="master").load_state_dict(cut)
     torchs = torch.optim.Adam(half)
     run(torchs, [[torch.ones_like(half[0])]])
     optim.Adam(half, rounding="master").load_state_dict(torchs.state_dict())  # which has no word for it
+
+
+@pytest.mark.parametrize(
+    "name, dtype, switched",
+    [
+        ("Adam", torch.float32, {"amsgrad": True}),
+        ("RMSprop", torch.float32, {"momentum": 0.9}),
+        ("SGD", torch.bfloat16, {"momentum": 0.9}),
+        ("SGD", torch.bfloat16, {"rounding": "kahan"}),
+        ("Lion", torch.bfloat16, {"rounding": "master"}),
+    ],
+)
+def test_a_parameter_that_stood_still_since_a_setting_was_switched_on_lacks_what_it_adds_and_loads(
+    name, dtype, switched
+):
+    """An optimizer's own checkpoint was refused: frozen layers have not what the others got since."""
+    saved = getattr(optim, name)(parameters(SHAPES, dtype), lr=0.01)
+    given = gradients(SHAPES, 8, dtype)
+    run(saved, given[:3])
+    saved.param_groups[0].update(switched)
+    moving, still = saved.param_groups[0]["params"]
+    for g, _ in given[3:5]:
+        moving.grad, still.grad = g, None
+        saved.step()
+    loaded = getattr(optim, name)(parameters(SHAPES, dtype), lr=0.01)
+    with pytest.warns(UserWarning, match="1 of 2 states of group 0 have no .* starts anew"):
+        loaded.load_state_dict(copy.deepcopy(saved.state_dict()))
+    for p, q in zip(saved.param_groups[0]["params"], loaded.param_groups[0]["params"], strict=True):
+        q.data.copy_(p.data)
+    for optimizer in (saved, loaded):
+        run(optimizer, given[5:])
+    assert same(snapshot(saved), snapshot(loaded))
 
 
 def test_an_estimate_that_came_before_the_first_step_is_no_broken_state():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -190,8 +191,8 @@ class Whole:
 
     A parameter without any state is one that was never stepped: frozen, or late. One that has a state has all of it,
     but for two things. What a setting that was switched on after the last step adds (`amsgrad`, momentum, master
-    weights) no parameter of the group has yet: that is told, and begins at the next step, as it would have without the
-    checkpoint.
+    weights) is missing where a parameter has not been stepped since: that is told, and begins at the next step, as it
+    would have without the checkpoint.
     """
 
     def __init__(self, rules: Sequence[Rule], name: str, moments: Mapping[str, str]) -> None:
@@ -210,34 +211,49 @@ class Whole:
                 )
             kept_groups[index] = {name: value for name, value in saved.items() if name not in others}
             rule, held = rule_of(merged(saved, own)), list(states(taken, saved, own))
-            added = self._added(rule, saved, held)
+            anew = self._anew(rule, saved, held)
             for called, place, state, p in held:
-                fault = self._fault(rule, added, saved, called, state, p)
+                fault = self._fault(rule, anew[place], saved, called, state, p)
                 if fault is not None and not restart:
                     raise fault
                 if fault is not None:
                     left_out.add(place)
-            if added and left_out.isdisjoint(place for _, place, _, _ in held):
+            late = [place for place, names in anew.items() if names and place not in left_out]
+            if late:
+                names = sorted({name for place in late for name in anew[place]})
                 warnings.warn(
-                    f"no parameter of group {index} has {', '.join(sorted(added))}, for which its settings ask: it "
-                    "starts anew, as where such a setting is switched on between two steps",
+                    f"{len(late)} of {len(held)} states of group {index} have no {', '.join(names)}, for which its "
+                    "settings ask: there it starts anew, as where such a setting is switched on between two steps",
                     stacklevel=5,
                 )
         whole = {place: state for place, state in taken["state"].items() if place not in left_out}
         return {**taken, "state": whole, "param_groups": kept_groups}
 
-    def _added(self, rule: Rule, saved: Group, held: Sequence[Held]) -> set[str]:
-        """What a setting adds to the states, where no parameter of the group has it."""
+    def _anew(self, rule: Rule, saved: Group, held: Sequence[Held]) -> dict[str, set[str]]:
+        """What each parameter's state lacks of what a setting has added that was switched on after its last step. One
+        that was stepped as often as another that has it did not stand still: its state was cut."""
         switched = set(rule.torch_names.values()) - set(self.rules[0].torch_names.values())
-        wanted = {name for _, _, _, p in held for name in (*switched, _kept(saved, p)) if name}
-        return wanted - {name for _, _, state, _ in held for name in state}
+        counted = rule.counts_steps  # else the count is of rounding, and stands still where that needs none
+        counts = {place: float(state.get("step", math.nan)) if counted else math.nan for _, place, state, _ in held}
+        having: dict[str, set[float]] = {}
+        for _, place, state, _ in held:
+            for name in state:
+                having.setdefault(name, set()).add(counts[place])
+        return {
+            place: {
+                name
+                for name in {*switched, _kept(saved, p)} - {"", *state}
+                if math.isnan(counts[place]) or counts[place] not in having.get(name, ())
+            }
+            for _, place, state, p in held
+        }
 
     def _fault(
-        self, rule: Rule, added: set[str], saved: Group, called: str, state: Mapping[str, Any], p: torch.Tensor
+        self, rule: Rule, anew: set[str], saved: Group, called: str, state: Mapping[str, Any], p: torch.Tensor
     ) -> Exception | None:
         if state.keys() == {ESTIMATE}:
             return None
-        absent = [name for name in lacking(state, rule, _kept(saved, p)) if name not in added]
+        absent = [name for name in lacking(state, rule, _kept(saved, p)) if name not in anew]
         if absent:
             has = ", ".join(state)
             return ValueError(f"the checkpoint's state of {called} lacks {', '.join(absent)} (it has {has}); {ANEW}")
