@@ -76,6 +76,21 @@ def test_a_step_that_raises_has_not_counted(name, begun, fault, monkeypatch):
     assert same(picture(params, optimizer), picture(others, unhurt))
 
 
+@pytest.mark.parametrize("bad", [None, "fast"])
+@pytest.mark.parametrize("setting", ["lr", "weight_decay"])
+@pytest.mark.parametrize("name", [*NAMES, "Lion", "RMSprop", "Shampoo", "SOAP"])
+def test_what_is_no_number_is_refused_by_its_name_before_anything_is_measured(name, setting, bad):
+    """NumPy takes None for NaN, which made every parameter of the group NaN; the matrices of Shampoo were written
+    before a rate was looked at."""
+    params, optimizer = two_groups(name)
+    optimizer.step()
+    optimizer.param_groups[1][setting] = bad
+    before = picture(params, optimizer)
+    with pytest.raises(TypeError, match=f"{setting}={bad!r} in a parameter group"):
+        optimizer.step()
+    assert same(picture(params, optimizer), before)
+
+
 def test_states_of_a_first_step_that_raised_do_not_pass_for_older_ones():
     """A momentum of zeros is taken for one that has seen a gradient: dampening would act on the first."""
     params, optimizer = two_groups("SGD", lr=0.1, momentum=0.9, dampening=0.5)

@@ -90,6 +90,14 @@ def plain(value: Any) -> Any:
     return value
 
 
+def number(name: str, value: Any) -> Any:
+    """A setting of a step as Python numbers; TypeError for what is none: NumPy would take None for NaN."""
+    found = plain(value)
+    if type(found) is float or isinstance(found, tuple) or is_number(found):
+        return found
+    raise TypeError(f"{name}={value!r} in a parameter group: a step needs a number")
+
+
 def slip(key: str, known: Iterable[str]) -> str | None:
     """The setting that a key of a group all but spells. One with a word or a digit more is a key of the user's own."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.85)

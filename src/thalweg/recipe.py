@@ -9,7 +9,7 @@ from operator import is_, itemgetter
 from typing import Any, NamedTuple
 
 from thalweg.equations import Program
-from thalweg.hyperparameters import plain
+from thalweg.hyperparameters import number
 from thalweg.rule import Rule
 from thalweg.stages import NUMBERS, Stage
 
@@ -93,7 +93,7 @@ class Reader:
         before, known = self._known  # one attribute, as a signal may come between two
         if known is not None and all(map(is_, values, before)):
             return known
-        found = dict(zip(self._names, values if self._followed else map(plain, values), strict=True))
+        found = dict(zip(self._names, values if self._followed else map(number, self._names, values), strict=True))
         settings = Settings(found, {name: found[name] for name in self._of_rule})
         self._known = (values, settings) if all(map(_fixed, values)) else ((), None)
         return settings
