@@ -28,6 +28,18 @@ def test_where_a_norm_is_0_the_ratio_is_1(name, size, length):
     assert (p != size).any() == (size or length)
 
 
+@pytest.mark.parametrize("engine", ["cpu", "reference"])
+@pytest.mark.parametrize("name", TRUSTING)
+@pytest.mark.parametrize(("size", "length"), [(1.0, 1e18), (1.0, 1e-20), (1e20, 1.0), (1e-20, 1e10)])
+def test_norms_beyond_a_float32s_squares_are_norms(name, size, length, engine):
+    """A gradient whose squares are infinite had an infinite norm, and moved nothing; where they were zero, nearly so.
+    A tenth of the parameter's length is what these settings move."""
+    p = torch.nn.Parameter(torch.full((10000,), size))
+    rate = {"lamb": {"lr": 0.1, "eps": 0.0}, "lars": {"lr": 0.1, "trust_coefficient": 1.0}}[name]
+    run(CLASS[name]([p], engine=engine, **rate), [[torch.full((10000,), length)]])
+    assert torch.allclose(p, torch.full((10000,), 0.9 * size), rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize("name", TRUSTING)
 def test_a_complex_tensor_is_measured_as_its_parts(name):
     values = torch.randn(6, 3, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))

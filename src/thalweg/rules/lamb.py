@@ -6,11 +6,9 @@ theta_t = theta_{t-1} - eta (|theta_{t-1}| / |u_t|) u_t                   the ra
 
 from typing import Annotated
 
-import torch
-
 from thalweg.hyperparameters import Betas, Decay, Epsilon, Rate, Search
 from thalweg.rule import Rule
-from thalweg.rules.lars import unless_zero
+from thalweg.rules.lars import norm, unless_zero
 from thalweg.words import sqrt
 
 
@@ -38,7 +36,7 @@ def per_tensor(p, g, state, *, beta1, beta2, eps, decay, unbias, root):
     m = beta1 * state["m"] + (1 - beta1) * g
     v = beta2 * state["v"] + (1 - beta2) * g * g
     u = unbias * m / (root * sqrt(v) + eps) + decay * p
-    size, length = torch.linalg.vector_norm(p), torch.linalg.vector_norm(u)
+    size, length = norm(p), norm(u)
     return {"trust": unless_zero(size / length, size, length)}
 
 

@@ -4,12 +4,30 @@ q_t = trust_coefficient |theta_{t-1}| / (|g_t| + lambda |theta_{t-1}| + eps)    
 b_t = mu b_{t-1} + q_t (g_t + lambda theta_{t-1}),   theta_t = theta_{t-1} - eta b_t
 """
 
+import math
 from typing import Annotated
 
 import torch
 
 from thalweg.hyperparameters import Decay, Epsilon, Momentum, Rate, Search, Valid
 from thalweg.rule import Rule
+
+TINY = 1e-12  # below this a float32's squares may have been lost; what was lost above is less than rounding
+
+
+def norm(t):
+    """The Euclidean norm, also where a float32 has no squares: of 1e25 they are infinite, of 1e-25 zero."""
+    if type(t) is not torch.Tensor:  # a shard, or a tensor that only writes down what is done to it
+        return torch.linalg.vector_norm(t)
+    if not t.is_cpu:
+        return torch.linalg.vector_norm(t, dtype=torch.float64)  # a GPU waits for memory, and nobody for the GPU
+    found = torch.linalg.vector_norm(t)
+    if TINY < found < math.inf or found.isnan():
+        return found
+    largest = t.detach().abs().max() if t.numel() else found
+    if largest == 0 or largest.isinf():
+        return largest
+    return torch.linalg.vector_norm(t.double() / largest.double()) * largest.double()
 
 
 def unless_zero(ratio, size, length):
@@ -30,7 +48,7 @@ def per_step(
 
 
 def per_tensor(p, g, state, *, decay, trust_coefficient, eps):
-    size, length = torch.linalg.vector_norm(p), torch.linalg.vector_norm(g)
+    size, length = norm(p), norm(g)
     ratio = trust_coefficient * size / (length + decay * size + eps)
     return {"trust": unless_zero(ratio, size, length)}
 
