@@ -247,19 +247,22 @@ def test_converting_there_and_back_changes_nothing(subject):
         if ways[0] == "thalweg" and "decoupled_weight_decay" not in torch.optim.AdamW(theirs).defaults:
             # Before torch 2.7 Adam's and AdamW's checkpoints look alike: which it is, the class that loads it says.
             back["param_groups"] = [{"decoupled_weight_decay": UNTOLD, **group} for group in back["param_groups"]]
-        assert_same(back, saved)
+        assert_same(back, saved, () if ways[0] == "torch" else subject.entry.rule.carried)
     converted = optim.convert(mine.state_dict(), from_="thalweg", to="torch")
     assert converted["param_groups"][0].keys() == other.state_dict()["param_groups"][0].keys()
     other.load_state_dict(converted)
 
 
-def assert_same(one, two):
+def assert_same(one, two, shortened=()):
+    """`shortened`: the numbers that torch has in fewer bits."""
     assert one.keys() == two.keys()
     for a, b in zip(one["param_groups"], two["param_groups"], strict=True):
         assert a == b
     for place, state in two["state"].items():
         for name, value in state.items():
             held = one["state"][place][name]
+            if name in shortened:
+                value = value.to(held.dtype)
             assert held is value or torch.equal(held, value)
 
 

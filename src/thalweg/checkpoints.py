@@ -27,8 +27,8 @@ def convert(state_dict: StateDict, from_: str, to: str, classes: Iterable[Any]) 
     """A checkpoint of a torch class as one of the class of the same name in `classes`, or the other way; a copy.
 
     States are the same in both, so it is about settings: those that torch lacks are added at their neutral values, and
-    taken out on the way back. Either way and back gives the same checkpoint. ValueError where torch has no words for
-    one.
+    taken out on the way back. Either way and back gives the same checkpoint, but for numbers that a rule carries
+    (`eta`, `mu_product`): torch has them in fewer bits. ValueError where torch has no words for a setting.
     """
     if {from_, to} != {"torch", "thalweg"}:
         raise ValueError(f"from_={from_!r}, to={to!r}: allowed are 'torch' and 'thalweg', in either order")
