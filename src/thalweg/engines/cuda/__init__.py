@@ -116,10 +116,11 @@ class Cuda(Engine):
         plan.follows = measured.stays(plan)
 
     def launch(self, plan: Plan) -> Callable[[], object]:
+        if not isinstance(plan, DevicePlan) and card.capturing(plan.device):
+            raise RuntimeError(_uncapturable(plan.recipe))
         return partial(self._step, plan)
 
     def _step(self, plan: Plan) -> None:
-        plan.begun = True
         with card.on(plan.device):
             desk = self._desks.get(plan)
             if desk is None:
@@ -131,15 +132,15 @@ class Cuda(Engine):
         fixed = desk.fixed(plan)
         sections: dict[str, Section] = {"table": (fixed.size, "int64"), "gradients": (len(fixed), "int64")}
         if isinstance(plan, DevicePlan):
+            plan.begun = True  # steps are counted there
             board = self._on_device(plan, desk, sections)
             rows, row_of, keys = (desk.outputs[name] for name in ("rows", "row_of", "keys"))
         else:
-            if card.capturing(desk.device):
-                raise RuntimeError(_uncapturable(plan.recipe))
             board = self._on_host(plan, desk, sections)
             rows, row_of, keys = (board.device[name] for name in ("rows", "row_of", "keys"))
         if desk.chunks.count == 0:
             return
+        plan.begun = True
         tables = (desk.chunks.tensor, board.device["table"], board.device["gradients"], row_of, rows)
         module = compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide)
         grid, options = (desk.chunks.count,), {"BLOCK": desk.size[0], **compiled.update_options(desk.size)}
