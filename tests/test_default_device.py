@@ -136,7 +136,8 @@ def test_every_factory_in_what_steps_names_its_device():
     """Of a factory without a device no test on a machine without that device would tell."""
     root = Path(thalweg.__file__).parent
     lacking = []
-    for path in sorted({*root.glob("*.py"), *root.glob("engines/**/*.py"), *root.glob("rules/*.py")}):
+    own = ["*.py", "engines/**/*.py", "rules/*.py", "conformance/**/*.py", "differences/**/*.py"]
+    for path in sorted({path for pattern in own for path in root.glob(pattern)}):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FACTORIES:
                 of_torch = isinstance(node.func.value, ast.Name) and node.func.value.id == "torch"
@@ -155,3 +156,17 @@ def test_the_device_that_tests_run_on_is_no_default_device():
         [held] = torch.nn.Linear(2, 2, bias=False).parameters()
     kinds = [tensor.device.type for tensor in (ours, theirs, named, drawn_here, held)]
     assert kinds == ["meta", "cpu", "cpu", "meta", "meta"]
+
+
+TRIED = ("zero_length", "zero_dimensions", "complex_numbers", "mixed_dtypes", "tensor_lr", "closure", "split_groups")
+
+
+def test_laws_and_differences_are_told_abroad(abroad):
+    """They make what they try an optimizer on themselves."""
+
+    def told(there):
+        abroad(there)
+        report = thalweg.conform(torch.optim.SGD, laws=TRIED, apart=False)
+        return str(report), str(thalweg.explain_difference("torch.optim.SGD", "thalweg.optim.SGD", steps=3))
+
+    assert told(True) == told(False)

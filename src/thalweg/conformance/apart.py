@@ -118,8 +118,8 @@ def serve() -> None:
     from thalweg.spelled import find
 
     # What torch imports in the very first step of a process (seconds, on a busy machine) is no law's doing.
-    p = torch.nn.Parameter(torch.zeros(1))
-    p.grad = torch.zeros(1)
+    p = torch.nn.Parameter(torch.zeros(1, device="cpu"))
+    p.grad = torch.zeros(1, device="cpu")
     torch.optim.SGD([p]).step()
     print("ready", file=out)
     for outcome in outcomes(find(name), settings, jobs):

@@ -115,6 +115,6 @@ def _required(cls: type[torch.optim.Optimizer], settings: dict[str, Any]) -> dic
 def _can_be_made(cls: type[torch.optim.Optimizer], settings: dict[str, Any]) -> None:
     subject = Subject(cls, settings)
     try:
-        subject.build([torch.nn.Parameter(torch.ones(4, 3))])
+        subject.build([torch.nn.Parameter(torch.ones(4, 3, device="cpu"))])
     except RefusedError as refusal:
         raise ValueError(f"{cls.__name__}({words(settings)}) cannot be made: {refusal}") from None

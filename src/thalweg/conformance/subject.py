@@ -91,7 +91,7 @@ class Subject:
         params = held(optimizer)
 
         def give() -> torch.Tensor:
-            total = torch.zeros(())
+            total = torch.zeros((), device="cpu")
             for p, g in zip(params, gradients, strict=True):
                 p.grad = g if g is None or as_they_are else self._ready(g)
                 if self.feed.closure and g is not None and not g.is_meta:
@@ -244,7 +244,7 @@ def numbers(shapes: Sequence[Any], seed: int = 0, dtype: torch.dtype = torch.flo
     """Normal numbers, the same in every dtype but for rounding."""
     generator = torch.Generator().manual_seed(seed)
     wide = torch.complex128 if dtype.is_complex else torch.float64
-    return [torch.randn(shape, generator=generator, dtype=wide).to(dtype) for shape in shapes]
+    return [torch.randn(shape, generator=generator, dtype=wide, device="cpu").to(dtype) for shape in shapes]
 
 
 def gradients(params: Sequence[torch.Tensor], steps: int, seed: int = 1) -> list[list[torch.Tensor]]:

@@ -146,7 +146,7 @@ def _first_line(error: BaseException) -> str:
 
 def measure_precision(contender: Contender) -> None:
     """Some step a float64 parameter in float32: seen by a parameter whose last bits do not survive a step."""
-    start = torch.ones(4, 4, dtype=torch.float64) + 2.0**-40
+    start = torch.ones(4, 4, dtype=torch.float64, device="cpu") + 2.0**-40
     changes: dict[str, Any] = {"weight_decay": 0.0} if contender.has("weight_decay") else {}
     with contextlib.suppress(DifferenceError):  # told where it is run for its path
         end = contender.path(start, lambda step, p: torch.zeros_like(p), 1, **changes).points[-1]

@@ -201,8 +201,8 @@ def _synonyms(a: Contender, b: Contender) -> tuple[tuple[str, str], ...]:
 def varied(step: int, p: Tensor) -> Tensor:
     """Random gradients whose size changes by up to ten from step to step."""
     generator = torch.Generator().manual_seed(step)
-    size = 10 ** (2 * torch.rand((), generator=generator, dtype=torch.float64) - 1)
-    return size * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    size = 10 ** (2 * torch.rand((), generator=generator, dtype=torch.float64, device="cpu") - 1)
+    return size * torch.randn(p.shape, generator=generator, dtype=p.dtype, device="cpu")
 
 
 def _compare_paths(a: Contender, b: Contender, steps: int) -> tuple[int | None, tuple[float, float]]:

@@ -39,7 +39,7 @@ def unit(step: int, p: Tensor) -> Tensor:
 def _drawn(seed: int, normal: bool = False) -> Tensor:
     generator = torch.Generator().manual_seed(1000 + seed)
     draw = torch.randn if normal else torch.rand
-    return draw(SHAPE, generator=generator, dtype=torch.float64)
+    return draw(SHAPE, generator=generator, dtype=torch.float64, device="cpu")
 
 
 def quiet(one: Contender, **changes: Any) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def elements(one: Contender) -> str:
 
     plain = one.path(start(), steady, 3, **quiet(one)).points[-1]
     loud = one.path(start(), louder, 3, **quiet(one)).points[-1]
-    rest = torch.ones(SHAPE, dtype=torch.bool)
+    rest = torch.ones(SHAPE, dtype=torch.bool, device="cpu")
     rest[0, 0] = False
     return "each by itself" if alike(loud[rest], plain[rest], one.precision) else "act on one another"
 

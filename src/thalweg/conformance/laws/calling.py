@@ -36,7 +36,7 @@ def closure(s: Subject) -> str:
         calls[0] += 1
         expect(torch.is_grad_enabled(), "the closure runs without gradients", "torch.is_grad_enabled()")
         give(s, params, now["gradients"])
-        return torch.tensor(now["loss"])
+        return torch.tensor(now["loss"], device="cpu")
 
     for place, each in enumerate(drawn):
         now.update(gradients=each, loss=float(place))
@@ -144,7 +144,7 @@ def _scaled(s: Subject, params: list[torch.nn.Parameter], steps: list[list[torch
     optimizer = s.build(params)
     scaler = torch.amp.GradScaler("cpu", init_scale=SCALE, growth_interval=1000, backoff_factor=0.5)
     for each in steps:
-        scale = float(scaler.scale(torch.ones(())))
+        scale = float(scaler.scale(torch.ones((), device="cpu")))
         give(s, params, [scale * g for g in each])
         with inside():
             scaler.step(optimizer)

@@ -81,8 +81,10 @@ def bfloat16_parameters_move(s: Subject) -> str:
     """A bfloat16 parameter of 1 moves under 100 steps of about 0.001, each too small to show by itself."""
     need(s.has("lr"), "it has no lr")
     shape = s.vector(8)
-    half, single = (torch.nn.Parameter(torch.ones(shape, dtype=dtype)) for dtype in (torch.bfloat16, torch.float32))
-    ones = [[torch.ones(shape)]] * WALK
+    half, single = (
+        torch.nn.Parameter(torch.ones(shape, dtype=dtype, device="cpu")) for dtype in (torch.bfloat16, torch.float32)
+    )
+    ones = [[torch.ones(shape, device="cpu")]] * WALK
     s.run([single], ones, lr=PACE)
     way = float(1 - single.mean())
     need(way > 2 * torch.finfo(torch.bfloat16).eps, f"in float32 it moves by {way:.2g} only")
@@ -98,7 +100,7 @@ def bfloat16_state_does_not_freeze(s: Subject) -> str:
     found = {}
     for dtype in (torch.float32, torch.bfloat16):
         # Near 0, so that decay adds next to nothing to the gradient of 1.
-        p = torch.nn.Parameter(torch.zeros(s.vector(4), dtype=dtype))
+        p = torch.nn.Parameter(torch.zeros(s.vector(4), dtype=dtype, device="cpu"))
         more = {"lr": 1e-6} if s.has("lr") else {}
         optimizer = s.build([p], **more)
         for _ in range(FREEZE):
@@ -116,7 +118,7 @@ def bfloat16_state_does_not_freeze(s: Subject) -> str:
 @law(THEME, may_refuse=True)
 def small_float16_gradients(s: Subject) -> str:
     """A float16 parameter stays finite under gradients of 1e-4, whose squares float16 does not have."""
-    p = torch.nn.Parameter(torch.ones(s.vector(4), dtype=torch.float16))
+    p = torch.nn.Parameter(torch.ones(s.vector(4), dtype=torch.float16, device="cpu"))
     s.run([p], [[torch.full_like(p, 1e-4)]] * 10)
     expect(bool(p.isfinite().all()), f"{p.flatten()[0].item()} after 10 steps", "finite")
     return "10 steps: finite"

@@ -63,11 +63,11 @@ def zero_grad(s: Subject) -> str:
 def sparse_gradients(s: Subject) -> str:
     """A sparse gradient that touches every row, some twice, is refused or steps as the dense one does."""
     need(not s.feed.matrices, "it takes matrices only, by their norms")
-    rows = torch.tensor([0, 1, 2, 3, 1, 3])
+    rows = torch.tensor([0, 1, 2, 3, 1, 3], device="cpu")
     sparse, dense = s.params((4, 3)), s.params((4, 3))
     mine, theirs = s.build(sparse), s.build(dense)
     for step in range(3):
-        values = gradients([torch.zeros(6, 3)], 1, seed=5 + step)[0][0]
+        values = gradients([torch.zeros(6, 3, device="cpu")], 1, seed=5 + step)[0][0]
         g = torch.sparse_coo_tensor(rows[None], values, (4, 3), check_invariants=True)
         s.step(mine, [g], as_they_are=not s.feed.closure)
         s.step(theirs, [g.to_dense()])
@@ -79,7 +79,7 @@ def sparse_gradients(s: Subject) -> str:
 def gradient_strides(s: Subject) -> str:
     """A gradient laid out unlike its parameter (transposed, expanded, with gaps) steps as a contiguous one."""
     need(not s.feed.sparse, "it takes sparse gradients")
-    wide = gradients([torch.zeros(12, 20)], 3, seed=7)
+    wide = gradients([torch.zeros(12, 20, device="cpu")], 3, seed=7)
     cuts: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "transposed": lambda g: g[:5, :6].transpose(0, 1),
         "expanded": lambda g: g[:6, :1].expand(6, 5),

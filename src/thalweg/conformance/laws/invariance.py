@@ -87,7 +87,7 @@ def zero_length(s: Subject) -> str:
     """Parameters without elements are taken, and leave the others' steps as they are."""
     params, plain = s.params(), s.params()
     drawn = gradients(plain, 3)
-    empty = [torch.nn.Parameter(torch.empty(shape)) for shape in s.shapes(0, (0, 3), (3, 0))]
+    empty = [torch.nn.Parameter(torch.empty(shape, device="cpu")) for shape in s.shapes(0, (0, 3), (3, 0))]
     s.run(plain, drawn)
     nothing = [e.detach() for e in empty]
     s.run([empty[0], *params, *empty[1:]], [[nothing[0], *each, *nothing[1:]] for each in drawn])
@@ -99,9 +99,9 @@ def zero_length(s: Subject) -> str:
 def zero_dimensions(s: Subject) -> str:
     """A parameter of no dimensions steps as one of a single element."""
     need(not s.feed.sparse, "it takes sparse gradients, which have a dimension")
-    scalar = [torch.nn.Parameter(torch.tensor(0.7))]
-    vector = [torch.nn.Parameter(torch.tensor([0.7]))]
-    drawn = [torch.tensor([value]) for value in (1.0, -0.3, 2.0)]
+    scalar = [torch.nn.Parameter(torch.tensor(0.7, device="cpu"))]
+    vector = [torch.nn.Parameter(torch.tensor([0.7], device="cpu"))]
+    drawn = [torch.tensor([value], device="cpu") for value in (1.0, -0.3, 2.0)]
     s.run(scalar, [[g[0]] for g in drawn])
     s.run(vector, [[g] for g in drawn])
     expect(scalar[0].dim() == 0, f"shape {tuple(scalar[0].shape)}", "()")

@@ -22,11 +22,11 @@ SIZES = [1.0, -1.0, 0.1, 1e-3, 3.7, 0.0, 17.3, 1e3, 1e-6, 0.33, -0.7, 2.0]
 def a_constant_gradient(s: Subject) -> str:
     """Under a constant gradient the parameters stay finite for 2,000 steps."""
     params = s.params((16, 16))
-    g = torch.cat([torch.tensor(SIZES), *numbers([256 - len(SIZES)], 3)]).view(16, 16)
+    g = torch.cat([torch.tensor(SIZES, device="cpu"), *numbers([256 - len(SIZES)], 3)]).view(16, 16)
     optimizer = s.build(params)
     for step in range(1, LONG_RUN + 1):
         s.step(optimizer, [g])
-        wrong = ~params[0].detach().isfinite() if step % LOOK == 0 else torch.zeros(1, dtype=torch.bool)
+        wrong = ~params[0].detach().isfinite() if step % LOOK == 0 else torch.zeros(1, dtype=torch.bool, device="cpu")
         if wrong.any():
             value, where = params[0].detach()[wrong][0].item(), g[wrong][0].item()
             raise BrokenError(f"{value} by step {step}, where the gradient is {where:.4g}", "finite")

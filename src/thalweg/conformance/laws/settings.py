@@ -90,7 +90,7 @@ def tensor_lr(s: Subject) -> str:
     need(s.has("lr"), NO_LR)
     plain, other = s.params(), s.params()
     drawn = gradients(plain, 4)
-    rate = torch.tensor(RATES[0])
+    rate = torch.tensor(RATES[0], device="cpu")
     one, two = s.build(plain, lr=RATES[0]), s.build(other, lr=rate)
     for each in drawn[:2]:
         s.step(one, each)
@@ -118,7 +118,7 @@ def tensor_lr_of_each_group(s: Subject) -> str:
     """A learning rate given as a tensor is each group's own: a scheduler can set them apart."""
     need(s.has("lr"), NO_LR)
     params = s.params()
-    optimizer = s.build([{"params": [p]} for p in params], lr=torch.tensor(RATES[0]))
+    optimizer = s.build([{"params": [p]} for p in params], lr=torch.tensor(RATES[0], device="cpu"))
     for each in gradients(params, 1):
         s.step(optimizer, each)
     lr_scheduler.LambdaLR(optimizer, [lambda _: 1.0, lambda _: 0.25])

@@ -69,7 +69,9 @@ def no_gradient(s: Subject) -> str:
 
 def _state(optimizer: torch.optim.Optimizer, p: torch.Tensor) -> dict[str, torch.Tensor]:
     state = optimizer.state.get(p, {})
-    return {str(name): torch.as_tensor(value).clone() for name, value in state.items() if value is not None}
+    return {
+        str(name): torch.as_tensor(value, device="cpu").clone() for name, value in state.items() if value is not None
+    }
 
 
 @law(THEME)
