@@ -48,20 +48,21 @@ class Signature:
             present = [g for g in gradients if g is not None]
             missing = [place for place, g in enumerate(gradients) if g is None]
         dtypes = {*map(_dtype, present)}
-        self.facts: tuple[Any, ...] = (
-            groups,
-            torch.is_inference_mode_enabled(),
-            classes,
-            missing,
-            _objects([*params, *state, *held]),
-            addresses(held, all_ordinary),
-            list(map(_data_ptr if all_ordinary else address, params)),
-            list(map(_numel, params)),
-            _order([*params, *present]),
-            dtypes if len(dtypes) < 2 else list(map(_dtype, present)),
-            any(map(_is_neg, present)) and list(map(_is_neg, present)),
-            dtypes.isdisjoint(COMPLEX) or list(map(Tensor.is_conj, present)),
-        )
+        self.facts: dict[str, Any] = {
+            "groups": groups,
+            "inference": torch.is_inference_mode_enabled(),
+            "classes": classes,
+            "missing": missing,
+            "objects": _objects([*params, *state, *held]),
+            "states_at": addresses(held, all_ordinary),
+            "at": list(map(_data_ptr if all_ordinary else address, params)),
+            "sizes": list(map(_numel, params)),
+            "order": _order(params),
+            "gradients_order": _order(present),
+            "dtypes": dtypes if len(dtypes) < 2 else list(map(_dtype, present)),
+            "negated": any(map(_is_neg, present)) and list(map(_is_neg, present)),
+            "conjugated": dtypes.isdisjoint(COMPLEX) or list(map(Tensor.is_conj, present)),
+        }
 
     def watched(self) -> Signature:
         """The same, to be kept: it holds no object, and hears of states whose memory ends and may be given to another.
