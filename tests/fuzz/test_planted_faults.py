@@ -12,7 +12,7 @@ from thalweg import loading, plan, rows, states, stepper
 from thalweg.face import Optimizer
 from thalweg.guard import Guard
 from thalweg.memory import laid_like
-from thalweg.recipe import Recipe
+from thalweg.recipe import Reader
 
 PROGRAMS = 200
 FEW = ("Adam", "SGD momentum", "NAdam", "RMSprop centered", "SGD sparse")
@@ -176,13 +176,12 @@ def a_switch_is_not_in_the_key_of_the_kernels(monkeypatch):
 
 @fault
 def numbers_of_a_group_are_worked_out_once(monkeypatch):
-    numbers = Recipe.numbers
-    rates = {}
+    read = Reader.read
 
-    def stale(self, step, carried, group, scale=1.0):
-        return numbers(self, step, carried, {**group, "lr": rates.setdefault(id(group), group["lr"])}, scale)
+    def stale(self, group):
+        return vars(self).setdefault("first", read(self, group))
 
-    monkeypatch.setattr(Recipe, "numbers", stale)
+    monkeypatch.setattr(Reader, "read", stale)
 
 
 @fault
@@ -231,8 +230,8 @@ def a_step_with_infinite_gradients_is_taken(monkeypatch):
 def the_last_chunk_is_lost_on_two_threads(monkeypatch):
     cut = plan.cut
 
-    def lose(numels, parts, limit):
-        chunks, bounds = cut(numels, parts, limit)
+    def lose(numels, parts, limit, whole=1):
+        chunks, bounds = cut(numels, parts, limit, whole)
         return (chunks, [*bounds[:-1], bounds[-1] - 1]) if len(bounds) > 2 else (chunks, bounds)
 
     monkeypatch.setattr(plan, "cut", lambda *args: (lambda got: (got[0], np.array(got[1])))(lose(*args)))
