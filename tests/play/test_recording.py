@@ -260,3 +260,16 @@ def test_a_model_too_large_is_refused_before_anything_is_trained(tmp_path, monke
 def test_in_a_notebook_it_is_a_picture(tmp_path):
     made = sweep(little(), "sgd", points=2, closer=0, seeds=1, extend=False, out=tmp_path, record=True).landscape()
     assert isinstance(made, Landscape) and made._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_comparisons_report_shows_the_ways_of_its_finalists(tmp_path):
+    plain = compare(little(), ["sgd", "adam"], **SMALL, on="alone", out=tmp_path)
+    page = tmp_path / "report.html"
+    assert "figure-ways" not in page.read_text()
+    compare(little(), ["sgd", "adam"], **SMALL, on="alone", out=tmp_path, record=True)
+    shares = {run.name: run.total for run in plain.landscape().slices[0].runs}
+    told = page.read_text()
+    assert 'id="figure-ways"' in told and all(f"{name} {share:.0%}" in told for name, share in shares.items())
+    (tmp_path / "recording.json").write_text("{}")
+    report(tmp_path)
+    assert "figure-ways" not in page.read_text()

@@ -85,6 +85,7 @@ def record(campaign: Campaign, entries: Sequence[Entry], found: Result, size: in
         made = _slices(chosen[0][1], task, ways[chosen[0][0]], runs, title, size)
     _write_weights(found.folder / "recording.npz", runs)
     write(found.folder, ids, replace(made, notes=tuple(notes)))
+    found.report()  # a comparison's shows the ways
 
 
 def _width(task: Task) -> int:

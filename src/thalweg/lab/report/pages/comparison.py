@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from html import escape
 
+from thalweg.lab.errors import StudyError
 from thalweg.lab.judging.table import Row
 from thalweg.lab.judging.wording import rate, status
 from thalweg.lab.report import answer, trials
@@ -16,6 +17,7 @@ from thalweg.lab.report.figures.measure import measures
 from thalweg.lab.report.figures.reach import reach
 from thalweg.lab.report.figures.sensitivity import decades, sensitivity
 from thalweg.lab.report.figures.sweep import sweep
+from thalweg.lab.report.figures.ways import ways
 from thalweg.lab.report.markup import named, table, verdict, whisker
 from thalweg.lab.report.page import Figure, Page, Part, Screen
 from thalweg.lab.report.setting import in_words
@@ -129,9 +131,32 @@ def _curves(found: Comparison) -> Screen:
             f"band from the worst to the best. The dashed line is the target of time to target.{seconds}</p>",
             switch(timed),
             figures,
+            *_ways(found),
         ],
         chips=True,
     )
+
+
+def _ways(found: Comparison) -> list[Part]:
+    """The recorded runs on a slice of the loss, where the study has them."""
+    try:
+        made = found.landscape()
+    except StudyError:  # it has none, or a damaged one
+        return []
+    order = [row.optimizer for row in found.rows]
+    runs = made.slices[0].runs
+    if not {run.name for run in runs} <= set(order):
+        return []
+    shares = ", ".join(f"{run.name} {run.total:.0%}" for run in runs)
+    return [
+        Figure(
+            "ways",
+            ways(made.slices[0], order),
+            "The finalists' ways over the training loss",
+            f"On the plane in which their checkpoints differ most; {made.title}. A piece is as opaque as the "
+            f"share of it that lies in the plane. Of the whole way that is: {shares}. More slices: thalweg play.",
+        )
+    ]
 
 
 def _robustness(found: Comparison) -> Screen:
