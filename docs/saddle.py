@@ -11,4 +11,4 @@ from thalweg.play import animate, race
 
 names = ["sgd", "momentum", "adagrad", "rmsprop", "adam", "radam"]
 found = race("saddle", [f"{name}(lr=0.06)" for name in names], steps=180, start="beside")
-print(animate(found, Path(__file__).with_name("saddle.gif"), seconds=8, every=3, dpi=72))
+print(animate(found, Path(__file__).with_name("saddle.gif"), seconds=8, every=2, dpi=96))
