@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo  # torch 2.6 cannot import it under a default device without data, and does in every state_dict()
 from elsewhere import There
 from subjects import DEVICE, FAST, PLAIN, give
 

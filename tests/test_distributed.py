@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from sharding import needs_fsdp2
 from torch import distributed
 
 import thalweg.optim as optim
@@ -158,6 +159,7 @@ def test_two_processes_train_as_one(run, name, dtype, replicated):
     as_one(run, name, dtype, replicated)
 
 
+@needs_fsdp2
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", CLASSES)
 def test_shards_train_as_one(name, dtype, sharded):

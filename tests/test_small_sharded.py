@@ -6,6 +6,7 @@ import traceback
 
 import pytest
 import torch
+from sharding import needs_fsdp2
 from torch import distributed
 
 import thalweg.optim as optim
@@ -155,6 +156,7 @@ def work(rank, folder, outcome=outcome):
     os._exit(0)  # without a farewell, as in test_distributed.py
 
 
+@needs_fsdp2
 def test_shards_resume_bit_for_bit_from_a_gathered_checkpoint(tmp_path):
     """Resumed in 8 bits from codes and scales, and from float32, as if it had never stopped."""
     with pytest.MonkeyPatch.context() as patch:
@@ -174,6 +176,7 @@ def test_shards_resume_bit_for_bit_from_a_gathered_checkpoint(tmp_path):
             ]
 
 
+@needs_fsdp2
 def test_codes_of_another_sharding_are_refused_and_float32_goes_through_a_distributed_checkpoint(tmp_path):
     """The scales have the same shapes: only what is written beside them tells that they are of other blocks."""
     with pytest.MonkeyPatch.context() as patch:

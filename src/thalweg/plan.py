@@ -7,6 +7,7 @@ could have moved is compared before every step (`Signature`).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from thalweg.hyperparameters import plain
 from thalweg.members import Held, Member
 from thalweg.memory import is_shard, laid_like, lies_like, local, real
 from thalweg.precision import as_written
+from thalweg.processes import Whole
 from thalweg.recipe import Group, Reader, Recipe, Settings
 from thalweg.storage import FULL, Noise, Storage, keys
 from thalweg.subclasses import check_memory
@@ -290,7 +292,7 @@ class Plan:
         """The rule's numbers of one tensor; its direction, where it gives one, takes the gradient's place."""
         rule, member, own = self.recipe.rule, self.members[index], self.numbers(index)
         assert rule.per_tensor is not None
-        with torch.set_grad_enabled(self.differentiable):
+        with torch.set_grad_enabled(self.differentiable), Whole() if is_shard(member.param) else nullcontext():
             param = member.param if self.differentiable else member.param.detach()
             param = param if is_shard(param) else self.now(index)
             p, g = self.storage.load(real(param), member.state.get(self.storage.kept)), self.gradients[index]

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from thalweg.ages import Ages
+from thalweg.memory import is_shard
 from thalweg.rule import Rule
 
 Tensor = torch.Tensor
@@ -52,6 +54,23 @@ def reduced(number: Tensor, group: Any, largest: bool = False) -> Tensor:
     there = number.detach().to(place_for(group, number.device), copy=True)
     distributed.all_reduce(there, distributed.ReduceOp.MAX if largest else distributed.ReduceOp.SUM, group)
     return there.to(number.device)
+
+
+class Whole(TorchFunctionMode):
+    """Inside, a sum over a DTensor's parts is that over all of them before anything else is done with it.
+
+    torch may leave it with the processes until it is looked at, and is wrong about what comes between: torch 2.6 gives
+    `factor * sum` the factor of the first such product there was, and adds the number of `sum + number` once a process.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        from torch.distributed.tensor import Replicate
+
+        given = function(*args, **(kwargs or {}))
+        placements = given.placements if is_shard(given) else ()
+        if any(each.is_partial() for each in placements):
+            given = given.redistribute(placements=[Replicate() if each.is_partial() else each for each in placements])
+        return given
 
 
 class Sum:

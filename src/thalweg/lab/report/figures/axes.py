@@ -106,7 +106,10 @@ def hover(drawn: Any, renderer: Any, title: str, *lines: tuple[str, str], **opti
         f'max-width:min(300px,80vw);overflow-wrap:anywhere"><b>{title}</b>'
         f'<div style="display:grid;grid-template-columns:auto auto;gap:1px 12px;margin-top:3px">{cells}</div></div>'
     )
-    drawn.add_tools(HoverTool(renderers=[renderer], visible=False, tooltips=tip, limit=3, **options))
+    few: dict[str, Any] = (
+        {"limit": 3} if "limit" in HoverTool.properties() else {}
+    )  # an older Bokeh shows all that it hits
+    drawn.add_tools(HoverTool(renderers=[renderer], visible=False, tooltips=tip, **few, **options))
 
 
 def bad_edge(drawn: Any, place: int, count: int, larger_is_better: bool) -> float:
