@@ -22,7 +22,7 @@ from thalweg.hyperparameters import plain
 from thalweg.members import Held, Member
 from thalweg.memory import is_shard, laid_like, lies_like, local, real
 from thalweg.precision import as_written
-from thalweg.processes import Whole
+from thalweg.processes import Whole, as_plain_numbers
 from thalweg.recipe import Group, Reader, Recipe, Settings
 from thalweg.storage import FULL, Noise, Storage, keys
 from thalweg.subclasses import check_memory
@@ -223,7 +223,7 @@ class Plan:
         self.begun = bool(self.recipe.rule.matrices)
         with as_written(self.device):
             measured = [self._measure(index) for index in range(len(self.members))]
-        self.measured = measured if self.differentiable or self.follows else _fetched(measured)
+        self.measured = measured if self.differentiable or self.follows else as_plain_numbers(measured)
 
     def owe(self) -> None:
         """Prepare the counting of numbers that lie elsewhere."""
@@ -398,16 +398,3 @@ class Plan:
         for name in self.recipe.rule.carried:
             row = self.ages.names.index(name)
             values[row, self._index] = values[row, oldest]
-
-
-def _fetched(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Measured numbers, over all shards, as plain ones. The host waits for a GPU once, not for every number."""
-    names = list(measured[0])
-    numbers = [each[name] for each in measured for name in names]
-    numbers = [number.full_tensor() if is_shard(number) else number for number in numbers]
-    if any(isinstance(number, Tensor) and number.is_cuda for number in numbers):
-        plain_ones = torch.stack(numbers).tolist() if names else []
-    else:
-        plain_ones = list(map(float, numbers))
-    rows = [plain_ones[start : start + len(names)] for start in range(0, len(measured) * len(names), len(names) or 1)]
-    return [dict(zip(names, row, strict=True)) for row in rows] if names else [{} for _ in measured]

@@ -103,3 +103,16 @@ class Sum:
         if ages is not None and furthest[0] > own[0]:
             for row, number in zip(rows[1:], furthest[1:], strict=True):
                 ages.values[row] = number
+
+
+def as_plain_numbers(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Measured numbers, over all shards, as plain ones. The host waits for a GPU once, not for every number."""
+    names = list(measured[0])
+    numbers = [each[name] for each in measured for name in names]
+    numbers = [number.full_tensor() if is_shard(number) else number for number in numbers]
+    if any(isinstance(number, Tensor) and number.is_cuda for number in numbers):
+        plain_ones = torch.stack(numbers).tolist() if names else []
+    else:
+        plain_ones = list(map(float, numbers))
+    rows = [plain_ones[start : start + len(names)] for start in range(0, len(measured) * len(names), len(names) or 1)]
+    return [dict(zip(names, row, strict=True)) for row in rows] if names else [{} for _ in measured]
