@@ -67,6 +67,42 @@ def test_a_link_of_another_time_does_no_harm(page, browser):
     assert browser.ask("document.querySelectorAll('.card').length") > 0
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "constructor",
+        "race?surface=constructor&constructor=1",
+        "race?racers=constructor",
+        "race?racers=adam(betas=0.9)",
+        "race?racers=adam(lr=true)",
+        "race?racers=adam(betas=0.9/0.99/0.3)",
+        "race?racers=adam(weight=1)",
+        "step?surface=valueOf",
+        "step?racer=adam(betas=0.9)",
+        "why?schedule=toString",
+        "maps?kind=toString",
+        "maps?racer=adam(betas=0.5)&kind=stability",
+        "network?activation=constructor&points=toString&schedule=valueOf",
+    ],
+)
+def test_a_link_with_another_name_or_kind_of_value_is_as_at_first(page, browser, address):
+    """A name that every object of JavaScript has, and a value of another kind than the rule's own."""
+    open_still(browser, page, address)
+    assert complaints(browser) == ([], [])
+    first = address.split("?")[0]
+    assert hash_of(browser).replace("&kind=stability", "").replace("?kind=stability", "") == (
+        "race" if first == "constructor" else first
+    )
+
+
+def test_what_a_link_may_set_of_a_racer(page, browser):
+    adam = "adam(lr=0.5,betas=0/0.5,weight_decay=0.1,bias_correction=false)"
+    address = f"race?racers={adam};prodigy(growth_rate=2);sgd(maximize=true)"
+    open_still(browser, page, address)
+    assert complaints(browser) == ([], [])
+    assert hash_of(browser) == address
+
+
 def test_what_a_new_reader_comes_for(page, browser):
     """RAdam against Adam on the saddle, another learning rate, a link: all found by what the page says."""
     open_still(browser, page, "race?surface=ravine")

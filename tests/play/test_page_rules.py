@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from play.watching import complaints, open_still, run
+from play.watching import complaints, hash_of, open_still, run
 
 from thalweg import optimizer
 from thalweg.catalogue import CATALOGUE, Entry
@@ -41,13 +41,24 @@ def plain(p, g, *, eta):
 mine = Rule(
     name="mine", title="Mine: a root of the momentum", source="nobody 2026", per_step=per_step, per_element=per_element
 )
+marked = Rule(
+    name="my rule-2.1+",
+    title="<b>Marked</b></SCRIPT><script>alert(1)</script>",
+    source="<!-- nobody -->",
+    per_step=per_step,
+    per_element=per_element,
+)
+untitled = Rule(name="untitled", title="", source="", per_step=per_step, per_element=per_element)
 odd = Rule(name="odd", title="Odd: a table by the step", source="nobody 2026", per_step=looping, per_element=plain)
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     path = tmp_path_factory.mktemp("own") / "page.html"
-    entries = [*CATALOGUE.values(), *(Entry(rule.name, optimizer(rule), {}, rule) for rule in (mine, odd))]
+    entries = [
+        *CATALOGUE.values(),
+        *(Entry(rule.name, optimizer(rule), {}, rule) for rule in (mine, marked, untitled, odd)),
+    ]
     path.write_text(html(entries), encoding="utf-8")
     return path
 
@@ -65,6 +76,17 @@ def test_a_users_rule_races_with_the_same_bits(own, browser):
         p.grad = torch.tensor(gradient, dtype=torch.float32)
         steps.step()
         assert p.detach().numpy().tobytes() == np.array(there, dtype=np.float32).tobytes()
+
+
+def test_a_users_words_are_words_whatever_is_in_them(own, browser):
+    open_still(browser, own, f"race?racers={marked.name};untitled".replace(" ", "%20"))
+    assert complaints(browser) == ([], [])
+    assert browser.ask("[...document.querySelectorAll('[data-racer]')].map(e => e.ariaLabel)") == [
+        marked.title,
+        "untitled",
+    ]
+    open_still(browser, own, hash_of(browser))
+    assert browser.ask("state.race.racers.map(racer => racer.rule)") == [marked.name, "untitled"]
 
 
 def test_what_cannot_be_translated_is_named_with_its_line(own, browser):

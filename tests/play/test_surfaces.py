@@ -21,6 +21,12 @@ def v8():
     return context([entry.rule for entry in ENTRIES], javascript(), WALK)
 
 
+@pytest.mark.parametrize("optimizers", [[], {}, "adam"])
+def test_a_race_has_racers(optimizers):
+    with pytest.raises(ValueError, match="optimizers: "):
+        race("saddle", optimizers, 5)
+
+
 @pytest.mark.parametrize("surface", SURFACES.values(), ids=lambda surface: surface.name)
 def test_the_slopes_are_the_heights(surface):
     place = torch.tensor([[0.3, -0.7], [1.1, 0.4], [-2.2, 1.9]], dtype=torch.float64)[:, : surface.dimension]

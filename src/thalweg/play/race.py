@@ -106,6 +106,8 @@ def race(
 def _racers(optimizers: Racers) -> list[tuple[Any, Mapping[str, Any]]]:
     if isinstance(optimizers, str):
         raise ValueError(f"optimizers: {optimizers!r}; must be a list of names or a mapping of names to settings")
+    if not optimizers:
+        raise ValueError(f"optimizers: {optimizers!r}; must name one or more")
     if isinstance(optimizers, Mapping):
         return list(optimizers.items())
     return [(each, {}) for each in optimizers]

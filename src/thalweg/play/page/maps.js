@@ -4,9 +4,9 @@ const COARSE = 32, FINE = 128;
 const QUADRATIC_STEPS = 400;
 
 const MAPS = {
-  kind: ["text", "basins", name => name in KINDS],
+  kind: ["text", "basins", among(KINDS)],
   racer: ["racer", { rule: "adam", settings: { lr: 0.05 } }],
-  surface: ["text", "himmelblau", name => name in SURFACES],
+  surface: ["text", "himmelblau", among(SURFACES)],
   constants: ["named", {}],
   against: ["text", ""], // the setting on the stability map's y axis; the first there is
   curvature: ["number", 1, curvature => curvature > 0],

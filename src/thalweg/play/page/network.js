@@ -3,13 +3,13 @@
 const NET_POINTS = 400, CELLS = 48, SEEN_EVERY = 5, MOST_NET_STEPS = 20000;
 
 const NET = {
-  points: ["text", "moons", name => name === "own" || name in CLOUDS],
+  points: ["text", "moons", name => name === "own" || among(CLOUDS)(name)],
   own: ["points", [], points => points.length <= 1000 && points.every(point => point.length === 3)],
   noise: ["number", 0.05],
   widths: ["numbers", [8, 8], widths => widths.length <= 4 && widths.every(counted(1, 64))],
-  activation: ["text", "tanh", name => name in ACTIVATIONS],
+  activation: ["text", "tanh", among(ACTIVATIONS)],
   racer: ["racer", { rule: "adam", settings: { lr: 0.01 } }],
-  schedule: ["text", "constant", name => name in data("schedules")],
+  schedule: ["text", "constant", among(data("schedules"))],
   horizon: ["number", 1000, counted(1, 1e6)], // steps over which the schedule runs
   batch: ["number", 32, counted(1, NET_POINTS)],
   l2: ["number", 0, l2 => l2 >= 0],

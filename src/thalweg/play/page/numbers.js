@@ -19,6 +19,7 @@ function shown(value, digits = 4) {
 
 // A whole number between these, as a test.
 const counted = (low, high) => number => Number.isInteger(number) && number >= low && number <= high;
+const among = table => name => Object.hasOwn(table, name); // of its own: not `constructor`
 const under1 = number => number >= 0 && number < 1;
 
 const percent = share => `${Math.round(share * 100)} %`;

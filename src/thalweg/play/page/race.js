@@ -3,7 +3,7 @@
 const SEEDS = 20;
 
 const RACE = {
-  surface: ["text", "saddle", name => name in SURFACES],
+  surface: ["text", "saddle", among(SURFACES)],
   start: ["text", ""],
   constants: ["named", {}],
   racers: ["racers", ["momentum", "adam", "radam"].map(rule => ({ rule, settings: {} }))],

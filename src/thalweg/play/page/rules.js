@@ -1,6 +1,6 @@
 // Rules as the page names and sets them. What a rule computes comes from the catalogue; nothing of it stands here.
 
-const ruleName = rule => sayIfKnown(`rule.${rule}`, RULES[rule].title.split(": ")[0]);
+const ruleName = rule => sayIfKnown(`rule.${rule}`, RULES[rule].title.split(": ")[0] || rule);
 const playable = () => Object.keys(RULES).filter(rule => !RULES[rule].missing);
 const ruleOptions = () => playable().map(rule => [rule, ruleName(rule)]);
 

@@ -41,16 +41,21 @@ function written({ rule, settings }) {
 }
 
 function readRacer(text) {
-  const [, rule, inside] = text.match(/^(\w+)(?:\((.*)\))?$/) ?? [];
-  if (!RULES[rule] || RULES[rule].missing) throw new Error(`no such racer: ${text}`);
+  const [, rule, inside] = text.match(/^([\w .+-]+)(?:\((.*)\))?$/) ?? [];
+  if (!among(RULES)(rule) || RULES[rule].missing) throw new Error(`no such racer: ${text}`);
   const settings = {};
   for (const part of (inside ?? "").split(",").filter(Boolean)) {
     const [name, value] = part.split("=");
     if (value === "true" || value === "false") settings[name] = value === "true";
     else settings[name] = value.includes("/") ? value.split("/").map(numberOr) : numberOr(value);
+    if (!fits(settings[name], firstOf(rule, name))) throw new Error(`no such setting: ${part}`);
   }
   return { rule, settings };
 }
+
+// A rule's own default says what kind a setting is, and how many numbers it has; Prodigy's infinite one is null.
+const firstOf = (rule, name) => ({ weight_decay: 0, maximize: false, cautious: false }[name] ?? hyperparameter(rule, name).default ?? 0);
+const fits = (value, first) => typeof value === typeof first && value.length === first.length;
 
 const SCREENS = {}; // by name, in the order of their files: {fields, mount}
 const state = { screen: "race", lang: "en", theme: "auto" };
@@ -85,13 +90,13 @@ function readHash(hash) {
   const [place, query = ""] = hash.replace(/^#/, "").split("?");
   for (const [name, { fields }] of Object.entries(SCREENS))
     for (const [field, [, first]] of Object.entries(fields)) state[name][field] = structuredClone(first);
-  Object.assign(state, FIRST, { screen: SCREENS[place] ? place : "race" });
+  Object.assign(state, FIRST, { screen: among(SCREENS)(place) ? place : "race" });
   for (const part of query.split("&").filter(Boolean)) {
     const at = part.indexOf("=");
     const path = part.slice(0, at).split(".");
     try {
       const text = decodeURIComponent(part.slice(at + 1));
-      if (path.length === 1 && GENERAL[path[0]]) state[path[0]] = text;
+      if (path.length === 1 && among(GENERAL)(path[0])) state[path[0]] = text;
       else {
         const [name, field] = path.length === 2 ? path : [state.screen, path[0]];
         const [codec, , allowed = () => true] = SCREENS[name].fields[field];

@@ -4,7 +4,7 @@ const LONGEST = 500;
 
 const STEP = {
   racer: ["racer", { rule: "adam", settings: { lr: 0.1 } }],
-  surface: ["text", "fourth", name => name in SURFACES],
+  surface: ["text", "fourth", among(SURFACES)],
   start: ["text", ""],
   constants: ["named", {}],
   t: ["number", 1, counted(1, LONGEST)],

@@ -5,7 +5,7 @@ const WHY = {
   beta2: ["number", 0.999, under1],
   beta: ["number", 0.9, under1],
   condition: ["number", 100, condition => condition > 0],
-  schedule: ["text", "cosine", name => name in data("schedules")],
+  schedule: ["text", "cosine", among(data("schedules"))],
 };
 const BAND_SEEDS = 200;
 
