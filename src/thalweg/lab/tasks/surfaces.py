@@ -1,17 +1,21 @@
-"""Surfaces of two numbers, on which one can see what an optimizer does. 300 steps, 0.2 s a training.
+"""Surfaces of two numbers, on which one can see what an optimizer does. 300 steps, 0.2 s a run.
 
 There is no data but noise that a seed fixes, added to the gradient (none but on the ravine), and the start, which each
-seed moves a little. The metric is the distance to the nearest optimum at the end.
+seed moves a little. The noise is the page's: a run by `reference` is a race of `thalweg.play`, bit for bit. The metric
+is the distance to the nearest optimum at the end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from thalweg.lab.task import Task
+from thalweg.play.noise import MASK, normal
 from thalweg.play.surfaces import SURFACES, Surface
 
 STEPS = 300
@@ -26,6 +30,23 @@ class Place(nn.Module):
 
     def forward(self) -> Tensor:
         return self.place
+
+
+class Chance(IterableDataset[tuple[Tensor]]):
+    """The noise of each step, as the page has it for a seed: the 32 low bits of the seed of the data's order."""
+
+    def __init__(self, deviation: float) -> None:
+        self.deviation = deviation
+
+    def __len__(self) -> int:
+        return STEPS
+
+    def __iter__(self) -> Iterator[tuple[Tensor]]:
+        seed = torch.initial_seed() & MASK
+        return ((self.row(seed, step),) for step in range(1, STEPS + 1))
+
+    def row(self, seed: int, step: int) -> Tensor:
+        return torch.tensor([[self.deviation * normal(seed, step, place) for place in range(2)]])
 
 
 @dataclass(frozen=True)
@@ -56,15 +77,15 @@ class Ground:
         return away.square().sum(-1).sqrt().min()
 
     def task(self, name: str) -> Task:
-        noise = self.noise * torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(0))
         still = torch.zeros(1, 2)
+        noise = DataLoader(Chance(self.noise), batch_size=None) if self.noise else (torch.zeros(STEPS, 2),)
         return Task(
             name=name,
             model=self.model,
             loss=self.loss,
             metric=self.distance,
             direction="min",
-            train=(noise,),
+            train=noise,
             validation=(still,),
             test=(still,),
             steps=STEPS,
@@ -91,5 +112,5 @@ def quartic() -> Task:
 
 
 def ravine() -> Task:
-    """The noise has a deviation of 0.1 in each direction."""
+    """The page's noisy surface with a condition number of 100 and a batch of 100: noise of a deviation of 0.1."""
     return Ground(SURFACES["ravine"], (1.0, 1.0), noise=0.1).task("ravine")
