@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-FILES = ("frameworks/test_*.py", "lab/test_adapters.py", "lab/test_ray.py", "lab/test_report_browser.py")
+FILES = (
+    *("frameworks/test_*.py", "lab/test_adapters.py", "lab/test_ray.py", "lab/test_report_browser.py"),
+    *("play/test_page_[!w]*.py", "play/test_in_chromium.py", "play/test_bits.py"),
+)
 TESTS = Path(__file__).parent
 
 
