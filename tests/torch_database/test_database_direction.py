@@ -60,9 +60,10 @@ def test_goes_in_the_right_direction_with_schedules(configuration, schedulers, g
 @pytest.mark.parametrize("kind", [float, torch.tensor])
 @laws(DEFAULTS)
 def test_schedules_move_the_rate_as_in_torch(configuration, kind):
-    """A tensor rate is written in place: whoever holds it sees the new value."""
+    """A tensor rate is written in place: whoever holds it sees the new value, but where torch's scheduler itself puts a
+    number in its place (ReduceLROnPlateau of torch 2.6)."""
     for schedulers in configuration.info.scheduler_inputs:
-        rates = []
+        rates, kept = [], []
         for build in (configuration.build, configuration.build_torch):
             params = parameters(configuration)
             lr = kind(0.01)
@@ -74,8 +75,9 @@ def test_schedules_move_the_rate_as_in_torch(configuration, kind):
                     metric = isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau)
                     schedule.step(*([1.0] if metric else []))
             now = optimizer.param_groups[0]["lr"]
-            assert kind is float or (now is lr and build == configuration.build) or build != configuration.build
             rates.append(float(now))
+            kept.append(now is lr)
+        assert kind is float or kept[0] >= kept[1]
         assert rates[0] == rates[1] != 0.01 or len(schedulers) == 1
 
 
