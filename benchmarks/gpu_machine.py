@@ -12,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from thalweg.engines.cuda import card
+from thalweg.rules import lars
 
 
 class Gpu:
@@ -89,6 +90,7 @@ class DryRun(Gpu):
     def __init__(self) -> None:
         self.device = torch.device("cpu")
         mock.patch.object(card, "used_on", lambda tensors, stream: None).start()
+        mock.patch.object(lars, "norm_here", lars.norm_there).start()
 
     def described(self) -> str:
         return f"a dry run in Triton's interpreter, on the CPU; torch {torch.__version__}"

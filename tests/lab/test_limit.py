@@ -70,7 +70,7 @@ def test_a_run_that_hangs_ends_and_the_others_go_on(runner: Runner) -> None:
 def test_one_that_hears_nothing_is_ended_with_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limit, "GRACE", 1.0)
     with Processes(1) as runner:
-        asked = limited([Deaf, "sgd"], 4.0, seeds=1)  # a worker's start, and its first job, take a while
+        asked = limited([Deaf, "sgd"], 10.0, seeds=1)  # a worker's start, and its first job, take a while
         ended = {trial.id: trial.status for trial in runner.run(little.task(), asked)}
     assert [ended[job.id] for job in asked] == ["timed out", "done"]
 

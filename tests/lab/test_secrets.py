@@ -104,6 +104,7 @@ def test_a_cluster_with_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             return self.inner.run(task, jobs)
 
     monkeypatch.setattr(choice, "Ray", Here)
+    monkeypatch.setattr(choice, "reach", lambda address: None)
     address = f"ray://me:{SECRET}@host:10001"
     for seeds in (1, 2):
         found = sweep(

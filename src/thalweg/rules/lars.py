@@ -19,8 +19,16 @@ def norm(t):
     """The Euclidean norm, also where a float32 has no squares: of 1e25 they are infinite, of 1e-25 zero."""
     if type(t) is not torch.Tensor:  # a shard, or a tensor that only writes down what is done to it
         return torch.linalg.vector_norm(t)
-    if not t.is_cpu:
-        return torch.linalg.vector_norm(t, dtype=torch.float64)  # a GPU waits for memory, and nobody for the GPU
+    return norm_here(t) if t.is_cpu else norm_there(t)
+
+
+def norm_there(t):
+    """In double at once: a GPU waits for memory, and nobody is to wait for the GPU."""
+    return torch.linalg.vector_norm(t, dtype=torch.float64)
+
+
+def norm_here(t):
+    """In the tensor's own precision, a fifth of double's time on a CPU, but where that does not do."""
     found = torch.linalg.vector_norm(t)
     if TINY < found < math.inf or found.isnan():
         return found
