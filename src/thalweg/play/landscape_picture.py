@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from thalweg.play.animate import COLORS, DASHES
-from thalweg.play.landscape import Landscape, Slice
+
+if TYPE_CHECKING:
+    from thalweg.play.landscape import Landscape, Slice
 
 
 def picture(found: Landscape, dpi: int = 80) -> bytes:
