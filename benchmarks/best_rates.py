@@ -24,9 +24,9 @@ from py_mini_racer import MiniRacer
 
 from thalweg.catalogue import CATALOGUE
 from thalweg.engines import javascript
-from thalweg.equations import RuleError
 from thalweg.play.scenery import javascript as scenery
 from thalweg.play.surfaces import SURFACES, Surface
+from thalweg.rule.equations import RuleError
 
 OUT = Path(__file__).parent.parent / "src" / "thalweg" / "play" / "best.json"
 STEPS, LAST, COUNT, SEEDS = 300, 30, 41, 4

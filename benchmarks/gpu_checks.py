@@ -10,7 +10,7 @@ import torch
 import thalweg.optim as optim
 from gpu_machine import Gpu
 from thalweg.catalogue import CATALOGUE, Entry
-from thalweg.codes import LIMIT
+from thalweg.tensors.quantization import LIMIT
 
 Tensor = torch.Tensor
 Params = list[torch.nn.Parameter]

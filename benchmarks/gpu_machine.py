@@ -11,7 +11,7 @@ from unittest import mock
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from thalweg.engines.cuda import card
+from thalweg.engines.cuda import device as card
 from thalweg.rules import lars
 
 

@@ -15,10 +15,10 @@ import torch
 
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.lab.judging.statistics import mean_interval
-from thalweg.lab.load import load_task
-from thalweg.lab.search.knobs import settings, tuned
+from thalweg.lab.search.hyperparameters import settings, tuned
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
-from thalweg.lab.studies.job import Job
+from thalweg.lab.task.load import load_task
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 OPTIMIZERS = ("adam", "momentum", "radam", "nadam")

@@ -73,7 +73,7 @@ def judge(task_name: str, recommendations: list[dict[str, Any]]) -> list[list[fl
     from thalweg.catalogue import Entry
     from thalweg.lab import load_task
     from thalweg.lab.runners.choice import choose
-    from thalweg.lab.studies.job import Job
+    from thalweg.lab.training.job import Job
     from thalweg.lab.training.trial import Setting
 
     task, entry = load_task(task_name), Entry.of(torch.optim.AdamW)

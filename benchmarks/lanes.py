@@ -69,7 +69,7 @@ def task_of(name: str) -> Any:
 def job(seed: int, lr: float) -> Any:
     """Adam, slow enough that no lane ends."""
     from thalweg.catalogue import CATALOGUE
-    from thalweg.lab.studies.job import Job
+    from thalweg.lab.training.job import Job
     from thalweg.lab.training.trial import Setting
 
     return Job(f"{seed}/{lr}", "search", 0, CATALOGUE["adam"], Setting("adam", {"lr": lr}, seed), 1)
@@ -94,11 +94,11 @@ def stopwatch(step: Any, steps: int) -> Any:
 
 def alone(task: Any) -> Any:
     """A turn of one training."""
+    from thalweg.lab.random.keyed import Keyed
+    from thalweg.lab.random.streams import Stream
     from thalweg.lab.training import loop as training
     from thalweg.lab.training.batches import rounds
-    from thalweg.lab.training.randomness.keyed import Keyed
-    from thalweg.lab.training.randomness.streams import Stream
-    from thalweg.lab.training.watch import Watch
+    from thalweg.lab.training.divergence import Watch
 
     model = task.build(0).train()
     optimizer, keyed, watch = job(0, 1e-5).entry.build(model.parameters(), lr=1e-5), Keyed(Stream(0)), Watch()
@@ -113,7 +113,7 @@ def alone(task: Any) -> Any:
 
 def together(task: Any, lanes: int) -> Any:
     """A turn of many: of four seeds, each with its own rate."""
-    from thalweg.lab.lanes.cohort import Cohort
+    from thalweg.lab.runners.lanes.cohort import Cohort
 
     cohort = Cohort(task, [job(place % 4, 1e-5 * (1 + place / lanes)) for place in range(lanes)])
     batches = next(iter(cohort.batches))

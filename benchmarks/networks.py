@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import thalweg.optim as optim
-from thalweg.lab.tasks import charlm
+from thalweg.lab.task.builtin import charlm
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

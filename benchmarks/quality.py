@@ -26,7 +26,7 @@ import machine
 import thalweg.optim as optim
 import written
 from networks import NETWORKS, OPTIMIZERS
-from thalweg.codes import STATE_DTYPES
+from thalweg.tensors.quantization import STATE_DTYPES
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS, POINTS = 5, 32  # points of a curve, after the one at the start

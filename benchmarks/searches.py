@@ -39,7 +39,7 @@ def train(name: str, settings: dict[str, Any], seed: int, tell: Callable[[int, f
     """A plain training: the accuracy on validation at its end; `tell(epoch, accuracy)` after each epoch may raise."""
     import torch
 
-    from thalweg.lab.load import load_task
+    from thalweg.lab.task.load import load_task
 
     task = load_task(name)
     torch.manual_seed(seed)
@@ -118,7 +118,7 @@ def by_ray(name: str, trials: int, seed: int, path: Path) -> dict[str, Any]:
         torch.set_num_threads(1)
         train(name, plain(config), seed, lambda epoch, accuracy: tune.report({"accuracy": accuracy}))
 
-    from thalweg.lab.load import load_task
+    from thalweg.lab.task.load import load_task
 
     def plain(config: dict[str, float]) -> dict[str, float]:
         return {"lr": config["lr"], "beta1": 1 - config["one_less"], "weight_decay": config["weight_decay"]}
@@ -185,13 +185,13 @@ def main() -> None:
     side, name, trials, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     import torch  # noqa: F401
 
-    from thalweg.lab.load import load_task
+    from thalweg.lab.task.load import load_task
 
     load_task(name)
     search, libraries = {
         "thalweg": (
             by_thalweg,
-            ("optuna", "thalweg.lab.tune", "thalweg.engines.cpu", "thalweg.lab.report.pages.tuning"),
+            ("optuna", "thalweg.lab.verbs.tune", "thalweg.engines.cpu", "thalweg.lab.report.pages.tuning"),
         ),
         "optuna": (by_optuna, ("optuna",)),
         "ray": (by_ray, ("ray.tune",)),

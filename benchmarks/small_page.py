@@ -20,7 +20,7 @@ import memory
 import quality
 import quality_curves
 import report
-from thalweg.codes import STATE_DTYPES
+from thalweg.tensors.quantization import STATE_DTYPES
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "small_state.md"

@@ -44,7 +44,7 @@ def photograph(report: Path, screen: str, height: int) -> bytes:
 
 
 def main() -> None:
-    from thalweg.lab.compare import compare
+    from thalweg.lab.verbs.compare import compare
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/report")
     if not (folder / "report.html").exists():

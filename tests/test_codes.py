@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thalweg.codes import BLOCK, SIGNED, UNSIGNED, WIDE_SIGNED, WIDE_UNSIGNED, code_of, random_of
-from thalweg.storage import Noise, keys
+from thalweg.tensors.quantization import BLOCK, SIGNED, UNSIGNED, WIDE_SIGNED, WIDE_UNSIGNED, code_of, random_of
+from thalweg.tensors.rounding import Noise, keys
 
 EIGHT = [SIGNED, UNSIGNED]
 EVERY = [*EIGHT, WIDE_SIGNED, WIDE_UNSIGNED]

@@ -12,7 +12,7 @@ from subjects import DEVICE, FAST, PLAIN, give
 import thalweg
 import thalweg.optim as optim
 from thalweg.catalogue import CATALOGUE
-from thalweg.lanes import Together
+from thalweg.optimizers.stacked import Together
 
 SHAPES = [(40, 120), (5,)]  # one that is large enough for small state
 SMALL = [subject for subject in PLAIN if subject.entry.rule.moments]
@@ -133,11 +133,16 @@ def test_checkpoints_are_converted_and_lanes_step_abroad(abroad):
     assert theirs["state"][0]["step"].device.type == "cpu" and same(*[[p.detach()] for p in params])
 
 
+STEPPING = (
+    *("rule", "rules", "tensors", "update", "plan", "engines", "optimizers", "optim", "conformance", "differences"),
+)
+
+
 def test_every_factory_in_what_steps_names_its_device():
     """Of a factory without a device no test on a machine without that device would tell."""
     root = Path(thalweg.__file__).parent
     lacking = []
-    own = ["*.py", "engines/**/*.py", "rules/*.py", "conformance/**/*.py", "differences/**/*.py"]
+    own = ["*.py", *(f"{each}/**/*.py" for each in STEPPING)]
     for path in sorted({path for pattern in own for path in root.glob(pattern)}):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FACTORIES:

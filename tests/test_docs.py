@@ -33,7 +33,7 @@ def test_the_kernel_in_the_docs_is_the_kernel():
     """The page that explains the kernel shows lines of it."""
     from thalweg.catalogue import CATALOGUE
     from thalweg.engines import cpu
-    from thalweg.recipe import Recipe
+    from thalweg.update.update import Recipe
 
     [block] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how_it_works.md").read_text(), re.DOTALL)
     kernel = cpu.source(Recipe(CATALOGUE["adam"].rule, ()), torch.float32).splitlines()

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import thalweg
 from thalweg.differences import DifferenceError, explain_difference
-from thalweg.lab.commands import app
+from thalweg.lab.cli.commands import app
 
 
 class Planted(torch.optim.Optimizer):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from subjects import FAST, gradients, run
 
 import thalweg.optim as optim
-from thalweg.storage import STORAGES, Noise, random_bits, round_by_chance
+from thalweg.tensors.rounding import STORAGES, Noise, random_bits, round_by_chance
 
 DTYPES = [torch.bfloat16, torch.float16]
 # Each is a kernel to compile: one rule goes through all, the others through one.

@@ -14,9 +14,9 @@ import thalweg.optim as optim
 from thalweg import Rule
 from thalweg.engines import cpu
 from thalweg.engines.cuda import compiled, source
-from thalweg.hyperparameters import Rate
-from thalweg.recipe import Recipe
-from thalweg.words import abs, exp, log, maximum, minimum, sign, sqrt, tanh, where
+from thalweg.rule.hyperparameters import Rate
+from thalweg.rule.words import abs, exp, log, maximum, minimum, sign, sqrt, tanh, where
+from thalweg.update.update import Recipe
 
 LIBRARY_CALLS = {"exp", "log", "tanh"}
 
@@ -125,8 +125,8 @@ def test_every_word_means_the_same_on_every_engine(engine, dtype, monkeypatch):
 def test_every_word_carries_nan_through(engine, line, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     (tmp_path / "one_word.py").write_text(f"""
-from thalweg.hyperparameters import Rate
-from thalweg.words import abs, exp, log, maximum, minimum, sign, sqrt, tanh, where
+from thalweg.rule.hyperparameters import Rate
+from thalweg.rule.words import abs, exp, log, maximum, minimum, sign, sqrt, tanh, where
 def per_step(step, *, lr: Rate = 1.0):
     return {{"lr": lr}}
 def per_element(p, g, *, lr):

@@ -9,7 +9,7 @@ import torch
 from subjects import SUBJECTS, give, gradients, parameters, run
 
 import thalweg.optim as optim
-from thalweg.small import LAYOUT, SmallPlan
+from thalweg.plan.quantized import LAYOUT, SmallPlan
 
 SHAPES = [(6, 5), (3,)]
 GIVEN = gradients(SHAPES, 8, torch.float32)

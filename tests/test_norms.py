@@ -7,7 +7,7 @@ import torch
 from subjects import parameters
 
 import thalweg.optim as optim
-from thalweg.norms import total_norm, total_norm_there
+from thalweg.optimizers.norms import total_norm, total_norm_there
 
 KINDS = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64]
 

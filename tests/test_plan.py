@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thalweg.chunks import LINE, cut
-from thalweg.memory import is_flat
+from thalweg.plan.chunks import LINE, cut
+from thalweg.tensors.layout import is_flat
 
 SIZES = st.lists(st.integers(0, 5000), max_size=12)
 

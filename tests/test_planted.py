@@ -11,9 +11,9 @@ from subjects import Subject
 
 from test_oracle import TOLERANCE, distance_from_paper
 from thalweg.catalogue import CATALOGUE, Entry
-from thalweg.classes import optimizer
-from thalweg.equations import RuleError
-from thalweg.rule import Rule
+from thalweg.optimizers.factory import optimizer
+from thalweg.rule.definition import Rule
+from thalweg.rule.equations import RuleError
 
 
 class Change(ast.NodeTransformer):

@@ -13,15 +13,15 @@ from subjects import gradients, parameters, run
 import thalweg
 from thalweg import Rule, RuleError
 from thalweg.catalogue import Entry
-from thalweg.equations import Program, read
-from thalweg.hyperparameters import Rate, Search, Switch
-from thalweg.words import sqrt
+from thalweg.rule.equations import Program, read
+from thalweg.rule.hyperparameters import Rate, Search, Switch
+from thalweg.rule.words import sqrt
 
 HEAD = """
 from math import cos
 import math
-from thalweg.hyperparameters import Rate
-from thalweg.words import sqrt, where, maximum
+from thalweg.rule.hyperparameters import Rate
+from thalweg.rule.words import sqrt, where, maximum
 FACTOR = 2.0
 def per_step(step, *, lr: Rate = 0.1):
     return {"lr": lr}
@@ -105,7 +105,7 @@ def test_a_wrong_equation_is_refused_with_its_line_and_the_reason(define, body, 
 
 def test_a_word_of_another_library_is_refused(define):
     head = HEAD.replace("from math import cos", "from math import exp")
-    with pytest.raises(RuleError, match="'exp' is not thalweg's word here: write 'from thalweg.words import exp'"):
+    with pytest.raises(RuleError, match="'exp' is not thalweg's word here: write 'from thalweg.rule.words import exp'"):
         define("def per_element(p, g, *, lr):\n    p = p - lr * exp(g)\n    return p\n", head)
 
 

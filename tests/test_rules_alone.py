@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from subjects import gradients, parameters
 
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
 from thalweg.rules.sparse_adam import sparse_adam
 
 STEPS = 120

@@ -16,11 +16,11 @@ import thalweg
 import thalweg.optim as optim
 from thalweg import Rule
 from thalweg.catalogue import CATALOGUE
-from thalweg.codes import BLOCK, LIMIT, SCALE, code_of, form_of
 from thalweg.engines import cpu
-from thalweg.hyperparameters import Rate
-from thalweg.small import PIECE, keep, widened
-from thalweg.words import abs
+from thalweg.plan.quantized import PIECE, keep, widened
+from thalweg.rule.hyperparameters import Rate
+from thalweg.rule.words import abs
+from thalweg.tensors.quantization import BLOCK, LIMIT, SCALE, code_of, form_of
 
 SHAPES = [(LIMIT + 300,), (70, 71), (100,), ()]
 SMALL = ["int8", "bfloat16"]

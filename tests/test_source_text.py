@@ -16,8 +16,8 @@ import thalweg
 from thalweg import Rule, RuleError
 
 WRITTEN = '''
-from thalweg.hyperparameters import Rate
-from thalweg.words import sign
+from thalweg.rule.hyperparameters import Rate
+from thalweg.rule.words import sign
 
 def per_step(step, *, lr: Rate = 0.5):
     """A fixed rate."""

@@ -8,7 +8,7 @@ import torch
 from subjects import DEVICE, FAST, PLAIN, give
 
 import thalweg.optim as optim
-from thalweg.ages import Ages
+from thalweg.plan.counters import Ages
 
 ENGINES = ["reference", FAST]
 

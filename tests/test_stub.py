@@ -15,9 +15,9 @@ import pytest
 from torch.optim.optimizer import ParamsT
 
 import thalweg.optim as optim
-from thalweg.face import Optimizer as Face
-from thalweg.schedule_free import ScheduleFree
-from thalweg.second_order import SecondOrder
+from thalweg.optimizers.optimizer import Optimizer as Face
+from thalweg.optimizers.schedule_free import ScheduleFree
+from thalweg.optimizers.second_order import SecondOrder
 
 BASES = {Face: "Face", ScheduleFree: "ScheduleFree", SecondOrder: "SecondOrder"}
 SOURCE = Path(__file__).parent.parent / "src"
@@ -31,10 +31,10 @@ from torch import Tensor
 {torchs}
 from torch.optim.optimizer import ParamsT
 
-from thalweg.face import Optimizer as Face
-from thalweg.release import release_gradients as release_gradients
-from thalweg.schedule_free import ScheduleFree
-from thalweg.second_order import SecondOrder
+from thalweg.optimizers.optimizer import Optimizer as Face
+from thalweg.optimizers.release import release_gradients as release_gradients
+from thalweg.optimizers.schedule_free import ScheduleFree
+from thalweg.optimizers.second_order import SecondOrder
 
 def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]: ...
 '''

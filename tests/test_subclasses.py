@@ -11,7 +11,7 @@ from torch.distributed._functional_collectives import AsyncCollectiveTensor
 from torch.utils import _pytree as pytree
 
 import thalweg.optim as optim
-from thalweg.subclasses import ordinary, plain
+from thalweg.tensors.subclasses import ordinary, plain
 
 SHAPE = (6, 5)
 EVERY = [subject for subject in PLAIN if subject.entry.name != "adahessian"]  # it refuses them: below

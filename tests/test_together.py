@@ -8,7 +8,7 @@ import torch
 
 import thalweg.optim as optim
 from thalweg.catalogue import CATALOGUE
-from thalweg.lanes import Together, can_join
+from thalweg.optimizers.stacked import Together, can_join
 
 LANES, STEPS = 5, 4
 SHAPES = [(3, 4), (7,), ()]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from thalweg.words import sqrt
+from thalweg.rule.words import sqrt
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from thalweg import Task
-from thalweg.lab.tasks.digits import task as digits
+from thalweg.lab.task.builtin.digits import task as digits
 
 ROWS, STEPS = 1024, 1000
 FAR = 5.0  # from zero: that the first row is an easy one, and the next is not, does not look like diverging

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler
 
 from thalweg.lab import load_task
-from thalweg.lab.tasks.charlm import LENGTH, LETTERS
+from thalweg.lab.task.builtin.charlm import LENGTH, LETTERS
 
 WIDTH, HEADS, BLOCKS, STEPS = 32, 2, 6, 150
 

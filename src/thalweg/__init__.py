@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 from thalweg import optim
-from thalweg.classes import optimizer
-from thalweg.rule import Rule, RuleError
+from thalweg.optimizers.factory import optimizer
+from thalweg.rule.definition import Rule, RuleError
 
 if TYPE_CHECKING:
     from thalweg.conformance.run import conform
     from thalweg.differences import explain_difference
-    from thalweg.lab.compare import Comparison, compare
-    from thalweg.lab.exports import export
-    from thalweg.lab.range_test import RangeTest, range_test
-    from thalweg.lab.replay import replay, report
-    from thalweg.lab.sweep import Sweep, sweep
-    from thalweg.lab.task import Task
-    from thalweg.lab.tune import Tuning, tune
+    from thalweg.lab.task.task import Task
+    from thalweg.lab.verbs.compare import Comparison, compare
+    from thalweg.lab.verbs.export import export
+    from thalweg.lab.verbs.range_test import RangeTest, range_test
+    from thalweg.lab.verbs.replay import replay, report
+    from thalweg.lab.verbs.sweep import Sweep, sweep
+    from thalweg.lab.verbs.tune import Tuning, tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,20 +40,20 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Comparison": "thalweg.lab.compare",
-    "RangeTest": "thalweg.lab.range_test",
-    "Sweep": "thalweg.lab.sweep",
-    "Task": "thalweg.lab.task",
-    "Tuning": "thalweg.lab.tune",
-    "compare": "thalweg.lab.compare",
+    "Comparison": "thalweg.lab.verbs.compare",
+    "RangeTest": "thalweg.lab.verbs.range_test",
+    "Sweep": "thalweg.lab.verbs.sweep",
+    "Task": "thalweg.lab.task.task",
+    "Tuning": "thalweg.lab.verbs.tune",
+    "compare": "thalweg.lab.verbs.compare",
     "conform": "thalweg.conformance.run",
     "explain_difference": "thalweg.differences",
     "export": "thalweg.lab.exports",
-    "range_test": "thalweg.lab.range_test",
-    "replay": "thalweg.lab.replay",
-    "report": "thalweg.lab.replay",
-    "sweep": "thalweg.lab.sweep",
-    "tune": "thalweg.lab.tune",
+    "range_test": "thalweg.lab.verbs.range_test",
+    "replay": "thalweg.lab.verbs.replay",
+    "report": "thalweg.lab.verbs.replay",
+    "sweep": "thalweg.lab.verbs.sweep",
+    "tune": "thalweg.lab.verbs.tune",
 }
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from thalweg import optim, spelled
-from thalweg.face import Optimizer
-from thalweg.rule import Rule
+from thalweg import lookup, optim
+from thalweg.optimizers.optimizer import Optimizer
+from thalweg.rule.definition import Rule
 
 # The classes in display order, simple before refined.
 CLASSES: tuple[type[Optimizer], ...] = (
@@ -103,6 +103,15 @@ class Entry:
             return self.settings[name]
         return inspect.signature(self.optimizer).parameters[name].default
 
+    @property
+    def default_rate(self) -> float | None:
+        """The learning rate when nobody sets it; None where there is none."""
+        try:
+            rate = self.default("lr")
+        except (KeyError, AttributeError, ValueError):
+            return None
+        return float(rate) if isinstance(rate, int | float) else None
+
     def search(self, name: str) -> tuple[float, float] | None:
         """The range to search for a setting, on a logarithmic scale; None where there is none."""
         if self.rule is None:
@@ -132,13 +141,13 @@ def _entry(cls: type[Optimizer], rule: Rule) -> Entry:
 def _spelled(text: str) -> Entry:
     """The entry that `adam(eps=1e-3)`, `torch.optim.SGD(momentum=0.9)` or `my_file.py:Class` stands for."""
     try:
-        name, own = spelled.apart(text)
+        name, own = lookup.apart(text)
     except ValueError as error:
         raise ValueError(f"optimizers: {error}") from None
     if name in CATALOGUE:
         entry = CATALOGUE[name]
     elif "." in name or ":" in name:
-        entry = Entry.of(spelled.find(name, "optimizers"))
+        entry = Entry.of(lookup.find(name, "optimizers"))
     else:
         raise ValueError(
             f"optimizers: {text!r} is neither a torch.optim.Optimizer class nor in the catalogue: "

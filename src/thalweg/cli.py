@@ -9,7 +9,7 @@ LAB = ("bokeh", "cloudpickle", "cmaes", "optuna", "pandas", "scipy", "sklearn", 
 
 def main() -> None:
     """Run the command line."""
-    from thalweg.lab.commands import app
+    from thalweg.lab.cli.commands import app
 
     try:
         app()

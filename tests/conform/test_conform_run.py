@@ -12,11 +12,11 @@ import torch
 from typer.testing import CliRunner
 
 import thalweg
+from thalweg.conformance.arguments import settings
 from thalweg.conformance.law import LAWS
 from thalweg.conformance.report import BREAKS, HOLDS, NOT_APPLICABLE
 from thalweg.conformance.run import try_laws
-from thalweg.conformance.typed import settings
-from thalweg.lab.commands import app
+from thalweg.lab.cli.commands import app
 
 AROUND = ["no_gradient", "zero_length", "maximize"]
 

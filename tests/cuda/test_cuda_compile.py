@@ -12,9 +12,9 @@ import torch
 import triton
 from subjects import EVERY_RULE_WITH_DECAY, PLAIN, parameters
 
-from thalweg.codes import LIMIT, form_of
-from thalweg.engines.cuda import compiled, numbers, source
-from thalweg.storage import FULL, HALVES, STORAGES
+from thalweg.engines.cuda import compiled, scalars, source
+from thalweg.tensors.quantization import LIMIT, form_of
+from thalweg.tensors.rounding import FULL, HALVES, STORAGES
 
 ALL = os.environ.get("THALWEG_CUDA_FULL") == "1"  # `make test-cuda-compile`
 THREADS = 32 * source.WARPS
@@ -147,7 +147,7 @@ def test_caution(subject):
 def test_numbers_are_worked_out_in_double_precision(subject):
     recipe, group = recipe_of(subject)
     names = ("step", *recipe.rule.carried)
-    built = compiled.compile_numbers_for(recipe, torch.float32, names, numbers.leaves(recipe, group))
+    built = compiled.compile_numbers_for(recipe, torch.float32, names, scalars.leaves(recipe, group))
     ptx = built.asm["ptx"]
     assert built.asm["cubin"] and DOUBLE.search(ptx)
     # float32 arithmetic would have come from a literal; what is float32 is what is stored

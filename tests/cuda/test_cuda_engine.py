@@ -14,9 +14,10 @@ import thalweg
 import thalweg.optim as optim
 from thalweg import Rule, engines
 from thalweg.engines import kernel
-from thalweg.engines.cuda import ENGINE, card, compiled, measured, source, tables
-from thalweg.hyperparameters import Rate
-from thalweg.ondevice import DevicePlan
+from thalweg.engines.cuda import ENGINE, compiled, scalars_on_device, source, transfer
+from thalweg.engines.cuda import device as card
+from thalweg.plan.on_device import DevicePlan
+from thalweg.rule.hyperparameters import Rate
 from thalweg.rules import lars
 
 SHAPES = [(33, 17), (5,), (), (2000,)]
@@ -67,7 +68,7 @@ def test_norms_of_tensors_are_not_read_back(name, device, monkeypatch):
     ends = []
     for way in ("followed", "read", "reference"):
         if way == "read":
-            monkeypatch.setattr(measured, "stays", lambda plan: False)
+            monkeypatch.setattr(scalars_on_device, "stays", lambda plan: False)
         params = parameters([*SHAPES, (300,), (7, 3)], torch.float32)
         groups = [
             {"params": params[:2]},
@@ -126,8 +127,8 @@ def test_a_step_left_out_on_the_device_moves_and_ages_nothing(device):
 @pytest.fixture
 def sent(monkeypatch):
     """How many words each call of `Board.send` sends."""
-    words, send = [], tables.Board.send
-    monkeypatch.setattr(tables.Board, "send", lambda board: words.append(send(board)) or words[-1])
+    words, send = [], transfer.Board.send
+    monkeypatch.setattr(transfer.Board, "send", lambda board: words.append(send(board)) or words[-1])
     return words
 
 
@@ -151,7 +152,7 @@ def test_only_what_changed_is_sent(sent):
 
 
 def test_a_board_brings_across_what_the_host_wrote(device):
-    board = tables.Board({"a": (3, "int64"), "b": (5, "float32"), "c": (0, "float64"), "d": (1, "int32")}, device)
+    board = transfer.Board({"a": (3, "int64"), "b": (5, "float32"), "c": (0, "float64"), "d": (1, "int32")}, device)
     generator = np.random.default_rng(0)
     for _ in range(20):
         for values in board.host.values():
@@ -165,7 +166,7 @@ def test_a_board_brings_across_what_the_host_wrote(device):
 
 def test_chunks_cover_every_element_once():
     for numels in ([0], [1], [1024, 0, 1025, 3], [5000] * 7, []):
-        rows = tables.chunks_of(numels)
+        rows = transfer.chunks_of(numels)
         covered = [(t, b * source.BLOCK + i) for t, b in rows for i in range(source.BLOCK)]
         expected = [(t, i) for t, n in enumerate(numels) for i in range(n)]
         assert [pair for pair in covered if pair[1] < numels[pair[0]]] == expected
@@ -190,7 +191,7 @@ def test_elements_beyond_two_to_the_31_are_found(device):
     p, g = torch.ones(source.BLOCK, device=device), torch.arange(source.BLOCK, dtype=torch.float32, device=device)
     missing = (blocks - 1) * source.BLOCK * 4
     integers = lambda *values, dtype=torch.int64: torch.tensor(values, dtype=dtype, device=device)  # noqa: E731
-    module = compiled.update(recipe, torch.float32, thalweg.storage.FULL, compiled.interpreted())
+    module = compiled.update(recipe, torch.float32, thalweg.tensors.rounding.FULL, compiled.interpreted())
     module.chunk[(1,)](
         integers(0, blocks - 1, dtype=torch.int32),
         integers(p.data_ptr() - missing, blocks * source.BLOCK),
@@ -264,7 +265,7 @@ def test_a_capture_asks_for_no_pinned_memory_however_many_follow_each_other(monk
     capture()
     sources = [held[0]._staged for held in kept]
     assert len({source.data_ptr() for source in sources}) == 2  # each replay copies from its own
-    for _ in range(tables.AHEAD - 2):
+    for _ in range(transfer.AHEAD - 2):
         capture()
     with pytest.raises(RuntimeError, match="take a step outside"):
         capture()

@@ -5,8 +5,8 @@ import torch
 from subjects import DEVICE, PLAIN, gradients, parameters, run
 
 import thalweg.optim as optim
-from thalweg.codes import LIMIT
-from thalweg.ondevice import SmallDevicePlan
+from thalweg.plan.on_device import SmallDevicePlan
+from thalweg.tensors.quantization import LIMIT
 
 pytestmark = pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a GPU: make test-cuda")
 SHAPES = [(33, 17), (5,), (), (2000,)]

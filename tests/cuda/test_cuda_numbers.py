@@ -7,8 +7,8 @@ import torch
 from subjects import DEVICE, EVERY_RULE_WITH_DECAY, PLAIN, SUBJECTS, give, gradients, parameters, run, states
 
 import thalweg.optim as optim
-from thalweg.plan import Plan
-from thalweg.storage import STORAGES
+from thalweg.plan.plan import Plan
+from thalweg.tensors.rounding import STORAGES
 
 FULL = os.environ.get("THALWEG_CUDA_FULL") == "1"  # `make test-cuda-compile`: all of everything
 SHAPES = [(33, 17), (5,), (), (0, 4), (1025,)]

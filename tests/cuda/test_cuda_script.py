@@ -22,7 +22,7 @@ sys.argv = ["gpu.py", "--dry-run", *{{arguments}}]
 sys.exit(gpu.main())
 """
 WRONG = """
-from thalweg.plan import Plan
+from thalweg.plan.plan import Plan
 right = Plan.kernel_rows
 Plan.kernel_rows = lambda plan, dtype: right(plan, dtype) * 1.01
 """

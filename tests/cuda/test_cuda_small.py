@@ -13,12 +13,12 @@ import thalweg
 import thalweg.optim as optim
 from test_small import COPIES, KEEPS, copy_step, parameters, same
 from thalweg import Rule
-from thalweg.codes import BLOCK, LIMIT
 from thalweg.engines.cuda import ENGINE, source
-from thalweg.members import Member
-from thalweg.ondevice import SmallDevicePlan
-from thalweg.small import SmallPlan
-from thalweg.storage import HALVES, STORAGES
+from thalweg.plan.members import Member
+from thalweg.plan.on_device import SmallDevicePlan
+from thalweg.plan.quantized import SmallPlan
+from thalweg.tensors.quantization import BLOCK, LIMIT
+from thalweg.tensors.rounding import HALVES, STORAGES
 
 pytestmark = [
     pytest.mark.usefixtures("correct_roots"),

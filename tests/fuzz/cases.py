@@ -11,7 +11,7 @@ import torch
 
 import thalweg.optim as optim
 from thalweg.catalogue import CATALOGUE
-from thalweg.second_order import SecondOrder
+from thalweg.optimizers.second_order import SecondOrder
 
 SWITCHES = ("amsgrad", "centered", "nesterov", "maximize", "decoupled_weight_decay", "bias_correction", "clip")
 SWITCHED = (False, True)

@@ -8,11 +8,13 @@ import torch
 
 from fuzz.operations import OPERATIONS
 from fuzz.program import draw, find
-from thalweg import loading, plan, rows, states, stepper
-from thalweg.face import Optimizer
-from thalweg.guard import Guard
-from thalweg.memory import laid_like
-from thalweg.recipe import Reader
+from thalweg.optimizers import loading, stepper
+from thalweg.optimizers.clipping import Guard
+from thalweg.optimizers.optimizer import Optimizer
+from thalweg.plan import plan, sparse
+from thalweg.plan import state as states
+from thalweg.tensors.layout import laid_like
+from thalweg.update.update import Reader
 
 PROGRAMS = 200
 FEW = ("Adam", "SGD momentum", "NAdam", "RMSprop centered", "SGD sparse")
@@ -239,7 +241,7 @@ def the_last_chunk_is_lost_on_two_threads(monkeypatch):
 
 @fault
 def repeated_rows_are_not_added_up(monkeypatch):
-    refresh = rows.RowsPlan.refresh
+    refresh = sparse.RowsPlan.refresh
 
     def as_they_come(self, gradients):
         def flat(g):
@@ -248,7 +250,7 @@ def repeated_rows_are_not_added_up(monkeypatch):
 
         refresh(self, [flat(g) for g in gradients])
 
-    monkeypatch.setattr(rows.RowsPlan, "refresh", as_they_come)
+    monkeypatch.setattr(sparse.RowsPlan, "refresh", as_they_come)
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from thalweg.catalogue import Entry
-from thalweg.lab.studies.job import Job
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Setting, Trial
 
 SPEC: dict[str, Any] = {  # of a study that is not run

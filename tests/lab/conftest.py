@@ -8,8 +8,8 @@ import little
 import pytest
 from breaking import Crash
 
+from thalweg.lab.cost.machine import torch_threads
 from thalweg.lab.results import Result
-from thalweg.lab.studies.machine import torch_threads
 
 
 @pytest.fixture
@@ -20,10 +20,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
-    from thalweg.lab.compare import compare
-    from thalweg.lab.range_test import range_test
-    from thalweg.lab.sweep import sweep
-    from thalweg.lab.tune import tune
+    from thalweg.lab.verbs.compare import compare
+    from thalweg.lab.verbs.range_test import range_test
+    from thalweg.lab.verbs.sweep import sweep
+    from thalweg.lab.verbs.tune import tune
 
     task, folder = little.task(), tmp_path_factory.mktemp("reports")
     return {

@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.results import Comparison
-from thalweg.lab.training.seeds import FRESH
 from thalweg.lab.training.trial import Curve, Trial
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from thalweg.lab.task import Task
+from thalweg.lab.task.task import Task
 
 
 def network() -> nn.Module:
@@ -37,7 +37,7 @@ def task(**changes: Any) -> Task:
 FILE = """
 import torch
 from torch import nn
-from thalweg.lab.task import Task
+from thalweg.lab.task.task import Task
 
 def rows(count, seed):
     points = torch.randn(count, 2, generator=torch.Generator().manual_seed(seed))

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.catalogue import Entry
-from thalweg.lab.judging.table import Table, build_table
+from thalweg.lab.judging.rows import Table, build_table
+from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.search.protocol import first_look
-from thalweg.lab.studies.job import Job
-from thalweg.lab.training.seeds import FRESH
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Curve, Setting, Trial, run_trial
 
 

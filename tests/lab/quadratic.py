@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from thalweg.lab.task import Task
+from thalweg.lab.task.task import Task
 
 SPECTRUM = (9.0, 4.0, 1.0)
 BEST = 2 / (max(SPECTRUM) + min(SPECTRUM))

@@ -15,12 +15,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg.catalogue import Entry
-from thalweg.lab.adapters.lightning import from_lightning
-from thalweg.lab.adapters.transformers import from_transformers
 from thalweg.lab.errors import TaskError
-from thalweg.lab.load import load_task
-from thalweg.lab.studies.job import Job
-from thalweg.lab.task import Task
+from thalweg.lab.task.adapters.lightning import from_lightning
+from thalweg.lab.task.adapters.transformers import from_transformers
+from thalweg.lab.task.load import load_task
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 pl = pytest.importorskip("lightning.pytorch")

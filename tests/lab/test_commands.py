@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 import thalweg
 from thalweg.catalogue import CATALOGUE
-from thalweg.lab.commands import app
-from thalweg.lab.screen import Lines
-from thalweg.lab.studies.campaign import Progress
+from thalweg.lab.cli.commands import app
+from thalweg.lab.cli.screen import Lines
+from thalweg.lab.study.campaign import Progress
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -138,7 +138,7 @@ def test_the_version_stands_in_one_place() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     heavy = "{'bokeh', 'sklearn', 'pandas', 'statsmodels', 'scipy'}"
-    script = f"import sys; import thalweg.lab.commands; print(sorted({heavy} & set(sys.modules)))"
+    script = f"import sys; import thalweg.lab.cli.commands; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
@@ -146,9 +146,9 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(little.FILE)
     monkeypatch.setattr(
-        "thalweg.lab.studies.price.measure_milliseconds", lambda task, entries, limit: {e.name: 1.0 for e in entries}
+        "thalweg.lab.cost.price.measure_milliseconds", lambda task, entries, limit: {e.name: 1.0 for e in entries}
     )
-    monkeypatch.setattr("thalweg.lab.studies.price._evaluation", lambda task: 0.0)
+    monkeypatch.setattr("thalweg.lab.cost.price._evaluation", lambda task: 0.0)
     words = (
         "compare",
         f"{tmp_path / 'mine.py'}:task",
@@ -163,9 +163,7 @@ def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, mon
     # 12 ms a training, 2 x (trials + 3) trainings in nine tenths of half a second: 15 trials
     code, out, _ = run(*words)
     assert code == 0 and out.startswith("36 trainings; ") and "\nabout " in out
-    monkeypatch.setattr(
-        "thalweg.lab.studies.price._evaluation", lambda task: 1.0
-    )  # measured once: it is not asked again
+    monkeypatch.setattr("thalweg.lab.cost.price._evaluation", lambda task: 1.0)  # measured once: it is not asked again
     code, again, _ = run(*words)
     assert code == 0 and again.startswith("36 trainings, 36 of them done before")
     spec = json.loads((tmp_path / "cut" / "spec.json").read_text())

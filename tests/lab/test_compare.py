@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from thalweg.lab.compare import Progress, compare
 from thalweg.lab.errors import LabError, StudyError
+from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.results import Comparison
-from thalweg.lab.training.seeds import FRESH
+from thalweg.lab.verbs.compare import Progress, compare
 
 TWO = ["sgd", torch.optim.Adam]
 
@@ -221,7 +221,7 @@ def test_a_result_shows_itself(found: Comparison) -> None:
 
 def test_by_default_all_are_compared_that_take_dense_gradients() -> None:
     from thalweg.catalogue import CATALOGUE
-    from thalweg.lab.studies.contenders import resolve
+    from thalweg.lab.study.optimizers import resolve
 
     names = [entry.name for entry in resolve(None)]
     assert "sparse_adam" not in names and {*names, "sparse_adam"} == CATALOGUE.keys()

@@ -14,12 +14,12 @@ import little
 import pytest
 from typer.testing import CliRunner
 
-from thalweg.lab.commands import app
-from thalweg.lab.compare import compare
+from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import LabError
-from thalweg.lab.range_test import range_test
-from thalweg.lab.sweep import sweep
-from thalweg.lab.tune import tune
+from thalweg.lab.verbs.compare import compare
+from thalweg.lab.verbs.range_test import range_test
+from thalweg.lab.verbs.sweep import sweep
+from thalweg.lab.verbs.tune import tune
 
 PUT = (None, "", "x", -1, 0, 1.5, 10**30, float("nan"), True, [], ["x"], [[]], {}, {"x": 1}, "\x1b[31m\ud800")
 ENDS = (b"", b"\0", b"null", b"[]", b"[" * 10**5, b'"', b"\xff\xfe", b"{}", b"1e999", b"9" * 5000)

@@ -13,14 +13,14 @@ import pytest
 import quadratic
 from typer.testing import CliRunner
 
-from thalweg.lab.commands import app
+from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import LabError, StudyError
-from thalweg.lab.exports import export
 from thalweg.lab.exports.run import name_of
-from thalweg.lab.range_test import range_test
 from thalweg.lab.results import Sweep
-from thalweg.lab.search.climb import PHASE
-from thalweg.lab.sweep import sweep
+from thalweg.lab.training.climb import PHASE
+from thalweg.lab.verbs.export import export
+from thalweg.lab.verbs.range_test import range_test
+from thalweg.lab.verbs.sweep import sweep
 
 
 @pytest.fixture(scope="module")

@@ -20,15 +20,15 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from thalweg.catalogue import CATALOGUE
-from thalweg.lab.compare import compare
 from thalweg.lab.errors import StudyError
-from thalweg.lab.replay import distance
 from thalweg.lab.runners import Alone
-from thalweg.lab.studies import study as studies
-from thalweg.lab.studies.campaign import Campaign
-from thalweg.lab.studies.records import read_trials
-from thalweg.lab.studies.study import Study
+from thalweg.lab.study import store as studies
+from thalweg.lab.study.campaign import Campaign
+from thalweg.lab.study.records import read_trials
+from thalweg.lab.study.store import Study
+from thalweg.lab.training.agreement import distance
 from thalweg.lab.training.trial import run_trial
+from thalweg.lab.verbs.compare import compare
 
 SMALL = {"trials": 2, "finalist_seeds": 2, "on": "alone"}
 
@@ -177,7 +177,7 @@ def test_a_limit_of_the_system_on_a_files_size(tmp_path: Path) -> None:
 import resource, signal, sys
 sys.path[:0] = {sys.path!r}
 import little
-from thalweg.lab.compare import compare
+from thalweg.lab.verbs.compare import compare
 from thalweg.lab.errors import StudyError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
@@ -214,7 +214,7 @@ KILLED = """
 import sys
 sys.path[:0] = {path!r}
 import little
-from thalweg.lab.compare import compare
+from thalweg.lab.verbs.compare import compare
 print(compare(little.task(), ["sgd", "adam"], on={on!r}, out={out!r}, trials=6))
 """
 

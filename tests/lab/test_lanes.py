@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from thalweg.catalogue import Entry
-from thalweg.lab.lanes import inside, stack
-from thalweg.lab.lanes.pooling import by_two
 from thalweg.lab.runners.alone import Alone
-from thalweg.lab.runners.lanes import Lanes
-from thalweg.lab.studies.job import Job
-from thalweg.lab.task import Task
+from thalweg.lab.runners.lanes import stack, vmapped
+from thalweg.lab.runners.lanes.pooling import by_two
+from thalweg.lab.runners.lanes.runner import Lanes
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Setting, Trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -134,10 +134,10 @@ def test_pooling_is_torchs_to_the_bit(size: tuple[int, int], dtype: torch.dtype)
 
 def pooled(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     x = x.clone().requires_grad_()
-    with inside.level(len(x)):
-        out = by_two(len(x), inside.lane(x), 2)
+    with vmapped.level(len(x)):
+        out = by_two(len(x), vmapped.lane(x), 2)
         assert out is not None
-        out = inside.whole(out, len(x))
+        out = vmapped.whole(out, len(x))
     return out.detach(), torch.autograd.grad(out, x, torch.arange(out.numel(), dtype=x.dtype).view(out.shape))[0]
 
 
@@ -380,7 +380,7 @@ def test_a_mean_over_lanes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_masks_that_depend_on_the_neighbours_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from thalweg.lab.lanes.riding import Streams
+    from thalweg.lab.runners.lanes.forward import Streams
 
     given = Streams._given
     monkeypatch.setattr(Streams, "_given", lambda self, made, shape: given(self, made.flip(0), shape))

@@ -15,12 +15,12 @@ from torch import nn
 from thalweg import optim
 from thalweg.catalogue import Entry
 from thalweg.lab import load_task
-from thalweg.lab.lanes import Finding, probe
-from thalweg.lab.lanes.probe import _short, _verdict
 from thalweg.lab.runners.alone import Alone
-from thalweg.lab.runners.lanes import Lanes
-from thalweg.lab.studies.job import Job
-from thalweg.lab.tasks import BUILT_IN
+from thalweg.lab.runners.lanes import Finding, probe
+from thalweg.lab.runners.lanes.probe import _short, _verdict
+from thalweg.lab.runners.lanes.runner import Lanes
+from thalweg.lab.task.builtin import BUILT_IN
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Setting
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,15 +15,16 @@ import pytest
 import torch
 from asking import jobs, numbers
 
-from thalweg.lab import sweep as verb
-from thalweg.lab.compare import compare
-from thalweg.lab.runners import Alone, Processes, processes
+from thalweg.lab.runners import Alone, Processes
 from thalweg.lab.runners.choice import choose
-from thalweg.lab.runners.lanes import Lanes
-from thalweg.lab.runners.lost import after_limit
+from thalweg.lab.runners.lanes.runner import Lanes
+from thalweg.lab.runners.processes import runner as processes
+from thalweg.lab.runners.processes.lost_worker import after_limit
 from thalweg.lab.runners.runner import Runner
-from thalweg.lab.studies.job import Job
-from thalweg.lab.training import limit
+from thalweg.lab.training import time_limit
+from thalweg.lab.training.job import Job
+from thalweg.lab.verbs import sweep as verb
+from thalweg.lab.verbs.compare import compare
 
 
 class Hangs(torch.optim.SGD):
@@ -68,7 +69,7 @@ def test_a_run_that_hangs_ends_and_the_others_go_on(runner: Runner) -> None:
 
 
 def test_one_that_hears_nothing_is_ended_with_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limit, "GRACE", 1.0)
+    monkeypatch.setattr(time_limit, "GRACE", 1.0)
     with Processes(1) as runner:
         asked = limited([Deaf, "sgd"], 10.0, seeds=1)  # a worker's start, and its first job, take a while
         ended = {trial.id: trial.status for trial in runner.run(little.task(), asked)}

@@ -10,7 +10,7 @@ import torch
 from asking import jobs
 
 from thalweg.lab.runners import Alone, Processes
-from thalweg.lab.runners.lanes import Lanes
+from thalweg.lab.runners.lanes.runner import Lanes
 from thalweg.lab.runners.runner import Runner
 
 

@@ -9,8 +9,8 @@ import little
 import pytest
 import torch
 
-from thalweg.lab.compare import compare
 from thalweg.lab.errors import TaskError
+from thalweg.lab.verbs.compare import compare
 
 
 def raises(output: torch.Tensor, target: torch.Tensor) -> float:

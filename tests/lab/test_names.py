@@ -14,16 +14,16 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from thalweg.lab import screen
-from thalweg.lab.commands import app
-from thalweg.lab.compare import compare
+from thalweg.lab.arguments import file_name
+from thalweg.lab.cli import screen
+from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import LabError
-from thalweg.lab.exports import export
-from thalweg.lab.replay import report
+from thalweg.lab.printable import visible
 from thalweg.lab.results import Comparison
-from thalweg.lab.studies.asked import file_name
-from thalweg.lab.studies.campaign import Progress
-from thalweg.lab.visible import visible
+from thalweg.lab.study.campaign import Progress
+from thalweg.lab.verbs.compare import compare
+from thalweg.lab.verbs.export import export
+from thalweg.lab.verbs.replay import report
 
 EVIL = "a[/bold] [red]b\x1b[2J\x9b31m\r\u202e\ud800[/]"
 SHOWN = r"a[/bold] [red]b\x1b[2J\x9b31m\r\u202e\ud800[/]"

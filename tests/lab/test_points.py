@@ -10,8 +10,17 @@ import pytest
 from made_up import trial
 
 from thalweg.lab.judging.best_of import best_of
-from thalweg.lab.judging.table import build_table
-from thalweg.lab.search.points import APART, Point, as_good_range, at_edge, good_range, highest_stable, points, ranked
+from thalweg.lab.judging.rows import build_table
+from thalweg.lab.search.configurations import (
+    APART,
+    Point,
+    as_good_range,
+    at_edge,
+    good_range,
+    highest_stable,
+    points,
+    ranked,
+)
 from thalweg.lab.search.protocol import second_look
 
 

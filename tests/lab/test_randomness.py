@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import nn
 
-from thalweg.lab.training.randomness.bits import bits_by_torch, fill_bits, fill_mask, keys_of
-from thalweg.lab.training.randomness.keyed import Keyed
-from thalweg.lab.training.randomness.streams import Stream
+from thalweg.lab.random.bits import bits_by_torch, fill_bits, fill_mask, keys_of
+from thalweg.lab.random.keyed import Keyed
+from thalweg.lab.random.streams import Stream
 
 CPU = torch.device("cpu")
 X = torch.randn(50, 40, 5, generator=torch.Generator().manual_seed(0))

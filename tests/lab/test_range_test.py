@@ -14,13 +14,13 @@ import torch
 from asking import job
 
 from thalweg.lab.errors import LabError
-from thalweg.lab.range_test import around, range_test
-from thalweg.lab.replay import replay, report
 from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import ascent, interval_of, smoothed
-from thalweg.lab.search.climb import Climb
-from thalweg.lab.studies.campaign import Progress
+from thalweg.lab.study.campaign import Progress
+from thalweg.lab.training.climb import Climb
 from thalweg.lab.training.trial import Curve, Trial
+from thalweg.lab.verbs.range_test import around, range_test
+from thalweg.lab.verbs.replay import replay, report
 
 RATES: list[float] = []
 

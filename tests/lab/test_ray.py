@@ -19,14 +19,14 @@ import pytest
 import torch
 from asking import jobs, numbers
 
-from thalweg.lab.compare import compare
 from thalweg.lab.errors import LabError
-from thalweg.lab.replay import distance
 from thalweg.lab.runners import Alone
-from thalweg.lab.runners.lanes import Lanes
+from thalweg.lab.runners.lanes.runner import Lanes
 from thalweg.lab.runners.ray import LIVES, Ray, _after_loss
-from thalweg.lab.runners.reach import JOIN, PORT
-from thalweg.lab.studies.job import Job
+from thalweg.lab.runners.ray_address import JOIN, PORT
+from thalweg.lab.training.agreement import distance
+from thalweg.lab.training.job import Job
+from thalweg.lab.verbs.compare import compare
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray")
@@ -137,7 +137,7 @@ import sys, time
 sys.path[:0] = {path!r}
 import little
 from thalweg import optim
-from thalweg.lab.compare import compare
+from thalweg.lab.verbs.compare import compare
 from thalweg.lab.errors import LabError
 from thalweg.lab.runners import reach
 reach.JOIN = {join}

@@ -12,12 +12,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from thalweg.lab.commands import app
-from thalweg.lab.compare import compare
+from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import StudyError, TaskError
-from thalweg.lab.replay import distance, replay, report
 from thalweg.lab.results import Comparison, Sweep
-from thalweg.lab.sweep import sweep
+from thalweg.lab.training.agreement import distance
+from thalweg.lab.verbs.compare import compare
+from thalweg.lab.verbs.replay import replay, report
+from thalweg.lab.verbs.sweep import sweep
 
 
 @pytest.fixture(scope="module")

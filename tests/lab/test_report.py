@@ -13,17 +13,17 @@ import little
 import pytest
 from breaking import Crash
 
-from thalweg.lab.compare import compare
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.report.card import card
+from thalweg.lab.report.configuration import in_words
 from thalweg.lab.report.figures.curves import Course, curves, thin
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
 from thalweg.lab.report.figures.palette import COLOURS, DARK, LIGHT, ramp
 from thalweg.lab.report.markup import glued, sentences, whisker
-from thalweg.lab.report.setting import in_words
 from thalweg.lab.results import Comparison, Result
-from thalweg.lab.sweep import sweep
 from thalweg.lab.training.trial import Curve, Trial
+from thalweg.lab.verbs.compare import compare
+from thalweg.lab.verbs.sweep import sweep
 
 LOADS = re.compile(
     r"""(<(script|img|link|iframe)[^>]*\s(src|href)\s*=(?!"data:,"))|@import|url\(\s*['"]?(https?:)?//"""

@@ -17,7 +17,7 @@ import little
 import pytest
 from typer.testing import CliRunner
 
-from thalweg.lab.commands import app
+from thalweg.lab.cli.commands import app
 
 SLOW = little.FILE.replace("nn.CrossEntropyLoss()", "slow").replace(
     "def network",

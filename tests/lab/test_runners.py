@@ -21,16 +21,17 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg.catalogue import CATALOGUE, Entry
-from thalweg.lab.compare import compare
 from thalweg.lab.errors import LabError
-from thalweg.lab.load import load_task
-from thalweg.lab.runners import Alone, Choice, Processes, Runner, choice, choose, processes
-from thalweg.lab.runners.lanes import Lanes
-from thalweg.lab.studies.campaign import Campaign, Progress
-from thalweg.lab.studies.job import Job
-from thalweg.lab.studies.study import Study
-from thalweg.lab.task import Task
+from thalweg.lab.runners import Alone, Choice, Processes, Runner, choice, choose
+from thalweg.lab.runners.lanes.runner import Lanes
+from thalweg.lab.runners.processes import runner as processes
+from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.store import Study
+from thalweg.lab.task.load import load_task
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Trial
+from thalweg.lab.verbs.compare import compare
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_a_task_that_cannot_leave_this_process(monkeypatch: pytest.MonkeyPatch) 
 
 
 def choice_finding(pays: bool) -> Any:
-    from thalweg.lab.lanes.probe import Finding
+    from thalweg.lab.runners.lanes.probe import Finding
 
     return Finding(pays, 8 if pays else 1, 4.0 if pays else 1.0, "as the test wants it")
 
@@ -300,7 +301,7 @@ def test_a_study_keeps_its_runner_and_tells(tmp_path: Path, monkeypatch: pytest.
 def test_every_entry_travels() -> None:
     import pickle
 
-    from thalweg.lab.runners.parcel import pack
+    from thalweg.lab.runners.processes.pickling import pack
 
     for entry in CATALOGUE.values():
         assert pickle.loads(pack(entry, "an entry")) is entry

@@ -13,14 +13,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from thalweg.lab import verbs
-from thalweg.lab.commands import app
+from thalweg.lab.cli import verbs
+from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import LabError
-from thalweg.lab.exports import export
+from thalweg.lab.passwords import without_passwords
 from thalweg.lab.runners import choice, ray
-from thalweg.lab.secret import without_passwords
-from thalweg.lab.sweep import sweep
-from thalweg.lab.tune import tune
+from thalweg.lab.verbs.export import export
+from thalweg.lab.verbs.sweep import sweep
+from thalweg.lab.verbs.tune import tune
 
 SECRET = "hunter2"
 

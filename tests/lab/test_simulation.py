@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_up import World, share, verdicts
 
-from thalweg.lab.judging import table as judged
+from thalweg.lab.judging import rows as judged
 from thalweg.lab.judging.statistics import judge, mean_interval, seeds_to_decide
 
 TOLD_APART = ("worse", "better")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thalweg.lab.judging.luck import by_luck, correlation
+from thalweg.lab.judging.selection_bias import by_luck, correlation
 from thalweg.lab.judging.statistics import holm, judge, mean_interval, p_differs, p_equal, seeds_to_decide
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from thalweg.lab.commands import app
-from thalweg.lab.compare import compare
+from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import LabError, TaskError
-from thalweg.lab.replay import replay, report
 from thalweg.lab.results import Comparison
 from thalweg.lab.runners import choice
+from thalweg.lab.verbs.compare import compare
+from thalweg.lab.verbs.replay import replay, report
 
 HOSTILE = "import pathlib\npathlib.Path({mark!r}).write_text('ran')\nfrom torch.optim import SGD as Sneaky\n"
 

@@ -11,8 +11,8 @@ import pytest
 from asking import SPEC
 
 from thalweg.lab.errors import StudyError
-from thalweg.lab.studies.records import read_trials, to_json
-from thalweg.lab.studies.study import Study, write_atomically
+from thalweg.lab.study.records import read_trials, to_json
+from thalweg.lab.study.store import Study, write_atomically
 from thalweg.lab.training.trial import Curve, Trial
 
 

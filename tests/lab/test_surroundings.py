@@ -12,11 +12,11 @@ import torch
 from asking import jobs, numbers
 from torch import nn
 
-from thalweg.lab.compare import compare
+from thalweg.lab.isolation import surroundings
 from thalweg.lab.runners import Alone, Processes
-from thalweg.lab.runners.lanes import Lanes
+from thalweg.lab.runners.lanes.runner import Lanes
 from thalweg.lab.runners.runner import Runner
-from thalweg.lab.training.surroundings import surroundings
+from thalweg.lab.verbs.compare import compare
 
 
 class Vandal(torch.optim.SGD):

@@ -15,8 +15,8 @@ import torch
 
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.results import Sweep
-from thalweg.lab.studies.campaign import Progress
-from thalweg.lab.sweep import sweep
+from thalweg.lab.study.campaign import Progress
+from thalweg.lab.verbs.sweep import sweep
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_the_same_again_trains_nothing_and_more_seeds_only_those(tmp_path: Path)
     with pytest.raises(StudyError, match=r"protocol\.points: 3 -> 4"):
         sweep(little.task(), "sgd", points=4, seeds=2, epochs=1, out=tmp_path)
     with pytest.raises(StudyError, match="verb"):
-        from thalweg.lab.compare import compare
+        from thalweg.lab.verbs.compare import compare
 
         compare(little.task(), "sgd", out=tmp_path, epochs=1)
 

@@ -13,9 +13,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from thalweg.lab.errors import TaskError
-from thalweg.lab.load import load_task
-from thalweg.lab.task import Task
-from thalweg.lab.training.evaluation import evaluate
+from thalweg.lab.task.evaluation import evaluate
+from thalweg.lab.task.load import load_task
+from thalweg.lab.task.task import Task
 
 X, Y = little.rows(32, 0)
 

@@ -16,15 +16,15 @@ import pytest
 import torch
 
 from thalweg.catalogue import CATALOGUE
-from thalweg.lab import tasks
-from thalweg.lab.compare import compare
 from thalweg.lab.errors import TaskError
-from thalweg.lab.load import load_task
-from thalweg.lab.studies.contenders import resolve
-from thalweg.lab.studies.job import Job
-from thalweg.lab.task import Task
-from thalweg.lab.tasks import BUILT_IN, gan, mnist, rl, sources
+from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.task import builtin
+from thalweg.lab.task.builtin import BUILT_IN, gan, mnist, rl, sources
+from thalweg.lab.task.load import load_task
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Setting, Trial, run_trial
+from thalweg.lab.verbs.compare import compare
 
 # name: rows to train, select and test; a learning rate that suits Adam; and what a short training must reach.
 EXPECTED: dict[str, tuple[tuple[int, int, int] | None, float, float]] = {
@@ -93,7 +93,7 @@ def test_parts_of_a_task_do_not_share_rows() -> None:
 
 
 def test_the_listing_needs_no_task_to_be_imported() -> None:
-    tree = ast.parse(Path(tasks.__file__).read_text())
+    tree = ast.parse(Path(builtin.__file__).read_text())
     imported = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert imported == {"__future__", "dataclasses", "importlib", "typing"}
     assert len(BUILT_IN) == 13 and not any(isinstance(node, ast.Import) for node in tree.body)
@@ -288,7 +288,7 @@ USERS_FILE = """
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from thalweg.lab.task import Task
+from thalweg.lab.task.task import Task
 
 class Sequences(Dataset):
     def __init__(self, count, seed):

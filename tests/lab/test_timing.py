@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from thalweg.catalogue import Entry
-from thalweg.lab import compare as verb
-from thalweg.lab.judging.timing import measure_milliseconds
+from thalweg.lab.cost.step_time import measure_milliseconds
 from thalweg.lab.results import Comparison, read
+from thalweg.lab.verbs import compare as verb
 
 
 class Slow(torch.optim.SGD):
@@ -44,7 +44,7 @@ def test_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     row = first.rows[0]
     assert kept["sgd"] == row.milliseconds > 0
     assert row.seconds_to_target == row.steps_to_target * row.milliseconds / 1000
-    monkeypatch.setattr("thalweg.lab.judging.timing.measure_milliseconds", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("thalweg.lab.cost.step_time.measure_milliseconds", lambda *_: pytest.fail("measured again"))
     monkeypatch.setattr(verb, "measure_milliseconds", lambda *_: pytest.fail("measured again"), raising=False)
     assert verb.compare(little.task(), ["sgd"], out=tmp_path, trials=1).rows[0].milliseconds == row.milliseconds
 

@@ -19,13 +19,13 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.lab.errors import TaskError
 from thalweg.lab.judging.notes import _training
+from thalweg.lab.random.seeds import derive
 from thalweg.lab.search.protocol import Protocol
-from thalweg.lab.studies.conduct import describe
-from thalweg.lab.studies.job import Job
-from thalweg.lab.task import Task
+from thalweg.lab.study.session import describe
+from thalweg.lab.task.task import Task
 from thalweg.lab.training.batches import rounds
-from thalweg.lab.training.patience import Patience
-from thalweg.lab.training.seeds import derive
+from thalweg.lab.training.early_stopping import Patience
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Setting, Trial, run_trial
 
 SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)

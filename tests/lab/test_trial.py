@@ -15,10 +15,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg.catalogue import Entry
-from thalweg.lab.studies.job import Job
-from thalweg.lab.task import Task
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.divergence import Diverged, Watch
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Setting, Trial, run_trial
-from thalweg.lab.training.watch import Diverged, Watch
 
 SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 

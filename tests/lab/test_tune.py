@@ -13,14 +13,14 @@ import quadratic
 import torch
 
 from thalweg.lab.errors import LabError, StudyError
-from thalweg.lab.replay import replay, report
+from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.results import Tuning
 from thalweg.lab.search import samplers
-from thalweg.lab.search.knobs import choose, knobs_of
+from thalweg.lab.search.hyperparameters import choose, knobs_of
 from thalweg.lab.search.pruning import Rungs
-from thalweg.lab.studies.campaign import Progress
-from thalweg.lab.training.seeds import FRESH
-from thalweg.lab.tune import tune
+from thalweg.lab.study.campaign import Progress
+from thalweg.lab.verbs.replay import replay, report
+from thalweg.lab.verbs.tune import tune
 
 METHODS = [*samplers.SPREAD, *samplers.OPTUNA]
 

@@ -7,7 +7,7 @@ import math
 import pytest
 from made_up import trial
 
-from thalweg.lab.judging.table import Table, build_table
+from thalweg.lab.judging.rows import Table, build_table
 from thalweg.lab.judging.wording import Unit, duration, listed, span, status, verdict
 from thalweg.lab.training.trial import Trial
 

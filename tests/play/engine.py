@@ -12,7 +12,7 @@ from py_mini_racer import MiniRacer
 
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.engines import javascript
-from thalweg.rule import Rule, RuleError
+from thalweg.rule.definition import Rule, RuleError
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64}
 FOLLOW = """

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from thalweg.lab.commands import app
+from thalweg.lab.cli.commands import app
 
 RULES = """
 import torch
 from thalweg import Rule
-from thalweg.hyperparameters import Rate
+from thalweg.rule.hyperparameters import Rate
 
 def per_step(step, *, lr: Rate = 1e-2):
     return {"eta": lr}

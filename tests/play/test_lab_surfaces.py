@@ -7,9 +7,9 @@ import torch
 
 from thalweg import compare
 from thalweg.catalogue import CATALOGUE
-from thalweg.lab.load import load_task
-from thalweg.lab.replay import replay
-from thalweg.lab.training.seeds import derive
+from thalweg.lab.random.seeds import derive
+from thalweg.lab.task.load import load_task
+from thalweg.lab.verbs.replay import replay
 from thalweg.play import race
 
 

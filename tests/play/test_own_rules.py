@@ -14,8 +14,8 @@ LION = """
 import math
 import torch
 from thalweg import Rule
-from thalweg.hyperparameters import Betas, Rate
-from thalweg.words import maximum, sign, sqrt, where
+from thalweg.rule.hyperparameters import Betas, Rate
+from thalweg.rule.words import maximum, sign, sqrt, where
 
 def per_step(step, old=0.0, *, lr: Rate = 1e-2, betas: Betas = (0.9, 0.99)):
     warm = lr * step / 10 if step < 10 else lr

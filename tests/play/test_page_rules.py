@@ -10,10 +10,10 @@ from play.watching import complaints, hash_of, open_still, run
 
 from thalweg import optimizer
 from thalweg.catalogue import CATALOGUE, Entry
-from thalweg.hyperparameters import Rate
 from thalweg.play.page import html
-from thalweg.rule import Rule
-from thalweg.words import sqrt, where
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Rate
+from thalweg.rule.words import sqrt, where
 
 STEPS = 60
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from thalweg.lab.commands import app
+from thalweg.lab.cli.commands import app
 from thalweg.lab.recording import record as recorder
 
 FILE = """
 import torch
 from torch import nn
-from thalweg.lab.task import Task
+from thalweg.lab.task.task import Task
 
 x = torch.randn(96, 2, generator=torch.Generator().manual_seed(0))
 task = Task(model=lambda: nn.Linear(2, 2), loss=nn.CrossEntropyLoss(), train=(x, (x.sum(1) > 0).long()), epochs=2)

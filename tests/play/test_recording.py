@@ -15,19 +15,19 @@ import torch
 from torch import nn
 
 from thalweg.catalogue import CATALOGUE
-from thalweg.lab.compare import compare
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.recording.losses import Losses
-from thalweg.lab.recording.way import Way, trained
-from thalweg.lab.replay import report
-from thalweg.lab.studies.job import Job
-from thalweg.lab.sweep import sweep
-from thalweg.lab.task import Task
-from thalweg.lab.tasks import quadratic, surfaces
+from thalweg.lab.recording.path import Way, trained
+from thalweg.lab.task.builtin import quadratic, surfaces
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.loop import train
 from thalweg.lab.training.trial import Setting, run_trial
-from thalweg.lab.tune import tune
+from thalweg.lab.verbs.compare import compare
+from thalweg.lab.verbs.replay import report
+from thalweg.lab.verbs.sweep import sweep
+from thalweg.lab.verbs.tune import tune
 from thalweg.play.landscape import Landscape
 from thalweg.play.planes import Plane, principal
 
@@ -149,14 +149,14 @@ def test_a_tuning_shows_what_was_tuned_beside_the_default(tmp_path):
 
 def test_a_recording_is_read_without_any_code_of_the_task(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "import torch\nfrom torch import nn\nfrom thalweg.lab.task import Task\n"
+        "import torch\nfrom torch import nn\nfrom thalweg.lab.task.task import Task\n"
         "x = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))\n"
         "task = Task(model=lambda: nn.Linear(2, 2), loss=nn.CrossEntropyLoss(), train=(x, (x.sum(1) > 0).long()),\n"
         "            epochs=2)\n"
     )
     found = compare(f"{tmp_path / 'mine.py'}:task", ["sgd"], **SMALL, out=tmp_path / "study", record=True)
     (tmp_path / "mine.py").write_text("raise SystemExit('it ran')\n")
-    code = "import sys; from thalweg.lab.replay import report; print(report(sys.argv[1]).landscape())"
+    code = "import sys; from thalweg.lab.verbs.replay import report; print(report(sys.argv[1]).landscape())"
     told = subprocess.run([sys.executable, "-c", code, found.folder], capture_output=True, text=True, check=True)
     assert "5 slices" in told.stdout and "sgd" in told.stdout
 

@@ -24,7 +24,7 @@ from torch.testing._internal.common_optimizers import (
 )
 
 import thalweg.optim as optim
-from thalweg.face import Optimizer as Face
+from thalweg.optimizers.optimizer import Optimizer as Face
 
 Tensor = torch.Tensor
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from thalweg.conformance.apart import can_travel, try_apart
+from thalweg.conformance.arguments import address
+from thalweg.conformance.child_process import can_travel, try_apart
 from thalweg.conformance.errors import RefusedError
 from thalweg.conformance.judge import outcomes
 from thalweg.conformance.law import LAWS
 from thalweg.conformance.report import Outcome, Report
 from thalweg.conformance.subject import Subject, parameters_of, variants_of, words
-from thalweg.conformance.typed import address
-from thalweg.spelled import find
+from thalweg.lookup import find
 
 LIMIT = 60.0  # seconds for a law; the longest takes some seconds
 HERE = "tried in this process, without a time limit: a fresh one cannot import this class or take its settings"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.spelled import apart
+from thalweg.lookup import apart
 
 SWITCHES = ("foreach", "fused", "capturable", "differentiable")  # between implementations of one algorithm
 ALLOWED = "package.module.Class or package.module:Class, settings in brackets after it if any"

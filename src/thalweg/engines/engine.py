@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from thalweg.plan import Plan
-from thalweg.recipe import Group, Recipe
+from thalweg.plan.plan import Plan
+from thalweg.update.update import Group, Recipe
 
 
 class Engine(ABC):

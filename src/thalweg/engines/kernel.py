@@ -20,11 +20,11 @@ from types import CodeType, ModuleType
 import torch
 
 from thalweg.engines import kernel_cache
-from thalweg.equations import Program
-from thalweg.memory import is_flat
-from thalweg.storage import HALVES
-from thalweg.subclasses import ordinary
-from thalweg.words import WORDS
+from thalweg.rule.equations import Program
+from thalweg.rule.words import WORDS
+from thalweg.tensors.layout import is_flat
+from thalweg.tensors.rounding import HALVES
+from thalweg.tensors.subclasses import ordinary
 
 # What kernels are made for: a complex number is two real ones.
 FULL = {torch.float32: "float32", torch.float64: "float64", torch.complex64: "float32", torch.complex128: "float64"}

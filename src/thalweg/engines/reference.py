@@ -1,7 +1,7 @@
 """The definition of right: the rule's own functions on torch tensors, one parameter at a time, on any device and dtype.
 
-float16 and bfloat16 parameters are stepped in float32 arithmetic with float32 state; `thalweg.storage` has how they are
-rounded.
+float16 and bfloat16 parameters are stepped in float32 arithmetic with float32 state; how they are rounded is in
+`thalweg.tensors.rounding`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from thalweg.cautious import cautious
 from thalweg.engines.engine import Engine
-from thalweg.plan import Plan
-from thalweg.precision import as_written
-from thalweg.recipe import Recipe
+from thalweg.plan.plan import Plan
+from thalweg.tensors.autocast import as_written
+from thalweg.update.cautious import cautious
+from thalweg.update.update import Recipe
 
 Tensor = torch.Tensor
 

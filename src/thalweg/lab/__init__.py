@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thalweg.lab.errors import LabError, StudyError, TaskError
-    from thalweg.lab.load import load_task
     from thalweg.lab.results import Comparison, RangeTest, Result, Sweep, Tuning
-    from thalweg.lab.task import Task
+    from thalweg.lab.task.load import load_task
+    from thalweg.lab.task.task import Task
 
 __all__ = [
     "Comparison",
@@ -29,12 +29,12 @@ _HOME = {
     "RangeTest": "thalweg.lab.results",
     "Result": "thalweg.lab.results",
     "Sweep": "thalweg.lab.results",
-    "Task": "thalweg.lab.task",
+    "Task": "thalweg.lab.task.task",
     "Tuning": "thalweg.lab.results",
     "LabError": "thalweg.lab.errors",
     "StudyError": "thalweg.lab.errors",
     "TaskError": "thalweg.lab.errors",
-    "load_task": "thalweg.lab.load",
+    "load_task": "thalweg.lab.task.load",
 }
 
 

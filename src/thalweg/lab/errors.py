@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thalweg.lab.secret import without_passwords
+from thalweg.lab.passwords import without_passwords
 
 
 def first_line(error: BaseException) -> str:

@@ -12,11 +12,13 @@ from typing import Any, NoReturn
 import torch
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 
-from thalweg import checkpoints
-from thalweg.classes import optimizer
-from thalweg.face import Optimizer as Face
-from thalweg.release import release_gradients
-from thalweg.rule import Rule
+from thalweg.optimizers import checkpoints
+from thalweg.optimizers.factory import optimizer
+from thalweg.optimizers.optimizer import Optimizer as Face
+from thalweg.optimizers.release import release_gradients
+from thalweg.optimizers.schedule_free import ScheduleFree
+from thalweg.optimizers.second_order import SecondOrder
+from thalweg.rule.definition import Rule
 from thalweg.rules.adabelief import adabelief
 from thalweg.rules.adadelta import adadelta
 from thalweg.rules.adagrad import adagrad
@@ -50,8 +52,6 @@ from thalweg.rules.sgd import sgd
 from thalweg.rules.shampoo import shampoo
 from thalweg.rules.soap import soap
 from thalweg.rules.sparse_adam import sparse_adam
-from thalweg.schedule_free import ScheduleFree
-from thalweg.second_order import SecondOrder
 
 # torch's own, as far as the installed torch has them.
 TORCHS = ("Adafactor", "LBFGS", "Muon", "swap_in_optimizer_params_and_state")

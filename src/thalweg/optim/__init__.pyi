@@ -13,10 +13,10 @@ from torch.optim import swa_utils as swa_utils
 from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 from torch.optim.optimizer import ParamsT
 
-from thalweg.face import Optimizer as Face
-from thalweg.release import release_gradients as release_gradients
-from thalweg.schedule_free import ScheduleFree
-from thalweg.second_order import SecondOrder
+from thalweg.optimizers.optimizer import Optimizer as Face
+from thalweg.optimizers.release import release_gradients as release_gradients
+from thalweg.optimizers.schedule_free import ScheduleFree
+from thalweg.optimizers.second_order import SecondOrder
 
 def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]: ...
 

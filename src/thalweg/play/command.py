@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.catalogue import CATALOGUE, Entry
-from thalweg.classes import optimizer
 from thalweg.engines import javascript
-from thalweg.rule import Rule
+from thalweg.optimizers.factory import optimizer
+from thalweg.rule.definition import Rule
 
 ALLOWED = "FILE:NAME, such as my_rule.py:lion, or package.module:NAME"
 

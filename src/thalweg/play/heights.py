@@ -6,7 +6,7 @@ a root. What depends on the step (`turn`, 1 in one step of `every`) is in the sl
 mean over steps.
 """
 
-from thalweg.words import sqrt
+from thalweg.rule.words import sqrt
 
 
 def saddle(x, y, h, dx, dy):

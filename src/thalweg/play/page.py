@@ -12,9 +12,9 @@ from typing import Any
 
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.engines.javascript import program, traced
-from thalweg.equations import RuleError
-from thalweg.hyperparameters import Hyperparameter, Valid
 from thalweg.play import scenery, schedules
+from thalweg.rule.equations import RuleError
+from thalweg.rule.hyperparameters import Hyperparameter, Valid
 
 LANGUAGES = ("en", "zh")
 ENDS = re.compile("<(?=/script|!--)", re.IGNORECASE)  # only ever in a string

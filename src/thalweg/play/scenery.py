@@ -8,8 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from thalweg.engines.javascript.element import Loop
-from thalweg.engines.javascript.numbers import SPELLING, Recorded
 from thalweg.engines.javascript.precision import PRECISIONS, Precision
+from thalweg.engines.javascript.scalars import SPELLING, Recorded
 from thalweg.engines.trace import Trace
 from thalweg.play.surfaces import SURFACES, Surface
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thalweg.equations import Equations, read
 from thalweg.play import heights
+from thalweg.rule.equations import Equations, read
 
 Point = tuple[float, ...]
 Numbers = Mapping[str, Any]

@@ -7,9 +7,9 @@ theta_t = theta_{t-1} - eta m_hat_t / (sqrt(s_hat_t) + eps)
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Epsilon, Rate, Search
-from thalweg.rule import Rule
-from thalweg.words import sqrt
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Epsilon, Rate, Search
+from thalweg.rule.words import sqrt
 
 
 def per_step(

@@ -6,9 +6,9 @@ u_t = rho u_{t-1} + (1 - rho) d_t^2,   theta_t = theta_{t-1} - lr d_t
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Epsilon, Rate, Search, Valid
-from thalweg.rule import Rule
-from thalweg.words import sqrt
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Epsilon, Rate, Search, Valid
+from thalweg.rule.words import sqrt
 
 
 def per_step(

@@ -5,9 +5,9 @@ s_t = s_{t-1} + g_t^2,   theta_t = theta_{t-1} - eta_t g_t / (sqrt(s_t) + eps), 
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Epsilon, Rate, Search, Valid
-from thalweg.rule import Rule
-from thalweg.words import sqrt
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Epsilon, Rate, Search, Valid
+from thalweg.rule.words import sqrt
 
 
 def per_step(

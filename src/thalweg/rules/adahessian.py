@@ -1,6 +1,6 @@
 r"""AdaHessian: Adam with the loss's curvature, element by element, in place of the squared gradient.
 
-h_t = z * (H_t z), z of 1 and -1 by chance: an estimate of the diagonal of the Hessian H_t    (`thalweg.second_order`)
+h_t = z * (H_t z), z of 1 and -1 by chance: estimates the diagonal of the Hessian H_t    (`optimizers.second_order`)
 m_t = beta1 m_{t-1} + (1 - beta1) g_t,   v_t = beta2 v_{t-1} + (1 - beta2) h_t^2
 theta_t = (1 - eta lambda) theta_{t-1} - eta m_hat_t / (sqrt(v_hat_t)^k + eps)                  k: hessian_power
 
@@ -10,9 +10,9 @@ only, and `seed` chooses z.
 
 from typing import Annotated
 
-from thalweg.hyperparameters import AnyNumber, Betas, Epsilon, Rate, Search, Switch, Valid
-from thalweg.rule import Rule
-from thalweg.words import exp, log, sqrt, where
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import AnyNumber, Betas, Epsilon, Rate, Search, Switch, Valid
+from thalweg.rule.words import exp, log, sqrt, where
 
 
 def per_step(

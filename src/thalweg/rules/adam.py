@@ -9,9 +9,9 @@ r"""Adam: running mean over running root mean square, each freed of its bias tow
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Epsilon, Rate, Search, Switch
-from thalweg.rule import Rule
-from thalweg.words import sqrt
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Epsilon, Rate, Search, Switch
+from thalweg.rule.words import sqrt
 
 
 def per_step(

@@ -6,9 +6,9 @@ theta_t = theta_{t-1} - eta / (1 - beta1^t) m_t / u_t
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Epsilon, Rate, Search
-from thalweg.rule import Rule
-from thalweg.words import abs, maximum
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Epsilon, Rate, Search
+from thalweg.rule.words import abs, maximum
 
 
 def per_step(step, *, lr: Annotated[Rate, Search(1e-4, 1e-1)] = 2e-3, betas: Betas = (0.9, 0.999), eps: Epsilon = 1e-8):

@@ -9,9 +9,9 @@ theta_t = [theta_{t-1} - eta (m_hat_t + beta2 v_hat_t) / (sqrt(s_hat_t) + eps)] 
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Decay, Epsilon, Rate, Search, ThreeBetas
-from thalweg.rule import Rule
-from thalweg.words import sqrt, where
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Decay, Epsilon, Rate, Search, ThreeBetas
+from thalweg.rule.words import sqrt, where
 
 
 def per_step(

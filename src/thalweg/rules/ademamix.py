@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from thalweg.hyperparameters import Epsilon, Rate, Search, ThreeBetas, Valid
-from thalweg.rule import Rule
-from thalweg.words import sqrt
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Epsilon, Rate, Search, ThreeBetas, Valid
+from thalweg.rule.words import sqrt
 
 
 def per_step(

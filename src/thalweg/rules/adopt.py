@@ -11,9 +11,9 @@ v_t = beta2 v_{t-1} + (1 - beta2) g_t^2
 from math import inf
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Epsilon, Rate, Search, Switch
-from thalweg.rule import Rule
-from thalweg.words import maximum, minimum, sqrt, where
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Epsilon, Rate, Search, Switch
+from thalweg.rule.words import maximum, minimum, sqrt, where
 
 
 def per_step(

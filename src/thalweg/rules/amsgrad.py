@@ -6,8 +6,8 @@ theta_t = theta_{t-1} - eta m_hat_t / (sqrt(u_t / (1 - beta2^t)) + eps)
 
 from dataclasses import replace
 
+from thalweg.rule.words import maximum, sqrt
 from thalweg.rules.adam import adam
-from thalweg.words import maximum, sqrt
 
 
 def per_element(p, g, m, v, u, *, beta1, beta2, eps, alpha, root):

@@ -8,8 +8,8 @@ The average is the state `ax`; up to step t0 it is the parameter itself.
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Rate, Search, Valid
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Rate, Search, Valid
 
 
 def per_step(

@@ -7,8 +7,8 @@ A change of eta acts on new gradients only; what the velocity holds keeps the ol
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Momentum, Rate, Search
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Momentum, Rate, Search
 
 
 def per_step(step, *, lr: Annotated[Rate, Search(1e-3, 5.0)] = 1e-3, momentum: Momentum = 0.9):

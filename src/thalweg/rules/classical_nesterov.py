@@ -10,8 +10,8 @@ state `shift` is gamma V_t, so that theta_t = phi_t + shift. Putting theta out o
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Momentum, Rate, Search
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Momentum, Rate, Search
 
 
 def per_step(step, *, lr: Annotated[Rate, Search(1e-3, 5.0)] = 1e-3, momentum: Momentum = 0.9):

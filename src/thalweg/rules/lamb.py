@@ -6,10 +6,10 @@ theta_t = theta_{t-1} - eta (|theta_{t-1}| / |u_t|) u_t                   the ra
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Decay, Epsilon, Rate, Search
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Decay, Epsilon, Rate, Search
+from thalweg.rule.words import sqrt
 from thalweg.rules.lars import norm, unless_zero
-from thalweg.words import sqrt
 
 
 def per_step(

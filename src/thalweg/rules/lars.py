@@ -9,8 +9,8 @@ from typing import Annotated
 
 import torch
 
-from thalweg.hyperparameters import Decay, Epsilon, Momentum, Rate, Search, Valid
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Decay, Epsilon, Momentum, Rate, Search, Valid
 
 TINY = 1e-12  # below this a float32's squares may have been lost; what was lost above is less than rounding
 

@@ -6,9 +6,9 @@ theta_t = (1 - eta lambda) theta_{t-1} - eta u_t
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Rate, Search
-from thalweg.rule import Rule
-from thalweg.words import sign
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Rate, Search
+from thalweg.rule.words import sign
 
 
 def per_step(step, *, lr: Annotated[Rate, Search(1e-5, 1e-2)] = 1e-4, betas: Betas = (0.9, 0.99)):

@@ -7,8 +7,8 @@ tau is the dampening. With a constant eta this is the classical form; under a sc
 
 from typing import Annotated
 
-from thalweg.hyperparameters import AnyNumber, Momentum, Rate, Search
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import AnyNumber, Momentum, Rate, Search
 
 
 def per_step(

@@ -7,9 +7,9 @@ theta_t = theta_{t-1} - eta [ (1 - mu_t) g_t / (1 - Pi_t) + mu_{t+1} m_t / (1 - 
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Epsilon, Rate, Search, Valid
-from thalweg.rule import Rule
-from thalweg.words import sqrt
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Epsilon, Rate, Search, Valid
+from thalweg.rule.words import sqrt
 
 
 def per_step(

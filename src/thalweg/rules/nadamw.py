@@ -6,8 +6,8 @@ theta_t = (1 - eta lambda) theta_{t-1} - eta n_t / (1 - beta1^t) / (sqrt(v_hat_t
 
 from dataclasses import replace
 
+from thalweg.rule.words import sqrt
 from thalweg.rules.adam import adam
-from thalweg.words import sqrt
 
 
 def per_element(p, g, m, v, *, beta1, beta2, eps, alpha, root):

@@ -6,8 +6,8 @@ b_1 = g_1,   b_t = mu b_{t-1} + g_t,   theta_t = theta_{t-1} - eta (g_t + mu b_t
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from thalweg.hyperparameters import Momentum, Rate, Search
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Momentum, Rate, Search
 
 
 def per_step(step, *, lr: Annotated[Rate, Search(1e-3, 5.0)] = 1e-3, momentum: Momentum = 0.9):

@@ -14,9 +14,9 @@ from typing import Annotated
 
 import torch
 
-from thalweg.hyperparameters import Betas, Decay, Epsilon, Rate, Search, Switch, Valid
-from thalweg.rule import Rule
-from thalweg.words import sqrt, where
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Decay, Epsilon, Rate, Search, Switch, Valid
+from thalweg.rule.words import sqrt, where
 
 
 def per_step(

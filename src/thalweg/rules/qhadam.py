@@ -8,9 +8,9 @@ nu1 = nu2 = 1 is Adam; nu1 = 0, nu2 = 1 is RMSprop with its bias corrected.
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Epsilon, Rate, Search, Valid
-from thalweg.rule import Rule
-from thalweg.words import sqrt
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Epsilon, Rate, Search, Valid
+from thalweg.rule.words import sqrt
 
 
 def per_step(

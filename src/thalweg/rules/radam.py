@@ -8,9 +8,9 @@ else:                    theta_t = theta_{t-1} - eta m_hat_t
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Epsilon, Rate, Search, Valid
-from thalweg.rule import Rule
-from thalweg.words import sqrt, where
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Epsilon, Rate, Search, Valid
+from thalweg.rule.words import sqrt, where
 
 
 def per_step(

@@ -9,9 +9,9 @@ with momentum:  b_t = mu b_{t-1} + d_t,   theta_t = theta_{t-1} - eta b_t
 from dataclasses import replace
 from typing import Annotated
 
-from thalweg.hyperparameters import Epsilon, Momentum, Rate, Search, Valid
-from thalweg.rule import Rule
-from thalweg.words import maximum, sqrt
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Epsilon, Momentum, Rate, Search, Valid
+from thalweg.rule.words import maximum, sqrt
 
 Alpha = Annotated[float, Valid("Invalid alpha value")]
 RmspropRate = Annotated[Rate, Search(1e-4, 1e-1)]

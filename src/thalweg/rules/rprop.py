@@ -9,9 +9,9 @@ theta_t = theta_{t-1} - d_t sign(g_t),   d_0 = lr
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from thalweg.hyperparameters import Rate, Search, Valid
-from thalweg.rule import Rule
-from thalweg.words import maximum, minimum, sign, where
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Rate, Search, Valid
+from thalweg.rule.words import maximum, minimum, sign, where
 
 
 def per_step(

@@ -6,10 +6,10 @@ y, z, x and their weights as in Schedule-Free SGD, with d_t for g_t and beta1 fo
 
 from typing import Annotated
 
-from thalweg.hyperparameters import AnyNumber, Betas, Decay, Epsilon, Rate, Search
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import AnyNumber, Betas, Decay, Epsilon, Rate, Search
+from thalweg.rule.words import sqrt
 from thalweg.rules.schedule_free_sgd import SOURCE, WarmUp, average, averages
-from thalweg.words import sqrt
 
 
 def per_step(

@@ -7,10 +7,10 @@ y, z, x and their weights as in Schedule-Free SGD, with d_t for g_t and beta1 fo
 
 from typing import Annotated
 
-from thalweg.hyperparameters import AnyNumber, Betas, Decay, Epsilon, Rate, Search, Switch
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import AnyNumber, Betas, Decay, Epsilon, Rate, Search, Switch
+from thalweg.rule.words import sqrt, where
 from thalweg.rules.schedule_free_sgd import SOURCE, average, averages
-from thalweg.words import sqrt, where
 
 
 def per_step(

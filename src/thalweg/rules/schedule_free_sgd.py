@@ -12,8 +12,8 @@ The parameter holds y, so that x is not stored; putting x out of the lines leave
 
 from typing import Annotated
 
-from thalweg.hyperparameters import AnyNumber, Decay, Rate, Search, Valid
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import AnyNumber, Decay, Rate, Search, Valid
 
 Between = Annotated[float, Valid("Invalid momentum value", high=1.0, open_above=True)]
 WarmUp = Annotated[float, Valid("Invalid warmup_steps value")]

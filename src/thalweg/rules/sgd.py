@@ -5,8 +5,8 @@ theta_t = theta_{t-1} - eta g_t
 
 from typing import Annotated
 
-from thalweg.hyperparameters import Rate, Search
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Rate, Search
 
 
 def per_step(step, *, lr: Annotated[Rate, Search(1e-3, 5.0)] = 1e-3):

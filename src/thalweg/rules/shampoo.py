@@ -10,8 +10,8 @@ from typing import Annotated
 
 import torch
 
-from thalweg.hyperparameters import Epsilon, Rate, Search, Valid
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Epsilon, Rate, Search, Valid
 
 Every = Annotated[float, Valid("Invalid frequency", low=1.0)]
 Longest = Annotated[float, Valid("Invalid max_precondition_dim value")]

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import torch
 
-from thalweg.hyperparameters import Betas, Decay, Epsilon, Rate, Search
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Betas, Decay, Epsilon, Rate, Search
 from thalweg.rules.shampoo import Every, Longest, along, blocks, eigen, gram, side_by_side, turned_axes
 
 

@@ -9,9 +9,9 @@ A row without a gradient keeps its m and v as they are; t counts the parameter's
 from dataclasses import replace
 from typing import Annotated
 
-from thalweg.hyperparameters import Betas, Epsilon, Rate, Search
+from thalweg.rule.hyperparameters import Betas, Epsilon, Rate, Search
+from thalweg.rule.words import sqrt
 from thalweg.rules.adam import adam
-from thalweg.words import sqrt
 
 
 def per_step(step, *, lr: Annotated[Rate, Search(1e-4, 1e-1)] = 1e-3, betas: Betas = (0.9, 0.999), eps: Epsilon = 1e-8):

@@ -21,19 +21,20 @@ import torch
 
 from thalweg.engines import kernel
 from thalweg.engines.engine import Engine
-from thalweg.hyperparameters import plain
-from thalweg.ondevice import DevicePlan, needs_device
-from thalweg.plan import Plan
-from thalweg.recipe import Group, Recipe
-from thalweg.storage import FULL
+from thalweg.plan.on_device import DevicePlan, needs_device
+from thalweg.plan.plan import Plan
+from thalweg.rule.hyperparameters import plain
+from thalweg.tensors.rounding import FULL
+from thalweg.update.update import Group, Recipe
 
 try:
     import triton  # noqa: F401
 except ImportError:
     raise ImportError("engine='cuda' needs Triton: pip install 'thalweg[cuda]'") from None
 
-from thalweg.engines.cuda import card, compiled, measured, numbers
-from thalweg.engines.cuda.tables import Ahead, Board, Chunks, Section
+from thalweg.engines.cuda import compiled, scalars, scalars_on_device
+from thalweg.engines.cuda import device as card
+from thalweg.engines.cuda.transfer import Ahead, Board, Chunks, Section
 from thalweg.engines.trace import Untraceable
 
 Tensor = torch.Tensor
@@ -52,8 +53,8 @@ class Desk:
         self._told: set[Any] = set()  # the streams that use this memory, beside the one it was made on
         self._fixed: tuple[Any, Any, Any] = (None, None, None)
         self.outputs: dict[str, Tensor] = {}
-        self.numbers: numbers.Numbers | None = None
-        self.leaves: numbers.Leaves = ()
+        self.numbers: scalars.Numbers | None = None
+        self.leaves: scalars.Leaves = ()
 
     def refresh(self, plan: Plan) -> None:
         """Other rows of a sparse gradient are other chunks."""
@@ -113,7 +114,7 @@ class Cuda(Engine):
 
     def prepare(self, plan: Plan) -> None:
         compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide)
-        plan.follows = measured.stays(plan)
+        plan.follows = scalars_on_device.stays(plan)
 
     def launch(self, plan: Plan) -> Callable[[], object]:
         if not isinstance(plan, DevicePlan) and card.capturing(plan.device):
@@ -155,7 +156,7 @@ class Cuda(Engine):
     def _on_host(self, plan: Plan, desk: Desk, sections: dict[str, Section]) -> Board:
         """The rows of numbers that the plan has worked out."""
         number = kernel.DTYPES[plan.dtype]
-        rows, followed = measured.rows_of(plan, number) if plan.follows else (plan.kernel_rows(number), [])
+        rows, followed = scalars_on_device.rows_of(plan, number) if plan.follows else (plan.kernel_rows(number), [])
         tensors = len(plan.row_of)
         keys = tensors if plan.by_chance else 0
         board = desk.board_of(
@@ -177,8 +178,8 @@ class Cuda(Engine):
         """The settings, from which a kernel works the rows out."""
         names, tensors = plan.ages.names, len(plan.positions)
         if desk.numbers is None:
-            desk.leaves = numbers.leaves(plan.recipe, plan.groups[0])
-            desk.numbers = numbers.traced(plan.recipe, names, desk.leaves)
+            desk.leaves = scalars.leaves(plan.recipe, plan.groups[0])
+            desk.numbers = scalars.traced(plan.recipe, names, desk.leaves)
             desk.outputs = _outputs(plan, desk.device)
         width = desk.numbers.width
         board = desk.board_of(
@@ -196,7 +197,7 @@ class Cuda(Engine):
         followed = []  # settings that are tensors on the device: the host does not know them
         settings = board.host["settings"].reshape(len(plan.groups), width)
         for row, group in enumerate(plan.groups):
-            for column, value in enumerate(numbers.flat(group, desk.leaves)):
+            for column, value in enumerate(scalars.flat(group, desk.leaves)):
                 if isinstance(value, Tensor) and (value.device.type == "cuda" or value.device == desk.device):
                     followed.append((row * width + column, value))
                 else:
@@ -254,7 +255,7 @@ def _scales(counts: Tensor, tensor_of: Tensor, numels: Tensor, number: torch.dty
 def untraceable(recipe: Recipe, group: Group) -> str | None:
     """Why a recipe's numbers cannot be worked out on the device; None where they can."""
     try:
-        numbers.traced(recipe, ("step", *recipe.rule.carried), numbers.leaves(recipe, group))
+        scalars.traced(recipe, ("step", *recipe.rule.carried), scalars.leaves(recipe, group))
     except Untraceable as error:
         return str(error)
     return None

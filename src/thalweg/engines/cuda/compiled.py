@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from thalweg.codes import Form
 from thalweg.engines import kernel
-from thalweg.engines.cuda import numbers, source
-from thalweg.recipe import Recipe
-from thalweg.storage import FULL, Storage
+from thalweg.engines.cuda import scalars, source
+from thalweg.tensors.quantization import Form
+from thalweg.tensors.rounding import FULL, Storage
+from thalweg.update.update import Recipe
 
 POINTERS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64", "int64": "i64"}
 Size = tuple[int, int]  # of a program: elements, warps
@@ -55,10 +55,10 @@ def update(
 
 @cache
 def per_step(
-    recipe: Recipe, dtype: torch.dtype, names: tuple[str, ...], leaves: numbers.Leaves, interpret: bool
+    recipe: Recipe, dtype: torch.dtype, names: tuple[str, ...], leaves: scalars.Leaves, interpret: bool
 ) -> ModuleType:
     """The module of the kernel that works a recipe's numbers out; `names` are the rows of the ages."""
-    return _load("_numbers", recipe, dtype, interpret, numbers.source(recipe, names, leaves))
+    return _load("_numbers", recipe, dtype, interpret, scalars.source(recipe, names, leaves))
 
 
 def compile_for(
@@ -81,7 +81,7 @@ def compile_for(
 
 
 def compile_numbers_for(
-    recipe: Recipe, dtype: torch.dtype, names: tuple[str, ...], leaves: numbers.Leaves, capability: int = 90
+    recipe: Recipe, dtype: torch.dtype, names: tuple[str, ...], leaves: scalars.Leaves, capability: int = 90
 ) -> Any:
     """The same for the kernel of the numbers."""
     kinds = {"__ages": "fp64", "__settings": "fp64", "__verdict": "fp64", "__rows": POINTERS[kernel.DTYPES[dtype]]}

@@ -11,18 +11,18 @@ import ast
 
 import torch
 
-from thalweg import codes
-from thalweg.codes import Form
 from thalweg.engines import kernel
-from thalweg.engines.cuda import blocks, halves
-from thalweg.recipe import Recipe
-from thalweg.storage import FULL, Storage
+from thalweg.engines.cuda import block_quantized, half_precision
+from thalweg.tensors import quantization
+from thalweg.tensors.quantization import Form
+from thalweg.tensors.rounding import FULL, Storage
+from thalweg.update.update import Recipe
 
 BLOCK = 1024  # elements a program: with 4 warps two 16-byte accesses a thread and float32 array
 WARPS = 4
 # Elements at a time of a tail. As many as of a full chunk took more registers than all else (Adam, sm_90: 111 in place
 # of 60), which halved the warps of every launch. Of 8-bit codes it is a block, which has one scale.
-PIECE = codes.BLOCK
+PIECE = quantization.BLOCK
 # Triton's default lets both LLVM and ptxas contract a product and a sum. A full chunk and a tail are two pieces of code
 # that need not be contracted alike, so an element's bits would depend on where it lies in its tensor.
 FP_FUSION = False
@@ -113,8 +113,8 @@ class Text:
     def __init__(self, recipe: Recipe, dtype: torch.dtype, storage: Storage, form: Form, wide: bool) -> None:
         self.recipe, self.program, self.number = recipe, recipe.program, kernel.DTYPES[dtype]
         self.p, self.g = self.program.tensors[:2]
-        self.form = halves.Form(dtype, storage, self.p) if storage is not FULL else None
-        self.small = blocks.Small(form) if form else None
+        self.form = half_precision.Form(dtype, storage, self.p) if storage is not FULL else None
+        self.small = block_quantized.Small(form) if form else None
         short = str(dtype).removeprefix("torch.")
         held = {name: self.number for name in self.program.tensors}
         if self.form:
@@ -212,7 +212,9 @@ class Text:
     def pointers(self, full: bool) -> list[str]:
         # The hint stands on the pointer after the cast: put before it, it is lost and each access moves 4 bytes.
         aligned = "tl.multiple_of({}, 16)" if full else "{}"
-        casts = {name: f"_{name}.to(tl.pointer_type(tl.{halves.POINTER[kind]}))" for name, kind in self.held.items()}
+        casts = {
+            name: f"_{name}.to(tl.pointer_type(tl.{half_precision.POINTER[kind]}))" for name, kind in self.held.items()
+        }
         return [f"__at_{name} = {aligned.format(cast)}" for name, cast in casts.items()]
 
     def loads(self, full: bool) -> list[str]:

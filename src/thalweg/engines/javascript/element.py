@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from thalweg.engines.javascript.names import number, safe
 from thalweg.engines.javascript.precision import Precision
-from thalweg.equations import Equations
+from thalweg.rule.equations import Equations
 
 OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.USub: "-", ast.UAdd: "+",

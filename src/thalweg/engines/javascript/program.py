@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-from thalweg.engines.javascript import element, numbers, tensor
+from thalweg.engines.javascript import element, scalars, tensor
 from thalweg.engines.javascript.precision import PRECISIONS
-from thalweg.hyperparameters import Hyperparameter
-from thalweg.rule import Rule
-from thalweg.stages import SHARED, STAGES, Stage
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Hyperparameter
+from thalweg.update.transforms import SHARED, STAGES, Stage
 
 
 @cache
@@ -26,7 +26,7 @@ def functions(rule: Rule) -> str:
     Raises:
         RuleError: with the line and the reason, for what JavaScript cannot repeat.
     """
-    parts = [f"numbers: {numbers.of_rule(rule)}"]
+    parts = [f"numbers: {scalars.of_rule(rule)}"]
     for precision in PRECISIONS:
         loop, sums = element.loops(rule.element, precision), tensor.of_rule(rule, precision)
         parts.append(f"{precision.name}: {{\n  element: {loop},\n  tensor: {sums},\n  }}")
@@ -68,8 +68,8 @@ def stages() -> str:
 def _stage(stage: Stage) -> str:
     parts = [
         f"name: {json.dumps(stage.name)}",
-        f"used: {numbers.of_group(stage.used)}",
-        f"numbers: {numbers.of_group(lambda group: stage.per_step(group, 1.0))}",
+        f"used: {scalars.of_group(stage.used)}",
+        f"numbers: {scalars.of_group(lambda group: stage.per_step(group, 1.0))}",
         *(f"{each.name}: {element.loops(stage.element, each, returns_gradient=True)}" for each in PRECISIONS),
     ]
     return "{\n  " + ",\n  ".join(parts) + ",\n}"

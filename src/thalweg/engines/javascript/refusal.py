@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from thalweg.engines.trace import Untraceable
-from thalweg.equations import RuleError
+from thalweg.rule.equations import RuleError
 
 
 def refusal(rule: str, function: Callable[..., Any], line: int, reason: str) -> RuleError:

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from thalweg.engines.javascript.numbers import SPELLING, Recorded
 from thalweg.engines.javascript.precision import Precision
 from thalweg.engines.javascript.refusal import refusal, refusing
+from thalweg.engines.javascript.scalars import SPELLING, Recorded
 from thalweg.engines.trace import Trace, Untraceable
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
 
 FORMS = {
     "add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}", "neg": "-{}",

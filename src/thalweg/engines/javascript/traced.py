@@ -17,13 +17,13 @@ from importlib.resources import files
 from types import FrameType
 from typing import Any
 
-from thalweg.engines.javascript import element, numbers
+from thalweg.engines.javascript import element, scalars
 from thalweg.engines.javascript.element import Loop, Value
 from thalweg.engines.javascript.names import safe
 from thalweg.engines.javascript.precision import PRECISIONS
 from thalweg.engines.trace import Symbol, Trace, symbolic
-from thalweg.equations import Equations
-from thalweg.rule import Rule
+from thalweg.rule.definition import Rule
+from thalweg.rule.equations import Equations
 
 DOUBLE = next(each for each in PRECISIONS if not each.narrow)
 
@@ -78,10 +78,10 @@ def _noted(equations: Equations) -> str:
 
 def _named(rule: Rule) -> str:
     """The function of all numbers that `per_step` gives a name to; what a way through it never names is NaN there."""
-    trace = Trace(numbers.SPELLING)
+    trace = Trace(scalars.SPELLING)
     step = trace.symbol("t$")
     carried = [trace.symbol(f"c$.{name}") for name in rule.carried]
-    settings = {name: numbers.setting(trace, name, each.default) for name, each in rule.hyperparameters.items()}
+    settings = {name: scalars.setting(trace, name, each.default) for name, each in rule.hyperparameters.items()}
     names = [name for name, _ in step_lines(rule) if name.isidentifier()]
     function = symbolic(rule.per_step)
 
@@ -90,7 +90,7 @@ def _named(rule: Rule) -> str:
         known = {**local, **returned}
         return {name: value if _is_number(value := known.get(name)) else trace.symbol("NaN") for name in names}
 
-    return f"(t$, c$, h$) => {{\n{numbers.Recorded(trace, run).body()}  }}"
+    return f"(t$, c$, h$) => {{\n{scalars.Recorded(trace, run).body()}  }}"
 
 
 def _is_number(value: object) -> bool:

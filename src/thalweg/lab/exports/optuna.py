@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from thalweg.lab.arguments import need
 from thalweg.lab.errors import LabError, first_line
-from thalweg.lab.search.knobs import numbers
-from thalweg.lab.studies.asked import need
+from thalweg.lab.search.hyperparameters import numbers
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from thalweg.lab.search.knobs import numbers
-from thalweg.lab.studies.asked import file_name
+from thalweg.lab.arguments import file_name
+from thalweg.lab.search.hyperparameters import numbers
 from thalweg.lab.training.trial import Trial
 
 

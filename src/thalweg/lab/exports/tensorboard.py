@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.arguments import need
 from thalweg.lab.exports.run import config_of, finals_of, name_of, scalars_of
-from thalweg.lab.results import Result
-from thalweg.lab.studies.asked import need
+
+if TYPE_CHECKING:
+    from thalweg.lab.results import Result
 
 
 def write(found: Result, folder: Path) -> Path:

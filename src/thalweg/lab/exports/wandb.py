@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.arguments import need
 from thalweg.lab.exports.run import config_of, finals_of, name_of, scalars_of
-from thalweg.lab.results import Result
-from thalweg.lab.studies.asked import need
 from thalweg.lab.training.trial import Trial
+
+if TYPE_CHECKING:
+    from thalweg.lab.results import Result
 
 OFFLINE = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off", "WANDB_DISABLE_GIT": "true"}
 

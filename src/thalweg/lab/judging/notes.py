@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab.judging.table import Table
-from thalweg.lab.judging.wording.unit import Unit, course, several
-from thalweg.lab.studies.asked import length
-from thalweg.lab.studies.failure import FATES
+from thalweg.lab.arguments import length
+from thalweg.lab.judging.rows import Table
+from thalweg.lab.judging.wording.numbers import Unit, course, several
+from thalweg.lab.training.failure import FATES
 from thalweg.lab.training.trial import Trial
 
 

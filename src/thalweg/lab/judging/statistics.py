@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from thalweg.lab.judging.luck import by_luck
+from thalweg.lab.judging.selection_bias import by_luck
 
 MOST_SEEDS = 1000
 DRAWS = 250

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from thalweg.lab.data.source import Rows, count_rows, to_device
-from thalweg.lab.recording.way import flat, trained
-from thalweg.lab.task import Task
-from thalweg.lab.training.seeds import derive, seed_everything
+from thalweg.lab.random.seeds import derive, seed_everything
+from thalweg.lab.recording.path import flat, trained
+from thalweg.lab.task.data import Rows, count_rows, to_device
+from thalweg.lab.task.task import Task
 
 ROWS = 1024  # of the training data
 BATCHES = 16

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.errors import StudyError
-from thalweg.lab.studies.records import read_json
-from thalweg.lab.studies.shapes import a, amount, count, each, or_none, record, text
-from thalweg.lab.studies.study import write_atomically
+from thalweg.lab.study.records import read_json
+from thalweg.lab.study.store import write_atomically
+from thalweg.lab.study.validation import a, amount, count, each, or_none, record, text
 
 if TYPE_CHECKING:
     from thalweg.play.landscape import Landscape

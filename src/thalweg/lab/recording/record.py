@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalweg.lab.errors import LabError, StudyError, first_line
+from thalweg.lab.isolation import process_kept
 from thalweg.lab.recording.losses import Losses
+from thalweg.lab.recording.path import MOST, Way, flat, trained
 from thalweg.lab.recording.read import made_of, write
-from thalweg.lab.recording.way import MOST, Way, flat, trained
-from thalweg.lab.replay import CLOSE, distance
-from thalweg.lab.studies.records import why
+from thalweg.lab.study.records import why
+from thalweg.lab.training.agreement import CLOSE, distance
 from thalweg.lab.training.loop import train
-from thalweg.lab.training.surroundings import process_kept
 from thalweg.lab.training.trial import Trial, run_trial
 from thalweg.play.landscape import SIZE, Landscape, Run, evaluations, landscape
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
     from thalweg.lab.results import Result
-    from thalweg.lab.studies.campaign import Campaign
-    from thalweg.lab.task import Task
+    from thalweg.lab.study.campaign import Campaign
+    from thalweg.lab.task.task import Task
 
 RUNS = 8  # the best ones
 BYTES = 256 * 2**20  # of all checkpoints of a study

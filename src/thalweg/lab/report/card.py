@@ -12,7 +12,7 @@ from thalweg.lab.judging.wording import rate
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
 from thalweg.lab.report.figures.palette import colour
 from thalweg.lab.report.markup import sentences
-from thalweg.lab.search.points import Point
+from thalweg.lab.search.configurations import Point
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result

@@ -9,10 +9,10 @@ from html import escape
 from typing import Any
 
 from thalweg.lab.judging.wording import Unit
+from thalweg.lab.report.configuration import knobs, value
 from thalweg.lab.report.markup import in_a_script
 from thalweg.lab.report.page import Screen
-from thalweg.lab.report.setting import knobs, value
-from thalweg.lab.studies.records import to_json
+from thalweg.lab.study.records import to_json
 from thalweg.lab.training.trial import Trial
 
 CONTROLS = """<div class="filters">

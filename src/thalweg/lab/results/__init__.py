@@ -10,8 +10,8 @@ from thalweg.lab.results.range_test import RangeTest
 from thalweg.lab.results.result import Result
 from thalweg.lab.results.sweep import Sweep
 from thalweg.lab.results.tuning import Tuning
-from thalweg.lab.studies.records import check_together, read_spec, read_trials, read_versions
-from thalweg.lab.studies.study import resumed
+from thalweg.lab.study.records import check_together, read_spec, read_trials, read_versions
+from thalweg.lab.study.store import resumed
 
 __all__ = ["Comparison", "RangeTest", "Result", "Sweep", "Tuning", "read"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from thalweg.lab.judging import wording
 from thalweg.lab.judging.notes import describe
-from thalweg.lab.judging.table import Row, build_table
-from thalweg.lab.judging.wording.unit import course
+from thalweg.lab.judging.rows import Row, build_table
+from thalweg.lab.judging.wording.numbers import course
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.protocol import Protocol
-from thalweg.lab.studies.contenders import paste
+from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.trial import Trial
 
 ACCURACY_MARGIN = 0.005

@@ -11,11 +11,11 @@ from typing import Any
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import mean_interval
 from thalweg.lab.judging.wording import rate
-from thalweg.lab.judging.wording.unit import course, several
+from thalweg.lab.judging.wording.numbers import course, several
 from thalweg.lab.results.result import Result
-from thalweg.lab.search.climb import PHASE, Climb
-from thalweg.lab.search.points import Point, as_good_range, five_percent, ranked
-from thalweg.lab.studies.contenders import paste
+from thalweg.lab.search.configurations import Point, as_good_range, five_percent, ranked
+from thalweg.lab.study.optimizers import paste
+from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.trial import Trial
 
 INSIDE = 3  # rates of the small sweep in the interval, its ends included

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from thalweg.lab.judging.wording import Unit
+from thalweg.lab.printable import visible
 from thalweg.lab.runners.choice import told
-from thalweg.lab.search.points import Point, points
-from thalweg.lab.studies.records import to_json
-from thalweg.lab.studies.study import write_atomically
+from thalweg.lab.search.configurations import Point, points
+from thalweg.lab.study.records import to_json
+from thalweg.lab.study.store import write_atomically
 from thalweg.lab.training.trial import Trial
-from thalweg.lab.visible import visible
 
 if TYPE_CHECKING:
     import pandas

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from thalweg.lab.arguments import length
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import Interval, mean_interval
 from thalweg.lab.judging.wording import Unit, rate
-from thalweg.lab.judging.wording.unit import course, several
+from thalweg.lab.judging.wording.numbers import course, several
 from thalweg.lab.results.result import Result
-from thalweg.lab.search.points import Point, as_good_range, highest_stable, ranked
-from thalweg.lab.studies.asked import length
-from thalweg.lab.studies.contenders import paste
+from thalweg.lab.search.configurations import Point, as_good_range, highest_stable, ranked
+from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.trial import Trial
 
 

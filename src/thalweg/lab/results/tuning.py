@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.lab.arguments import length
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
-from thalweg.lab.judging.wording.unit import course, several
+from thalweg.lab.judging.wording.numbers import course, several
 from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
-from thalweg.lab.search.knobs import numbers
-from thalweg.lab.search.points import Point, points, ranked
-from thalweg.lab.studies.asked import length
-from thalweg.lab.studies.contenders import paste
+from thalweg.lab.search.configurations import Point, points, ranked
+from thalweg.lab.search.hyperparameters import numbers
+from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.trial import Trial
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from thalweg.lab.runners.runner import Runner
-from thalweg.lab.studies.job import Job
-from thalweg.lab.task import Task
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Trial, run_trial
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from thalweg.lab.studies.job import Job
+from thalweg.lab.training.job import Job
 
 
 def batches(jobs: Sequence[Job], most: int, workers: int) -> list[list[Job]]:

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from thalweg.lab.cost.machine import cores, measure_pace, measure_threads, torch_threads
 from thalweg.lab.errors import LabError, first_line
-from thalweg.lab.lanes.probe import FEW, MOST, probe, test
-from thalweg.lab.lanes.refusal import in_words, model_refusal
+from thalweg.lab.isolation import process_kept
+from thalweg.lab.passwords import without_passwords
 from thalweg.lab.runners.alone import Alone
-from thalweg.lab.runners.lanes import Lanes
-from thalweg.lab.runners.processes import Processes
+from thalweg.lab.runners.lanes.probe import FEW, MOST, probe, test
+from thalweg.lab.runners.lanes.refusal import in_words, model_refusal
+from thalweg.lab.runners.lanes.runner import Lanes
+from thalweg.lab.runners.processes.runner import Processes
 from thalweg.lab.runners.ray import Ray
-from thalweg.lab.runners.reach import Unanswered, reach
+from thalweg.lab.runners.ray_address import Unanswered, reach
 from thalweg.lab.runners.runner import Runner
-from thalweg.lab.secret import without_passwords
-from thalweg.lab.studies.machine import cores, measure_pace, measure_threads, torch_threads
-from thalweg.lab.training.limit import TimedOut, time_limit
-from thalweg.lab.training.surroundings import process_kept
+from thalweg.lab.training.time_limit import TimedOut, time_limit
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
-    from thalweg.lab.studies.study import Study
-    from thalweg.lab.task import Task
+    from thalweg.lab.study.store import Study
+    from thalweg.lab.task.task import Task
 
 ALLOWED = "auto, alone, processes, lanes, ray or ray:ADDRESS"
 PROBING = 3.0  # seconds of training below which not even lanes are tried: that takes up to 2

@@ -13,20 +13,20 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from thalweg.lab.cost.machine import cores
 from thalweg.lab.errors import LabError, first_line
+from thalweg.lab.isolation import adopt, surroundings
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.batches import batches
-from thalweg.lab.runners.lost import after_limit, lost
-from thalweg.lab.runners.parcel import pack
-from thalweg.lab.runners.reach import PATIENCE, Pulse, Unanswered, patient, reach, try_joining
+from thalweg.lab.runners.processes.lost_worker import after_limit, lost
+from thalweg.lab.runners.processes.pickling import pack
+from thalweg.lab.runners.processes.worker import import_path
+from thalweg.lab.runners.ray_address import PATIENCE, Pulse, Unanswered, patient, reach, try_joining
 from thalweg.lab.runners.runner import Runner
-from thalweg.lab.runners.worker import import_path
-from thalweg.lab.studies.failure import OUT_OF_MEMORY
-from thalweg.lab.studies.job import Job
-from thalweg.lab.studies.machine import cores
-from thalweg.lab.task import Task
-from thalweg.lab.training.limit import overdue
-from thalweg.lab.training.surroundings import adopt, surroundings
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.failure import OUT_OF_MEMORY
+from thalweg.lab.training.job import Job
+from thalweg.lab.training.time_limit import overdue
 from thalweg.lab.training.trial import Trial
 
 LIVES = 3  # a job whose worker was lost this often is given up: clusters lose workers that did no wrong

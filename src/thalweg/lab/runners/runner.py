@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from thalweg.lab.studies.job import Job
+from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Trial
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from thalweg.lab.task import Task
+    from thalweg.lab.task.task import Task
 
 
 class Runner(ABC):

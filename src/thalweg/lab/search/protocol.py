@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from thalweg.lab.arguments import search_seeds, seconds
 from thalweg.lab.errors import LabError
-from thalweg.lab.search.knobs import Knob
+from thalweg.lab.random.seeds import FRESH
+from thalweg.lab.search.hyperparameters import Knob
 from thalweg.lab.search.samplers import spread
-from thalweg.lab.studies.asked import search_seeds, seconds
-from thalweg.lab.training.seeds import FRESH
-from thalweg.spelled import listed
+from thalweg.lookup import listed
 
 TUNABLE = ("lr", "beta1", "beta2", "eps", "weight_decay")
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from thalweg.lab.arguments import need
 from thalweg.lab.errors import LabError
-from thalweg.lab.search.knobs import Knob
-from thalweg.lab.studies.asked import need
-from thalweg.lab.training.seeds import derive
+from thalweg.lab.random.seeds import derive
+from thalweg.lab.search.hyperparameters import Knob
 
 SPREAD = ("grid", "random", "sobol", "halton")
 OPTUNA = {

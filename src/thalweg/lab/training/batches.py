@@ -7,23 +7,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count, islice, pairwise
 from typing import Any
 
-from thalweg.lab.data.source import Rows, to_device
 from thalweg.lab.errors import TaskError
-from thalweg.lab.task import Task
-from thalweg.lab.training.seeds import derive, random_state_kept, seed_everything
-
-
-def evaluations(task: Task, epochs: int) -> int:
-    """How often a training is evaluated: each epoch, or that often within its steps, but at most once a step."""
-    return epochs if task.steps is None else min(epochs, task.steps)
-
-
-def total_steps(task: Task, epochs: int) -> int | None:
-    """How many gradient steps a training has; None where the data cannot tell."""
-    if task.steps is not None:
-        return task.steps
-    length = task.sources["train"].length
-    return None if length is None else length * epochs
+from thalweg.lab.random.seeds import derive, random_state_kept, seed_everything
+from thalweg.lab.task.data import Rows, to_device
+from thalweg.lab.task.length import evaluations
+from thalweg.lab.task.task import Task
 
 
 def rounds(task: Task, seed: int, epochs: int) -> Iterator[Iterator[Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from thalweg.lab.task import Task
+from thalweg.lab.task.task import Task
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry

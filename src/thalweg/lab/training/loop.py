@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.lab.task import Task, check_loss
-from thalweg.lab.training.batches import evaluations, rounds
+from thalweg.lab.random.keyed import Keyed
+from thalweg.lab.random.seeds import derive, seed_everything
+from thalweg.lab.random.streams import Stream
+from thalweg.lab.task.check import check_loss
+from thalweg.lab.task.evaluation import evaluate
+from thalweg.lab.task.length import evaluations
+from thalweg.lab.task.schedule import Schedule
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.batches import rounds
 from thalweg.lab.training.clipping import clip
 from thalweg.lab.training.decay import penalty, settings_of
-from thalweg.lab.training.evaluation import evaluate
-from thalweg.lab.training.patience import Patience
-from thalweg.lab.training.randomness.keyed import Keyed
-from thalweg.lab.training.randomness.streams import Stream
-from thalweg.lab.training.schedule import Schedule
-from thalweg.lab.training.seeds import derive, seed_everything
-from thalweg.lab.training.watch import Watch, check_end
+from thalweg.lab.training.divergence import Watch, check_end
+from thalweg.lab.training.early_stopping import Patience
 
 if TYPE_CHECKING:
-    from thalweg.lab.recording.way import Way
-    from thalweg.lab.studies.job import Job
+    from thalweg.lab.recording.path import Way
+    from thalweg.lab.training.job import Job
     from thalweg.lab.training.trial import Curve
 
 

@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.studies.failure import TIMED_OUT, failure
-from thalweg.lab.task import Task
-from thalweg.lab.training.limit import TimedOut, time_limit
+from thalweg.lab.isolation import process_kept
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.divergence import Diverged
+from thalweg.lab.training.failure import TIMED_OUT, failure
 from thalweg.lab.training.loop import Outcome, train
-from thalweg.lab.training.surroundings import process_kept
-from thalweg.lab.training.watch import Diverged
+from thalweg.lab.training.time_limit import TimedOut, time_limit
 
 if TYPE_CHECKING:
-    from thalweg.lab.studies.job import Job
+    from thalweg.lab.training.job import Job
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from thalweg.lab.judging.table import Row, Table
-from thalweg.lab.judging.wording.unit import Unit, duration, listed, rate, several, span
-from thalweg.lab.studies.failure import FATES
+from thalweg.lab.judging.rows import Row, Table
+from thalweg.lab.judging.wording.numbers import Unit, duration, listed, rate, several, span
+from thalweg.lab.training.failure import FATES
 
 
 def status(row: Row, leader: bool) -> str:

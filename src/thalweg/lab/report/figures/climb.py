@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from bokeh.models.annotations import BoxAnnotation
 
 from thalweg.lab.report.figures.axes import hover, valued
-from thalweg.lab.report.figures.chosen import table
 from thalweg.lab.report.figures.curves import thin
+from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import Measure, short, shorts
 from thalweg.lab.report.figures.palette import COLOURS, GREY, ramp
 

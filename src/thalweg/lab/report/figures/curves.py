@@ -11,7 +11,7 @@ from typing import Any
 from bokeh.models import DataRange1d
 
 from thalweg.lab.report.figures.axes import hover, level, valued
-from thalweg.lab.report.figures.chosen import Columns
+from thalweg.lab.report.figures.highlight import Columns
 from thalweg.lab.report.figures.measure import Measure, short, shorts
 from thalweg.lab.report.figures.palette import FEW
 from thalweg.lab.training.trial import Trial

@@ -8,10 +8,10 @@ from typing import Any
 
 from bokeh.models.annotations import BoxAnnotation
 
-from thalweg.lab.judging.table import Row, Table
+from thalweg.lab.judging.rows import Row, Table
 from thalweg.lab.judging.wording import Unit, status
 from thalweg.lab.report.figures.axes import brief, hover, rows, upright
-from thalweg.lab.report.figures.chosen import table
+from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import short
 from thalweg.lab.report.figures.palette import GREY, VERDICTS
 

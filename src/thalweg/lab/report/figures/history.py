@@ -7,12 +7,12 @@ from typing import Any
 
 from bokeh.models import DataRange1d
 
+from thalweg.lab.report.configuration import in_words
 from thalweg.lab.report.figures.axes import hover, valued
-from thalweg.lab.report.figures.chosen import table
+from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import Measure, short, shorts
 from thalweg.lab.report.figures.palette import COLOURS, GREY
-from thalweg.lab.report.setting import in_words
-from thalweg.lab.search.points import Point
+from thalweg.lab.search.configurations import Point
 
 
 def history(tried: Sequence[Point], best: Sequence[float], measure: Measure) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thalweg.lab.judging.wording import Unit
-from thalweg.lab.search.points import Point, profile, ranked
+from thalweg.lab.search.configurations import Point, profile, ranked
 from thalweg.lab.training.trial import Trial
 
 DECADES = 30  # a middle value this many times the best: on a linear axis all good ones would be one line

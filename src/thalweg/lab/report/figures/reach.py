@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.lab.judging.table import Row
+from thalweg.lab.judging.rows import Row
 from thalweg.lab.report.figures.axes import brief, hover, rows
-from thalweg.lab.report.figures.chosen import table
+from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.palette import GREY, VERDICTS, colour
 
 

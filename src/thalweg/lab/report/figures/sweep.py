@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from thalweg.lab.report.configuration import in_words
 from thalweg.lab.report.figures.axes import bad_edge, hover, valued
-from thalweg.lab.report.figures.chosen import Columns
+from thalweg.lab.report.figures.highlight import Columns
 from thalweg.lab.report.figures.measure import Measure, line_of, short, shorts
 from thalweg.lab.report.figures.palette import FEW, GREY
-from thalweg.lab.report.setting import in_words
-from thalweg.lab.search.points import Point
+from thalweg.lab.search.configurations import Point
 
 Searched = Mapping[str, Sequence[Point]]
 

@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 from collections import Counter
 from html import escape
+from typing import TYPE_CHECKING
 
 from thalweg.lab.errors import StudyError
-from thalweg.lab.judging.table import Row
+from thalweg.lab.judging.rows import Row
 from thalweg.lab.judging.wording import rate, status
 from thalweg.lab.report import answer, trials
+from thalweg.lab.report.axis_choice import switch
+from thalweg.lab.report.configuration import in_words
+from thalweg.lab.report.figures.best_of import luck
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.forest import forest, span
-from thalweg.lab.report.figures.luck import luck
 from thalweg.lab.report.figures.measure import measures
+from thalweg.lab.report.figures.paths import ways
 from thalweg.lab.report.figures.reach import reach
 from thalweg.lab.report.figures.sensitivity import decades, sensitivity
 from thalweg.lab.report.figures.sweep import sweep
-from thalweg.lab.report.figures.ways import ways
 from thalweg.lab.report.markup import named, table, verdict, whisker
 from thalweg.lab.report.page import Figure, Page, Part, Screen
-from thalweg.lab.report.setting import in_words
-from thalweg.lab.report.switch import switch
-from thalweg.lab.results import Comparison
+
+if TYPE_CHECKING:
+    from thalweg.lab.results import Comparison
 
 
 def page(found: Comparison) -> Page:

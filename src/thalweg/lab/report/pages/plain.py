@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.markup import table
 from thalweg.lab.report.page import Page
-from thalweg.lab.results import Result
+
+if TYPE_CHECKING:
+    from thalweg.lab.results import Result
 
 
 def page(found: Result) -> Page:

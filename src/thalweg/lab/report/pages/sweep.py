@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
 from thalweg.lab.judging.wording import rate
 from thalweg.lab.report import answer, trials
+from thalweg.lab.report.axis_choice import switch
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.measure import measures
 from thalweg.lab.report.figures.sweep import sweep
 from thalweg.lab.report.markup import legend, named, table
 from thalweg.lab.report.page import Figure, Page, Part, Screen
-from thalweg.lab.report.switch import switch
-from thalweg.lab.results.sweep import Sweep, SweepRow
+
+if TYPE_CHECKING:
+    from thalweg.lab.results.sweep import Sweep, SweepRow
 
 DRAWN = 6  # optimizers whose curves are drawn, the best first: each takes two figures
 

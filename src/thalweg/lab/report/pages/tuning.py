@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from html import escape
+from typing import TYPE_CHECKING
 
 from thalweg.lab.report import answer, trials
+from thalweg.lab.report.axis_choice import switch
+from thalweg.lab.report.configuration import in_words
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.history import history
-from thalweg.lab.report.figures.knob import knob
+from thalweg.lab.report.figures.hyperparameter import knob
 from thalweg.lab.report.figures.measure import measures
 from thalweg.lab.report.markup import table, verdict, whisker
 from thalweg.lab.report.page import Figure, Page, Part, Screen
-from thalweg.lab.report.setting import in_words
-from thalweg.lab.report.switch import switch
-from thalweg.lab.results.tuning import Tuning
-from thalweg.lab.search.points import Point
+from thalweg.lab.search.configurations import Point
+
+if TYPE_CHECKING:
+    from thalweg.lab.results.tuning import Tuning
 
 
 def page(found: Tuning) -> Page:

@@ -1,0 +1,127 @@
+"""What every verb is asked, checked in one place: the task, whole numbers, ranges, lengths of time, the folder."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from thalweg.lab.errors import LabError
+from thalweg.lab.random.seeds import FRESH
+from thalweg.lab.task.load import load_task
+from thalweg.lab.task.task import Task
+
+LONGEST_NAME = 120  # bytes of 255: other names are made from it
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def the_task(task: Task | str) -> tuple[Task, str | None, Path]:
+    """The task; how to load it again, None for one that came as an object; and the folder that this was asked in.
+
+    A task's file may go to its data's folder as it loads: the study is where it was asked for all the same.
+    """
+    here = Path.cwd()
+    if not isinstance(task, str):
+        return task, None, here
+    again = where_it_is(task)
+    return load_task(task), again, here
+
+
+def where_it_is(task: str) -> str:
+    """The name of a task as it holds in any folder."""
+    where, colon, attribute = task.rpartition(":")
+    if not colon:
+        where, attribute = task, ""
+    if where == "mnist":
+        return f"mnist:{Path(attribute).resolve()}"
+    if where.endswith(".py"):
+        return f"{Path(where).resolve()}{colon}{attribute}"
+    return task
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least so much."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise LabError(f"{name}: got {value!r}; must be a whole number of at least {least}")
+    return value
+
+
+def search_seeds(value: Any) -> int:
+    """How many seeds a search may use: fewer than leave none that are fresh."""
+    if whole("seeds", value) > FRESH:
+        raise LabError(f"seeds: got {value}; must be at most {FRESH}, where the fresh seeds begin")
+    return int(value)
+
+
+def span(name: str, value: Any) -> tuple[float, float]:
+    """A range of positive numbers, low < high; from the command line as `1e-5,1e-1`."""
+    try:
+        parts = [float(part) for part in (value.split(",") if isinstance(value, str) else value)]
+    except (TypeError, ValueError):
+        parts = []
+    if len(parts) != 2 or not 0 < parts[0] < parts[1] < math.inf:
+        raise LabError(f"{name}: got {value!r}; must be two positive numbers, the lower first, such as 1e-5,1e-1")
+    return parts[0], parts[1]
+
+
+def seconds(name: str, value: str | float | None) -> float | None:
+    """A length of time in seconds, from a number or from `90s`, `10m`, `1.5h`."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9.]+)\s*([smh]?)\s*", value)
+        try:
+            number = float(match[1]) * UNITS.get(match[2], 1.0) if match else math.nan
+        except ValueError:
+            number = math.nan
+    else:
+        number = math.nan if isinstance(value, bool) else float(value)
+    if not 0 < number < math.inf:
+        raise LabError(f"{name}: got {value!r}; must be a length of time such as 90s, 10m or 1h")
+    return number
+
+
+def length(seconds: float) -> str:
+    """A length of time as people say it: `2.5 s`, `45 s`, `2 min 30 s`, `1 h 05 min`."""
+    if seconds < 9.5:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def need(package: str, extra: str) -> Any:
+    """An optional package, imported.
+
+    Raises:
+        LabError: where it is missing: which command brings it.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise LabError(f"{package} is not installed: pip install 'thalweg[{extra}]'") from error
+
+
+def folder_of(out: str | Path | None, here: Path, *parts: str) -> Path:
+    """The study's folder: the one asked for, or `studies/` and what it is about; as seen from `here`."""
+    if out is not None and "\0" in str(out):
+        raise LabError(f"out: got {str(out)!r}; must be a name without a null character")
+    folder = Path(out) if out is not None else Path("studies") / file_name("-".join(parts))
+    return folder if Path.cwd() == here else here / folder
+
+
+def file_name(text: str) -> str:
+    """A name for a file or a folder: letters, digits and `-_.`, of a length that every file system takes.
+
+    >>> file_name("adam(lr=0.1)"), len(file_name("x" * 1000))
+    ('adam-lr-0.1-', 120)
+    """
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in text)
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:8]  # two long names stay two
+    return f"{name.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"

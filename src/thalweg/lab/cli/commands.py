@@ -1,0 +1,165 @@
+"""The commands, the verbs and beside them rules, show, conform. What they do is elsewhere; here it is asked for."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Annotated
+
+import typer
+
+import thalweg
+from thalweg.lab.cli import verbs
+from thalweg.lab.cli.screen import show_laws, show_rule, show_rules, show_tasks, watch, watch_laws
+from thalweg.lab.cli.verbs import refuse, stopped
+from thalweg.lab.printable import visible
+
+app = typer.Typer(
+    name="thalweg",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"thalweg {thalweg.__version__} (torch {version('torch')}, Python {python_version()})")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Tell the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Which optimizer, and which learning rate, for your model and your data: with the evidence."""
+
+
+for verb in (verbs.compare, verbs.sweep, verbs.range_test, verbs.tune, verbs.replay, verbs.report, verbs.export):
+    app.command()(verb)
+
+
+@app.command()
+def tasks() -> None:
+    """List the built-in tasks: their data, their metric, how long one training takes."""
+    from thalweg.lab.task.builtin import LISTINGS
+
+    show_tasks(LISTINGS)
+
+
+@app.command()
+def rules() -> None:
+    """List the catalogue: every optimizer that `compare` knows."""
+    from thalweg.catalogue import CATALOGUE
+
+    show_rules(list(CATALOGUE.values()))
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`.")]) -> None:
+    """Show one rule: its equations, its hyperparameters, its paper, where it departs from it."""
+    from thalweg.catalogue import Entry
+
+    try:
+        entry = Entry.of(name)
+    except ValueError as error:
+        refuse(error)
+    show_rule(entry)
+
+
+@app.command()
+def play(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="Your model in it: the folder of a study made with --record, or a task to train now.",
+            show_default="none",
+        ),
+    ] = "",
+    optimizers: Annotated[
+        str, typer.Option("--optimizers", "--optimizer", help="What trains the task.", show_default="sgd,adam")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Write the page there, and open nothing.", show_default=False)
+    ] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="A rule of your own, FILE:NAME or package.module:NAME; may be repeated.", show_default=False),
+    ] = None,
+) -> None:
+    """Open the page in which the optimizers race: one file, in which the catalogue's own equations run."""
+    from thalweg.lab.verbs.landscape import landscape_of
+    from thalweg.play.command import write
+
+    try:
+        if optimizers and not what:
+            raise ValueError("--optimizers: got no task to train; must be thalweg play TASK --optimizers ...")
+        model = None
+        if what:
+            with watch() as progress:
+                model = landscape_of(what, optimizers, progress).block()
+        path = write(out, rule or [], model)
+    except (ValueError, OSError) as error:
+        refuse(error)
+    except KeyboardInterrupt:
+        stopped()
+    if out is None:
+        typer.launch(path.as_uri())
+    print(path)
+
+
+@app.command("explain-difference")
+def explain(
+    first: Annotated[str, typer.Argument(help="torch.optim.RMSprop, or 'torch.optim.SGD(momentum=0.9)'.")],
+    second: Annotated[str, typer.Argument(help="timm.optim:RMSpropTF, or any other torch.optim.Optimizer class.")],
+    steps: Annotated[int, typer.Option(help="How far to follow the two.")] = 100,
+) -> None:
+    """Why do two optimizers of one name give different results? Run both, and tell what they do differently."""
+    from thalweg.differences import DifferenceError, explain_difference
+
+    try:
+        print(explain_difference(first, second, steps=steps))
+    except DifferenceError as error:
+        refuse(error)
+
+
+@app.command()
+def conform(
+    optimizer: Annotated[
+        str, typer.Argument(help="package.module.Class, package.module:Class or my_file.py:Class.", show_default=False)
+    ] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting, NAME=VALUE; may be repeated.", show_default=False)
+    ] = None,
+    laws: Annotated[str, typer.Option(help="Names from --list, with commas.", show_default="all")] = "",
+    out: Annotated[Path | None, typer.Option("--json", help="Write the report there too.", show_default=False)] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds for each law.")] = 60.0,
+    listing: Annotated[bool, typer.Option("--list", help="List the laws, and try none.")] = False,
+) -> None:
+    """Try the laws of conformance on any torch.optim.Optimizer. Exit code 1 where one breaks."""
+    from thalweg.conformance import arguments, run
+    from thalweg.conformance.law import LAWS
+
+    if listing:
+        return show_laws(LAWS)
+    try:
+        if out and not out.parent.is_dir():
+            raise ValueError(f"json: no folder {out.parent}")
+        with watch_laws() as progress:
+            report = run.try_laws(
+                optimizer,
+                arguments.settings(settings or []),
+                laws=laws.split(",") if laws else None,
+                time_limit=time_limit,
+                progress=progress,
+            )
+        if out:
+            report.write(out)
+    except (ValueError, OSError) as error:
+        refuse(error)
+    print(visible(str(report)))
+    raise typer.Exit(1 if report.breaks else 0)

@@ -1,0 +1,215 @@
+"""What a person sees in the terminal: a bar with the time left, tables; plain lines where there is none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from thalweg.lab.arguments import length
+from thalweg.lab.printable import visible
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+    from thalweg.conformance.law import Law
+    from thalweg.conformance.report import Outcome
+    from thalweg.lab.results import Result
+    from thalweg.lab.study.campaign import Progress
+    from thalweg.lab.task.builtin import Listing
+
+console = Console(highlight=False)
+FIRST_ESTIMATE = 8  # trainings after which the time they take is worth telling
+QUIET = 30.0  # seconds without a word
+
+
+@contextmanager
+def watch() -> Iterator[Callable[[Progress], None]]:
+    """A function to call after each training."""
+    if not console.is_terminal:
+        with Lines() as lines:
+            yield lines.tell
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description:<24}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        row = bar.add_task("starting", total=None, left="")
+
+        def tell(now: Progress) -> None:
+            if now.trial is None:
+                bar.console.print(_plain(_price(now)))
+            what = visible(f"{now.trial.optimizer} {now.trial.phase}") if now.trial else "starting"
+            bar.update(row, completed=now.done, total=now.total, description=what, left=_left(now))
+
+        yield tell
+
+
+class Lines:
+    """Progress as plain lines: at each tenth, and where that takes long, every half a minute."""
+
+    def __init__(self, quiet: float = QUIET) -> None:
+        self.quiet = quiet
+        self.tenths, self.estimated = -1, False
+        self.now: Progress | None = None
+        self.told = time.monotonic()
+        self.over = threading.Event()
+
+    def __enter__(self) -> Lines:
+        threading.Thread(target=self._tick, daemon=True).start()
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self.over.set()
+
+    def tell(self, now: Progress) -> None:
+        self.now = now
+        if now.trial is None:
+            self._say(_price(now))
+            return
+        tenths = 10 * now.done // now.total
+        first = not self.estimated and now.done - now.found >= FIRST_ESTIMATE
+        if first or tenths > self.tenths:
+            self.tenths, self.estimated = tenths, self.estimated or first
+            self._say(_stand(now))
+
+    def _tick(self) -> None:
+        """A training may take minutes: somebody who reads the log wants to see that it lives."""
+        while not self.over.wait(max(0.01, self.told + self.quiet - time.monotonic())):
+            if self.now is not None and time.monotonic() - self.told >= self.quiet:
+                self._say(_stand(self.now))
+
+    def _say(self, text: str) -> None:
+        self.told = time.monotonic()
+        print(visible(text), flush=True)
+
+
+def _stand(now: Progress) -> str:
+    left = _left(now)
+    return f"{now.done} of {now.total} trainings{', ' + left if left else ''}"
+
+
+def _price(now: Progress) -> str:
+    before = f", {now.found} of them done before" if now.found else ""
+    first = f"{now.total} trainings{before}; the study is in {now.folder}"
+    if now.done >= now.total:
+        return first
+    price = f"about {length(now.seconds_left)}" if now.seconds_left is not None else ""
+    how = f"run by {now.how}" if now.how else ""
+    return "\n".join(filter(None, [first, ", ".join(filter(None, [price, how]))]))
+
+
+def _left(now: Progress) -> str:
+    if now.seconds_left is None or now.trial is None or now.done >= now.total:
+        return ""
+    if now.done - now.found < min(FIRST_ESTIMATE, now.total - now.found):
+        return ""
+    return f"about {length(now.seconds_left)} left"
+
+
+def show_result(found: Result) -> None:
+    """The table, the sentence, the line to paste, where the report is."""
+    headings, rows = found.cells()
+    if console.is_terminal:
+        _print_table(headings, rows)
+        console.print("\n", _plain(found.verdict, "bold"), sep="")
+        console.print(_plain(f"{found.line}\n" if found.line else ""))
+    else:
+        print(found, end="\n\n")
+    print(visible(f"report: {found.folder / 'report.html'}"))
+
+
+def show_tasks(listings: Sequence[Listing]) -> None:
+    """The built-in tasks as a table."""
+    rows = [
+        [t.name, t.about, t.metric, t.usual_time, f"pip install 'thalweg[{t.extra}]'" * bool(t.extra)] for t in listings
+    ]
+    _print_table(["task", "what it is", "metric", "one training", "needs"], rows)
+
+
+def show_rules(entries: Sequence[Entry]) -> None:
+    """The catalogue as a table."""
+    headings = ["name", "what it is", "source", "default lr", "searched"]
+    rows = []
+    for entry in entries:
+        search = entry.search("lr")
+        rule = entry.rule
+        rows.append(
+            [
+                entry.name,
+                rule.title if rule else "",
+                rule.source if rule else "",
+                f"{entry.default('lr'):g}",
+                f"{search[0]:g} to {search[1]:g}" if search else "none",
+            ]
+        )
+    _print_table(headings, rows)
+
+
+def show_rule(entry: Entry) -> None:
+    """One rule in full."""
+    rule = entry.rule
+    print(entry.line())
+    if rule is None:
+        return
+    parts = [f"{rule.title}\n{rule.source}", rule.paper, rule.equations]
+    print("", *[f"{part.rstrip()}\n" for part in parts if part], sep="\n")
+    rows = [
+        [
+            name,
+            str(entry.default(name)),
+            part.valid,
+            f"{part.search[0]:g} to {part.search[1]:g}" if part.search else "no",
+        ]
+        for name, part in rule.hyperparameters.items()
+    ]
+    _print_table(["hyperparameter", "default", "valid", "searched"], rows)
+    if rule.departures:
+        print(f"\nDepartures: {rule.departures}")
+
+
+@contextmanager
+def watch_laws() -> Iterator[Callable[[Outcome], None]]:
+    """A function to call after each law; it shows how far one is, on a terminal."""
+    if not console.is_terminal:
+        yield lambda outcome: None
+        return
+    with console.status("starting") as status:
+        yield lambda outcome: status.update(f"{outcome.law} {outcome.variant}")
+
+
+def show_laws(laws: Sequence[Law]) -> None:
+    """Every law: its name, its theme, its meaning."""
+    _print_table(["law", "about", "meaning"], [[law.name, law.theme, law.meaning] for law in laws])
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table; where there is no terminal, plain columns of their full width."""
+    rows = [[visible(str(cell)) for cell in row] for row in rows]
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        for row in [headings, *rows]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_plain, row))
+    console.print(table)
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Text that is shown as it is: brackets in a name are no markup."""
+    return Text(visible(text), style)

@@ -1,0 +1,1 @@
+"""What a study will take: the time of a step, the machine, the price."""

@@ -1,5 +1,0 @@
-"""Many trainings of one model side by side, as one stacked model."""
-
-from thalweg.lab.lanes.probe import Finding, probe
-
-__all__ = ["Finding", "probe"]

@@ -1,0 +1,54 @@
+"""The ways of recorded runs over a slice of the loss: a piece is as opaque as the share of it that lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from contourpy import contour_generator
+
+from thalweg.lab.report.figures.axes import hover, plot
+from thalweg.lab.report.figures.highlight import Columns
+from thalweg.lab.report.figures.measure import shorts
+from thalweg.lab.report.figures.palette import GREY
+from thalweg.play.landscape import Slice
+
+LEVELS = 20
+FAINTEST = 0.1
+
+
+def ways(found: Slice, order: Sequence[str]) -> Any:
+    """Contours, the runs' ways, and a dot at each end."""
+    x, y = ((float(side[0]), float(side[-1])) for side in (found.x, found.y))
+    drawn = plot("first direction", "second direction", height=460, x_range=x, y_range=y)
+    there = found.values[np.isfinite(found.values)]
+    lines: list[Any] = []
+    if there.size:
+        made = contour_generator(found.x, found.y, np.ma.masked_invalid(found.values))
+        for level in np.unique(np.quantile(there, np.linspace(0, 1, LEVELS + 2)[1:-1] ** 1.5)):
+            lines += made.lines(float(level))
+    drawn.multi_line(
+        [shorts(line[:, 0].tolist()) for line in lines],
+        [shorts(line[:, 1].tolist()) for line in lines],
+        color=GREY,
+        alpha=0.5,
+        line_width=0.7,
+    )
+    pieces = Columns(order, "x0", "y0", "x1", "y1", "share", "step")
+    ends = Columns(order, "x", "y", "total")
+    for run in found.runs:
+        for k in range(1, len(run.path)):
+            (x0, y0), (x1, y1) = run.path[k - 1], run.path[k]
+            share = max(FAINTEST, float(run.share[k]))
+            pieces.add(run.name, **dict(zip(("x0", "y0", "x1", "y1"), shorts([x0, y0, x1, y1]), strict=True)),
+                       share=round(share, 3), step=int(run.steps[k]))  # fmt: skip
+        place = shorts(run.path[-1].tolist())
+        ends.add(run.name, x=place[0], y=place[1], total=f"{run.total:.0%}")
+    drawn.segment(
+        "x0", "y0", "x1", "y1", source=pieces.source(), color="colour", line_dash="dash", alpha="share", line_width=2.5,
+        **pieces.picked(),
+    )  # fmt: skip
+    dots = drawn.scatter("x", "y", source=ends.source(), color="colour", size=9, **ends.picked())
+    hover(drawn, dots, "@name", ("of its way in this plane", "@total"))
+    return drawn

@@ -1,0 +1,1 @@
+"""Worker processes: one a core, each with one torch thread."""

@@ -1,0 +1,218 @@
+"""The knobs of an optimizer: what can be tuned beside the learning rate, over which range, on which scale."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from thalweg.lab.errors import LabError
+from thalweg.lookup import listed
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+    from thalweg.lab.task.task import Task
+
+# Ranges of the AlgoPerf benchmark (Dahl et al. 2023, arXiv:2306.07179) where a rule declares none.
+BETA1, MOMENTUM, DECAY = (2e-2, 0.5), (5e-3, 0.3), (5e-3, 1.0)
+COUPLED = (1e-5, 1e-1)  # L2 joins the gradient: a decay of 1 drowns it
+ALSO_AVERAGES = {"alpha": "rmsprop", "rho": "adadelta"}  # weights of running means that are not called beta
+BATCH_REACH = 4  # times the task's own batch size, and a part of it
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A number to tune. It is searched on a logarithmic scale between `low` and `high`; where `complement`, that is of
+    1 - value: 0.9 and 0.99 are a decade apart."""
+
+    name: str
+    low: float
+    high: float
+    default: float
+    setting: str  # the optimizer's argument
+    place: int | None = None  # in a tuple such as betas
+    complement: bool = False
+
+    @property
+    def range(self) -> dict[str, Any]:
+        """As the spec has it."""
+        return {"low": self.low, "high": self.high, "complement": self.complement}
+
+    def value(self, searched: float) -> float:
+        """What the optimizer gets, in digits that one can read and paste."""
+        if self.name == "batch_size":
+            return int(self.default * 2 ** round(math.log2(searched / self.default)))
+        short = float(f"{searched:.3g}")
+        return round(1 - short, 9) if self.complement else short
+
+    def searched(self, value: float) -> float:
+        """The number on the scale that is searched, within its range: a decay of 0 becomes the lowest."""
+        number = 1 - value if self.complement else value
+        return min(max(number, self.low), self.high)
+
+    def at(self, share: float) -> float:
+        """The number a share of the way from `low` to `high`."""
+        return float(self.low * (self.high / self.low) ** share)
+
+
+def knobs_of(entry: Entry, task: Task) -> dict[str, Knob]:
+    """All knobs of an optimizer, in the order of how much they matter; lr first, the batch size last."""
+    found = {}
+    rate = entry.default_rate
+    if rate:
+        low, high = entry.search("lr") or (rate * 10**-1.5, rate * 10**1.5)
+        found["lr"] = Knob("lr", min(low, rate), max(high, rate), rate, "lr")
+    for knob in (*_averages(entry), *_plain(entry)):
+        found[knob.name] = knob
+    if "weight_decay" in found and task.weight_decay is not None and "weight_decay" not in entry.settings:
+        found["weight_decay"] = replace(found["weight_decay"], default=task.weight_decay)
+    own = task.batch_size
+    found["batch_size"] = Knob("batch_size", max(1, own / BATCH_REACH), own * BATCH_REACH, own, "batch_size")
+    return found
+
+
+def choose(entry: Entry, task: Task, wanted: Any) -> list[Knob]:
+    """The knobs that the user names: all but the batch size if None; `betas` stands for each of them.
+
+    Args:
+        wanted: names, a text such as "lr=1e-4:1e-1,betas", or a dictionary of name to range (None: the usual one).
+
+    Raises:
+        LabError: for a knob the optimizer does not have, or a range that is none.
+    """
+    known = knobs_of(entry, task)
+    if wanted is None:
+        return [knob for name, knob in known.items() if name != "batch_size"]
+    chosen: dict[str, Knob] = {}
+    for name, range in _ranges(wanted).items():
+        group = [knob.name for knob in known.values() if knob.setting == name and knob.place is not None] or [name]
+        for each in group:
+            chosen[each] = _knob(entry, known, each, range)
+    if not chosen:
+        raise LabError("knobs: got none; must name at least one")
+    return list(chosen.values())
+
+
+def tuned(entry: Entry, task: Task, names: Sequence[str]) -> list[Knob]:
+    """Those of the named knobs that an optimizer has; `beta1` is its momentum where it has that instead."""
+    known = knobs_of(entry, task)
+    wanted = [name if name in known or name != "beta1" else "momentum" for name in names]
+    return [known[name] for name in wanted if name in known]
+
+
+def settings(entry: Entry, knobs: Sequence[Knob], values: Mapping[str, float]) -> tuple[dict[str, Any], int | None]:
+    """The optimizer's settings, and the batch size, for these values of the knobs."""
+    made: dict[str, Any] = {}
+    batch = None
+    for knob in knobs:
+        value = values[knob.name]
+        if knob.name == "batch_size":
+            batch = int(value) if value != knob.default else None
+        elif knob.place is None:
+            made[knob.setting] = value
+        else:
+            whole = list(made.get(knob.setting, entry.default(knob.setting)))
+            whole[knob.place] = value
+            made[knob.setting] = tuple(whole)
+    return made, batch
+
+
+def numbers(settings: Mapping[str, Any], batch_size: int | None = None) -> dict[str, float]:
+    """A trial's settings one number each: betas as beta1, beta2."""
+    flat: dict[str, float] = {}
+    for name, value in settings.items():
+        if isinstance(value, tuple | list):
+            stem = name.removesuffix("s")
+            flat |= {f"{stem}{place}": float(part) for place, part in enumerate(value, 1)}
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[name] = float(value)
+    return flat if batch_size is None else {**flat, "batch_size": float(batch_size)}
+
+
+def _averages(entry: Entry) -> list[Knob]:
+    """Momentum and the betas: weights of running means, searched as 1 - value."""
+    own = _defaults(entry)
+    found = []
+    betas = own.get("betas")
+    if isinstance(betas, tuple):
+        for place, beta in enumerate(betas):
+            name = f"beta{place + 1}"
+            low, high = BETA1 if place == 0 else ((1 - beta) / 10, min(0.5, 50 * (1 - beta)))
+            found.append(_average(name, (low, high), beta, "betas", place))
+    momentum = _number(own.get("momentum"))
+    if momentum:
+        found.append(_average("momentum", MOMENTUM, momentum, "momentum"))
+    for name, rule in ALSO_AVERAGES.items():
+        if name in own and entry.rule is not None and entry.rule.name.startswith(rule):
+            away = 1 - own[name]
+            found.append(_average(name, (away / 10, min(0.5, 50 * away)), own[name], name))
+    return found
+
+
+def _average(name: str, range: tuple[float, float], default: float, setting: str, place: int | None = None) -> Knob:
+    low, high = min(range[0], 1 - default), max(range[1], 1 - default)
+    return Knob(name, low, high, default, setting, place, complement=True)
+
+
+def _plain(entry: Entry) -> list[Knob]:
+    own = _defaults(entry)
+    found = []
+    if eps := _number(own.get("eps")):
+        found.append(Knob("eps", eps / 100, eps * 1e4, eps, "eps"))
+    if "weight_decay" in own:
+        usual = DECAY if entry.rule is not None and entry.rule.decay != "coupled" else COUPLED
+        low, high = entry.search("weight_decay") or usual
+        found.append(Knob("weight_decay", low, high, float(own["weight_decay"]), "weight_decay"))
+    return found
+
+
+def _defaults(entry: Entry) -> dict[str, Any]:
+    """What an optimizer's arguments are when nobody sets them: a rule's own ones, and the decay any class has."""
+    arguments = inspect.signature(entry.optimizer).parameters
+    names = set(arguments) if entry.rule is None else {*entry.rule.hyperparameters, "weight_decay"} & set(arguments)
+    return {name: entry.default(name) for name in arguments if name in names}
+
+
+def _knob(entry: Entry, known: Mapping[str, Knob], name: str, range: tuple[float, float] | None) -> Knob:
+    if name in known:
+        knob = known[name]
+        if range is None:
+            return knob
+        low, high = (1 - range[1], 1 - range[0]) if knob.complement else range
+        if not low > 0:
+            raise LabError(f"knobs: {name} got the range {range}; must lie above 0{' and below 1' * knob.complement}")
+        return replace(knob, low=low, high=high)
+    default = _number(_defaults(entry).get(name))
+    usual = ", ".join(known)
+    if not default:
+        raise LabError(f"knobs: {entry.name} has no knob {name!r}; it has {usual}")
+    if range is None:
+        raise LabError(f"knobs: {name} of {entry.name} has no usual range; must be given one, as in {name}=0.1:10")
+    return Knob(name, *range, default, name)
+
+
+def _ranges(wanted: Any) -> dict[str, tuple[float, float] | None]:
+    if isinstance(wanted, str):
+        parts = [part.partition("=") for part in listed(wanted)]
+        wanted = {name.strip(): range.split(":") if equals else None for name, equals, range in parts}
+    if not isinstance(wanted, Mapping):
+        wanted = dict.fromkeys(wanted)
+    return {name: None if range is None else _range(name, range) for name, range in wanted.items()}
+
+
+def _range(name: str, range: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in range)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not 0 < low < high < math.inf:
+        raise LabError(f"knobs: {name} got the range {range!r}; must be two positive numbers, the lower first")
+    return low, high
+
+
+def _number(value: Any) -> float:
+    """A positive, finite number; 0 for anything else."""
+    plain = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return float(value) if plain else 0.0

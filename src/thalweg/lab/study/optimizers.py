@@ -1,0 +1,121 @@
+"""The optimizers of a study: from what the user named to catalogue entries, into the study's spec, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from thalweg import lookup
+from thalweg.lab.errors import LabError
+from thalweg.lab.study.records import to_json
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+    from thalweg.lab.task.task import Task
+
+
+def resolve(optimizers: Any, task: Task | None = None) -> list[Entry]:
+    """Catalogue entries for what the user named, each once; for None all that take the gradients of the task's model.
+
+    Raises:
+        LabError: for an unknown name, one named twice, or none at all.
+    """
+    from thalweg.catalogue import CATALOGUE, Entry
+
+    if optimizers is None:
+        sparse = task is not None and task.sparse_gradients
+        optimizers = [entry for entry in CATALOGUE.values() if (entry.takes_sparse if sparse else entry.takes_dense)]
+    if isinstance(optimizers, str):
+        optimizers = lookup.listed(optimizers)
+    if not isinstance(optimizers, Sequence):
+        optimizers = [optimizers]
+    try:
+        entries = [Entry.of(spec) for spec in optimizers]
+    except ValueError as error:
+        raise LabError(str(error)) from None
+    if not entries:
+        raise LabError("optimizers: got none; must name at least one")
+    names = [entry.name for entry in entries]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise LabError(f"optimizers: {', '.join(twice)} named twice; must be different")
+    return entries
+
+
+def left_out(task: Task, entries: Sequence[Entry]) -> list[str]:
+    """Of a comparison of the whole catalogue, what refuses the sparse gradients of the task's model."""
+    from thalweg.catalogue import CATALOGUE
+
+    whole = task.sparse_gradients and list(entries) == resolve(None, task)
+    return [name for name, entry in CATALOGUE.items() if whole and not entry.takes_sparse]
+
+
+def describe(entry: Entry) -> dict[str, Any]:
+    """An entry as the spec has it; a class that is not the catalogue's own is named with its module."""
+    from thalweg.catalogue import CATALOGUE
+
+    own = CATALOGUE.get(entry.name) == entry
+    return {
+        "class": entry.optimizer.__qualname__,
+        **({} if own else {"module": entry.optimizer.__module__}),
+        "settings": dict(entry.settings),
+        "lr": {"default": entry.default_rate, "search": list(entry.search("lr") or ()) or None},
+    }
+
+
+def rebuild(name: str, described: Mapping[str, Any], given: Any = None) -> Entry:
+    """The entry that a spec describes, to be run: the catalogue's or torch's own; any other has to be given.
+
+    Raises:
+        LabError: for a class of somebody's own that is not given, or another one.
+    """
+    if given is None:
+        if entry := known_entry(name, described):
+            return entry
+        raise LabError(
+            f"optimizer: {name} is code of {described.get('module', '?')}, which would run here; if you trust it, name "
+            f"it: --optimizer {described.get('module', '?')}:{described['class']}"
+        )
+    (entry,) = resolve([given])
+    if to_json(describe(entry)) != described:
+        raise LabError(f"optimizer: {entry.name} is not the study's {name} any more, or another class")
+    return entry
+
+
+def known_entry(name: str, described: Mapping[str, Any]) -> Entry | None:
+    """The entry that a spec describes where it is the catalogue's or torch's own; nothing is imported for it."""
+    from thalweg.catalogue import CATALOGUE, Entry
+
+    try:
+        stem, own = lookup.apart(name)
+    except ValueError:
+        return None
+    theirs = getattr(torch.optim, described["class"], None) if stem.startswith("torch.") else None
+    if stem in CATALOGUE:
+        entry = CATALOGUE[stem]
+    elif isinstance(theirs, type) and issubclass(theirs, torch.optim.Optimizer):
+        entry = Entry.of(theirs)
+    else:
+        return None
+    if own or entry.name != name:
+        entry = Entry(name, entry.optimizer, {**entry.settings, **own}, entry.rule)
+    return entry if to_json(describe(entry)) == described else None
+
+
+def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any]) -> str:
+    """The line to paste into a training script, made from the spec alone: a study may be anybody's."""
+    described = spec["optimizers"][name]
+    if entry := known_entry(name, described):
+        return entry.line(**settings)
+    module = described.get("module", "torch.optim")
+    if module.startswith("torch.optim."):  # torch.optim.adam hides the module of that name
+        module = "torch.optim"
+    chosen = "".join(f", {key}={value!r}" for key, value in {**pairs(described["settings"]), **settings}.items())
+    return f"{module}.{described['class'].rpartition('.')[2]}(model.parameters(){chosen})"
+
+
+def pairs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings read from JSON, which knows no tuples: betas are pairs again."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}

@@ -1,0 +1,121 @@
+"""How every verb runs: the study's folder opened, threads and runner settled, the price told, a campaign to plan on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from thalweg.lab.cost.machine import versions
+from thalweg.lab.cost.price import afford, seconds_a_training
+from thalweg.lab.cost.step_time import measure_milliseconds
+from thalweg.lab.runners import choose, runner_of
+from thalweg.lab.runners.choice import known
+from thalweg.lab.runners.lanes.probe import MOST
+from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.optimizers import describe as describe_entry
+from thalweg.lab.study.optimizers import left_out
+from thalweg.lab.study.records import read_spec
+from thalweg.lab.study.store import Study
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.decay import without_decay
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+
+
+@contextmanager
+def conduct(
+    task: Task,
+    spec: Mapping[str, Any],
+    folder: Path,
+    entries: Sequence[Entry],
+    total: Callable[[Mapping[str, Any]], int],
+    *,
+    on: str = "auto",
+    at_once: int = MOST,
+    limit: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Iterator[Campaign]:
+    """A campaign in the study's folder.
+
+    Args:
+        total: how many trainings a spec amounts to; the study's spec may hold more seeds than were asked for.
+        limit: seconds that one run may take.
+        on, at_once: where to train, and how many there are to go side by side: see `runners.choose`.
+    """
+    known(on)
+    with Study(folder, spec, versions()) as study:
+        count = max(total(study.spec), len(study.trials))
+        missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
+        trainings = -(-missing * epochs // task.epochs)  # of the task's own length
+        with runner_of(study, task, entries, on, trainings, at_once, limit) as (runner, choice):
+            seconds = None
+            if missing and progress is not None:  # somebody is there to be told the price
+                spent = study.settle("milliseconds", lambda: measure_milliseconds(task, entries, limit))
+                each = seconds_a_training(task, epochs, spent)
+                seconds = missing * fmean(each.values()) / (choice.gain or 1.0) if each else None
+            yield Campaign(task, epochs, study, runner, count, progress, str(choice), seconds, limit)
+
+
+def affordable(
+    budget: float,
+    task: Task,
+    entries: Sequence[Entry],
+    epochs: int,
+    on: str,
+    trainings: Callable[[int], Mapping[str, int]],
+    wanted: int,
+    least: int,
+    limit: float | None = None,
+) -> int:
+    """The largest number whose trainings fit into a budget, on the runner that a study would get: see `cost.price`."""
+    runner, choice = choose(task, entries, on, trainings=sum(trainings(wanted).values()), limit=limit)
+    runner.close()
+    return afford(budget, task, entries, epochs, choice.gain or 1.0, trainings, wanted, least, limit)
+
+
+def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:
+    """What a study's first run found out for the same question (`key` is `value`), else what is found now.
+
+    A budget becomes a number of trials, another study's trials become known points: once, or nothing would resume.
+    """
+    if (folder / "spec.json").exists():
+        before = read_spec(folder)["protocol"]
+        if before.get(key) == value and result in before:
+            return before[result]
+    return find()
+
+
+def describe(
+    verb: str, task: Task, loaded_from: str | None, epochs: int, entries: Sequence[Entry], protocol: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that a study's trials depend on: two studies with the same spec have the same trials."""
+    return {
+        "verb": verb,
+        "task": {
+            "name": task.name,
+            "from": loaded_from,
+            "identity": task.identity(),
+            "metric": task.metric_name,
+            "larger_is_better": task.larger_is_better,
+            "epochs": epochs,
+            "batch_size": task.batch_size,
+            "margin": task.margin,
+            "data": task.describe_data(),
+            **_training(task, entries),
+        },
+        "optimizers": {entry.name: describe_entry(entry) for entry in entries},
+        "protocol": dict(protocol),
+    }
+
+
+def _training(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
+    found = task.describe_training()
+    if without := without_decay(task, entries):
+        found["without_weight_decay"] = without
+    if refuse := left_out(task, entries):
+        found["left_out"] = refuse
+    return {"training": found} if found else {}

@@ -1,0 +1,228 @@
+"""A study is a folder: a spec, append-only trials with one writer; what a kill leaves is mended."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NoReturn
+
+from thalweg.lab.errors import StudyError
+from thalweg.lab.study.locking import Busy, lock
+from thalweg.lab.study.records import (
+    check_together,
+    completed,
+    find_spec,
+    read_trials,
+    read_versions,
+    to_json,
+    why,
+)
+from thalweg.lab.training.trial import Trial
+
+SYNC = 0.5  # seconds: trials that end in a burst share one fsync; a kill of the process needs none
+GROWS = {  # more of these may be asked of a study: nothing done before changes
+    "compare": {"finalist_seeds": "fresh seeds"},
+    "sweep": {"seeds": "seeds"},
+    "tune": {"trials": "trials", "finalist_seeds": "fresh seeds"},
+}
+
+
+class Study:
+    """One writer on one folder, as a context manager; the lock goes with the process, however it ends."""
+
+    def __init__(self, folder: Path, spec: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
+        self.folder, self.spec, self.versions = folder, dict(spec), dict(versions)
+        self.trials: dict[str, Trial] = {}
+        self.notes: list[str] = []
+        self._lock: IO[str] | None = None
+        self._log: io.FileIO | None = None
+        self._synced = 0.0
+
+    def __enter__(self) -> Study:
+        try:
+            if self.folder.exists() and not self.folder.is_dir():
+                raise StudyError(f"out: {self.folder} is a file; must be a folder")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.folder / "lock", "w")
+        except (OSError, UnicodeError) as error:
+            raise StudyError(f"out: cannot write to {self.folder}: {why(error)}") from None
+        try:
+            lock(self._lock)
+        except Busy:
+            self._lock.close()
+            raise StudyError(
+                f"out: another process is working in {self.folder}; wait for it or choose another"
+            ) from None
+        try:
+            self._agree_on_spec()
+            self._agree_on_versions()
+            self.trials = read_trials(self.folder / "trials.jsonl", mend=True)
+            check_together(self.folder, self.spec, self.trials.values())
+            self._log = open(self.folder / "trials.jsonl", "ab", buffering=0)
+        except OSError as error:
+            self._lock.close()
+            _cannot_write(self.folder, error)
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._log is not None:
+                self.sync()
+                self._log.close()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+
+    def add(self, trial: Trial) -> None:
+        """Write a trial down for good: no kill of this process loses it when this returns, no power cut after `sync`.
+
+        Raises:
+            StudyError: where it cannot be written. The folder is then as it was before.
+        """
+        assert self._log is not None, "the study is not open"
+        line = json.dumps(to_json(asdict(trial)), allow_nan=False).encode() + b"\n"
+        size = os.fstat(self._log.fileno()).st_size
+        try:
+            written = 0
+            while written < len(line):
+                written += self._log.write(line[written:])
+        except BaseException as error:  # half a line, if a full disk took one, must not stay
+            os.truncate(self._log.fileno(), size)
+            if isinstance(error, OSError):
+                _cannot_write(self.folder, error)
+            raise
+        self.trials[trial.id] = trial
+        if time.monotonic() - self._synced > SYNC:
+            self.sync()
+
+    def sync(self) -> None:
+        """Have the disk hold all that was written."""
+        assert self._log is not None, "the study is not open"
+        try:
+            os.fsync(self._log.fileno())
+        except OSError as error:
+            _cannot_write(self.folder, error)
+        self._synced = time.monotonic()
+
+    def settle(self, name: str, measure: Callable[[], Any]) -> Any:
+        """What is measured on this machine once and then kept, so that who resumes finds the same."""
+        if self.versions.get(name) is None:
+            self.keep(name, measure())
+        return self.versions[name]
+
+    def keep(self, name: str, value: Any) -> None:
+        """Write down beside the versions how the study was run."""
+        self.versions[name] = value
+        write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
+
+    @property
+    def parts(self) -> tuple[Path, dict[str, Any], dict[str, Any], list[Trial], list[str]]:
+        """What a result is made of: folder, spec, versions, trials, notes."""
+        return self.folder, self.spec, self.versions, list(self.trials.values()), self.notes
+
+    def _agree_on_spec(self) -> None:
+        path = self.folder / "spec.json"
+        old = find_spec(self.folder)
+        written = path.read_text(encoding="utf-8") if old is not None else ""
+        if old is None:
+            if any(self.folder.glob("trials.jsonl")):
+                raise StudyError(f"out: {self.folder} holds trials but no readable spec.json; choose another --out")
+        else:
+            before, wanted = completed(old), completed(to_json(self.spec))
+            names = GROWS.get(wanted["verb"], {}) if before["verb"] == wanted["verb"] else {}
+            for name, what in names.items():
+                mine, its = wanted["protocol"].get(name, 0), before["protocol"].get(name, 0)
+                if its > mine:
+                    self.notes.append(f"the study already has {its} {what}: all of them count")
+                before["protocol"][name] = wanted["protocol"][name] = max(mine, its)
+            before["task"]["from"] = wanted["task"]["from"] = wanted["task"].get("from") or before["task"].get("from")
+            if before != wanted:
+                changes = "; ".join(differences(before, wanted))
+                if before["task"]["identity"] != wanted["task"]["identity"]:
+                    changes += " (the task's source, its data or its model has changed)"
+                raise StudyError(
+                    f"out: {self.folder} is a study with other settings: {changes}. "
+                    f"Add --out {_beside(self.folder)} to keep both, or delete the folder to start it anew"
+                )
+            self.spec = wanted
+        text = json.dumps(to_json(self.spec), indent=2) + "\n"
+        if written != text:
+            write_atomically(path, lambda: text)
+
+    def _agree_on_versions(self) -> None:
+        path = self.folder / "versions.json"
+        old = read_versions(self.folder)
+        if not old:
+            write_atomically(path, lambda: json.dumps(self.versions, indent=2) + "\n")
+            return
+        mine, self.versions = self.versions, old
+        ran = [{name: seen.get(name) for name in mine} for seen in [old, *old.get("resumed_with", [])]]
+        if mine not in ran:
+            old["resumed_with"] = [*old.get("resumed_with", []), mine]
+            write_atomically(path, lambda: json.dumps(old, indent=2) + "\n")
+        self.notes += resumed(old)
+
+
+def resumed(versions: Mapping[str, Any]) -> list[str]:
+    """What a study was resumed with that differs from what it began with."""
+    notes = []
+    for other in versions.get("resumed_with", []):
+        changed = "; ".join(differences({name: versions.get(name) for name in other}, other))
+        notes.append(f"resumed with other versions ({changed}): trials may differ in the last bits")
+    return notes
+
+
+def write_atomically(path: Path, text: Callable[[], str]) -> None:
+    """Write a whole file or none of it."""
+    content = text()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:  # a lone surrogate, say
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        _cannot_write(path.parent, error)
+
+
+def _beside(folder: Path) -> Path:
+    """The first name of its kind that is free."""
+    return next(new for number in count(2) if not (new := folder.with_name(f"{folder.name}-{number}")).exists())
+
+
+def _cannot_write(folder: Path, error: OSError) -> NoReturn:
+    raise StudyError(
+        f"out: cannot write to {folder}: {error.strerror}; every training written before is kept, "
+        "and the same command goes on from there"
+    ) from None
+
+
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """What changed between two specs, as `where: old -> new`."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for key in dict.fromkeys([*old, *new]):
+            found += differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+        return found
+    return [] if old == new else [f"{where}: {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 300 else text[:300] + "..."

@@ -1,0 +1,1 @@
+"""What is trained: a task, its data, and what identifies it."""

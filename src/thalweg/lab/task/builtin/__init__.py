@@ -1,0 +1,53 @@
+"""The built-in tasks, on data that is on every machine. What a listing says of them stands here: none is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thalweg.lab.task.task import Task
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A built-in task in a list: its data with their size, its metric, and how long one training usually takes.
+
+    `usual_time` is of one core of a server of 2020 or newer; `extra` names what `pip install thalweg[...]` must bring.
+    """
+
+    name: str
+    about: str
+    metric: str
+    usual_time: str
+    extra: str = ""
+    module: str = ""
+
+    def load(self) -> Task:
+        """The task itself."""
+        home = import_module(f"{__name__}.{self.module or self.name.replace('-', '_')}")
+        task: Task = getattr(home, self.name)() if self.module else home.task()
+        return replace(task, about=self.about, usual_time=self.usual_time)
+
+
+def _surface(name: str, about: str) -> Listing:
+    return Listing(name, about, "distance to the optimum", "0.2 s", module="surfaces")
+
+
+LISTINGS = (
+    Listing("digits", "1,797 handwritten digits of 8 x 8 pixels; a network of one hidden layer", "accuracy", "0.2 s"),
+    Listing("digits-cnn", "the same digits, shifted by chance; two convolutions with dropout", "accuracy", "1 s"),
+    Listing("charlm", "540,672 characters of Python's library; a small transformer", "bits a character", "12 s"),
+    Listing("sparse", "80,000 pairs of words of Python's library; sparse gradients", "accuracy", "2 s"),
+    Listing("gan", "the digits; a generator and a critic, trained at once", "Fréchet distance", "1.5 s"),
+    Listing("recsys", "129,348 counts of names in files of Python's library; matrix factorisation", "rmse", "1.5 s"),
+    Listing("rl", "CartPole, played anew in each step; policy gradient", "mean return", "5 s", extra="rl"),
+    _surface("saddle", "two numbers near a saddle between two minima"),
+    _surface("rosenbrock", "two numbers in Rosenbrock's curved valley"),
+    _surface("beale", "two numbers on Beale's plateau with sharp walls"),
+    _surface("quartic", "two numbers in x**4 + y**4, flat around its minimum"),
+    _surface("ravine", "two numbers in a narrow valley, condition number 100, with noise in the gradient"),
+    Listing("quadratic", "16 numbers; SGD's best lr is known: 2 / 110", "shrinking of the distance, a step", "0.02 s"),
+)
+BUILT_IN = {each.name: each for each in LISTINGS}

@@ -1,0 +1,1 @@
+"""The verbs, each in its own file: compare, sweep, tune, range test, replay."""

@@ -1,0 +1,185 @@
+"""The main job: many optimizers on one task under one fair protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.lab.arguments import folder_of, seconds, the_task, whole
+from thalweg.lab.cost.step_time import measure_milliseconds
+from thalweg.lab.recording import record as recorder
+from thalweg.lab.results import Comparison
+from thalweg.lab.search.configurations import APART, joint, points, ranked
+from thalweg.lab.search.hyperparameters import settings, tuned
+from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
+from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.study.records import to_json
+from thalweg.lab.study.session import affordable, conduct, describe, settled
+from thalweg.lab.task.task import Task
+
+__all__ = ["Comparison", "Progress", "compare"]
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+
+LEAST = 3  # trials: the default, and one to either side
+
+
+def compare(
+    task: Task | str,
+    optimizers: Sequence[Any] | None = None,
+    preset: str = "quick",
+    *,
+    trials: int | None = None,
+    seeds: int | None = None,
+    finalists: int | None = None,
+    finalist_seeds: int | None = None,
+    knobs: Sequence[str] | str | None = None,
+    budget: str | float | None = None,
+    epochs: int | None = None,
+    time_limit: str | float | None = None,
+    on: str = "auto",
+    out: str | Path | None = None,
+    record: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Comparison:
+    """Find out which optimizer, and which learning rate, suits a task. The same call again resumes.
+
+    Args:
+        task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
+        optimizers: names from the catalogue, entries, or `torch.optim.Optimizer` classes; all if None.
+        preset: "quick", "standard" or "thorough"; the numbers after it change one of its numbers.
+        knobs: what is tuned of each optimizer: "lr", and any of "beta1" (momentum, where there is one), "beta2", "eps",
+            "weight_decay".
+        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit,
+            equally for all.
+        epochs: instead of the task's own.
+        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
+        on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
+        out: the study's folder; `studies/<task>-<preset>` if None.
+        record: afterwards train a run of each optimizer once more, with checkpoints, for `result.landscape()` and
+            `thalweg play STUDY`. A study at its end can be recorded by the same call again.
+        progress: called after each training.
+
+    Raises:
+        TaskError: for a task that cannot be trained.
+        StudyError: for a folder that holds another study.
+        LabError: for anything else that is not allowed.
+    """
+    task, loaded_from, here = the_task(task)
+    numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
+    protocol = Protocol.of(preset, **numbers, knobs=knobs, budget=budget)
+    epochs = task.epochs if epochs is None else whole("epochs", epochs)
+    entries = resolve(optimizers, task)
+    task.check()
+    if record:
+        recorder.check(task)
+    longest = seconds("time_limit", time_limit)
+    folder = folder_of(out, here, task.name, preset)
+    if protocol.budget is not None:
+        protocol = within(protocol, task, entries, epochs, on, folder, longest)
+    spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(protocol)))
+
+    def total(spec: Mapping[str, Any]) -> int:
+        return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
+
+    with conduct(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
+        Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
+        comparison = Comparison(*campaign.study.parts)
+        comparison.save()
+        if record:
+            recorder.record(campaign, entries, comparison)
+    return comparison
+
+
+class Comparing:
+    """Plans a comparison's rounds: search, look again, decide on fresh seeds."""
+
+    def __init__(self, campaign: Campaign, entries: Sequence[Entry], protocol: Protocol) -> None:
+        self.campaign, self.entries, self.protocol = campaign, entries, protocol
+
+    def run(self) -> None:
+        """Round by round over the optimizers, all of a round at once: a runner may train many side by side."""
+        rates = {entry.name: self._first(entry) for entry in self.entries}
+        self._search(rates, start=0)
+        more = {entry.name: self._second(entry, rates[entry.name]) for entry in self.entries}
+        self._search(more, start=self.protocol.trials - self.protocol.second_look)
+        larger = self.campaign.task.larger_is_better
+        finalists = [
+            (entry, point)
+            for entry in self.entries
+            for point in ranked(points(self.campaign.searched(entry.name)), larger)[: self.protocol.finalists]
+        ]
+        self.campaign.run(
+            [
+                self.campaign.job(entry, point.settings, seed, phase="final", index=point.index)
+                for seed in self.protocol.fresh_seeds
+                for entry, point in finalists
+            ]
+        )
+        measured = (self.campaign.task, self.entries, self.campaign.limit)
+        self.campaign.study.settle("milliseconds", lambda: measure_milliseconds(*measured))
+
+    def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:
+        self.campaign.run(
+            [
+                self.campaign.job(entry, rates[entry.name][place], seed, index=start + place)
+                for place in range(max(len(found) for found in rates.values()))
+                for seed in self.protocol.search_seeds
+                for entry in self.entries
+                if place < len(rates[entry.name])
+            ]
+        )
+
+    def _first(self, entry: Entry) -> list[dict[str, Any]]:
+        default = entry.default_rate
+        if default is None:  # nothing to tune
+            return [{}]
+        rates = first_look(default, entry.search("lr"), self.protocol.first_look)
+        if self.protocol.knobs == ("lr",):
+            return [{"lr": rate} for rate in rates]
+        knobs = tuned(entry, self.campaign.task, self.protocol.knobs)
+        return [settings(entry, knobs, values)[0] for values in joint_look(knobs, rates)]
+
+    def _second(self, entry: Entry, first: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Learning rates around the best, or beyond the edge; other knobs as the best has them."""
+        found = points(self.campaign.searched(entry.name))
+        best = ranked(found, self.campaign.task.larger_is_better)[0]
+        rate = None if best.failed == len(best.trials) else best.rate
+        tried = [settings["lr"] for settings in first if "lr" in settings]
+        near = APART if joint(found) else 0.0
+        return [{**best.settings, "lr": rate} for rate in second_look(tried, rate, self.protocol.second_look, near)]
+
+
+def within(
+    protocol: Protocol,
+    task: Task,
+    entries: Sequence[Entry],
+    epochs: int,
+    on: str,
+    folder: Path,
+    limit: float | None = None,
+) -> Protocol:
+    """The protocol with as many trials as its budget allows; the same as before where the study has begun."""
+    budget = protocol.budget
+    assert budget is not None
+
+    def trainings(trials: int) -> dict[str, int]:
+        return {entry.name: price(entry, replace(protocol, trials=trials)) for entry in entries}
+
+    def cut() -> int:
+        return affordable(
+            budget, task, entries, epochs, on, trainings, protocol.trials, min(LEAST, protocol.trials), limit
+        )
+
+    trials = settled(folder, "budget", budget, "trials", cut)
+    return replace(protocol, trials=trials, finalists=min(protocol.finalists, trials))
+
+
+def price(entry: Entry, protocol: Protocol) -> int:
+    """How many trainings an optimizer gets."""
+    trials = protocol.trials if entry.default_rate is not None else 1
+    return trials * protocol.seeds + min(protocol.finalists, trials) * protocol.finalist_seeds

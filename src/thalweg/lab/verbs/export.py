@@ -1,0 +1,48 @@
+"""Export: a study for another tool, made from its folder, while it runs or long after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from thalweg.lab.errors import LabError, StudyError
+from thalweg.lab.results import read
+
+FORMATS = ("tensorboard", "wandb", "optuna")
+
+
+def export(folder: str | Path, to: str, out: str | Path | None = None) -> Any:
+    """Write a study's trials for another tool. Again, after more trials, it adds those.
+
+    Args:
+        folder: the study's.
+        to: "tensorboard" (event files), "wandb" (offline runs) or "optuna" (a study in a storage).
+        out: the folder to write to, `FOLDER/tensorboard` or `FOLDER/wandb` if None; for Optuna the storage,
+            `sqlite:///FOLDER/optuna.db` if None.
+
+    Returns:
+        The folder; for Optuna its study.
+
+    Raises:
+        StudyError: for a folder that is no study.
+        LabError: for an unknown format, or one whose package is not installed, or a folder that cannot be written.
+    """
+    if to not in FORMATS:
+        raise LabError(f"to: got {to!r}; must be {', '.join(FORMATS)}")
+    folder = Path(folder)
+    found = read(folder)
+    if to == "optuna":
+        from thalweg.lab.exports import optuna
+
+        return optuna.write(found, str(out) if out is not None else f"sqlite:///{folder / 'optuna.db'}")
+    target = Path(out) if out is not None else folder / to
+    try:
+        if to == "tensorboard":
+            from thalweg.lab.exports import tensorboard
+
+            return tensorboard.write(found, target)
+        from thalweg.lab.exports import wandb
+
+        return wandb.write(found, target)
+    except OSError as error:
+        raise StudyError(f"out: cannot write to {target}: {error.strerror}") from None

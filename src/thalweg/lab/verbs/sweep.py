@@ -1,0 +1,217 @@
+"""Learning rates of one or several optimizers, log-spaced, several seeds each: where it learns, where it breaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.lab.arguments import folder_of, search_seeds, seconds, span, the_task, whole
+from thalweg.lab.errors import LabError
+from thalweg.lab.recording import record as recorder
+from thalweg.lab.results import Sweep
+from thalweg.lab.search.configurations import points, ranked
+from thalweg.lab.search.protocol import second_look
+from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.study.session import affordable, conduct, describe, settled
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.job import Job
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+
+__all__ = ["Sweep", "sweep"]
+
+MOST_EPOCHS = 10  # a sweep looks for the region; `compare` trains to the end
+LEAST = 5  # points of a budget
+CLOSER = 100_000  # indices from about here on are of the closer look
+DECADES_ON = 3  # how far past the range a best rate at its edge is followed
+
+
+def sweep(
+    task: Task | str,
+    optimizers: Any,
+    *,
+    lr: tuple[float, float] | str = (1e-5, 1e-1),
+    points: int = 13,
+    closer: int = 3,
+    seeds: int = 3,
+    budget: str | float | None = None,
+    epochs: int | None = None,
+    extend: bool = True,
+    time_limit: str | float | None = None,
+    on: str = "auto",
+    out: str | Path | None = None,
+    record: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Sweep:
+    """Train with learning rates all over a range, on several seeds. The same call again resumes.
+
+    Args:
+        task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
+        optimizers: one or several names, entries or `torch.optim.Optimizer` classes.
+        lr: the range; `points` rates are spread over it evenly on a logarithmic scale, its ends included. The
+            default of each optimizer is tried too.
+        closer: so many times, a rate more on either side of the best, half way to its neighbour.
+        seeds: seeds for each rate; more can be added to a study later.
+        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of points is cut to fit.
+            Going on past the range is not in it.
+        epochs: passes over the data; the task's own, at most 10, if None.
+        extend: go on past the range, a decade at a time and three at most, while the best rate is at its edge.
+        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
+        on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
+        out: the study's folder; `studies/<task>-sweep-<optimizers>` if None.
+        record: afterwards train a run of each optimizer once more, with checkpoints, for `result.landscape()` and
+            `thalweg play STUDY`. A study at its end can be recorded by the same call again.
+        progress: called after each training.
+
+    Raises:
+        TaskError: for a task that cannot be trained.
+        StudyError: for a folder that holds another study.
+        LabError: for anything else that is not allowed.
+    """
+    task, loaded_from, here = the_task(task)
+    low, high = span("lr", lr)
+    whole("points", points, least=2)
+    whole("closer", closer, least=0)
+    search_seeds(seeds)
+    epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else whole("epochs", epochs)
+    entries = resolve(optimizers, task)
+    fixed = [entry.name for entry in entries if entry.default_rate is None]
+    if fixed:
+        raise LabError(f"optimizers: {', '.join(fixed)} has no learning rate to sweep")
+    task.check()
+    if record:
+        recorder.check(task)
+    names = [entry.name for entry in entries]
+    longest = seconds("time_limit", time_limit)
+    folder = folder_of(out, here, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
+    limit = seconds("budget", budget)
+    if limit is not None:
+        least = min(LEAST, points)
+
+        def cut() -> int:
+            return affordable(
+                limit,
+                task,
+                entries,
+                epochs,
+                on,
+                lambda n: dict.fromkeys(names, (n + 1 + 2 * closer) * seeds),
+                points,
+                least,
+                longest,
+            )
+
+        points = settled(folder, "budget", limit, "points", cut)
+    grid = Grid(low, high, points)
+    protocol = {"lr": [low, high], "points": points, "closer": closer, "seeds": seeds, "extend": bool(extend)}
+    protocol["budget"] = limit
+    spec = describe("sweep", task, loaded_from, epochs, entries, protocol)
+
+    def total(spec: Mapping[str, Any]) -> int:
+        return sum(len(grid.first(entry)) + 2 * closer for entry in entries) * int(spec["protocol"]["seeds"])
+
+    with conduct(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
+        Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
+        found = Sweep(*campaign.study.parts)
+        found.save()
+        if record:
+            recorder.record(campaign, entries, found)
+    return found
+
+
+class Grid:
+    """Learning rates by their place: evenly on a logarithmic scale, and as far beyond the ends as one likes."""
+
+    def __init__(self, low: float, high: float, count: int) -> None:
+        self.low, self.count = low, count
+        self.ratio = (high / low) ** (1 / (count - 1))
+
+    def rate(self, place: int) -> float:
+        return float(f"{self.low * self.ratio**place:.3g}")  # three digits: one can read and paste it
+
+    def index(self, place: int) -> int:
+        """The trial's index: 0 is the default's, whatever is tried beyond the ends, and in whatever order."""
+        return 1 + place if place >= 0 else 10_000 - place
+
+    def first(self, entry: Entry) -> dict[int, float]:
+        """Rates by index: the default, and the grid without a rate that is as good as the default itself."""
+        default = entry.default_rate
+        assert default is not None
+        return {0: default, **self.at(range(self.count), default)}
+
+    def at(self, places: Sequence[int], default: float) -> dict[int, float]:
+        rates = {self.index(place): self.rate(place) for place in places}
+        return {i: rate for i, rate in rates.items() if not self.same(rate, default)}
+
+    def same(self, rate: float, other: float) -> bool:
+        return other > 0 and abs(math.log(rate / other)) < math.log(self.ratio) / 20
+
+    @property
+    def decade(self) -> int:
+        """How many places make a decade."""
+        return max(1, round(math.log(10) / math.log(self.ratio)))
+
+
+class Sweeping:
+    """Plans a sweep: the whole grid at once, a decade on where the best stands at its edge, then a closer look."""
+
+    def __init__(self, campaign: Campaign, entries: Sequence[Entry], grid: Grid, protocol: Mapping[str, Any]) -> None:
+        self.campaign, self.entries, self.grid = campaign, entries, grid
+        self.seeds, self.extend, self.closer = range(protocol["seeds"]), protocol["extend"], protocol["closer"]
+
+    def run(self) -> None:
+        self.campaign.run(self._jobs({entry.name: self.grid.first(entry) for entry in self.entries}))
+        self._go_on()
+        for _ in range(self.closer):
+            self.campaign.run(self._jobs({entry.name: self._between(entry) for entry in self.entries}))
+
+    def _go_on(self) -> None:
+        """Follow a best rate past the edge, a decade at a time."""
+        ends = {entry.name: (0, self.grid.count - 1) for entry in self.entries}
+        for _ in range(DECADES_ON if self.extend else 0):
+            more = self._jobs({entry.name: self._beyond(entry, ends) for entry in self.entries})
+            if not more:
+                return
+            self.campaign.total += sum(job.id not in self.campaign.study.trials for job in more)
+            self.campaign.run(more)
+
+    def _beyond(self, entry: Entry, ends: dict[str, tuple[int, int]]) -> dict[int, float]:
+        """A decade more of rates on the side where the best rate is the last one."""
+        tried = points(self.campaign.searched(entry.name))
+        best = ranked(tried, self.campaign.task.larger_is_better)[0]
+        low, high = ends[entry.name]
+        default = entry.default_rate
+        assert default is not None
+        if best.failed == len(best.trials):
+            return {}
+        if best.rate >= self.grid.rate(high):
+            places = range(high + 1, high + 1 + self.grid.decade)
+            ends[entry.name] = (low, places[-1])
+        elif best.rate <= self.grid.rate(low):
+            places = range(low - self.grid.decade, low)
+            ends[entry.name] = (places[0], high)
+        else:
+            return {}
+        return self.grid.at(places, default)
+
+    def _between(self, entry: Entry) -> dict[int, float]:
+        """Half way from the best to its neighbours: a curve may be a sharp V between two points of a grid."""
+        tried = points(self.campaign.searched(entry.name))
+        best = ranked(tried, self.campaign.task.larger_is_better)[0]
+        rates = sorted({point.rate for point in tried if point.rate > 0})
+        if best.failed == len(best.trials) or best.rate in (rates[0], rates[-1]):
+            return {}
+        found = second_look(rates, best.rate, 2)
+        return {CLOSER + round(1000 * math.log10(rate)): rate for rate in found}  # a rate's index is its own
+
+    def _jobs(self, rates: Mapping[str, Mapping[int, float]]) -> list[Job]:
+        return [
+            self.campaign.job(entry, {"lr": rate}, seed, index=index)
+            for seed in self.seeds
+            for entry in self.entries
+            for index, rate in rates[entry.name].items()
+        ]

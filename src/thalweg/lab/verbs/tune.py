@@ -1,0 +1,296 @@
+"""All the knobs of one optimizer, by whichever search one likes; then its best settings against its default one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.lab.arguments import folder_of, search_seeds, seconds, the_task, whole
+from thalweg.lab.errors import LabError, StudyError
+from thalweg.lab.passwords import without_passwords
+from thalweg.lab.random.seeds import FRESH
+from thalweg.lab.recording import record as recorder
+from thalweg.lab.results import Tuning
+from thalweg.lab.results.tuning import finalists
+from thalweg.lab.search import hyperparameters as knob
+from thalweg.lab.search import samplers
+from thalweg.lab.search.configurations import points
+from thalweg.lab.search.pruning import Rungs
+from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.study.records import read_spec
+from thalweg.lab.study.session import affordable, conduct, describe, settled
+from thalweg.lab.task.task import Task
+from thalweg.lab.training.trial import Trial
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+
+__all__ = ["Tuning", "tune"]
+
+LEAST = 5  # trials of a budget
+
+
+def tune(
+    task: Task | str,
+    optimizer: Any,
+    *,
+    method: Any = "tpe",
+    knobs: Any = None,
+    trials: int = 40,
+    seeds: int = 1,
+    batch: int = 8,
+    finalists: int = 2,
+    finalist_seeds: int = 5,
+    pruner: str | None = None,
+    from_optuna: str | None = None,
+    budget: str | float | None = None,
+    epochs: int | None = None,
+    time_limit: str | float | None = None,
+    on: str = "auto",
+    out: str | Path | None = None,
+    record: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Tuning:
+    """Tune an optimizer, and tell whether that was worth it. The same call again resumes.
+
+    Args:
+        task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
+        optimizer: a name from the catalogue, an entry or a `torch.optim.Optimizer` class.
+        method: "tpe", "grid", "random", "sobol", "halton", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", or one of
+            Optuna's sampler objects.
+        knobs: names ("lr", "betas", "eps", "weight_decay", "momentum", "batch_size"), or names with ranges, as a
+            dictionary or as text: "lr=1e-4:1e-1,betas". All but the batch size if None.
+        trials: settings to try, the default first; more can be added to a study later, but for a grid.
+        seeds: seeds for each; a setting counts as its mean.
+        batch: settings chosen at once, before any of them has ended, so that they can train side by side.
+        finalists: settings that go on to `finalist_seeds` fresh seeds, against the default.
+        pruner: "asha" or "hyperband": settings train a part of the epochs first, and only the best third goes on.
+        from_optuna: a storage and a study, "sqlite:///x.db:study": its finished trials are told to the sampler as
+            known points. They are no evidence: nothing is concluded from them.
+        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit.
+        epochs: instead of the task's own.
+        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
+        on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
+        out: the study's folder; `studies/<task>-tune-<optimizer>` if None.
+        record: afterwards train a run of each optimizer once more, with checkpoints, for `result.landscape()` and
+            `thalweg play STUDY`. A study at its end can be recorded by the same call again.
+        progress: called after each training.
+
+    Raises:
+        TaskError: for a task that cannot be trained.
+        StudyError: for a folder that holds another study.
+        LabError: for anything else that is not allowed.
+    """
+    task, loaded_from, here = the_task(task)
+    entries = resolve(optimizer)
+    if len(entries) > 1:
+        raise LabError(f"optimizer: got {len(entries)}; must be one: `thalweg compare` compares several")
+    numbers = {"trials": trials, "seeds": seeds, "batch": batch, "finalists": finalists}
+    numbers = {name: whole(name, value) for name, value in {**numbers, "finalist_seeds": finalist_seeds}.items()}
+    search_seeds(seeds)
+    epochs = task.epochs if epochs is None else whole("epochs", epochs)
+    rungs = Rungs.of(pruner, epochs)
+    chosen = knob.choose(entries[0], task, knobs)
+    longest = seconds("time_limit", time_limit)
+    folder = folder_of(out, here, task.name, "tune", entries[0].name)
+    source = without_passwords(from_optuna) if isinstance(from_optuna, str) else from_optuna  # as the study keeps it
+    known = settled(folder, "from_optuna", source, "known", lambda: _known(from_optuna, chosen, task))
+    samplers.build(method, chosen, 1, _places(known, chosen))  # what is wrong with it shows before anything is trained
+    task.check()
+    if record:
+        recorder.check(task)
+    protocol = {
+        "method": samplers.name_of(method),
+        "knobs": {each.name: each.range for each in chosen},
+        **numbers,
+        "pruner": pruner,
+        "rungs": list(rungs.epochs),
+        "from_optuna": source,
+        "known": known,
+        "budget": seconds("budget", budget),
+        "alpha": 0.05,
+    }
+    if protocol["budget"] is not None:
+        protocol["trials"] = within(protocol, task, entries, epochs, on, folder, longest)
+    _grid_stays(folder, protocol)
+    spec = describe("tune", task, loaded_from, epochs, entries, protocol)
+    at_once = max(batch * seeds, (finalists + 1) * finalist_seeds)
+    with conduct(
+        task, spec, folder, entries, price, on=on, at_once=at_once, limit=longest, progress=progress
+    ) as campaign:
+        agreed = campaign.study.spec["protocol"]
+        sampler = samplers.build(method, chosen, agreed["trials"] - 1, _places(known, chosen))
+        Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
+        found = Tuning(*campaign.study.parts)
+        found.save()
+        if record:
+            recorder.record(campaign, entries, found)
+    return found
+
+
+def price(spec: Mapping[str, Any]) -> int:
+    """How many trainings a tuning has at most: two equal settings are trained once."""
+    protocol = spec["protocol"]
+    count = protocol["trials"]
+    if protocol["method"] == "grid":
+        count = 1 + len(samplers.spread("grid", len(protocol["knobs"]), count - 1)) if count > 1 else 1
+    rungs = Rungs(tuple(protocol["rungs"]), protocol["pruner"] == "hyperband")
+    finals = min(protocol["finalists"] + 1, count) * protocol["finalist_seeds"]
+    return rungs.trainings(count, protocol["batch"]) * int(protocol["seeds"]) + int(finals)
+
+
+def _known(where: str | None, chosen: Sequence[knob.Knob], task: Task) -> list[dict[str, Any]]:
+    """What another study found: for each finished trial its values and its score."""
+    if where is None:
+        return []
+    from thalweg.lab.exports.optuna import read
+
+    return read(where, [each.name for each in chosen], task.larger_is_better)
+
+
+def _places(known: Sequence[Mapping[str, Any]], chosen: Sequence[knob.Knob]) -> list[tuple[samplers.Place, float]]:
+    """Known points on the searched scale; a knob that was not among theirs counts as at its default."""
+    return [
+        ({each.name: each.searched(one["values"].get(each.name, each.default)) for each in chosen}, one["score"])
+        for one in known
+    ]
+
+
+def _grid_stays(folder: Path, protocol: Mapping[str, Any]) -> None:
+    """A larger grid has other points: it cannot be grown out of a smaller one."""
+    if protocol["method"] == "grid" and (folder / "spec.json").exists():
+        old = read_spec(folder)["protocol"].get("trials")
+        if old != protocol["trials"]:
+            raise StudyError(f"out: {folder} is a grid of {old} trials, not {protocol['trials']}; choose another --out")
+
+
+def within(
+    protocol: Mapping[str, Any],
+    task: Task,
+    entries: Sequence[Entry],
+    epochs: int,
+    on: str,
+    folder: Path,
+    limit: float | None = None,
+) -> int:
+    """As many trials as the budget allows; as before where the study has begun."""
+    (entry,) = entries
+
+    def trainings(trials: int) -> dict[str, int]:
+        return {entry.name: price({"protocol": {**protocol, "trials": trials}})}
+
+    def cut() -> int:
+        wanted = protocol["trials"]
+        return affordable(protocol["budget"], task, entries, epochs, on, trainings, wanted, min(LEAST, wanted), limit)
+
+    return int(settled(folder, "budget", protocol["budget"], "trials", cut))
+
+
+class Tuner:
+    """Plans a tuning: the default, batch after batch of what the sampler asks for, then the finalists."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        entry: Entry,
+        knobs: Sequence[knob.Knob],
+        sampler: samplers.Sampler,
+        rungs: Rungs,
+        protocol: Mapping[str, Any],
+    ) -> None:
+        self.campaign, self.entry, self.knobs, self.sampler = campaign, entry, knobs, sampler
+        self.rungs, self.protocol = rungs, protocol
+        self.larger = campaign.task.larger_is_better
+        self.first_at: dict[str, int] = {}  # what is asked for twice is one setting: its place is the first one
+
+    def run(self) -> None:
+        default = {each.name: each.searched(each.default) for each in self.knobs}
+        first, count, index, rounds = [default], self.protocol["trials"], 0, 0
+        while index < count:
+            asked = first + self.sampler.ask(min(self.protocol["batch"], count - index) - len(first))
+            if not asked:
+                break  # the grid is at its end
+            self._round(index, asked, rounds)
+            index, first, rounds = index + len(asked), [], rounds + 1
+        self._finals()
+
+    def _round(self, start: int, places: Sequence[samplers.Place], number: int) -> None:
+        """Train a batch, rung after rung, and tell the sampler in the order in which it was asked."""
+        settings = [self._settings(place) for place in places]
+        if start == 0:  # exactly as it is, which the logarithmic scale cannot always say: a decay of 0
+            settings[0] = self._default()
+        left = list(range(len(places)))
+        ends: dict[int, tuple[float, int | None]] = {}
+        ladder = self.rungs.ladder(number)
+        for epochs in ladder:
+            last = epochs == ladder[-1]
+            scores = self._train({place: settings[place] for place in left}, start, epochs, last)
+            ends |= {place: (score, None if last else epochs) for place, score in scores.items()}
+            if not last:
+                # The default goes through: it is what the rest is measured by.
+                safe = [0] if start == 0 else []
+                others = sorted(set(left) - set(safe), key=lambda place: (scores[place], place))
+                left = safe + sorted(others[: self.rungs.promoted(len(others))])
+        for place, (score, pruned_at) in sorted(ends.items()):
+            self.sampler.tell(places[place], score, pruned_at)
+
+    def _train(
+        self, settings: Mapping[int, tuple[dict[str, Any], int | None]], start: int, epochs: int, last: bool
+    ) -> dict[int, float]:
+        phase = "search" if last else f"rung {epochs}"
+        jobs = {
+            (place, seed): self.campaign.job(
+                self.entry,
+                made,
+                seed,
+                phase=phase,
+                index=self._index(made, batch, start + place),
+                batch_size=batch,
+                epochs=epochs,
+            )
+            for seed in range(self.protocol["seeds"])
+            for place, (made, batch) in settings.items()
+        }
+        new = {job.id for job in jobs.values()} - set(self.campaign.asked)
+        self.campaign.total -= len(jobs) - len(new)
+        trials = dict(zip(jobs, self.campaign.run(list(jobs.values())), strict=True))
+        return {
+            place: self._score([trials[place, seed] for seed in range(self.protocol["seeds"])]) for place in settings
+        }
+
+    def _index(self, settings: Mapping[str, Any], batch_size: int | None, place: int) -> int:
+        return self.first_at.setdefault(repr((sorted(settings.items()), batch_size)), place)
+
+    def _settings(self, place: Mapping[str, float]) -> tuple[dict[str, Any], int | None]:
+        values = {each.name: each.value(place[each.name]) for each in self.knobs}
+        return knob.settings(self.entry, self.knobs, values)
+
+    def _default(self) -> tuple[dict[str, Any], int | None]:
+        return knob.settings(self.entry, self.knobs, {each.name: each.default for each in self.knobs})
+
+    def _score(self, trials: Sequence[Trial]) -> float:
+        """Less is better; a failure on any seed is as bad as can be."""
+        if not all(trial.done for trial in trials):
+            return math.inf
+        mean = sum(trial.metric for trial in trials) / len(trials)
+        return -mean if self.larger else mean
+
+    def _finals(self) -> None:
+        going = finalists(points(self.campaign.searched(self.entry.name)), self.protocol["finalists"], self.larger)
+        self.campaign.run(
+            [
+                self.campaign.job(
+                    self.entry,
+                    point.settings,
+                    seed,
+                    phase="final",
+                    index=point.index,
+                    batch_size=point.trials[0].batch_size,
+                )
+                for seed in range(FRESH, FRESH + self.protocol["finalist_seeds"])
+                for point in going
+            ]
+        )

@@ -1,0 +1,363 @@
+"""The torch face: a `torch.optim.Optimizer` that holds rules, and the plans by which engines step them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from typing import Any, ClassVar
+
+import torch
+from torch._compile import _disable_dynamo
+from torch.optim import optimizer as torch_optimizer
+
+from thalweg import engines
+from thalweg.optimizers import checkpoints, loading
+from thalweg.optimizers.clipping import Guard
+from thalweg.optimizers.dynamo import unguarded
+from thalweg.optimizers.loading import KEPT, StateDict
+from thalweg.optimizers.stepper import Stepper
+from thalweg.plan.process_groups import group_of_maker, is_flattened
+from thalweg.plan.state import start
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import slip
+from thalweg.tensors.quantization import wide
+from thalweg.tensors.rounding import storage_of
+from thalweg.update.transforms import SHARED, stages_of
+from thalweg.update.update import Recipe
+
+# The settings that are of the optimizer, not of a group.
+OF_THE_OPTIMIZER: dict[str, Any] = {"clip_norm": None, "on_nonfinite": "propagate", "engine": "auto"}
+FSDP2 = "use FSDP2 (torch.distributed.fsdp.fully_shard)"
+
+_CHOOSING = itemgetter("weight_decay", "gradient_scale", "decoupled_weight_decay", "maximize", "cautious")
+
+_add_param_group = unguarded(torch.optim.Optimizer.add_param_group)
+
+
+class Optimizer(torch.optim.Optimizer):
+    """What every class of `thalweg.optim` is; made by `thalweg.optimizer(rule)`.
+
+    A drop-in for the torch class of the same name: groups, closures, hooks, schedulers and checkpoints are torch's.
+    On top come, for a group: `gradient_scale`, which multiplies the gradient before anything else; `rounding`, which
+    says how float16 and bfloat16 parameters keep small steps (`thalweg.tensors.rounding`); `state_dtype`, which keeps
+    moments in 8 or 16 bits (`thalweg.tensors.quantization`); and `cautious`, which leaves out what a step would do
+    against the gradient (`thalweg.update.cautious`). For the optimizer: `clip_norm` and `on_nonfinite`
+    (`thalweg.optimizers.clipping`; `optimizer.guard` has the counters), and `engine` ('auto', 'reference', 'cpu' or
+    'cuda').
+    """
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    _switches: ClassVar[tuple[str, ...]] = ()  # the settings that choose between the rules
+    _recipes: ClassVar[dict[Any, Recipe]] = {}
+    _arguments: ClassVar[inspect.Signature]
+    example: ClassVar[str] = "p.grad = torch.ones(3)"  # how a gradient comes about, in the classes' docstrings
+    second_order: ClassVar[bool] = False  # True where a step needs `loss.backward(create_graph=True)`
+    _beside: ClassVar[tuple[str, ...]] = ("master", "compensation")  # what a state may hold that is no rule's
+
+    guard: Guard
+    _engine: str = "auto"
+    _stepper: Stepper
+
+    def __init__(self, params: Iterable[Any], *args: Any, **settings: Any) -> None:
+        name = type(self).__name__
+        try:
+            bound = self._arguments.bind(params, *args, **settings)
+        except TypeError as error:
+            allowed = ", ".join(list(self._arguments.parameters)[1:])
+            raise TypeError(f"{name}: {error}; the settings are {allowed}") from None
+        bound.apply_defaults()
+        defaults = dict(bound.arguments)
+        del defaults["params"]
+        self._engine = defaults.pop("engine")
+        if self._engine not in engines.NAMES:
+            raise ValueError(f"engine={self._engine!r}: allowed are {', '.join(map(repr, engines.NAMES))}")
+        self.guard = Guard(defaults.pop("clip_norm"), defaults.pop("on_nonfinite"), group_of_maker())
+        self._settle(defaults)
+        self._check(defaults)
+        self._stepper = Stepper(self._engine)
+        super().__init__(params, defaults)
+        # Loaded here, so that the first step does not wait for Numba's import (0.6 s).
+        for device in {p.device for group in self.param_groups for p in group["params"]}:
+            engines.ready(self._engine, device)
+        self._start_states()
+
+    @classmethod
+    def __subclasses__(cls) -> list[type[Optimizer]]:
+        """Without the classes of this package that have the name of one of torch's.
+
+        Command lines (jsonargparse, LightningCLI) look here for what a short name may mean. With two of one name they
+        would refuse `--optimizer=AdamW`, which was torch's until this package was imported, and is so still.
+        """
+        found = type.__subclasses__(cls)
+        return [each for each in found if each.__module__ != "thalweg.optim" or not hasattr(torch.optim, each.__name__)]
+
+    # -- settings -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def hyperparameters(cls) -> dict[str, Any]:
+        """Every setting that has a valid range, by name."""
+        return {name: each for rule in reversed(cls.rules) for name, each in rule.hyperparameters.items()} | SHARED
+
+    def _settle(self, settings: dict[str, Any]) -> None:
+        """Put Python's own values in place of other libraries' (arrays, lists of a configuration)."""
+        for name, hyperparameter in self.hyperparameters().items():
+            if name in settings:
+                settings[name] = hyperparameter.settle(settings[name])
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        for name, hyperparameter in self.hyperparameters().items():
+            hyperparameter.check(settings[name])
+        if settings["foreach"] and settings["fused"]:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        if settings["fused"] and settings["differentiable"]:
+            raise RuntimeError("`fused` does not support `differentiable`")
+        rule = self._rule(settings)
+        if rule.decay == "own" and settings["decoupled_weight_decay"]:
+            raise ValueError(
+                f"decoupled_weight_decay=True: {rule.name} has a weight decay of its own; allowed is False"
+            )
+        small = settings["state_dtype"]
+        if small != "float32" and not rule.moments:
+            raise ValueError(
+                f"state_dtype={small!r}: {rule.name} has no state that may be kept small; allowed is 'float32'"
+            )
+        if small != "float32" and settings["differentiable"]:
+            raise ValueError(
+                f"state_dtype={small!r} with differentiable=True: autograd cannot follow rounding by chance"
+            )
+        for each in self.rules:
+            # By its own switch, the last: Nesterov's momentum without momentum is a slip, not gradient descent.
+            if each.check and all(settings[switch] for switch in each.when[-1:]):
+                each.check(settings)
+
+    def _rule(self, settings: Mapping[str, Any]) -> Rule:
+        """The last of the rules whose switches are all on."""
+        return [rule for rule in self.rules if all(settings[name] for name in rule.when)][-1]
+
+    def _recipe(self, group: Mapping[str, Any], scaled: bool = False) -> Recipe:
+        """What steps a group now. Looked up by the switches that it depends on: this is asked for in every step."""
+        decay, scale, *others = _CHOOSING(group)
+        own = [True if group[switch] else False for switch in self._switches]  # noqa: SIM210 (a third of bool()'s time)
+        key = (scaled, True if decay != 0 else False, True if scale != 1 else False, *others, *own)  # noqa: SIM210
+        recipe = self._recipes.get(key)
+        if recipe is None:
+            rule = self._rule(group)
+            recipe = self._recipes[key] = Recipe(rule, stages_of(rule, group, scaled), group["cautious"])
+        return recipe
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters with settings of its own; ValueError for one that is not allowed or misspelt.
+
+        A group may hold keys of the user's own, as in torch; one that all but spells a setting is taken as a slip.
+        """
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        for key in param_group.keys() - self.defaults.keys() - {"params"}:
+            near = slip(key, self.defaults)
+            if near:
+                raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near!r}?")
+        self._settle(param_group)
+        self._check({**self.defaults, **param_group})
+        _add_param_group(self, param_group)
+        for index, p in enumerate(self.param_groups[-1]["params"]):
+            reason = self._unfit(f"parameter {index} of the group", p, self.param_groups[-1])
+            if reason:
+                self.param_groups.pop()
+                raise ValueError(reason)
+        *others, group = self.param_groups
+        if isinstance(group["lr"], torch.Tensor) and any(group["lr"] is each["lr"] for each in others):
+            group["lr"] = group["lr"].clone()  # a scheduler writes into it, for this group alone
+
+    def _unfit(self, called: str, p: torch.Tensor, group: Mapping[str, Any]) -> str | None:
+        """Why a parameter cannot be stepped with a group's settings; None where it can."""
+        small, name = group["state_dtype"], self._rule(group).name
+        reason = wide(p) if small != "float32" else None
+        if reason:
+            return f"state_dtype={small!r} for {called}: {reason}"
+        if small != "float32" and is_flattened(p):
+            return (
+                f"state_dtype={small!r} for {called}: it is a piece of FSDP1's, whose checkpoints gather states of the "
+                f"parameters' own shapes, of one dtype on all processes; {FSDP2}, or state_dtype='float32'"
+            )
+        whole = not self.guard.idle or self._rule(group).per_tensor or group["cautious"]
+        if whole and is_flattened(p) and torch.distributed.get_world_size() > 1:
+            return (
+                f"{called} is a piece of FSDP1's, which does not show whole tensors or gradients: {name} with "
+                f"clip_norm={self.guard.clip_norm}, on_nonfinite={self.guard.on_nonfinite!r} and "
+                f"cautious={group['cautious']} would judge by this process's part alone; {FSDP2}"
+            )
+        if p.layout is not torch.strided:
+            return (
+                f"{type(self).__name__} requires dense parameter tensors, and {called} has layout {p.layout}; its "
+                "gradient may be sparse"
+            )
+        return None
+
+    # -- the step -----------------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of every parameter that has a gradient.
+
+        `closure`, where given, is called first, with gradients enabled; its loss is returned.
+        """
+        if torch.compiler.is_dynamo_compiling():
+            return _step_untraced(self, closure)
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or torch_optimizer._global_optimizer_pre_hooks
+            or torch_optimizer._global_optimizer_post_hooks
+            or torch._C._autograd._profiler_enabled()
+        ) and not _is_wrapped(type(self).step):
+            return _step_with_hooks(self, *(() if closure is None else (closure,)))
+        return self._step(closure)
+
+    # torch wraps `step` for hooks and profiler ranges, at 5 to 20 us a call: more than a small step itself takes.
+    # This mark keeps it from doing so; the wrapper is called above where there is something for it to do.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        params = [p for group in self.param_groups for p in group["params"]]
+        gradients = [p.grad for p in params]
+        factor: float | torch.Tensor = 1.0
+        scaled, handed = False, self.__dict__.get("grad_scale")  # by a gradient scaler
+        if handed is not None or not self.guard.idle or "found_inf" in self.__dict__:
+            scaled = handed is not None or self.guard.clip_norm is not None
+            scales = [float(group["gradient_scale"]) for group in self.param_groups for _ in group["params"]]
+            far = self.guard.group is None and self.guard.on_nonfinite != "raise" and engines.far(self._engine, params)
+            look = self.guard.judge if far else self.guard.look
+            found = look(gradients, scales, handed, self.__dict__.get("found_inf"))
+            if found is None:
+                return loss
+            factor = found
+        groups = [(group, len(group["params"]), self._recipe(group, scaled)) for group in self.param_groups]
+        self._stepper.step(params, gradients, groups, self.state, factor, self.guard.group)
+        if self.guard.due is not False:
+            self.guard.count()
+        return loss
+
+    def step_one(self, param: torch.Tensor, stepper: Stepper | None = None) -> Stepper:
+        """Step one parameter alone, by a stepper that was given back for it before, where there is one.
+
+        No closure, no hooks, no guard: for who steps parameters as their gradients arrive.
+        """
+        for group in self.param_groups:
+            if any(p is param for p in group["params"]):
+                stepper = stepper or Stepper(self._engine)
+                own = {param: self.state[param]} if param in self.state else self.state
+                stepper.step([param], [param.grad], [(group, 1, self._recipe(group))], own)
+                return stepper
+        raise ValueError(f"a parameter of shape {tuple(param.shape)} is in no group of this optimizer")
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Where `fused` is asked for, a gradient scaler leaves unscaling to the step, as with torch's fused classes."""
+        return bool(self.defaults.get("fused"))
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def _start_states(self) -> None:
+        """Where a state has a constant first value, it is there from the start, as in torch (Adagrad). A parameter, or
+        a rate (Rprop), may still change before the first step."""
+        for group in self.param_groups:
+            rule = self._rule(group)
+            if rule.initial and not {"p", "lr"} & {*rule.initial.values()}:
+                for p in group["params"]:
+                    start(self.state[p], rule, storage_of(p.dtype, group["rounding"]), p, group)
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def full_state_dict(self) -> dict[str, Any]:
+        """`state_dict()` with every moment in float32, as torch has them: for other tools, other shardings, and
+        `state_dtype='float32'`. Loaded here, it goes on in 8 or 16 bits from the same numbers."""
+        return checkpoints.in_full(self.state_dict(), self._moments())
+
+    @classmethod
+    def _moments(cls) -> dict[str, str]:
+        """What may be kept small, by its name in the state, and its kind."""
+        return {rule.torch_names[letter]: kind for rule in cls.rules for letter, kind in rule.moments.items()}
+
+    zero_grad = unguarded(torch.optim.Optimizer.zero_grad)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, incomplete: str = "refuse") -> None:
+        """Take over a checkpoint of this class, or of the torch class of the same name.
+
+        Where both sides give the parameters' names, these say which is which; what wrappers put into them is no part of
+        them. Settings that the checkpoint lacks, `state_dtype`, and torch's switches between implementations keep their
+        values here; a warning tells those it changes. States are copies, in the dtype that the checkpoint has them in
+        (torch would cast them to the parameter's); the next step brings them into `state_dtype`.
+
+        `incomplete`: what becomes of states of which a part is missing, or whose 8-bit blocks were other elements:
+        'refuse', or 'restart', by which those parameters begin anew, as if they had never been stepped.
+
+        Raises ValueError or RuntimeError, with the parameter, where the checkpoint is of another model or optimizer, or
+        has settings that the constructor would not take; nothing is taken over then.
+        """
+        if incomplete not in loading.INCOMPLETE:
+            raise ValueError(f"incomplete={incomplete!r}: allowed are {', '.join(map(repr, loading.INCOMPLETE))}")
+        before = self.param_groups
+        taken: dict[str, Any] = {}
+
+        def look(_: torch.optim.Optimizer, given: StateDict) -> StateDict:
+            given = loading.settled(loading.matched(given, before), self._settle)
+            loading.check_settings(given, before, self._check)
+            names = [rule.torch_names[letter] for rule in self.rules for letter in rule.states]
+            loading.check_shapes(given, before, dict.fromkeys([*names, *self._beside]))
+            whole = loading.Whole(self.rules, type(self).__name__, self._moments())
+            given = whole.check(given, before, self._rule, incomplete == "restart")
+            taken.update(given)
+            return given
+
+        # Between the user's hooks: after those that change the checkpoint, before those that look at the result.
+        hooks = [
+            self.register_load_state_dict_pre_hook(look),  # type: ignore[arg-type]
+            self.register_load_state_dict_post_hook(lambda _: self._take_over(taken, before), prepend=True),
+        ]
+        try:
+            super().load_state_dict(state_dict)  # type: ignore[arg-type]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        loading.report_overridden(taken, before, self.hyperparameters())
+
+    def _take_over(self, taken: StateDict, before: list[dict[str, Any]]) -> None:
+        """Undo what torch's loader did to the states' dtypes, and keep the settings that it does not know."""
+        places = [place for group in taken["param_groups"] for place in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for place, p in zip(places, params, strict=True):
+            for name, value in (taken["state"].get(place) or {}).items():
+                if isinstance(value, torch.Tensor):
+                    self.state[p][name] = value.detach().to(p.device if value.dim() else "cpu", copy=True)
+        for group, old, saved in zip(self.param_groups, before, taken["param_groups"], strict=True):
+            group.update({name: old[name] for name in self.defaults if name not in saved or name in KEPT})
+        self._stepper = Stepper(self._engine)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_engine": self._engine, "guard": self.guard}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._stepper = Stepper(self._engine)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+
+
+def _step_alone(optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
+    return optimizer._step(closure)  # the subclass's, where it has one
+
+
+def _is_wrapped(step: Any) -> bool:
+    """True for a derived class's step, which torch has wrapped: where it calls up to ours, hooks have run."""
+    return getattr(step, "__code__", None) is _step_with_hooks.__code__
+
+
+_step_with_hooks = torch.optim.Optimizer.profile_hook_step(_step_alone)
+# torch.compile, tracing into a step, would run it on copies of the plan's numbers. It is left out of the graph by a
+# question rather than a decorator: 20 ns a step against 300.
+_step_untraced = _disable_dynamo(Optimizer.step)
