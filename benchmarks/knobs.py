@@ -19,7 +19,7 @@ from thalweg.lab.search.hyperparameters import settings, tuned
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
 from thalweg.lab.task.load import load_task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Configuration, Trial, run_trial
 
 OPTIMIZERS = ("adam", "momentum", "radam", "nadam")
 KINDS = {
@@ -35,7 +35,7 @@ trained: dict[str, Trial] = {}
 def train(entry: Entry, made: dict[str, Any], seed: int, phase: str) -> Trial:
     key = repr((entry.name, sorted(made.items()), seed, phase))
     if key not in trained:
-        job = Job(key, phase, 0, entry, Setting(entry.name, made, seed), TASK.epochs)
+        job = Job(key, phase, 0, entry, Configuration(entry.name, made, seed), TASK.epochs)
         trained[key] = run_trial(TASK, job)
     return trained[key]
 
@@ -46,9 +46,9 @@ def worth(trial: Trial) -> tuple[float, float]:
 
 def search(entry: Entry, names: Sequence[str], seed: int, trials: int) -> tuple[float, float]:
     """Validation and test accuracy, over fresh seeds, of what one search recommends."""
-    protocol, knobs = Protocol.of("quick", trials=trials), tuned(entry, TASK, names)
-    rates = first_look(knobs[0].default, entry.search("lr"), protocol.first_look)
-    tried = [settings(entry, knobs, values)[0] for values in joint_look(knobs, rates)]
+    protocol, hyperparameters = Protocol.of("quick", trials=trials), tuned(entry, TASK, names)
+    rates = first_look(hyperparameters[0].default, entry.search("lr"), protocol.first_look)
+    tried = [settings(entry, hyperparameters, values)[0] for values in joint_look(hyperparameters, rates)]
     best = max(tried, key=lambda made: worth(train(entry, made, seed, "search")))
     tried += [{**best, "lr": r} for r in second_look([m["lr"] for m in tried], best["lr"], protocol.second_look)]
     leading = sorted(tried, key=lambda made: worth(train(entry, made, seed, "search")), reverse=True)[:2]

@@ -74,16 +74,16 @@ def judge(task_name: str, recommendations: list[dict[str, Any]]) -> list[list[fl
     from thalweg.lab import load_task
     from thalweg.lab.runners.choice import choose
     from thalweg.lab.training.job import Job
-    from thalweg.lab.training.trial import Setting
+    from thalweg.lab.training.trial import Configuration
 
     task, entry = load_task(task_name), Entry.of(torch.optim.AdamW)
     jobs = []
     for place, one in enumerate(recommendations):
         settings = {"lr": one["lr"], "betas": (one["beta1"], 0.999), "weight_decay": one["weight_decay"]}
         for seed in range(FRESH, FRESH + SEEDS):
-            setting = Setting(entry.name, settings, seed)
+            setting = Configuration(entry.name, settings, seed)
             jobs.append(Job(f"{place}/{seed}", "final", place, entry, setting, task.epochs))
-    runner, _ = choose(task, [entry], trainings=len(jobs))
+    runner, _ = choose(task, [entry], runs=len(jobs))
     with runner:
         tests = {trial.id: trial.test_metric for trial in runner.run(task, jobs)}
     values = [float("nan") if tests[job.id] is None else float(tests[job.id]) for job in jobs]

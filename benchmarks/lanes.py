@@ -70,9 +70,9 @@ def job(seed: int, lr: float) -> Any:
     """Adam, slow enough that no lane ends."""
     from thalweg.catalogue import CATALOGUE
     from thalweg.lab.training.job import Job
-    from thalweg.lab.training.trial import Setting
+    from thalweg.lab.training.trial import Configuration
 
-    return Job(f"{seed}/{lr}", "search", 0, CATALOGUE["adam"], Setting("adam", {"lr": lr}, seed), 1)
+    return Job(f"{seed}/{lr}", "search", 0, CATALOGUE["adam"], Configuration("adam", {"lr": lr}, seed), 1)
 
 
 def stopwatch(step: Any, steps: int) -> Any:
@@ -98,10 +98,14 @@ def alone(task: Any) -> Any:
     from thalweg.lab.random.streams import Stream
     from thalweg.lab.training import loop as training
     from thalweg.lab.training.batches import rounds
-    from thalweg.lab.training.divergence import Watch
+    from thalweg.lab.training.divergence import DivergenceMonitor
 
     model = task.build(0).train()
-    optimizer, keyed, watch = job(0, 1e-5).entry.build(model.parameters(), lr=1e-5), Keyed(Stream(0)), Watch()
+    optimizer, keyed, watch = (
+        job(0, 1e-5).entry.build(model.parameters(), lr=1e-5),
+        Keyed(Stream(0)),
+        DivergenceMonitor(),
+    )
     batches: Iterator[Any] = next(rounds(task, 0, 1))
 
     def step() -> None:
@@ -113,9 +117,9 @@ def alone(task: Any) -> Any:
 
 def together(task: Any, lanes: int) -> Any:
     """A turn of many: of four seeds, each with its own rate."""
-    from thalweg.lab.runners.lanes.cohort import Cohort
+    from thalweg.lab.runners.lanes.cohort import StackedRuns
 
-    cohort = Cohort(task, [job(place % 4, 1e-5 * (1 + place / lanes)) for place in range(lanes)])
+    cohort = StackedRuns(task, [job(place % 4, 1e-5 * (1 + place / lanes)) for place in range(lanes)])
     batches = next(iter(cohort.batches))
 
     def step() -> None:

@@ -168,7 +168,7 @@ def by_thalweg(name: str, trials: int, seed: int, path: Path) -> dict[str, Any]:
             name,
             "adamw",
             method=optuna.samplers.TPESampler(seed=seed),
-            knobs={"lr": LR, "beta1": BETA1, "weight_decay": DECAY},
+            hyperparameters={"lr": LR, "beta1": BETA1, "weight_decay": DECAY},
             trials=trials,
             batch=max(32, trials // 4),
             pruner="asha",

@@ -121,7 +121,7 @@ VARIATIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "lamb": [BETAS, {"weight_decay": 0.3}],
 }
-STAGES: list[dict[str, Any]] = [
+TRANSFORMS: list[dict[str, Any]] = [
     {"weight_decay": 0.1},
     {"weight_decay": 0.1, "decoupled_weight_decay": True},
     {"maximize": True},
@@ -189,7 +189,7 @@ DECAY_DEPARTS = ("classical_nesterov", "adopt")
 def _all() -> list[Subject]:
     subjects = []
     for entry in filter(lambda entry: entry.takes_dense, CATALOGUE.values()):  # test_sparse.py has the others
-        for settings in [{}, *VARIATIONS.get(entry.name, []), *STAGES]:
+        for settings in [{}, *VARIATIONS.get(entry.name, []), *TRANSFORMS]:
             departs = entry.name in DECAY_DEPARTS or entry.rule.decay == "own"
             if not (departs and settings.get("decoupled_weight_decay")):
                 subjects.append(Subject(entry, settings))
@@ -203,7 +203,9 @@ EVERY_RULE_WITH_DECAY = [subject for subject in SUBJECTS if subject.settings in 
 ELEMENTWISE = [subject for subject in PLAIN if subject.entry.rule.per_tensor is None]
 # Each setting compiles a kernel. The stages are the same text around every rule, so three rules carry them all.
 FOR_KERNELS = [
-    subject for subject in SUBJECTS if subject.settings not in STAGES or subject.entry.name in ("sgd", "adam", "radam")
+    subject
+    for subject in SUBJECTS
+    if subject.settings not in TRANSFORMS or subject.entry.name in ("sgd", "adam", "radam")
 ]
 
 

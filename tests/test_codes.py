@@ -52,20 +52,20 @@ def largest(x):
 @pytest.mark.parametrize("by_chance", [False, True])
 @settings(max_examples=40, deadline=None)
 @given(x=blocks(), step=st.integers(0, 10**6))
-def test_errors_are_within_the_bounds(code, by_chance, x, step):
+def test_errors_are_within_the_bounds(code, stochastic, x, step):
     """Above the least code an eighth of the number, or a sixteenth to the nearest; below it the least code."""
     x = x if code.signed else x.abs()
-    back = there_and_back(code, x, random_of(noise(step), len(x), 0) if by_chance else None).double()
+    back = there_and_back(code, x, random_of(noise(step), len(x), 0) if stochastic else None).double()
     exponent = largest(x).clamp(min=code.window - 126)
     least = 1.125 * 2.0 ** (exponent - code.window)
     x = x.double()
-    bound = torch.where(x.abs() >= least, x.abs() / (8 if by_chance else 16), least)
+    bound = torch.where(x.abs() >= least, x.abs() / (8 if stochastic else 16), least)
     assert ((back - x).abs() <= bound).all()
     assert (back * x >= 0).all()
     assert (back[x == 0] == 0).all()
     if not code.signed:
         assert (back[x > 0] >= least[x > 0]).all(), "what was seen is not forgotten"
-    elif not by_chance:
+    elif not stochastic:
         below = x.abs() < least
         assert ((back - x).abs() <= least / 2)[below].all()
 
@@ -95,9 +95,9 @@ def test_bfloat16_is_a_neighbour(code, x, step):
 
 @each_code
 @pytest.mark.parametrize("by_chance", [False, True])
-def test_infinity_and_nan_stay_where_they_are_and_disturb_no_other(code, by_chance):
+def test_infinity_and_nan_stay_where_they_are_and_disturb_no_other(code, stochastic):
     x = torch.linspace(0.5, 1, 2 * BLOCK)
-    random = random_of(noise(3), len(x), 0) if by_chance else None
+    random = random_of(noise(3), len(x), 0) if stochastic else None
     plain = there_and_back(code, x, random)
     odd = {3: math.inf, 7: math.nan, BLOCK - 1: math.inf, BLOCK: math.nan}
     if code.signed:

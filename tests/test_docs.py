@@ -33,10 +33,10 @@ def test_the_kernel_in_the_docs_is_the_kernel():
     """The page that explains the kernel shows lines of it."""
     from thalweg.catalogue import CATALOGUE
     from thalweg.engines import cpu
-    from thalweg.update.update import Recipe
+    from thalweg.update.update import Update
 
     [block] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how_it_works.md").read_text(), re.DOTALL)
-    kernel = cpu.source(Recipe(CATALOGUE["adam"].rule, ()), torch.float32).splitlines()
+    kernel = cpu.source(Update(CATALOGUE["adam"].rule, ()), torch.float32).splitlines()
     shown = [line for line in block.splitlines() if line.strip() != "..."]
     assert shown and [line for line in shown if line not in kernel] == []
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from subjects import FAST, gradients, run
 
 import thalweg.optim as optim
-from thalweg.tensors.rounding import STORAGES, Noise, random_bits, round_by_chance
+from thalweg.tensors.rounding import ROUNDINGS, Noise, random_bits, round_stochastically
 
 DTYPES = [torch.bfloat16, torch.float16]
 # Each is a kernel to compile: one rule goes through all, the others through one.
-CASES = [*(("SGD", {"momentum": 0.9}, way) for way in STORAGES), ("AdamW", {}, "stochastic"), ("RAdam", {}, "kahan")]
+CASES = [*(("SGD", {"momentum": 0.9}, way) for way in ROUNDINGS), ("AdamW", {}, "stochastic"), ("RAdam", {}, "kahan")]
 SHAPES = [(1000,), (33, 7), (), (0, 3), (4, 3, 5, 5)]
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-each_way = pytest.mark.parametrize("rounding", STORAGES)
+each_way = pytest.mark.parametrize("rounding", ROUNDINGS)
 
 
 def halves(dtype, shapes=SHAPES):
@@ -108,7 +108,7 @@ def test_a_thousand_bfloat16_steps_track_the_float32_run(rounding):
 @given(x=st.floats(width=32), seed=st.integers(0, 2**40))
 def test_rounding_by_chance_gives_a_neighbour_and_hides_nothing(dtype, x, seed):
     value = torch.tensor([x] * 64)
-    rounded = round_by_chance(value, dtype, random_bits(torch.zeros(64, dtype=dtype), Noise(seed)))
+    rounded = round_stochastically(value, dtype, random_bits(torch.zeros(64, dtype=dtype), Noise(seed)))
     nearest = value.to(dtype)
     assert rounded.isnan().all() if x != x else not rounded.isnan().any()
     # the number at or below, and the one above
@@ -125,7 +125,7 @@ def test_rounding_by_chance_gives_a_neighbour_and_hides_nothing(dtype, x, seed):
 def test_the_mean_of_rounding_by_chance_is_right(dtype, x):
     count = 1 << 16
     bits = random_bits(torch.zeros(count, dtype=dtype), Noise(12345))
-    rounded = round_by_chance(torch.full((count,), x), dtype, bits).double()
+    rounded = round_stochastically(torch.full((count,), x), dtype, bits).double()
     gap = (rounded.max() - rounded.min()).item()
     assert rounded.mean().item() == pytest.approx(x, abs=5 * gap / 2 / count**0.5)
 

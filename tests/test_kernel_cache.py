@@ -91,7 +91,7 @@ def step() -> str:
     optimizer = optim.SGD([p], lr=0.5, engine="cpu")
     optimizer.step()
     assert p.tolist() == [0.5] * 5
-    stats = cpu.build(optimizer._recipe(optimizer.param_groups[0]), torch.float32).span.stats
+    stats = cpu.build(optimizer._update(optimizer.param_groups[0]), torch.float32).span.stats
     assert len(stats.cache_hits) + len(stats.cache_misses) == 1
     return "kept" if stats.cache_hits else "compiled"
 

@@ -7,7 +7,7 @@ import sys
 import numba
 import pytest
 import torch
-from subjects import EVERY_RULE_WITH_DECAY, FOR_KERNELS, PLAIN, STAGES, gradients, parameters, run
+from subjects import EVERY_RULE_WITH_DECAY, FOR_KERNELS, PLAIN, TRANSFORMS, gradients, parameters, run
 
 import thalweg
 import thalweg.optim as optim
@@ -16,32 +16,32 @@ from thalweg.engines import cpu
 from thalweg.engines.cuda import compiled, source
 from thalweg.rule.hyperparameters import Rate
 from thalweg.rule.words import abs, exp, log, maximum, minimum, sign, sqrt, tanh, where
-from thalweg.update.update import Recipe
+from thalweg.update.update import Update
 
 LIBRARY_CALLS = {"exp", "log", "tanh"}
 
 
-def recipe_of(subject) -> Recipe:
+def recipe_of(subject) -> Update:
     optimizer = subject.build(parameters([(2,)], torch.float32))
-    return optimizer._recipe(optimizer.param_groups[0])
+    return optimizer._update(optimizer.param_groups[0])
 
 
-def assembly_of(recipe: Recipe) -> str:
+def assembly_of(update: Update) -> str:
     """The machine code of the serial kernel, compiled anew: Numba does not show that of cached code."""
-    module = cpu.build(recipe, torch.float32)
+    module = cpu.build(update, torch.float32)
     span = numba.njit(**{**module.OPTIONS, "cache": False})(module.span.py_func)
     table, rows = numba.types.int64[:, ::1], numba.types.float32[:, ::1]
     span.compile((numba.types.int64, numba.types.int64, table, table, rows))
     return "\n".join(span.inspect_asm().values())
 
 
-@pytest.mark.parametrize("subject", [each for each in FOR_KERNELS if each.settings in ({}, *STAGES)], ids=str)
+@pytest.mark.parametrize("subject", [each for each in FOR_KERNELS if each.settings in ({}, *TRANSFORMS)], ids=str)
 def test_the_loop_is_vectorised_and_free_of_float64(subject):
-    recipe = recipe_of(subject)
-    assembly = assembly_of(recipe)
+    update = recipe_of(subject)
+    assembly = assembly_of(update)
     wide = re.findall(r"\bv(?:mul|add|sub|div|sqrt|fmadd\w*|fnmadd\w*|fmsub\w*|max)ps\s.*%[yz]mm", assembly)
     assert wide, "no arithmetic on whole vectors"
-    if "sqrt" in recipe.program.words:
+    if "sqrt" in update.program.words:
         assert re.search(r"\bv(?:sqrt|rsqrt14|rsqrt)ps\s.*%[yz]mm", assembly), "the root is not vectorised"
     doubles = re.findall(r"\bv?(?:cvtps2pd|cvtss2sd|cvtsd2ss|cvtpd2ps|\w+[ps]d)\s", assembly)
     doubles = [word for word in doubles if not re.match(r"v?(mov|xor|and|unpck|shuf|perm|broadcast)\w*", word.strip())]
@@ -69,12 +69,12 @@ def test_step_two_another_rate_and_another_step_count_compile_nothing(subject):
 
 @pytest.mark.parametrize("subject", EVERY_RULE_WITH_DECAY, ids=str)
 def test_every_rule_compiles_for_sm_90_with_16_byte_accesses(subject):
-    recipe = recipe_of(subject)
-    built = compiled.compile_for(recipe, torch.float32, capability=90)
+    update = recipe_of(subject)
+    built = compiled.compile_for(update, torch.float32, capability=90)
     assert built.asm["cubin"]
     text = built.asm["ptx"]
     assert "sm_90" in text and ".f64" not in text
-    reads, writes = len({*recipe.program.tensors} & recipe.program.used), len(recipe.program.written)
+    reads, writes = len({*update.program.tensors} & update.program.used), len(update.program.written)
     accesses = source.BLOCK // (32 * source.WARPS * 4)  # a thread's 16-byte accesses to one array
     assert len(re.findall(r"ld\.global\.v4", text)) == reads * accesses
     assert len(re.findall(r"st\.global\.v4", text)) == writes * accesses
@@ -149,7 +149,7 @@ def per_element(p, g, *, lr):
 
 def test_the_adam_loop_is_one_pass():
     """Each array is read once and each result written once in the loop's text."""
-    text = cpu.source(Recipe(optim.Adam.rules[0], ()), torch.float32)
+    text = cpu.source(Update(optim.Adam.rules[0], ()), torch.float32)
     loop = text[text.index("for __i in") : text.index("@njit(parallel")]
     assert re.findall(r"(\w+) = _\w+\[__i\]", loop) == ["p", "g", "m", "v"]
     assert re.findall(r"_(\w+)\[__i\] = ", loop) == ["p", "m", "v"]

@@ -9,7 +9,7 @@ import torch
 from subjects import SUBJECTS, give, gradients, parameters, run
 
 import thalweg.optim as optim
-from thalweg.plan.quantized import LAYOUT, SmallPlan
+from thalweg.plan.quantized import LAYOUT, QuantizedPlan
 
 SHAPES = [(6, 5), (3,)]
 GIVEN = gradients(SHAPES, 8, torch.float32)
@@ -344,7 +344,7 @@ def test_codes_that_came_to_lie_in_another_order_are_refused():
     p = torch.nn.Parameter(torch.rand(shape).to(memory_format=torch.channels_last))
     saved = optim.Adam([p], state_dtype="int8")
     run(saved, [[torch.randn(shape)]] * 2)
-    assert any(isinstance(plan, SmallPlan) for _, plan in saved._stepper._plans)
+    assert any(isinstance(plan, QuantizedPlan) for _, plan in saved._stepper._plans)
     there = copy.deepcopy(saved.state_dict())
     assert there["state"][0]["exp_avg" + LAYOUT].dtype == torch.int64
     kept = optim.Adam([torch.nn.Parameter(torch.zeros(shape))], state_dtype="int8")

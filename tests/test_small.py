@@ -504,13 +504,13 @@ def test_what_rules_declare_unsigned_is_never_below_zero(subject):
 def test_every_loop_over_a_block_is_vectorised(small):
     [p] = parameters([(LIMIT,)])
     optimizer = optim.Adam([p], state_dtype=small)
-    recipe = optimizer._recipe(optimizer.param_groups[0])
-    module = cpu.build(recipe, torch.float32, form=form_of(recipe.rule.moments, small, p))
+    update = optimizer._update(optimizer.param_groups[0])
+    module = cpu.build(update, torch.float32, form=form_of(update.rule.moments, small, p))
     span = numba.njit(**{**module.OPTIONS, "cache": False})(module.span.py_func)
     table, rows = numba.types.int64[:, ::1], numba.types.float32[:, ::1]
     span.compile((numba.types.int64, numba.types.int64, table, table, rows))
     [machine], [middle] = span.inspect_asm().values(), span.inspect_llvm().values()
-    loops = cpu.source(recipe, torch.float32, form=form_of(recipe.rule.moments, small, p)).count("for __i in")
+    loops = cpu.source(update, torch.float32, form=form_of(update.rule.moments, small, p)).count("for __i in")
     assert loops == (4 if small == "int8" else 1)
     assert len(re.findall(r"^vector\.body\d*:", middle, re.M)) == loops
     packed = [r"vsqrtps\s.*%[yz]mm", r"vps[rl]ld\s.*%[yz]mm", r"vpaddd\s.*%[yz]mm"]

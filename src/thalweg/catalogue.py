@@ -73,7 +73,7 @@ class Entry:
         if isinstance(spec, str):
             if spec in CATALOGUE:
                 return CATALOGUE[spec]
-            return _spelled(spec)
+            return _parsed(spec)
         if inspect.isclass(spec) and issubclass(spec, torch.optim.Optimizer):
             rule = spec.rules[0] if issubclass(spec, Optimizer) and spec.rules else None
             known = [entry for entry in CATALOGUE.values() if entry.optimizer is spec and not entry.settings]
@@ -138,7 +138,7 @@ def _entry(cls: type[Optimizer], rule: Rule) -> Entry:
     return Entry(rule.name, cls, settings | {switch: True for switch in rule.when if switch not in settings}, rule)
 
 
-def _spelled(text: str) -> Entry:
+def _parsed(text: str) -> Entry:
     """The entry that `adam(eps=1e-3)`, `torch.optim.SGD(momentum=0.9)` or `my_file.py:Class` stands for."""
     try:
         name, own = lookup.apart(text)

@@ -14,7 +14,7 @@ from subjects import EVERY_RULE_WITH_DECAY, PLAIN, parameters
 
 from thalweg.engines.cuda import compiled, scalars, source
 from thalweg.tensors.quantization import LIMIT, form_of
-from thalweg.tensors.rounding import FULL, HALVES, STORAGES
+from thalweg.tensors.rounding import FULL, HALVES, ROUNDINGS
 
 ALL = os.environ.get("THALWEG_CUDA_FULL") == "1"  # `make test-cuda-compile`
 THREADS = 32 * source.WARPS
@@ -33,7 +33,7 @@ def some(cases, every):
 
 def recipe_of(subject, **more):
     optimizer = subject.build(parameters([(2,)], torch.float32), **more)
-    return optimizer._recipe(optimizer.param_groups[0]), optimizer.param_groups[0]
+    return optimizer._update(optimizer.param_groups[0]), optimizer.param_groups[0]
 
 
 def accesses(ptx: str, kind: str, of: str = r"v4\.b32|v2\.b64|v4\.f32|v2\.f64") -> int:
@@ -70,25 +70,25 @@ def check(built, reads: dict[int, int], writes: dict[int, int], number: str) -> 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("subject", some(EVERY_RULE_WITH_DECAY, 6), ids=str)
 def test_whole_numbers(subject, dtype):
-    recipe, _ = recipe_of(subject)
+    update, _ = recipe_of(subject)
     size = 4 if dtype == torch.float32 else 8
-    arrays = {*recipe.program.tensors} & recipe.program.used
-    reads, writes = {size: len(arrays)}, {size: len(recipe.program.written)}
-    check(compiled.compile_for(recipe, dtype), reads, writes, str(dtype).removeprefix("torch."))
+    arrays = {*update.program.tensors} & update.program.used
+    reads, writes = {size: len(arrays)}, {size: len(update.program.written)}
+    check(compiled.compile_for(update, dtype), reads, writes, str(dtype).removeprefix("torch."))
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
-@pytest.mark.parametrize("rounding", STORAGES)
+@pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("subject", some(PLAIN, 13), ids=str)
 def test_sixteen_bits(subject, rounding, dtype):
-    recipe, _ = recipe_of(subject)
-    storage, directed = STORAGES[rounding], recipe.rule.directs
-    states = len({*recipe.rule.states} & recipe.program.used)
+    update, _ = recipe_of(subject)
+    storage, directed = ROUNDINGS[rounding], update.rule.directs
+    states = len({*update.rule.states} & update.program.used)
     kept = {"kahan": 2, "master": 4}.get(rounding)
     reads = {2: 1 + (not directed) + (kept == 2), 4: states + directed + (kept == 4)}
-    written = len([name for name in recipe.program.written if name in recipe.rule.states])
+    written = len([name for name in update.program.written if name in update.rule.states])
     writes = {2: 1 + (kept == 2), 4: written + (kept == 4)}
-    check(compiled.compile_for(recipe, dtype, storage=storage), reads, writes, "float32")
+    check(compiled.compile_for(update, dtype, storage=storage), reads, writes, "float32")
 
 
 KEEPS = [subject for subject in PLAIN if subject.entry.rule.moments]
@@ -97,9 +97,9 @@ KEEPS = [subject for subject in PLAIN if subject.entry.rule.moments]
 @pytest.mark.parametrize("dtype", HALVES)
 def test_wide_gradients_of_sixteen_bits(dtype):
     """Gradients of another dtype are float32: read 16 bytes at a time, as the states are."""
-    recipe, _ = recipe_of(PLAIN[0])
-    states = len(recipe.rule.states)
-    built = compiled.compile_for(recipe, dtype, storage=STORAGES["nearest"], wide=True)
+    update, _ = recipe_of(PLAIN[0])
+    states = len(update.rule.states)
+    built = compiled.compile_for(update, dtype, storage=ROUNDINGS["nearest"], wide=True)
     check(built, {2: 1, 4: 1 + states}, {2: 1, 4: states}, "float32")
 
 
@@ -107,13 +107,13 @@ def test_wide_gradients_of_sixteen_bits(dtype):
 @pytest.mark.parametrize("small", ["int8", "bfloat16"])
 @pytest.mark.parametrize("subject", some(KEEPS, 10), ids=str)
 def test_small_state(subject, small, dtype):
-    recipe, _ = recipe_of(subject)
-    rule, program = recipe.rule, recipe.program
+    update, _ = recipe_of(subject)
+    rule, program = update.rule, update.program
     form = form_of(rule.moments, small, torch.empty(LIMIT, device="meta"))
     sizes = dict.fromkeys(program.tensors, 4) | {letter: code.dtype.itemsize for letter, code in form}
     sizes |= dict.fromkeys(program.tensors[: 1 if rule.directs else 2], dtype.itemsize)
-    storage = STORAGES["stochastic"] if dtype == torch.bfloat16 else FULL
-    built = compiled.compile_for(recipe, dtype, storage=storage, form=form)
+    storage = ROUNDINGS["stochastic"] if dtype == torch.bfloat16 else FULL
+    built = compiled.compile_for(update, dtype, storage=storage, form=form)
     read = [sizes[name] for name in program.tensors if name in program.used]
     written = [sizes[name] for name in program.written]
     check(built, Counter(read), Counter(written), "float32")
@@ -127,27 +127,27 @@ def test_small_state(subject, small, dtype):
 
 def test_the_pieces_of_a_tail_take_fewer_registers_than_a_full_chunk():
     """Tails as long as a chunk took more than all else: 111 registers for Adam in place of 60, half as many warps."""
-    recipe, _ = recipe_of(next(subject for subject in PLAIN if subject.entry.name == "adam"))
-    used = resources(compiled.compile_for(recipe, torch.float32).asm["cubin"])
+    update, _ = recipe_of(next(subject for subject in PLAIN if subject.entry.name == "adam"))
+    used = resources(compiled.compile_for(update, torch.float32).asm["cubin"])
     assert used["REG"] <= 64
 
 
 @pytest.mark.parametrize("subject", some([s for s in PLAIN if not s.entry.rule.directs], 9), ids=str)
 def test_caution(subject):
-    recipe, _ = recipe_of(subject, cautious=True)
-    arrays = {*recipe.program.tensors} & recipe.program.used
-    check(compiled.compile_for(recipe, torch.float32), {4: len(arrays)}, {4: len(recipe.program.written)}, "float32")
+    update, _ = recipe_of(subject, cautious=True)
+    arrays = {*update.program.tensors} & update.program.used
+    check(compiled.compile_for(update, torch.float32), {4: len(arrays)}, {4: len(update.program.written)}, "float32")
     for small in ("float32", "int8"):
-        form = form_of(recipe.rule.moments, small, torch.empty(LIMIT, device="meta"))
-        counting = compiled.compile_for(recipe, torch.float32, storage=FULL, entry="agreeing", form=form)
+        form = form_of(update.rule.moments, small, torch.empty(LIMIT, device="meta"))
+        counting = compiled.compile_for(update, torch.float32, storage=FULL, entry="agreeing", form=form)
         assert not DOUBLE.search(counting.asm["ptx"]) and resources(counting.asm["cubin"])["LOCAL"] == 0
 
 
 @pytest.mark.parametrize("subject", some([s for s in PLAIN if s.entry.rule.per_tensor is None], 6), ids=str)
 def test_numbers_are_worked_out_in_double_precision(subject):
-    recipe, group = recipe_of(subject)
-    names = ("step", *recipe.rule.carried)
-    built = compiled.compile_numbers_for(recipe, torch.float32, names, scalars.leaves(recipe, group))
+    update, group = recipe_of(subject)
+    names = ("step", *update.rule.carried)
+    built = compiled.compile_numbers_for(update, torch.float32, names, scalars.leaves(update, group))
     ptx = built.asm["ptx"]
     assert built.asm["cubin"] and DOUBLE.search(ptx)
     # float32 arithmetic would have come from a literal; what is float32 is what is stored

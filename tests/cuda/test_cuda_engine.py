@@ -187,11 +187,11 @@ def test_the_size_of_programs_changes_no_bit(size, monkeypatch):
 def test_elements_beyond_two_to_the_31_are_found(device):
     """The last block of a tensor of 2^33 elements, most of which are not there."""
     blocks = 2**33 // source.BLOCK
-    recipe = optim.SGD([torch.nn.Parameter(torch.zeros(1))])._recipe({**optim.SGD([torch.zeros(1)]).defaults})
+    update = optim.SGD([torch.nn.Parameter(torch.zeros(1))])._update({**optim.SGD([torch.zeros(1)]).defaults})
     p, g = torch.ones(source.BLOCK, device=device), torch.arange(source.BLOCK, dtype=torch.float32, device=device)
     missing = (blocks - 1) * source.BLOCK * 4
     integers = lambda *values, dtype=torch.int64: torch.tensor(values, dtype=dtype, device=device)  # noqa: E731
-    module = compiled.update(recipe, torch.float32, thalweg.tensors.rounding.FULL, compiled.interpreted())
+    module = compiled.step_kernel(update, torch.float32, thalweg.tensors.rounding.FULL, compiled.interpreted())
     module.chunk[(1,)](
         integers(0, blocks - 1, dtype=torch.int32),
         integers(p.data_ptr() - missing, blocks * source.BLOCK),

@@ -5,7 +5,7 @@ import torch
 from subjects import DEVICE, PLAIN, gradients, parameters, run
 
 import thalweg.optim as optim
-from thalweg.plan.on_device import SmallDevicePlan
+from thalweg.plan.on_device import QuantizedDevicePlan
 from thalweg.tensors.quantization import LIMIT
 
 pytestmark = pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a GPU: make test-cuda")
@@ -58,7 +58,7 @@ def test_a_graph_replays_the_steps_of_small_state(small, dtype):
     static = [g.clone() for g in given[0]]
     ours, plain = (optim.AdamW(each, state_dtype=small, capturable=True) for each in (params, steady))
     graph = captured(ours, params, static)
-    assert any(isinstance(plan, SmallDevicePlan) for _, plan in ours._stepper._plans)
+    assert any(isinstance(plan, QuantizedDevicePlan) for _, plan in ours._stepper._plans)
     for values in given[1:]:
         for g, value in zip(static, values, strict=True):
             g.copy_(value)

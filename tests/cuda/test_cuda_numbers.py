@@ -8,7 +8,7 @@ from subjects import DEVICE, EVERY_RULE_WITH_DECAY, PLAIN, SUBJECTS, give, gradi
 
 import thalweg.optim as optim
 from thalweg.plan.plan import Plan
-from thalweg.tensors.rounding import STORAGES
+from thalweg.tensors.rounding import ROUNDINGS
 
 FULL = os.environ.get("THALWEG_CUDA_FULL") == "1"  # `make test-cuda-compile`: all of everything
 SHAPES = [(33, 17), (5,), (), (0, 4), (1025,)]
@@ -68,7 +68,7 @@ def test_every_rule_gives_the_bits_of_reference(subject, dtype):
 
 @quiet
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
-@pytest.mark.parametrize("rounding", STORAGES)
+@pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("subject", some([each for each in EXACT if not each.settings], 9), ids=str)
 def test_sixteen_bits_are_rounded_alike_on_both(subject, rounding, dtype):
     more = {"rounding": rounding}
@@ -79,7 +79,7 @@ def test_sixteen_bits_are_rounded_alike_on_both(subject, rounding, dtype):
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
-@pytest.mark.parametrize("rounding", STORAGES)
+@pytest.mark.parametrize("rounding", ROUNDINGS)
 def test_extreme_sixteen_bit_values_stay_visible(rounding, dtype, device):
     """Subnormal, huge, infinite and NaN: the same as the reference's on every element."""
     tiny = torch.finfo(dtype).smallest_normal

@@ -15,10 +15,10 @@ from test_small import COPIES, KEEPS, copy_step, parameters, same
 from thalweg import Rule
 from thalweg.engines.cuda import ENGINE, source
 from thalweg.plan.members import Member
-from thalweg.plan.on_device import SmallDevicePlan
-from thalweg.plan.quantized import SmallPlan
+from thalweg.plan.on_device import QuantizedDevicePlan
+from thalweg.plan.quantized import QuantizedPlan
 from thalweg.tensors.quantization import BLOCK, LIMIT
-from thalweg.tensors.rounding import HALVES, STORAGES
+from thalweg.tensors.rounding import HALVES, ROUNDINGS
 
 pytestmark = [
     pytest.mark.usefixtures("correct_roots"),
@@ -53,7 +53,7 @@ def agree(ours, theirs, rounded=False):
             assert held.dtype == torch.float32 or apart <= (0 if DEVICE.type == "cpu" else 1e-3)
 
 
-def is_small(optimizer, kind=SmallPlan):
+def is_small(optimizer, kind=QuantizedPlan):
     """The kernels have really kept these states small: else `reference` is compared with itself."""
     plans = dict.fromkeys((engine.name, type(plan)) for engine, plan in optimizer._stepper._plans)
     return ("cuda", kind) in plans
@@ -73,7 +73,7 @@ def test_every_rule_gives_the_codes_of_reference(subject, small):
     assert moved or subject.entry.name == "schedule_free_radam"  # which stands still for five steps
 
 
-ROUNDINGS = [(dtype, rounding) for dtype in HALVES for rounding in STORAGES if rounding != "full"]
+ROUNDINGS = [(dtype, rounding) for dtype in HALVES for rounding in ROUNDINGS if rounding != "full"]
 
 
 @each_small
@@ -213,7 +213,7 @@ def test_numbers_and_keys_from_the_device_give_the_same_bits(small, dtype, devic
     with NoWaiting():
         run(far, given[1:])
     run(host, given)
-    assert is_small(far, SmallDevicePlan) and is_small(host)
+    assert is_small(far, QuantizedDevicePlan) and is_small(host)
     for one, two in zip(far.state.values(), host.state.values(), strict=True):
         assert all(torch.equal(one[name].cpu(), two[name].cpu()) for name in two)
     for one, two in zip(far.param_groups, host.param_groups, strict=True):
@@ -225,7 +225,7 @@ def test_a_step_left_out_on_the_device_writes_nothing(small, device):
     optimizer = optim.Adam(parameters(SHAPES), state_dtype=small, engine="cuda", fused=True, clip_norm=1.0)
     given = gradients(SHAPES, 1, torch.float32)
     run(optimizer, given)
-    assert is_small(optimizer, SmallDevicePlan)
+    assert is_small(optimizer, QuantizedDevicePlan)
     held = [*optimizer.param_groups[0]["params"], *(v for each in optimizer.state.values() for v in each.values())]
     before = [value.detach().clone() for value in held]
     optimizer.found_inf = torch.ones(1, device=device)
@@ -247,7 +247,7 @@ def test_one_launch_steps_all_groups_and_tensors_of_a_form(monkeypatch):
     a, b, c = parameters([(LIMIT,), (LIMIT + 1,), (7,)])
     optimizer = optim.Lion([{"params": [a, c]}, {"params": [b], "lr": 0.5}], engine="cuda", state_dtype="int8")
     run(optimizer, gradients([(LIMIT,), (7,), (LIMIT + 1,)], 1, torch.float32))
-    assert Counter(type(plan).__name__ for plan in launches) == {"SmallPlan": 1, "Plan": 1}
+    assert Counter(type(plan).__name__ for plan in launches) == {"QuantizedPlan": 1, "Plan": 1}
     assert sorted(len(plan.positions) for plan in launches) == [1, 2]
 
 

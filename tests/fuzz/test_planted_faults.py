@@ -166,12 +166,12 @@ def names_are_not_looked_at_in_loading(monkeypatch):
 
 @fault
 def a_switch_is_not_in_the_key_of_the_kernels(monkeypatch):
-    recipe = Optimizer._recipe
+    update = Optimizer._update
     known = {}
 
     def by_class(self, group, scaled=False):
         key = (type(self), scaled, group["weight_decay"] != 0, group.get("momentum", 0) > 0)
-        return known.setdefault(key, recipe(self, group, scaled))
+        return known.setdefault(key, update(self, group, scaled))
 
     monkeypatch.setattr(Optimizer, "_recipe", by_class)
 

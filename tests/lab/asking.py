@@ -7,7 +7,7 @@ from typing import Any
 
 from thalweg.catalogue import Entry
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Setting, Trial
+from thalweg.lab.training.trial import Configuration, Trial
 
 SPEC: dict[str, Any] = {  # of a study that is not run
     "task": {
@@ -28,7 +28,7 @@ SPEC: dict[str, Any] = {  # of a study that is not run
         "finalists": 1,
         "finalist_seeds": 3,
         "alpha": 0.05,
-        "knobs": ["lr"],
+        "hyperparameters": ["lr"],
         "budget": None,
     },
 }
@@ -36,7 +36,7 @@ SPEC: dict[str, Any] = {  # of a study that is not run
 
 def job(optimizer: Any, lr: float, seed: int = 0, phase: str = "search", epochs: int = 3) -> Job:
     entry = Entry.of(optimizer)
-    setting = Setting(entry.name, {"lr": lr}, seed)
+    setting = Configuration(entry.name, {"lr": lr}, seed)
     return Job(setting.identity(f"{phase} {epochs}"), phase, 0, entry, setting, epochs)
 
 

@@ -15,8 +15,8 @@ def network() -> nn.Module:
 
 
 def rows(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    points = torch.randn(count, 2, generator=torch.Generator().manual_seed(seed))
-    return points, (points.sum(1) > 0).long()
+    candidates = torch.randn(count, 2, generator=torch.Generator().manual_seed(seed))
+    return candidates, (candidates.sum(1) > 0).long()
 
 
 def task(**changes: Any) -> Task:

@@ -15,7 +15,7 @@ from thalweg.lab.judging.rows import Table, build_table
 from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.search.protocol import first_look
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Curve, Setting, Trial, run_trial
+from thalweg.lab.training.trial import Configuration, Curve, Trial, run_trial
 
 
 def trial(optimizer: str, index: int, seed: int, value: float, test: float | None = None, **changes: Any) -> Trial:
@@ -55,7 +55,7 @@ class World:
 
     truth: Sequence[float]
     seeds: int
-    points: int = 24
+    candidates: int = 24
     reach: float = 0.4
     finalists: int = 2
     related: float = 0.3
@@ -71,14 +71,14 @@ class World:
     def study(self, random: np.random.Generator) -> Table:
         """Search on one seed, the best on validation go on, fresh seeds judge."""
         best = random.uniform(-0.5, 0.5)
-        away = np.array([0.6, *np.linspace(-1, 1, self.points - 1)]) - best
+        away = np.array([0.6, *np.linspace(-1, 1, self.candidates - 1)]) - best
         worth = np.asarray(self.truth)[:, None] - np.minimum((away / self.reach) ** 2, 30)
         wide = np.ones(len(self.truth)) if self.wide is None else np.asarray(self.wide)
         search, _ = self._values(random, worth, wide, 1)
         validation, test = self._values(random, worth, wide, self.seeds)
         trials = []
         for place, name in enumerate(self.names):
-            trials += [trial(name, i, 0, float(search[place, i, 0])) for i in range(self.points)]
+            trials += [trial(name, i, 0, float(search[place, i, 0])) for i in range(self.candidates)]
             for i in np.argsort(-search[place, :, 0])[: self.finalists].tolist():
                 ends = zip(validation[place, i].tolist(), test[place, i].tolist(), strict=True)
                 trials += [
@@ -127,7 +127,7 @@ def trained_twins(number: int, rates: int = 6, seeds: int = 3) -> Table:
 
     def train(name: str, index: int, seed: int, phase: str) -> Trial:
         real = 100_000 * number + 10_000 * (name == "twin") + seed
-        setting = Setting(name, settings[index], real)
+        setting = Configuration(name, settings[index], real)
         return replace(run_trial(task, Job(f"{name}/{index}/{real}", phase, index, entry, setting, 2)), seed=seed)
 
     trials = []

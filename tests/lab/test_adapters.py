@@ -21,7 +21,7 @@ from thalweg.lab.task.adapters.transformers import from_transformers
 from thalweg.lab.task.load import load_task
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Configuration, Trial, run_trial
 
 pl = pytest.importorskip("lightning.pytorch")
 transformers = pytest.importorskip("transformers")
@@ -30,7 +30,7 @@ SGD = Entry.of(torch.optim.SGD)
 
 
 def run(task: Task, lr: float = 0.1) -> Trial:
-    return run_trial(task, Job("x", "final", 0, SGD, Setting("sgd", {"lr": lr}, 0), task.epochs))
+    return run_trial(task, Job("x", "final", 0, SGD, Configuration("sgd", {"lr": lr}, 0), task.epochs))
 
 
 class Module(pl.LightningModule):  # type: ignore[misc,name-defined]
@@ -43,14 +43,14 @@ class Module(pl.LightningModule):  # type: ignore[misc,name-defined]
         return self.layers(x)
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        points, labels = batch
-        loss = nn.functional.cross_entropy(self(points), labels)
+        candidates, labels = batch
+        loss = nn.functional.cross_entropy(self(candidates), labels)
         self.log("train_loss", loss)
         return {"loss": loss}
 
     def validation_step(self, batch: Any) -> None:
-        points, labels = batch
-        scores = self(points)
+        candidates, labels = batch
+        scores = self(candidates)
         self.right(scores, labels)
         self.log_dict({"val_loss": nn.functional.cross_entropy(scores, labels), "val_accuracy": self.right})
 

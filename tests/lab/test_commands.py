@@ -187,7 +187,7 @@ def test_every_verb_runs_from_the_command_line(tmp_path: Path) -> None:
     short = ("--epochs", "1", "--on", "alone")
     for verb, words, part in (
         ("sweep", ("--points", "3", "--seeds", "1", "--no-extend"), "ends best"),
-        ("tune", ("--trials", "3", "--knobs", "lr,betas", "--finalist-seeds", "2"), "fresh seeds"),
+        ("tune", ("--trials", "3", "--hyperparameters", "lr,betas", "--finalist-seeds", "2"), "fresh seeds"),
         ("range-test", ("--steps", "40", "--seeds", "1"), "learning rates"),
     ):
         code, out, error = run(verb, task, "--optimizer", "adam", *words, *short, "--out", str(tmp_path / verb))

@@ -38,8 +38,8 @@ def test_equal_budgets_the_default_first_fresh_seeds_last(found: Comparison) -> 
 
 def test_the_best_setting_on_validation_goes_on(found: Comparison) -> None:
     for row in found.rows:
-        best = max(point.metric for point in row.tried if not point.failed)
-        chosen = next(point for point in row.tried if point.settings == row.settings)
+        best = max(candidate.metric for candidate in row.tried if not candidate.failed)
+        chosen = next(candidate for candidate in row.tried if candidate.settings == row.settings)
         assert chosen.metric == best
 
 
@@ -59,8 +59,8 @@ class Sealed(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         assert self.search_over, "the test set was read during the search"
         Sealed.reads += 1
-        points, labels = little.rows(64, 2)
-        return points[index], labels[index]
+        candidates, labels = little.rows(64, 2)
+        return candidates[index], labels[index]
 
 
 def test_selection_never_reads_the_test_set(tmp_path: Path) -> None:
@@ -229,8 +229,10 @@ def test_by_default_all_are_compared_that_take_dense_gradients() -> None:
 
 
 def test_further_knobs_are_tuned_together_with_the_learning_rate(tmp_path: Path) -> None:
-    found = compare(little.task(), ["adam", "momentum", "sgd"], trials=13, knobs="lr,beta1,eps", epochs=1, out=tmp_path)
-    tried = {row.optimizer: [point.settings for point in row.tried] for row in found.rows}
+    found = compare(
+        little.task(), ["adam", "momentum", "sgd"], trials=13, hyperparameters="lr,beta1,eps", epochs=1, out=tmp_path
+    )
+    tried = {row.optimizer: [candidate.settings for candidate in row.tried] for row in found.rows}
     assert tried["adam"][0] == {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
     assert tried["momentum"][0] == {"lr": 1e-3, "momentum": 0.9} and tried["sgd"][0] == {"lr": 1e-3}
     for settings in tried["adam"][1:]:
@@ -240,10 +242,10 @@ def test_further_knobs_are_tuned_together_with_the_learning_rate(tmp_path: Path)
     assert len({s["betas"][0] for s in tried["adam"]}) > 8
     # the learning rates are those of a search of lr alone, and the same within a family
     alone = compare(little.task(), ["momentum", "sgd"], trials=13, epochs=1, out=tmp_path / "alone")
-    rates = {row.optimizer: [point.rate for point in row.tried][:11] for row in alone.rows}
+    rates = {row.optimizer: [candidate.rate for candidate in row.tried][:11] for row in alone.rows}
     assert rates["momentum"] == rates["sgd"] == [s["lr"] for s in tried["momentum"]][:11]
     assert [s["lr"] for s in tried["sgd"]] == [
-        point.rate for row in alone.rows if row.optimizer == "sgd" for point in row.tried
+        candidate.rate for row in alone.rows if row.optimizer == "sgd" for candidate in row.tried
     ]
     # the second look moves lr alone
     best = max(
@@ -253,4 +255,4 @@ def test_further_knobs_are_tuned_together_with_the_learning_rate(tmp_path: Path)
     assert "Tuned beside the learning rate, where an optimizer has them: beta1, eps." in found.notes[0]
     assert "betas=(" in found.lines["adam"]
     with pytest.raises(LabError, match="knobs: got 'beta1'; must be lr, and any of beta1"):
-        compare(little.task(), ["adam"], knobs="beta1", out=tmp_path / "no")
+        compare(little.task(), ["adam"], hyperparameters="beta1", out=tmp_path / "no")

@@ -27,7 +27,7 @@ from thalweg.lab.verbs.sweep import sweep
 def found(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """Two learning rates, one of which diverges."""
     out = tmp_path_factory.mktemp("study")
-    return sweep(quadratic.task(), "sgd", lr=(0.1, 10), points=2, seeds=1, extend=False, out=out)
+    return sweep(quadratic.task(), "sgd", lr=(0.1, 10), candidates=2, seeds=1, extend=False, out=out)
 
 
 def test_tensorboard_reads_back_curves_and_settings(found: Sweep, tmp_path: Path) -> None:
@@ -40,9 +40,9 @@ def test_tensorboard_reads_back_curves_and_settings(found: Sweep, tmp_path: Path
         events = EventAccumulator(str(tmp_path / name_of(trial)))
         events.Reload()
         if trial.done:
-            points = events.Scalars("validation/digits_of_distance")
-            assert [point.step for point in points] == trial.curve.steps
-            assert [point.value for point in points] == pytest.approx(trial.curve.validation_metric)
+            candidates = events.Scalars("validation/digits_of_distance")
+            assert [candidate.step for candidate in candidates] == trial.curve.steps
+            assert [candidate.value for candidate in candidates] == pytest.approx(trial.curve.validation_metric)
             assert events.Scalars("final/validation_metric")[0].value == pytest.approx(trial.metric)
             assert len(events.Scalars("train/loss")) == len(trial.curve.steps)
         metadata = events.summary_metadata["_hparams_/session_start_info"]

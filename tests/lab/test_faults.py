@@ -117,8 +117,8 @@ class Dying(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         if index == 9 and os.getpid() != self.parent:
             os.kill(os.getpid(), signal.SIGKILL)
-        points, labels = little.rows(64, 0)
-        return points[index], labels[index]
+        candidates, labels = little.rows(64, 0)
+        return candidates[index], labels[index]
 
 
 def test_a_loaders_worker_that_dies() -> None:

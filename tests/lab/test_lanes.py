@@ -18,7 +18,7 @@ from thalweg.lab.runners.lanes.pooling import by_two
 from thalweg.lab.runners.lanes.runner import Lanes
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Setting, Trial
+from thalweg.lab.training.trial import Configuration, Trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,7 +83,7 @@ TASKS = {
 def job(name: str | int, entry: Any, seed: int = 0, phase: str = "search", epochs: int = 2, **settings: Any) -> Job:
     found = Entry.of(entry)
     size = settings.pop("batch_size", None)
-    return Job(str(name), phase, 0, found, Setting(found.name, settings, seed, size), epochs)
+    return Job(str(name), phase, 0, found, Configuration(found.name, settings, seed, size), epochs)
 
 
 def alike(one: Trial, other: Trial, relative: float = 1e-5) -> bool:
@@ -284,8 +284,8 @@ def test_a_dataset_and_a_loader_ride() -> None:
             return 40
 
         def __getitem__(self, place: int) -> tuple[torch.Tensor, torch.Tensor]:
-            point = torch.tensor([place / 40, 1.0]) + 0.1 * torch.randn(2)
-            return point, torch.tensor(place % 2)
+            candidate = torch.tensor([place / 40, 1.0]) + 0.1 * torch.randn(2)
+            return candidate, torch.tensor(place % 2)
 
     for data in (Jittered(), torch.utils.data.DataLoader(Jittered(), 16, shuffle=True)):
         jobs = [job(place, "adam", seed=place % 2, lr=0.01 * (place + 1)) for place in range(4)]

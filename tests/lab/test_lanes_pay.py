@@ -21,7 +21,7 @@ from thalweg.lab.runners.lanes.probe import _short, _verdict
 from thalweg.lab.runners.lanes.runner import Lanes
 from thalweg.lab.task.builtin import BUILT_IN
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Setting
+from thalweg.lab.training.trial import Configuration
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ADAM = Entry.of("adam")
@@ -35,7 +35,7 @@ def test_a_lane_of_a_built_in_task_is_a_lone_run(name: str) -> None:
     short = _short(load_task(name), 3)
     entry = Entry.of("sgd" if name == "sparse" else "adam")
     jobs = [
-        Job(str(place), "final", 0, entry, Setting(entry.name, {"lr": 1e-3 * (place + 1)}, place % 2), 1)
+        Job(str(place), "final", 0, entry, Configuration(entry.name, {"lr": 1e-3 * (place + 1)}, place % 2), 1)
         for place in range(3)
     ]
     runner = Lanes()

@@ -89,7 +89,7 @@ def test_a_limit_that_is_kept_changes_no_number() -> None:
 
 def test_auto_takes_processes_where_there_is_a_limit() -> None:
     entries = [job.entry for job in jobs(["sgd"], rates=[0.1], seeds=1)]
-    runner, choice = choose(little.task(), entries, trainings=4, limit=60.0)
+    runner, choice = choose(little.task(), entries, runs=4, limit=60.0)
     runner.close()
     assert isinstance(runner, processes.Processes) and choice.on == "processes"
 

@@ -13,24 +13,26 @@ from thalweg.lab.judging.best_of import best_of
 from thalweg.lab.judging.rows import build_table
 from thalweg.lab.search.configurations import (
     APART,
-    Point,
+    Candidate,
     as_good_range,
     at_edge,
+    candidates,
     good_range,
     highest_stable,
-    points,
     ranked,
 )
 from thalweg.lab.search.protocol import second_look
 
 
-def tried(values: dict[float, float], failed: tuple[float, ...] = (), **knobs: list[float]) -> list[Point]:
+def tried(
+    values: dict[float, float], failed: tuple[float, ...] = (), **hyperparameters: list[float]
+) -> list[Candidate]:
     trials = []
     for index, (rate, value) in enumerate(values.items()):
-        settings = {"lr": rate, **{name: column[index] for name, column in knobs.items()}}
+        settings = {"lr": rate, **{name: column[index] for name, column in hyperparameters.items()}}
         status = "diverged" if rate in failed else "done"
         trials.append(trial("sgd", index, 0, value, settings=settings, status=status))
-    return points(trials)
+    return candidates(trials)
 
 
 @pytest.mark.parametrize("larger", [True, False])
@@ -72,7 +74,7 @@ def test_an_end_is_open_where_nothing_beyond_was_tried_and_shut_by_a_failure() -
 
 def test_a_loss_and_two_settings_that_share_a_rate() -> None:
     found = [*tried({1e-3: 2.0, 1e-2: 1.0, 1e-1: 3.0})]
-    worse_twin = Point(7, (trial("sgd", 7, 0, 9.0, settings={"lr": 1e-2}),))
+    worse_twin = Candidate(7, (trial("sgd", 7, 0, 9.0, settings={"lr": 1e-2}),))
     assert as_good_range([*found, worse_twin], found[1], False, 0.1) == as_good_range(found, found[1], False, 0.1)
 
 

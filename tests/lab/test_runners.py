@@ -234,11 +234,11 @@ def test_lanes_asked_for_where_they_cannot() -> None:
 
 def test_auto_takes_what_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     entries, task = [CATALOGUE["sgd"]], little.task()
-    runner, chosen = choose(task, entries, trainings=10)
+    runner, chosen = choose(task, entries, runs=10)
     assert isinstance(runner, Alone) and "all together take about" in chosen.reason
     monkeypatch.setattr(choice, "probe", lambda *_, **__: choice_finding(pays=True))
     monkeypatch.setattr(choice, "cores", lambda: 1)
-    runner, chosen = choose(task, entries, trainings=10**6)
+    runner, chosen = choose(task, entries, runs=10**6)
     assert isinstance(runner, Lanes) and (chosen.on, chosen.workers, chosen.lanes, chosen.gain) == ("lanes", 1, 8, 4.0)
     assert "there is one core" in str(chosen)
 

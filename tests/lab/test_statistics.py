@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thalweg.lab.judging.selection_bias import by_luck, correlation
+from thalweg.lab.judging.selection_bias import correlation, selection_corrected
 from thalweg.lab.judging.statistics import holm, judge, mean_interval, p_differs, p_equal, seeds_to_decide
 
 
@@ -102,10 +102,10 @@ def test_the_leaders_luck_is_what_simulation_says() -> None:
     least = stats.ttest_1samp(ordered[:, 1:] - ordered[:, :1], 0.0, axis=2).pvalue.min(1)
     for level in (0.05, 0.2):
         p = float(np.quantile(least, level))
-        assert by_luck(p, 10, 5, 1.0) == pytest.approx(level, rel=0.2)
-        assert by_luck(p, 10, 5, 0.0) < by_luck(p, 10, 5, 1.0)
-    assert by_luck(0.03, 2, 5, 1.0) == 0.03  # of two either may lead
-    assert by_luck(1e-9, 10, 5, 1.0) == pytest.approx(45e-9)  # beyond what is simulated: every pair counts
+        assert selection_corrected(p, 10, 5, 1.0) == pytest.approx(level, rel=0.2)
+        assert selection_corrected(p, 10, 5, 0.0) < selection_corrected(p, 10, 5, 1.0)
+    assert selection_corrected(0.03, 2, 5, 1.0) == 0.03  # of two either may lead
+    assert selection_corrected(1e-9, 10, 5, 1.0) == pytest.approx(45e-9)  # beyond what is simulated: every pair counts
 
 
 def test_correlation_of_test_with_validation() -> None:

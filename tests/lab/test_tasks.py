@@ -23,7 +23,7 @@ from thalweg.lab.task.builtin import BUILT_IN, gan, mnist, rl, sources
 from thalweg.lab.task.load import load_task
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Configuration, Trial, run_trial
 from thalweg.lab.verbs.compare import compare
 
 # name: rows to train, select and test; a learning rate that suits Adam; and what a short training must reach.
@@ -63,7 +63,7 @@ def short(name: str) -> Task:
 
 
 def run(task: Task, name: str = "adam", lr: float = 1e-2, seed: int = 0) -> Trial:
-    return run_trial(task, Job("x", "search", 0, CATALOGUE[name], Setting(name, {"lr": lr}, seed), task.epochs))
+    return run_trial(task, Job("x", "search", 0, CATALOGUE[name], Configuration(name, {"lr": lr}, seed), task.epochs))
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -24,9 +24,9 @@ from thalweg.lab.search.protocol import Protocol
 from thalweg.lab.study.session import describe
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.batches import rounds
-from thalweg.lab.training.early_stopping import Patience
+from thalweg.lab.training.early_stopping import EarlyStopping
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Configuration, Trial, run_trial
 
 SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 X, Y = little.rows(128, 0)
@@ -40,7 +40,7 @@ def plain() -> nn.Module:
 
 def run(task: Task, entry: Entry = SGD, phase: str = "search", seed: int = 0, **settings: Any) -> Trial:
     settings = {"lr": 0.1, **settings}
-    return run_trial(task, Job("x", phase, 0, entry, Setting(entry.name, settings, seed), task.epochs))
+    return run_trial(task, Job("x", phase, 0, entry, Configuration(entry.name, settings, seed), task.epochs))
 
 
 def by_hand(
@@ -265,9 +265,9 @@ def test_patience_to_the_end() -> None:
 def test_patience_never_takes_nan_for_better() -> None:
     found = run(scripted([0.5, math.nan, math.nan, 0.9]))
     assert (found.status, found.best, found.metric) == ("done", 0, 0.5)
-    lost = run(scripted([math.nan, math.nan, 0.9]))
-    assert lost.status == "diverged" and len(lost.curve.steps) == 2
-    patience = Patience(2, larger_is_better=False)
+    lost_trial = run(scripted([math.nan, math.nan, 0.9]))
+    assert lost_trial.status == "diverged" and len(lost_trial.curve.steps) == 2
+    patience = EarlyStopping(2, larger_is_better=False)
     assert [patience.see(value) for value in (math.nan, 0.5, 0.6, 0.4)] == [False, True, False, True]
 
 
@@ -287,8 +287,8 @@ class Noted(nn.Module):
 
 
 def jitter(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    points, labels = batch
-    return points + torch.randn_like(points), labels
+    candidates, labels = batch
+    return candidates + torch.randn_like(candidates), labels
 
 
 def test_augmentation_depends_on_the_seed_and_the_step_alone() -> None:

@@ -16,15 +16,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg.catalogue import Entry
 from thalweg.lab.task.task import Task
-from thalweg.lab.training.divergence import Diverged, Watch
+from thalweg.lab.training.divergence import Diverged, DivergenceMonitor
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Configuration, Trial, run_trial
 
 SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 
 
 def run(task: Task, entry: Entry = SGD, lr: float = 0.1, seed: int = 0, phase: str = "search") -> Trial:
-    return run_trial(task, Job("x", phase, 0, entry, Setting(entry.name, {"lr": lr}, seed), task.epochs))
+    return run_trial(task, Job("x", phase, 0, entry, Configuration(entry.name, {"lr": lr}, seed), task.epochs))
 
 
 def same(one: Trial, other: Trial) -> bool:
@@ -112,8 +112,8 @@ def test_a_curve_of_each_epoch_and_the_test_set_for_finalists_only() -> None:
 def test_training_matches_a_loop_written_by_hand() -> None:
     task = little.task(model=lambda: nn.Linear(2, 2), epochs=1, batch_size=128, loss=nn.CrossEntropyLoss())
     model = task.build(0)
-    points, labels = little.rows(128, 0)
-    nn.functional.cross_entropy(model(points), labels).backward()
+    candidates, labels = little.rows(128, 0)
+    nn.functional.cross_entropy(model(candidates), labels).backward()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter -= 0.1 * parameter.grad
@@ -174,7 +174,7 @@ def test_an_optimizer_that_needs_a_closure_trains() -> None:
 
 
 def watch(losses: Any) -> int | None:
-    seen = Watch()
+    seen = DivergenceMonitor()
     for place, loss in enumerate(losses):
         try:
             seen.see(loss)

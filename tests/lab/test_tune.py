@@ -16,7 +16,7 @@ from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.results import Tuning
 from thalweg.lab.search import samplers
-from thalweg.lab.search.hyperparameters import choose, knobs_of
+from thalweg.lab.search.hyperparameters import choose, search_ranges
 from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import Progress
 from thalweg.lab.verbs.replay import replay, report
@@ -31,7 +31,7 @@ def search(found: Tuning) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def bowl(tmp_path_factory: pytest.TempPathFactory) -> Tuning:
-    return tune(quadratic.task(), "sgd", knobs="lr", trials=32, out=tmp_path_factory.mktemp("bowl"))
+    return tune(quadratic.task(), "sgd", hyperparameters="lr", trials=32, out=tmp_path_factory.mktemp("bowl"))
 
 
 def test_it_finds_what_theory_knows_and_says_so(bowl: Tuning) -> None:
@@ -39,7 +39,7 @@ def test_it_finds_what_theory_knows_and_says_so(bowl: Tuning) -> None:
     assert abs(math.log(rate / quadratic.BEST)) < 0.35 and rate < quadratic.LARGEST
     assert bowl.judgement is not None and bowl.judgement.verdict == "better"
     assert f"tuned to lr {rate:.6g}, beats the default by" in bowl.verdict and f"lr={rate}" in bowl.line
-    assert bowl.history[-1][1] == min(point.metric for point in bowl.rows if not point.failed)
+    assert bowl.history[-1][1] == min(candidate.metric for candidate in bowl.rows if not candidate.failed)
 
 
 def test_the_default_is_first_and_only_fresh_seeds_decide(bowl: Tuning) -> None:
@@ -51,7 +51,14 @@ def test_the_default_is_first_and_only_fresh_seeds_decide(bowl: Tuning) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_twice_the_same(method: str, tmp_path: Path) -> None:
-    asked = {"method": method, "knobs": "lr,betas", "trials": 13, "batch": 6, "epochs": 1, "finalist_seeds": 2}
+    asked = {
+        "method": method,
+        "hyperparameters": "lr,betas",
+        "trials": 13,
+        "batch": 6,
+        "epochs": 1,
+        "finalist_seeds": 2,
+    }
     one, two = (tune(little.task(), "adam", out=tmp_path / name, **asked) for name in "ab")
     assert search(one) == search(two) and len(search(one)) == 13
     for settings in search(one)[1:]:
@@ -89,7 +96,7 @@ def test_more_trials_begin_with_the_same(tmp_path: Path) -> None:
 
 
 def test_a_grid_covers_its_ranges_and_does_not_grow(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"method": "grid", "knobs": {"lr": (1e-3, 1e-1), "betas": None}, "epochs": 1}
+    asked: dict[str, Any] = {"method": "grid", "hyperparameters": {"lr": (1e-3, 1e-1), "betas": None}, "epochs": 1}
     found = tune(little.task(), "adam", trials=13, finalist_seeds=1, out=tmp_path, **asked)
     rates = sorted({settings["lr"] for settings in search(found)[1:]})
     assert rates == [1e-3, 1e-2, 1e-1] and len(search(found)) == 13  # 3 x 2 x 2 and the default
@@ -98,9 +105,9 @@ def test_a_grid_covers_its_ranges_and_does_not_grow(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_fails_is_told_as_the_worst(tmp_path: Path) -> None:
-    found = tune(quadratic.task(), "sgd", knobs={"lr": (1e-2, 1e2)}, trials=24, batch=2, out=tmp_path)
-    failed = [point for point in found.tried["sgd"] if point.failed]
-    late = [point for point in found.tried["sgd"][12:] if point.failed]
+    found = tune(quadratic.task(), "sgd", hyperparameters={"lr": (1e-2, 1e2)}, trials=24, batch=2, out=tmp_path)
+    failed = [candidate for candidate in found.tried["sgd"] if candidate.failed]
+    late = [candidate for candidate in found.tried["sgd"][12:] if candidate.failed]
     assert len(failed) > 3 and len(late) / 12 < 0.5  # the range fails for 63 % of its length
     assert found.rows[-1].failed and not found.tuned.failed
 
@@ -114,7 +121,7 @@ def test_known_points_lead_the_sampler_but_are_no_evidence(tmp_path: Path) -> No
         space = {"lr": optuna.distributions.FloatDistribution(1e-4, 1.0, log=True)}
         value = 2 * abs(math.log10(rate / quadratic.BEST)) - 4  # on the scale of the task's own metric
         theirs.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=value))
-    asked: dict[str, Any] = {"knobs": {"lr": (1e-4, 1.0)}, "trials": 9, "batch": 2, "finalist_seeds": 2}
+    asked: dict[str, Any] = {"hyperparameters": {"lr": (1e-4, 1.0)}, "trials": 9, "batch": 2, "finalist_seeds": 2}
     blind = tune(quadratic.task(), "sgd", out=tmp_path / "blind", **asked)
     led = tune(quadratic.task(), "sgd", from_optuna=f"{storage}:before", out=tmp_path / "led", **asked)
 
@@ -132,8 +139,8 @@ def test_known_points_lead_the_sampler_but_are_no_evidence(tmp_path: Path) -> No
         with pytest.raises(LabError, match=message):
             tune(quadratic.task(), "sgd", from_optuna=where, out=tmp_path / "wrong", **asked)
     with pytest.raises(LabError, match="has the parameters lr; must have one of momentum"):
-        knobs = {**asked, "knobs": "momentum"}
-        tune(quadratic.task(), "momentum", from_optuna=f"{storage}:before", out=tmp_path / "wrong", **knobs)
+        hyperparameters = {**asked, "hyperparameters": "momentum"}
+        tune(quadratic.task(), "momentum", from_optuna=f"{storage}:before", out=tmp_path / "wrong", **hyperparameters)
     with pytest.raises(LabError, match="is to minimize; must be to maximize"):
         tune(little.task(), "sgd", from_optuna=f"{storage}:before", out=tmp_path / "wrong", **asked)
     with pytest.raises(LabError, match="method 'sobol' learns from no points"):
@@ -154,7 +161,13 @@ def test_to_optuna_and_back(bowl: Tuning, tmp_path: Path) -> None:
             assert theirs.value == mine.metric
             assert list(theirs.intermediate_values.values()) == mine.curve.validation_metric
     found = tune(
-        quadratic.task(), "sgd", knobs="lr", trials=4, from_optuna=f"{storage}:mine", out=tmp_path, finalist_seeds=2
+        quadratic.task(),
+        "sgd",
+        hyperparameters="lr",
+        trials=4,
+        from_optuna=f"{storage}:mine",
+        out=tmp_path,
+        finalist_seeds=2,
     )
     assert len(found.spec["protocol"]["known"]) == sum(trial.done for trial in bowl.trials)
 
@@ -200,7 +213,13 @@ def test_rungs() -> None:
 
 def test_batch_size_and_decay_are_knobs(tmp_path: Path) -> None:
     found = tune(
-        little.task(), "adamw", knobs="lr,weight_decay,batch_size", trials=9, epochs=1, finalist_seeds=1, out=tmp_path
+        little.task(),
+        "adamw",
+        hyperparameters="lr,weight_decay,batch_size",
+        trials=9,
+        epochs=1,
+        finalist_seeds=1,
+        out=tmp_path,
     )
     sizes = {trial.batch_size for trial in found.trials}
     assert sizes <= {None, 8, 16, 64, 128} and len(sizes) > 2  # 32 is the task's own
@@ -214,17 +233,19 @@ def test_every_rule_has_knobs_around_its_defaults() -> None:
     from thalweg.catalogue import CATALOGUE, Entry
 
     for entry in [*CATALOGUE.values(), Entry.of(torch.optim.Adam), Entry.of("torch.optim.SGD(momentum=0.9)")]:
-        known = knobs_of(entry, little.task())
+        known = search_ranges(entry, little.task())
         assert next(iter(known)) == "lr" and {"weight_decay", "batch_size"} <= set(known)
-        for knob in known.values():
-            assert 0 < knob.low < knob.high
-            middle = knob.value(knob.at(0.5))
-            assert knob.low * 0.9 <= knob.searched(middle) <= knob.high * 1.1
-            if knob.default:
-                assert knob.value(knob.searched(knob.default)) == pytest.approx(knob.default)
-    assert list(knobs_of(CATALOGUE["adan"], little.task()))[:4] == ["lr", "beta1", "beta2", "beta3"]
-    assert "momentum" in knobs_of(CATALOGUE["momentum"], little.task())
-    assert "momentum" not in knobs_of(CATALOGUE["sgd"], little.task())
+        for hyperparameter in known.values():
+            assert 0 < hyperparameter.low < hyperparameter.high
+            middle = hyperparameter.value(hyperparameter.at(0.5))
+            assert hyperparameter.low * 0.9 <= hyperparameter.searched(middle) <= hyperparameter.high * 1.1
+            if hyperparameter.default:
+                assert hyperparameter.value(hyperparameter.searched(hyperparameter.default)) == pytest.approx(
+                    hyperparameter.default
+                )
+    assert list(search_ranges(CATALOGUE["adan"], little.task()))[:4] == ["lr", "beta1", "beta2", "beta3"]
+    assert "momentum" in search_ranges(CATALOGUE["momentum"], little.task())
+    assert "momentum" not in search_ranges(CATALOGUE["sgd"], little.task())
 
 
 def test_ranges_of_the_user() -> None:
@@ -240,10 +261,13 @@ def test_ranges_of_the_user() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"knobs": "lr,betta"}, "adam has no knob 'betta'; it has lr, beta1, beta2, eps, weight_decay, batch_size"),
-        ({"knobs": []}, "knobs: got none"),
-        ({"knobs": "lr=1:0.1"}, "knobs: lr got the range .* the lower first"),
-        ({"knobs": "betas=0.5:1.5"}, "knobs: beta1 got the range .* below 1"),
+        (
+            {"hyperparameters": "lr,betta"},
+            "adam has no knob 'betta'; it has lr, beta1, beta2, eps, weight_decay, batch_size",
+        ),
+        ({"hyperparameters": []}, "knobs: got none"),
+        ({"hyperparameters": "lr=1:0.1"}, "knobs: lr got the range .* the lower first"),
+        ({"hyperparameters": "betas=0.5:1.5"}, "knobs: beta1 got the range .* below 1"),
         ({"method": "bohb"}, "method: got 'bohb'; must be grid, random"),
         ({"trials": 0}, "trials: got 0"),
         ({"batch": 0}, "batch: got 0"),
@@ -278,8 +302,8 @@ def test_all_failed_is_said(tmp_path: Path) -> None:
 def test_what_is_asked_for_twice_is_one_setting(tmp_path: Path) -> None:
     seen: list[Progress] = []
     found = tune(
-        little.task(), "sgd", knobs={"lr": (0.001, 0.00103)}, trials=16, epochs=1, finalist_seeds=1, out=tmp_path,
-        progress=seen.append,
+        little.task(), "sgd", hyperparameters={"lr": (0.001, 0.00103)}, trials=16, epochs=1, finalist_seeds=1,
+        out=tmp_path, progress=seen.append,
     )  # fmt: skip
     assert len(found.tried["sgd"]) == len({t.settings["lr"] for t in found.trials}) <= 4
     assert found.default.settings == {"lr": 0.001} and seen[-1].done == seen[-1].total == len(found.trials)

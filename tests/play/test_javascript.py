@@ -8,7 +8,7 @@ from play.engine import by_reference, context, in_javascript, translated
 from thalweg.catalogue import CATALOGUE
 
 ENTRIES = translated()
-STAGES = [
+TRANSFORMS = [
     {"weight_decay": 0.03, "maximize": True},
     {"weight_decay": 0.03, "decoupled_weight_decay": True, "gradient_scale": 0.3},
     {"cautious": True, "weight_decay": 0.01},
@@ -34,14 +34,14 @@ def test_all_but_those_of_matrices_are_translated():
     assert missing == {"shampoo", "soap", "adahessian", "sparse_adam"}
 
 
-@pytest.mark.parametrize("settings", [{}, *STAGES], ids=lambda settings: "+".join(settings) or "plain")
+@pytest.mark.parametrize("settings", [{}, *TRANSFORMS], ids=lambda settings: "+".join(settings) or "plain")
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_float32_has_the_bits_of_reference(v8, entry, settings):
     ours, theirs = both(v8, entry, "f32", settings)
     assert np.array_equal(ours, theirs, equal_nan=True)
 
 
-@pytest.mark.parametrize("settings", [{}, *STAGES], ids=lambda settings: "+".join(settings) or "plain")
+@pytest.mark.parametrize("settings", [{}, *TRANSFORMS], ids=lambda settings: "+".join(settings) or "plain")
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_float64_is_within_1e_12(v8, entry, settings):
     ours, theirs = both(v8, entry, "f64", settings)

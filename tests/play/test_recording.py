@@ -18,12 +18,12 @@ from thalweg.catalogue import CATALOGUE
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.recording.losses import Losses
-from thalweg.lab.recording.path import Way, trained
+from thalweg.lab.recording.path import Trajectory, trained
 from thalweg.lab.task.builtin import quadratic, surfaces
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.loop import train
-from thalweg.lab.training.trial import Setting, run_trial
+from thalweg.lab.training.trial import Configuration, run_trial
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.replay import report
 from thalweg.lab.verbs.sweep import sweep
@@ -90,9 +90,9 @@ def test_a_model_of_two_numbers_lies_wholly_in_the_plane(tmp_path):
 @pytest.mark.parametrize("name", ["adam", "schedule_free_adamw", "momentum"])
 def test_to_be_watched_changes_no_run(name):
     task, entry = little(), CATALOGUE[name]
-    setting = Setting(name, {"lr": 0.01}, 0)
+    setting = Configuration(name, {"lr": 0.01}, 0)
     job = Job("watched", "final", 0, entry, setting, task.epochs)
-    way = Way(most=5)
+    way = Trajectory(most=5)
     plain, watched = run_trial(task, job), run_trial(task, job, partial(train, way=way))
     assert watched.curve == plain.curve and watched.test_loss == plain.test_loss
     assert way.steps[0] == 0 and way.steps[-1] == 12 and len(way.steps) <= 5
@@ -106,7 +106,7 @@ def test_a_way_is_evenly_spread_whatever_its_length():
     model = nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for length in (1, 7, 8, 9, 100, 1023):
-        way = Way(most=8)
+        way = Trajectory(most=8)
         for steps in range(length + 1):
             way.see(steps, model, optimizer)
         way.see(length, model, optimizer, last=True)
@@ -142,8 +142,8 @@ def test_off_by_default_and_made_later_by_the_same_call(tmp_path):
 
 
 def test_a_tuning_shows_what_was_tuned_beside_the_default(tmp_path):
-    found = tune(little(), "adam", method="sobol", knobs="lr,batch_size", trials=3, finalists=1, finalist_seeds=2,
-                 out=tmp_path, record=True)  # fmt: skip
+    found = tune(little(), "adam", method="sobol", hyperparameters="lr,batch_size", trials=3, finalists=1,
+                 finalist_seeds=2, out=tmp_path, record=True)  # fmt: skip
     assert {run.name for run in found.landscape().slices[0].runs} == {"adam, tuned", "adam, default"}
 
 

@@ -88,7 +88,7 @@ class Subject:
 
     def step(self, optimizer: torch.optim.Optimizer, gradients: Gradients, *, as_they_are: bool = False) -> Any:
         """Give each parameter its gradient (a copy, unless `as_they_are`) and step; RefusedError if that raises."""
-        params = held(optimizer)
+        params = parameters_of_optimizer(optimizer)
 
         def give() -> torch.Tensor:
             total = torch.zeros((), device="cpu")
@@ -235,7 +235,7 @@ class Subject:
         near(found, wanted, steps, what, self.growth, floor)
 
 
-def held(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+def parameters_of_optimizer(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     """All parameters of an optimizer, in order."""
     return [p for group in optimizer.param_groups for p in group["params"]]
 

@@ -224,14 +224,14 @@ def _compare_paths(a: Contender, b: Contender, steps: int) -> tuple[int | None, 
 
 
 def _probe(a: Contender, b: Contender) -> tuple[Finding, ...]:
-    findings = [Finding(name, _told(probe, a), _told(probe, b)) for name, probe in probes.PROBES.items()]
+    findings = [Finding(name, _answer(probe, a), _answer(probe, b)) for name, probe in probes.PROBES.items()]
     first, second = _read(a), _read(b)
     for place, (name, part) in enumerate({"eps": 0, "bias correction": 1, "accumulator starts from": 2}.items()):
         findings.insert(2 + place, Finding(name, first[part], second[part]))
     return tuple(each for each in findings if (each.first, each.second) != (None, None))
 
 
-def _told(probe: Callable[[Contender], str | None], one: Contender) -> str | None:
+def _answer(probe: Callable[[Contender], str | None], one: Contender) -> str | None:
     try:
         return probe(one)
     except DifferenceError as error:  # one that refuses what the probe sets

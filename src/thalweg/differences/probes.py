@@ -22,21 +22,21 @@ SHAPE = (32, 24)
 
 
 def start() -> Tensor:
-    return _drawn(0, normal=True)
+    return _random_tensor(0, normal=True)
 
 
 def steady(step: int, p: Tensor) -> Tensor:
     """Gradients that keep their sign, of sizes spread over two decades: no running mean comes near 0."""
-    size = 10 ** (2 * _drawn(-1) - 1)
-    return _drawn(0, normal=True).sign() * size * (0.5 + _drawn(step))
+    size = 10 ** (2 * _random_tensor(-1) - 1)
+    return _random_tensor(0, normal=True).sign() * size * (0.5 + _random_tensor(step))
 
 
 def unit(step: int, p: Tensor) -> Tensor:
     """Gradients of +1 and -1, the same in every step."""
-    return _drawn(0, normal=True).sign()
+    return _random_tensor(0, normal=True).sign()
 
 
-def _drawn(seed: int, normal: bool = False) -> Tensor:
+def _random_tensor(seed: int, normal: bool = False) -> Tensor:
     generator = torch.Generator().manual_seed(1000 + seed)
     draw = torch.randn if normal else torch.rand
     return draw(SHAPE, generator=generator, dtype=torch.float64, device="cpu")
@@ -192,7 +192,7 @@ def maximize(one: Contender) -> str | None:
     )
 
 
-def gradients_kept(one: Contender) -> str:
+def preserving_gradients(one: Contender) -> str:
     """Are p.grad's values, which belong to the user, left as they were?"""
     tried: list[dict[str, Any]] = [{}]
     tried += [{"weight_decay": DECAY}] if one.has("weight_decay") else []
@@ -241,7 +241,7 @@ PROBES: dict[str, Probe] = {
     "change of lr": change_of_rate,
     "momentum": impulse,
     "maximize": maximize,
-    "p.grad after the step": gradients_kept,
+    "p.grad after the step": preserving_gradients,
     "elements": elements,
     "size of the parameter": size_of_parameter,
     "arithmetic": precision,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from thalweg.plan.plan import Plan
-from thalweg.update.update import Group, Recipe
+from thalweg.update.update import Group, Update
 
 
 class Engine(ABC):
@@ -24,7 +24,7 @@ class Engine(ABC):
         """Why this engine can step nothing that is on a device of its kind; None where it can."""
         return None
 
-    def on_device(self, recipe: Recipe, group: Group, guarded: bool) -> bool:
+    def on_device(self, update: Update, group: Group, guarded: bool) -> bool:
         """True where a group's step counts and numbers are to live on the device. `guarded`: the factor of its
         gradients is known there alone."""
         return False

@@ -64,7 +64,7 @@ def _user() -> int | str:
     return os.geteuid() if hasattr(os, "geteuid") else "cache"
 
 
-def _own(status: os.stat_result) -> bool:
+def _is_trusted(status: os.stat_result) -> bool:
     """Whether nobody but this user, or root, can have written it. Windows' profiles are their users' own."""
     if not hasattr(os, "geteuid"):
         return True
@@ -75,9 +75,9 @@ def _trusted(folder: Path) -> bool:
     status = folder.stat()
     if not stat.S_ISDIR(status.st_mode):
         return False
-    if not _own(status):
+    if not _is_trusted(status):
         _tell(folder)
-    return _own(status)
+    return _is_trusted(status)
 
 
 @cache
@@ -95,7 +95,7 @@ def _content(path: Path) -> bytes:
     handle = os.open(path, READ)
     with open(handle, "rb") as file:
         status = os.fstat(handle)
-        if not (stat.S_ISREG(status.st_mode) and _own(status)):
+        if not (stat.S_ISREG(status.st_mode) and _is_trusted(status)):
             raise PermissionError(f"{path} is not a file that only this user can write")
         return file.read()
 

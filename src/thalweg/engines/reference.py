@@ -16,7 +16,7 @@ from thalweg.engines.engine import Engine
 from thalweg.plan.plan import Plan
 from thalweg.tensors.autocast import as_written
 from thalweg.update.cautious import cautious
-from thalweg.update.update import Recipe
+from thalweg.update.update import Update
 
 Tensor = torch.Tensor
 
@@ -37,32 +37,32 @@ class Reference(Engine):
     def _step(self, plan: Plan) -> None:
         with torch.set_grad_enabled(plan.differentiable), as_written(plan.device):
             for index in range(len(plan.positions)):
-                numbers = plan.recipe.inside(plan.numbers(index))
+                numbers = plan.update.inside(plan.numbers(index))
                 p, g, states = plan.read(index)
                 if plan.differentiable:  # what autograd saves must outlive the writing below
                     p, states = p.clone(), [state.clone() for state in states]
-                made = equations(plan.recipe, p, g, states, numbers, plan.staged.get(index))
+                made = equations(plan.update, p, g, states, numbers, plan.staged.get(index))
                 plan.begun = True
                 plan.write(index, *made)
                 plan.count_one(index)
 
 
 def equations(
-    recipe: Recipe,
+    update: Update,
     p: Tensor,
     g: Tensor,
     states: Sequence[Tensor],
     numbers: Sequence[Mapping[str, Any]],
     staged: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """What the stages and the rule make of one tensor. `staged`: the gradient, where `g` is a direction made of it."""
-    *stages, rule = zip(recipe.elements(), numbers, strict=True)
-    for (function, names), own in stages:
+    """What transforms and rule make of one tensor. `staged`: the gradient, where `g` is a direction made of it."""
+    *transforms, rule = zip(update.elements(), numbers, strict=True)
+    for (function, names), own in transforms:
         p, g = function(p, g, **{name: own[name] for name in names})
     (function, names), own = rule
     result = function(p, g, *states, **{name: own[name] for name in names})
     new, *held = result if states else (result,)
-    if recipe.cautious:
+    if update.cautious:
         new = cautious(p, new, g if staged is None else staged)
     return new, held
 

@@ -66,7 +66,7 @@ class Trace:
         self._asked.append(condition)
         return self._answers[len(self._asked) - 1]
 
-    def all_ways(self, function: Callable[[], Sequence[Any]]) -> list[str]:
+    def all_branches(self, function: Callable[[], Sequence[Any]]) -> list[str]:
         """The names of what a function returns, over all ways through it."""
         return self._explore(function, [])
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from thalweg.lab.random.seeds import random_state_kept
+from thalweg.lab.random.seeds import preserving_random_state
 
 
 def surroundings() -> dict[str, Any]:
@@ -48,7 +48,7 @@ def adopt(state: dict[str, Any]) -> None:
 
 
 @contextmanager
-def surroundings_kept() -> Iterator[None]:
+def preserving_surroundings() -> Iterator[None]:
     """Put it all back afterwards, whatever the user's code has set."""
     before = surroundings()
     try:
@@ -58,9 +58,9 @@ def surroundings_kept() -> Iterator[None]:
 
 
 @contextmanager
-def process_kept(device: str) -> Iterator[None]:
+def preserving_process(device: str) -> Iterator[None]:
     """For code of the user's: the random state and the surroundings come back."""
-    with surroundings_kept(), random_state_kept(device):
+    with preserving_surroundings(), preserving_random_state(device):
         yield
 
 

@@ -97,7 +97,7 @@ class Guard:
     def count(self) -> None:
         """The step that was looked at is done."""
         if isinstance(self.due, Tensor):
-            self._counts = _kept(self._counts, self.due, add=True)
+            self._counts = _store(self._counts, self.due, add=True)
         else:
             self._clipped += self.due
         self.due = False
@@ -115,7 +115,7 @@ class Guard:
         if not self.idle:
             norm = factor.abs() * total_norm_there(gradients, scales, self.group).to(device)
             # In place where there is one: a graph writes where it wrote when it was captured.
-            self._last_norm = _kept(self._last_norm, norm)
+            self._last_norm = _store(self._last_norm, norm)
             if self.on_nonfinite == "skip_step":
                 left_out = torch.maximum(left_out, (~norm.isfinite()).double())
             if self.clip_norm is not None:
@@ -149,7 +149,7 @@ def _there(value: Any, device: torch.device) -> Tensor:
     return torch.full((), float(value), dtype=torch.float64, device=device)
 
 
-def _kept(held: Any, new: Tensor, add: bool = False) -> Tensor:
+def _store(held: Any, new: Tensor, add: bool = False) -> Tensor:
     """The new numbers in the place of the old ones, or added to them."""
     if not isinstance(held, Tensor) or held.device != new.device or held.dtype != new.dtype:
         return new.clone()

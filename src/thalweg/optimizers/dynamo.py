@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any
 
 
-def unguarded(method: Callable[..., Any]) -> Callable[..., Any]:
+def outside_dynamo(method: Callable[..., Any]) -> Callable[..., Any]:
     """The method as it is inside its guard, until torch.compile is loaded."""
     inside = getattr(method, "__wrapped__", method)
 

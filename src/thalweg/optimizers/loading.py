@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 
-from thalweg.plan.quantized import check_blocks
+from thalweg.plan.quantized import check_scales
 from thalweg.plan.state import ESTIMATE, is_projected, lacking
 from thalweg.rule.definition import Rule
 from thalweg.rule.hyperparameters import plain
 from thalweg.tensors.quantization import form_of
-from thalweg.tensors.rounding import storage_of
+from thalweg.tensors.rounding import rounding_of
 
 StateDict = Mapping[str, Any]
 Group = Mapping[str, Any]
 Groups = Sequence[Group]
-Held = tuple[str, Any, dict[str, Any], torch.Tensor]
+UserTensors = tuple[str, Any, dict[str, Any], torch.Tensor]
 
 # torch's switches between its own implementations: what a machine can do, not what a training run has come to.
 FLAGS: dict[str, Any] = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
@@ -58,8 +58,8 @@ def matched(taken: StateDict, groups: Groups) -> StateDict:
                 f"the checkpoint's group {index} is of other parameters: it lacks {', '.join(missing) or 'none'}, "
                 f"and has {', '.join(unknown) or 'none'} that this optimizer's group does not have"
             )
-        own_places = _told_apart(own_names)
-        place = dict(zip(_told_apart(saved_names), saved["params"], strict=True))
+        own_places = _numbered(own_names)
+        place = dict(zip(_numbered(saved_names), saved["params"], strict=True))
         if place.keys() != set(own_places):
             raise ValueError(
                 f"the checkpoint's group {index} has a name for another number of parameters than this optimizer's"
@@ -85,7 +85,7 @@ def _unwrapped(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
-def _told_apart(names: Sequence[str]) -> list[tuple[str, int]]:
+def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
     """Each name with how often it came before: torch lets parameters share one, and then their order says which."""
     seen: Counter[str] = Counter()
     told = []
@@ -161,7 +161,7 @@ def report_overridden(taken: StateDict, groups: Groups, settings: Iterable[str])
 # -- states ---------------------------------------------------------------------------------------------------------
 
 
-def states(taken: StateDict, group: Group, own: Group) -> Iterator[Held]:
+def states(taken: StateDict, group: Group, own: Group) -> Iterator[UserTensors]:
     """Each parameter that has a state: its name in words, its place in the checkpoint, its state, itself. A value that
     is None is none."""
     for index, (place, p) in enumerate(zip(group["params"], own["params"], strict=False)):
@@ -186,7 +186,7 @@ def check_shapes(taken: StateDict, groups: Groups, names: Collection[str]) -> No
                     )
 
 
-class Whole:
+class StateCheck:
     """Looks whether the states of a checkpoint are whole, for a class of these rules.
 
     A parameter without any state is one that was never stepped: frozen, or late. One that has a state has all of it,
@@ -229,7 +229,7 @@ class Whole:
         whole = {place: state for place, state in taken["state"].items() if place not in left_out}
         return {**taken, "state": whole, "param_groups": kept_groups}
 
-    def _anew(self, rule: Rule, saved: Group, held: Sequence[Held]) -> dict[str, set[str]]:
+    def _anew(self, rule: Rule, saved: Group, held: Sequence[UserTensors]) -> dict[str, set[str]]:
         """What each parameter's state lacks of what a setting has added that was switched on after its last step. One
         that was stepped as often as another that has it did not stand still: its state was cut."""
         switched = set(rule.torch_names.values()) - set(self.rules[0].torch_names.values())
@@ -242,7 +242,7 @@ class Whole:
         return {
             place: {
                 name
-                for name in {*switched, _kept(saved, p)} - {"", *state}
+                for name in {*switched, _rounding_state(saved, p)} - {"", *state}
                 if math.isnan(counts[place]) or counts[place] not in having.get(name, ())
             }
             for _, place, state, p in held
@@ -253,13 +253,13 @@ class Whole:
     ) -> Exception | None:
         if state.keys() == {ESTIMATE}:
             return None
-        absent = [name for name in lacking(state, rule, _kept(saved, p)) if name not in anew]
+        absent = [name for name in lacking(state, rule, _rounding_state(saved, p)) if name not in anew]
         if absent:
             has = ", ".join(state)
             return ValueError(f"the checkpoint's state of {called} lacks {', '.join(absent)} (it has {has}); {ANEW}")
         for name in [name for name in self.moments if name in state]:
             try:
-                check_blocks(state, name)
+                check_scales(state, name)
             except RuntimeError as error:
                 return RuntimeError(f"{called}: {error}")
             if _read_into_floats(rule, saved, name, state[name], p):
@@ -271,9 +271,9 @@ class Whole:
         return None
 
 
-def _kept(saved: Group, p: torch.Tensor) -> str:
+def _rounding_state(saved: Group, p: torch.Tensor) -> str:
     """What the checkpoint's rounding keeps beside a parameter; torch's has no such setting."""
-    return storage_of(p.dtype, saved["rounding"]).kept if "rounding" in saved else ""
+    return rounding_of(p.dtype, saved["rounding"]).kept if "rounding" in saved else ""
 
 
 ANEW = "it was cut, or written by another optimizer: load_state_dict(..., incomplete='restart') begins such states anew"

@@ -14,7 +14,7 @@ from torch.optim import optimizer as torch_optimizer
 from thalweg import engines
 from thalweg.optimizers import checkpoints, loading
 from thalweg.optimizers.clipping import Guard
-from thalweg.optimizers.dynamo import unguarded
+from thalweg.optimizers.dynamo import outside_dynamo
 from thalweg.optimizers.loading import KEPT, StateDict
 from thalweg.optimizers.stepper import Stepper
 from thalweg.plan.process_groups import group_of_maker, is_flattened
@@ -22,9 +22,9 @@ from thalweg.plan.state import start
 from thalweg.rule.definition import Rule
 from thalweg.rule.hyperparameters import slip
 from thalweg.tensors.quantization import wide
-from thalweg.tensors.rounding import storage_of
-from thalweg.update.transforms import SHARED, stages_of
-from thalweg.update.update import Recipe
+from thalweg.tensors.rounding import rounding_of
+from thalweg.update.transforms import SHARED, transforms_of
+from thalweg.update.update import Update
 
 # The settings that are of the optimizer, not of a group.
 OF_THE_OPTIMIZER: dict[str, Any] = {"clip_norm": None, "on_nonfinite": "propagate", "engine": "auto"}
@@ -32,7 +32,7 @@ FSDP2 = "use FSDP2 (torch.distributed.fsdp.fully_shard)"
 
 _CHOOSING = itemgetter("weight_decay", "gradient_scale", "decoupled_weight_decay", "maximize", "cautious")
 
-_add_param_group = unguarded(torch.optim.Optimizer.add_param_group)
+_add_param_group = outside_dynamo(torch.optim.Optimizer.add_param_group)
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -49,7 +49,7 @@ class Optimizer(torch.optim.Optimizer):
 
     rules: ClassVar[tuple[Rule, ...]] = ()
     _switches: ClassVar[tuple[str, ...]] = ()  # the settings that choose between the rules
-    _recipes: ClassVar[dict[Any, Recipe]] = {}
+    _recipes: ClassVar[dict[Any, Update]] = {}
     _arguments: ClassVar[inspect.Signature]
     example: ClassVar[str] = "p.grad = torch.ones(3)"  # how a gradient comes about, in the classes' docstrings
     second_order: ClassVar[bool] = False  # True where a step needs `loss.backward(create_graph=True)`
@@ -135,16 +135,16 @@ class Optimizer(torch.optim.Optimizer):
         """The last of the rules whose switches are all on."""
         return [rule for rule in self.rules if all(settings[name] for name in rule.when)][-1]
 
-    def _recipe(self, group: Mapping[str, Any], scaled: bool = False) -> Recipe:
+    def _update(self, group: Mapping[str, Any], scaled: bool = False) -> Update:
         """What steps a group now. Looked up by the switches that it depends on: this is asked for in every step."""
         decay, scale, *others = _CHOOSING(group)
         own = [True if group[switch] else False for switch in self._switches]  # noqa: SIM210 (a third of bool()'s time)
         key = (scaled, True if decay != 0 else False, True if scale != 1 else False, *others, *own)  # noqa: SIM210
-        recipe = self._recipes.get(key)
-        if recipe is None:
+        update = self._recipes.get(key)
+        if update is None:
             rule = self._rule(group)
-            recipe = self._recipes[key] = Recipe(rule, stages_of(rule, group, scaled), group["cautious"])
-        return recipe
+            update = self._recipes[key] = Update(rule, transforms_of(rule, group, scaled), group["cautious"])
+        return update
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters with settings of its own; ValueError for one that is not allowed or misspelt.
@@ -235,7 +235,7 @@ class Optimizer(torch.optim.Optimizer):
             if found is None:
                 return loss
             factor = found
-        groups = [(group, len(group["params"]), self._recipe(group, scaled)) for group in self.param_groups]
+        groups = [(group, len(group["params"]), self._update(group, scaled)) for group in self.param_groups]
         self._stepper.step(params, gradients, groups, self.state, factor, self.guard.group)
         if self.guard.due is not False:
             self.guard.count()
@@ -250,7 +250,7 @@ class Optimizer(torch.optim.Optimizer):
             if any(p is param for p in group["params"]):
                 stepper = stepper or Stepper(self._engine)
                 own = {param: self.state[param]} if param in self.state else self.state
-                stepper.step([param], [param.grad], [(group, 1, self._recipe(group))], own)
+                stepper.step([param], [param.grad], [(group, 1, self._update(group))], own)
                 return stepper
         raise ValueError(f"a parameter of shape {tuple(param.shape)} is in no group of this optimizer")
 
@@ -268,7 +268,7 @@ class Optimizer(torch.optim.Optimizer):
             rule = self._rule(group)
             if rule.initial and not {"p", "lr"} & {*rule.initial.values()}:
                 for p in group["params"]:
-                    start(self.state[p], rule, storage_of(p.dtype, group["rounding"]), p, group)
+                    start(self.state[p], rule, rounding_of(p.dtype, group["rounding"]), p, group)
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
@@ -282,7 +282,7 @@ class Optimizer(torch.optim.Optimizer):
         """What may be kept small, by its name in the state, and its kind."""
         return {rule.torch_names[letter]: kind for rule in cls.rules for letter, kind in rule.moments.items()}
 
-    zero_grad = unguarded(torch.optim.Optimizer.zero_grad)
+    zero_grad = outside_dynamo(torch.optim.Optimizer.zero_grad)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *, incomplete: str = "refuse") -> None:
         """Take over a checkpoint of this class, or of the torch class of the same name.
@@ -308,7 +308,7 @@ class Optimizer(torch.optim.Optimizer):
             loading.check_settings(given, before, self._check)
             names = [rule.torch_names[letter] for rule in self.rules for letter in rule.states]
             loading.check_shapes(given, before, dict.fromkeys([*names, *self._beside]))
-            whole = loading.Whole(self.rules, type(self).__name__, self._moments())
+            whole = loading.StateCheck(self.rules, type(self).__name__, self._moments())
             given = whole.check(given, before, self._rule, incomplete == "restart")
             taken.update(given)
             return given

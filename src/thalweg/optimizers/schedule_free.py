@@ -11,7 +11,7 @@ from thalweg.optimizers.optimizer import Optimizer
 from thalweg.optimizers.stepper import Stepper
 from thalweg.rule.hyperparameters import plain
 from thalweg.tensors.layout import local, real
-from thalweg.tensors.rounding import Storage, storage_of
+from thalweg.tensors.rounding import Rounding, rounding_of
 from thalweg.tensors.subclasses import plain as plain_memory
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ class ScheduleFree(Optimizer):
 AVERAGED_BY = "averaged_by"
 
 
-def _storage(param: Tensor, group: Mapping[str, Any]) -> Storage:
-    return storage_of(param.dtype, group["rounding"])
+def _rounding(param: Tensor, group: Mapping[str, Any]) -> Rounding:
+    return rounding_of(param.dtype, group["rounding"])
 
 
 def _beta(group: Mapping[str, Any]) -> float:
@@ -112,7 +112,7 @@ def _beta(group: Mapping[str, Any]) -> float:
     return beta
 
 
-def _average(y: Tensor, state: Mapping[str, Any], storage: Storage, beta: float) -> Tensor:
+def _average(y: Tensor, state: Mapping[str, Any], storage: Rounding, beta: float) -> Tensor:
     """x = y + (1 - 1 / beta) (z - y), as the parameter's dtype holds it."""
     kept = state.get(storage.kept)
     held = real(plain_memory(local(y)))
@@ -122,12 +122,12 @@ def _average(y: Tensor, state: Mapping[str, Any], storage: Storage, beta: float)
 
 def _put_average(param: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
     state["y"] = param.detach().clone()
-    real(local(param)).copy_(_average(state["y"], state, _storage(param, group), _beta(group)))
+    real(local(param)).copy_(_average(state["y"], state, _rounding(param, group), _beta(group)))
 
 
 def _restore(param: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
     y = state.pop("y", None)
-    held, storage = real(local(param)), _storage(param, group)
+    held, storage = real(local(param)), _rounding(param, group)
     now = plain_memory(held)
     beta = group.get(AVERAGED_BY, _beta(group))
     if y is not None and torch.equal(now, _average(y.to(param.device, param.dtype), state, storage, beta)):

@@ -17,7 +17,7 @@ from thalweg.optimizers.optimizer import Optimizer
 from thalweg.optimizers.schedule_free import ScheduleFree
 from thalweg.optimizers.stepper import Stepper
 from thalweg.plan.chunks import Integers
-from thalweg.update.update import Recipe
+from thalweg.update.update import Update
 
 Tensor = torch.Tensor
 
@@ -60,7 +60,7 @@ class Together:
         self.params = [p for _, group in groups for p in group["params"]]
         self._groups = groups
         self._flat = all(p.is_contiguous() for p in self.params)
-        self._before: tuple[list[bool], list[Recipe]] | None = (
+        self._before: tuple[list[bool], list[Update]] | None = (
             None  # which had a gradient in the last step, and what ran
         )
         self._state = _States({p: o.state for o, group in groups for p in group["params"]})
@@ -68,7 +68,7 @@ class Together:
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         """One step of all of them: the gradients of `params`, in that order."""
         recipes = zip(self._groups, self._recipes(), strict=True)
-        kinds = [(group, len(group["params"]), recipe) for (_, group), recipe in recipes]
+        kinds = [(group, len(group["params"]), update) for (_, group), update in recipes]
         self._stepper.step(self.params, gradients, kinds, self._state)
         self._tell()
 
@@ -93,8 +93,8 @@ class Together:
         self.step([None if (part := parts[one]) is None else part[k] for one, k in places])
         self._before = now
 
-    def _recipes(self) -> list[Recipe]:
-        return [optimizer._recipe(group) for optimizer, group in self._groups]
+    def _recipes(self) -> list[Update]:
+        return [optimizer._update(group) for optimizer, group in self._groups]
 
     def _tell(self) -> None:
         for optimizer in self.optimizers:

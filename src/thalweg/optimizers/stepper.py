@@ -17,20 +17,20 @@ from thalweg.engines.engine import Engine
 from thalweg.plan.chunks import Integers
 from thalweg.plan.counters import Ages
 from thalweg.plan.foreign import ForeignPlan
-from thalweg.plan.members import Held, Member
-from thalweg.plan.on_device import DevicePlan, SmallDevicePlan
+from thalweg.plan.members import Member, UserTensors
+from thalweg.plan.on_device import DevicePlan, QuantizedDevicePlan
 from thalweg.plan.plan import Plan
 from thalweg.plan.process_groups import Sum
-from thalweg.plan.quantized import SmallPlan
+from thalweg.plan.quantized import QuantizedPlan
 from thalweg.plan.signature import Signature
 from thalweg.plan.sparse import RowsPlan
-from thalweg.plan.state import check_whole, counts, share_ages, start
+from thalweg.plan.state import check_complete, counts, share_ages, start
 from thalweg.rule.definition import Rule
 from thalweg.tensors.layout import check_apart, is_shard, local
 from thalweg.tensors.quantization import form_of, wide
-from thalweg.tensors.rounding import HALVES, storage_of
+from thalweg.tensors.rounding import HALVES, rounding_of
 from thalweg.tensors.subclasses import address, adds_by_itself, check_memory, is_fake, ordinary
-from thalweg.update.update import Group, Recipe
+from thalweg.update.update import Group, Update
 
 Tensor = torch.Tensor
 State = MutableMapping[Tensor, dict[str, Any]]
@@ -54,7 +54,7 @@ class Stepper:
         self,
         params: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
-        groups: Sequence[tuple[Group, int, Recipe]],
+        groups: Sequence[tuple[Group, int, Update]],
         state: State,
         factor: float | Tensor = 1.0,
         holders: Any = None,
@@ -62,7 +62,7 @@ class Stepper:
         """One step. `groups`: each group with its number of parameters and its recipe; `factor` scales gradients: a
         number, or a guard's verdict on the device; `holders`: the process group that holds the other parameters."""
         guarded = type(factor) is not float and isinstance(factor, Tensor)
-        kinds = [(id(group), count, recipe, guarded, _switches(group)) for group, count, recipe in groups]
+        kinds = [(id(group), count, update, guarded, _switches(group)) for group, count, update in groups]
         parts, given = params, gradients
         if self._sharded:
             parts, given = [local(p) for p in params], [None if g is None else local(g) for g in gradients]
@@ -77,21 +77,21 @@ class Stepper:
                     parts = [local(p) for p in params]
                     given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
                 self._ordinary = all(ordinary(type(p)) for p in parts)
-                members = [(g, recipe, n) for n, (g, count, recipe) in enumerate(groups) for _ in range(count)]
+                members = [(g, update, n) for n, (g, count, update) in enumerate(groups) for _ in range(count)]
                 self._plans = self._make_plans(params, gradients, members, state, guarded)
                 # with the states that were made
                 self._signature = Signature(parts, given, state, kinds, self._ordinary).watched()
             elif self._sharded:
                 given = [_part(g, p) for g, p in zip(gradients, params, strict=True)]
-            summing = [recipe.rule for _, _, recipe in groups if recipe.rule.summed] if holders is not None else []
-            held = Held(params, parts, state, [group for group, _, _ in groups])
+            summing = [update.rule for _, _, update in groups if update.rule.summed] if holders is not None else []
+            held = UserTensors(params, parts, state, [group for group, _, _ in groups])
             self._run(given, factor, held, Sum(summing[0], holders) if summing else None)
         except BaseException as error:
             self._undo(error, state)
             raise
 
     def _run(
-        self, given: Sequence[Tensor | None], factor: float | Tensor, held: Held, sum_up: Sum | None = None
+        self, given: Sequence[Tensor | None], factor: float | Tensor, held: UserTensors, sum_up: Sum | None = None
     ) -> None:
         """One step of all plans. `sum_up`: what a rule adds up is added up over processes."""
         plans = [plan for _, plan in self._plans]
@@ -112,7 +112,7 @@ class Stepper:
             plan.hold(held)
             plan.refresh(given)
             plan.advance(factor)
-        measured = [plan for plan in plans if plan.recipe.rule.per_tensor]
+        measured = [plan for plan in plans if plan.update.rule.per_tensor]
         for plan in measured:
             plan.measure()
         summed = _settle(measured, sum_up) if measured or sum_up else []
@@ -166,7 +166,7 @@ class Stepper:
         if not self._plans or not all(_by_address(engine, plan) for engine, plan in self._plans):
             return False
         for _, plan in self._plans:
-            plan.hold(Held((), (), {}, groups))
+            plan.hold(UserTensors((), (), {}, groups))
             plan.aim(addresses)
             plan.advance()
         self._launch()
@@ -178,40 +178,40 @@ class Stepper:
         self,
         params: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
-        members: Sequence[tuple[Group, Recipe, int]],
+        members: Sequence[tuple[Group, Update, int]],
         state: State,
         guarded: bool,
     ) -> list[tuple[Engine, Plan]]:
         """Bring the states in order, and sort the parameters by the kernel that steps them."""
         stepped = []
-        for place, (p, g, (group, recipe, _)) in enumerate(zip(params, gradients, members, strict=True)):
+        for place, (p, g, (group, update, _)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
                 check_memory(place, local(p), "it")
                 check_memory(place, local(g), "its gradient")
                 engine = engines.choose(
-                    self.engine, local(p), group["differentiable"], recipe.cautious, recipe.rule.directs
+                    self.engine, local(p), group["differentiable"], update.cautious, update.rule.directs
                 )
                 stepped.append((place, engine))
-                _check(recipe, p, g, group)
-                check_whole(state.get(p) or {}, recipe.rule)
+                _check(update, p, g, group)
+                check_complete(state.get(p) or {}, update.rule)
         self._check_apart([params[place] for place, _ in stepped])
-        carried = dict.fromkeys(name for _, recipe, _ in members for name in recipe.rule.carried)
+        carried = dict.fromkeys(name for _, update, _ in members for name in update.rule.carried)
         ages, ages_at = Ages(len(params), list(carried)), {}
         ages_on: dict[torch.device, Ages] = {}
         chosen: dict[Any, list[Member]] = {}
         for place, engine in stepped:
-            p, (group, recipe, number) = params[place], members[place]
-            storage = storage_of(p.dtype, group["rounding"])
+            p, (group, update, number) = params[place], members[place]
+            storage = rounding_of(p.dtype, group["rounding"])
             if not state.get(p):
                 self._begun.append(p)
             own_state = state[p]
-            fresh = start(own_state, recipe.rule, storage, p, group)
+            fresh = start(own_state, update.rule, storage, p, group)
             if not own_state:
                 del state[p]  # as in torch: checkpoints have no entry where nothing is kept
             g = gradients[place]
-            sparse = place if g is not None and g.layout is not torch.strided and recipe.rule.sparse != "dense" else -1
-            form = form_of(recipe.rule.moments, group["state_dtype"], p)
-            on_device = sparse < 0 and engine.on_device(recipe, group, guarded)
+            sparse = place if g is not None and g.layout is not torch.strided and update.rule.sparse != "dense" else -1
+            form = form_of(update.rule.moments, group["state_dtype"], p)
+            on_device = sparse < 0 and engine.on_device(update, group, guarded)
             own_ages = ages
             if on_device:
                 own_ages = ages_on.setdefault(p.device, Ages(len(params), list(carried), p.device))
@@ -219,20 +219,20 @@ class Stepper:
             own_ages.tensor[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
             wide = p.dtype in HALVES and g is not None and g.dtype != p.dtype
             how = (group["differentiable"], sparse, on_device, form, wide, not ordinary(type(local(p))))
-            key = (engine, recipe, p.dtype, p.device, storage, *how)
+            key = (engine, update, p.dtype, p.device, storage, *how)
             chosen.setdefault(key, []).append(Member(p, own_state, group, place, number))
         for place, p in enumerate(params):
-            group, recipe, _ = members[place]
-            form = form_of(recipe.rule.moments, group["state_dtype"], p)
-            if p in state and counts(recipe.rule, storage_of(p.dtype, group["rounding"]), form):
+            group, update, _ = members[place]
+            form = form_of(update.rule.moments, group["state_dtype"], p)
+            if p in state and counts(update.rule, rounding_of(p.dtype, group["rounding"]), form):
                 share_ages(state[p], ages_at.get(place, ages), place)
         plans: list[tuple[Engine, Plan]] = []
-        for (engine, recipe, _, device, storage, _, sparse, on_device, form, wide, foreign), own in chosen.items():
+        for (engine, update, _, device, storage, _, sparse, on_device, form, wide, foreign), own in chosen.items():
             own_ages = ages_on[device] if on_device else ages
             if form:
-                plan: Plan = (SmallDevicePlan if on_device else SmallPlan)(recipe, storage, own, own_ages, form)
+                plan: Plan = (QuantizedDevicePlan if on_device else QuantizedPlan)(update, storage, own, own_ages, form)
             else:
-                plan = _kind(sparse, on_device, foreign)(recipe, storage, own, own_ages)
+                plan = _kind(sparse, on_device, foreign)(update, storage, own, own_ages)
             plan.wide = wide
             engine.prepare(plan)
             plans.append((engine, plan))
@@ -266,7 +266,7 @@ def _by_address(engine: Engine, plan: Plan) -> bool:
     """Whether only a kernel looks at the gradients."""
     if engine.name == "reference" or type(plan) is not Plan:
         return False
-    return not (plan.recipe.rule.per_tensor or plan.copies or plan.ages.lent)
+    return not (plan.update.rule.per_tensor or plan.copies or plan.ages.lent)
 
 
 def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
@@ -280,9 +280,9 @@ def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
     return local(whole)
 
 
-def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
+def _check(update: Update, p: Tensor, g: Tensor, group: Group) -> None:
     """What a rule cannot do with a gradient, or a parameter: RuntimeError or ValueError, in torch's words."""
-    rule, sparse = recipe.rule, g.layout is not torch.strided
+    rule, sparse = update.rule, g.layout is not torch.strided
     if p.is_inference() and not torch.is_inference_mode_enabled():
         raise RuntimeError(
             f"Inplace update to inference tensor outside InferenceMode is not allowed: a parameter of shape "
@@ -290,7 +290,7 @@ def _check(recipe: Recipe, p: Tensor, g: Tensor, group: Group) -> None:
         )
     if not ordinary(type(local(p))):
         _check_class(rule, local(p), sparse, group)
-    if recipe.cautious and (is_shard(p) or (sparse and rule.sparse != "dense")):
+    if update.cautious and (is_shard(p) or (sparse and rule.sparse != "dense")):
         what = "a sharded parameter" if is_shard(p) else "a sparse gradient"
         raise RuntimeError(f"cautious=True counts over whole tensors, which {what} does not show; allowed is False")
     if sparse and not rule.sparse:
@@ -343,11 +343,11 @@ def _check_class(rule: Rule, p: Tensor, sparse: bool, group: Group) -> None:
 def _settle(plans: Sequence[Plan], sum_up: Sum | None) -> list[Plan]:
     """Numbers measured on tensors go to their own rows, or, where the rule adds them up, their sum to all; the plans of
     such rules."""
-    summed = [plan for plan in plans if plan.recipe.rule.summed]
+    summed = [plan for plan in plans if plan.update.rule.summed]
     measured = [numbers for plan in summed for numbers in plan.measured]
     sums = {name: sum(numbers[name] for numbers in measured) for name in (measured[0] if measured else ())}
     if sum_up is not None:
         sums = sum_up.over_all(sums)
     for plan in plans:
-        plan.settle([sums] * len(plan.positions) if plan.recipe.rule.summed else plan.measured)
+        plan.settle([sums] * len(plan.positions) if plan.update.rule.summed else plan.measured)
     return summed

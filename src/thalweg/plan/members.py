@@ -14,7 +14,7 @@ from thalweg.update.update import Group
 Tensor = torch.Tensor
 
 
-class Held(NamedTuple):
+class UserTensors(NamedTuple):
     """What is the user's, in a step: all parameters, this process's parts of them, the states, the groups."""
 
     params: Sequence[Tensor]

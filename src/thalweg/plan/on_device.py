@@ -15,9 +15,9 @@ import torch
 
 from thalweg.plan.members import Member
 from thalweg.plan.plan import Plan
-from thalweg.plan.quantized import SmallPlan
+from thalweg.plan.quantized import QuantizedPlan
 from thalweg.update.transforms import NUMBERS
-from thalweg.update.update import Group, Recipe
+from thalweg.update.update import Group, Update
 
 Tensor = torch.Tensor
 
@@ -51,19 +51,19 @@ class DevicePlan(Plan):
         self.let_go()
 
 
-class SmallDevicePlan(SmallPlan, DevicePlan):
+class QuantizedDevicePlan(QuantizedPlan, DevicePlan):
     """The same for parameters whose moments are kept small: the keys of their random bits are made there too."""
 
 
-def needs_device(recipe: Recipe, group: Group, guarded: bool) -> bool:
+def needs_device(update: Update, group: Group, guarded: bool) -> bool:
     """True where a group's numbers are worked out on the device, if its engine can. `guarded`: the gradients' factor is
     known on the device alone."""
-    if recipe.rule.per_tensor is not None or group["differentiable"]:
+    if update.rule.per_tensor is not None or group["differentiable"]:
         return False
-    return guarded or bool(group["capturable"] or group["fused"]) or _has_tensors(recipe, group)
+    return guarded or bool(group["capturable"] or group["fused"]) or _has_tensors(update, group)
 
 
-def _has_tensors(recipe: Recipe, group: Mapping[str, Any]) -> bool:
-    settings = (group[name] for name in (*recipe.rule.hyperparameters, *NUMBERS))
+def _has_tensors(update: Update, group: Mapping[str, Any]) -> bool:
+    settings = (group[name] for name in (*update.rule.hyperparameters, *NUMBERS))
     leaves = (leaf for value in settings for leaf in (value if isinstance(value, (tuple, list)) else (value,)))
     return any(isinstance(leaf, Tensor) and leaf.device.type == "cuda" for leaf in leaves)

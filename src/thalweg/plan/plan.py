@@ -17,16 +17,16 @@ import torch
 
 from thalweg.plan.chunks import Integers, cut
 from thalweg.plan.counters import Ages
-from thalweg.plan.members import Held, Member
-from thalweg.plan.process_groups import Whole, as_plain_numbers
+from thalweg.plan.members import Member, UserTensors
+from thalweg.plan.process_groups import GlobalSums, as_plain_numbers
 from thalweg.rule.hyperparameters import plain
 from thalweg.tensors.autocast import as_written
 from thalweg.tensors.layout import is_shard, laid_like, lies_like, local, real
 from thalweg.tensors.quantization import BLOCK, Form
-from thalweg.tensors.rounding import FULL, Noise, Storage, keys
+from thalweg.tensors.rounding import FULL, Noise, Rounding, keys
 from thalweg.tensors.subclasses import check_memory
 from thalweg.tensors.subclasses import plain as plain_memory
-from thalweg.update.update import Group, Reader, Recipe, Settings
+from thalweg.update.update import Group, Reader, Settings, Update
 
 Tensor = torch.Tensor
 
@@ -50,9 +50,9 @@ class Plan:
     wide = False  # gradients are read as float32, beside 16-bit parameters: some came in another dtype than these
     kernel: Any = None  # what an engine has built for it
 
-    def __init__(self, recipe: Recipe, storage: Storage, members: Sequence[Member], ages: Ages) -> None:
-        self.recipe, self.storage, self.members, self.ages = recipe, storage, members, ages
-        self._held: Held | None = None
+    def __init__(self, update: Update, storage: Rounding, members: Sequence[Member], ages: Ages) -> None:
+        self.update, self.storage, self.members, self.ages = update, storage, members, ages
+        self._held: UserTensors | None = None
         self._numbers = [m.number for m in members]
         self.differentiable = bool(members[0].group["differentiable"])
         self.gradients: list[Tensor] = []
@@ -67,8 +67,8 @@ class Plan:
         self._index = slice(self.positions[0], self.positions[-1] + 1) if whole else np.array(self.positions)
         self._to_copy: list[int] | None = None
         self._places: list[int] = []  # where the gradients in the table are
-        self._readers = {m.number: Reader(recipe, self.differentiable) for m in members}
-        self._carried = {name: ages.names.index(name) for name in recipe.rule.carried}
+        self._readers = {m.number: Reader(update, self.differentiable) for m in members}
+        self._carried = {name: ages.names.index(name) for name in update.rule.carried}
         self._left = b""  # the ages as the last step left them
         self.owed: list[Callable[[], object]] = []  # the same for numbers that lie elsewhere
         self.count: Callable[[], object] = bool  # puts the next in place, in C, which no signal parts; here, nothing
@@ -83,7 +83,7 @@ class Plan:
         self._lay_out()
         self._form_rows()
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: UserTensors) -> None:
         """Take up what a step works on."""
         self._held = held
 
@@ -111,7 +111,7 @@ class Plan:
     @cached_property
     def states(self) -> list[list[Tensor]]:
         """The states that the rule's elements have."""
-        names = [self.recipe.rule.torch_names[letter] for letter in self.recipe.rule.states]
+        names = [self.update.rule.torch_names[letter] for letter in self.update.rule.states]
         return [[local(m.state[name]) for name in names] for m in self.members]
 
     @cached_property
@@ -186,7 +186,7 @@ class Plan:
 
     def advance(self, scale: Any = 1.0) -> None:
         """One step on: the numbers of each row, one dict for each piece of the recipe."""
-        rule = self.recipe.rule
+        rule = self.update.rule
         for place, member in zip(self.positions, self.members, strict=True) if self.ages.lent else ():
             self.ages.follow(place, member.state)
         now = self.ages.values[:, self._index]
@@ -204,14 +204,14 @@ class Plan:
             number = self._numbers[first]
             if number not in read:
                 read[number] = self._readers[number].read(self._group(first))
-            numbers = self.recipe.numbers(float(block[0, first]), carried, read[number], scale)
+            numbers = self.update.numbers(float(block[0, first]), carried, read[number], scale)
             for name, index in self._carried.items():
                 if name not in rule.measures:
                     block[index, members] = plain(numbers[-1][name])
                     if self.differentiable:
                         self._record(members, name, numbers[-1][name])
             self.rows.append(numbers)
-        if self.by_chance:
+        if self.stochastic:
             self._key([keys(step) for step in block[0].tolist()])
 
     def _group(self, index: int) -> Group:
@@ -220,7 +220,7 @@ class Plan:
 
     def measure(self) -> None:
         """The numbers that the rule measures on tensors."""
-        self.begun = bool(self.recipe.rule.matrices)
+        self.begun = bool(self.update.rule.matrices)
         with as_written(self.device):
             measured = [self._measure(index) for index in range(len(self.members))]
         self.measured = measured if self.differentiable or self.follows else as_plain_numbers(measured)
@@ -274,13 +274,13 @@ class Plan:
         self.table[:, -2] = np.array(numbers, dtype=np.uint64).view(np.int64)
 
     @property
-    def by_chance(self) -> bool:
+    def stochastic(self) -> bool:
         """True where anything is rounded by chance."""
         return self.storage.name == "stochastic"
 
     def noise(self, index: int) -> Noise:
         """Where a tensor's random bits come from in this step."""
-        if not self.by_chance:
+        if not self.stochastic:
             return Noise(0)
         return Noise(self._keys[index], self.members[index].offset)
 
@@ -290,21 +290,21 @@ class Plan:
 
     def _measure(self, index: int) -> dict[str, Any]:
         """The rule's numbers of one tensor; its direction, where it gives one, takes the gradient's place."""
-        rule, member, own = self.recipe.rule, self.members[index], self.numbers(index)
+        rule, member, own = self.update.rule, self.members[index], self.numbers(index)
         assert rule.per_tensor is not None
-        with torch.set_grad_enabled(self.differentiable), Whole() if is_shard(member.param) else nullcontext():
+        with torch.set_grad_enabled(self.differentiable), GlobalSums() if is_shard(member.param) else nullcontext():
             param = member.param if self.differentiable else member.param.detach()
             param = param if is_shard(param) else self.now(index)
             p, g = self.storage.load(real(param), member.state.get(self.storage.kept)), self.gradients[index]
             if is_shard(member.param):
                 g = member.like(g)
-            p, g = self.recipe.staged(p, real(g).to(p.dtype), own)
+            p, g = self.update.staged(p, real(g).to(p.dtype), own)
             state = {letter: real(held) for letter, held in self._by_letter(index).items()}
             if self.differentiable:  # what autograd saves must outlive the engine's writing
                 p, state = p.clone(), {letter: held.clone() for letter, held in state.items()}
             given = rule.per_tensor(p, g, state, **{name: own[-1][name] for name in rule.tensor_numbers})
             if rule.directs:
-                if self.recipe.cautious:
+                if self.update.cautious:
                     self.staged[index] = g
                 self.gradients[index] = laid_like(given["g"], self.states[index][0] if self.states[index] else p)
                 self._places = []
@@ -313,11 +313,11 @@ class Plan:
 
     def _by_letter(self, index: int) -> dict[str, Tensor]:
         """A tensor's states, and matrices, by their letters in the equations."""
-        return {letter: self.members[index].state[name] for letter, name in self.recipe.rule.torch_names.items()}
+        return {letter: self.members[index].state[name] for letter, name in self.update.rule.torch_names.items()}
 
     def settle(self, measured: Sequence[Mapping[str, Any]]) -> None:
         """Put the numbers that were measured, for each tensor, where they belong."""
-        carried = [name for name in self.recipe.rule.measures if name in self.recipe.rule.carried]
+        carried = [name for name in self.update.rule.measures if name in self.update.rule.carried]
         for index, numbers in enumerate(measured):
             self.numbers(index)[-1].update(numbers)
             for name in carried:
@@ -329,18 +329,18 @@ class Plan:
         """Bring the carried numbers of parameters that were not stepped up to those that were: they are of all."""
         values = self.ages.values
         others = [place for place in range(values.shape[1]) if place not in stepped]
-        for name in self.recipe.rule.carried:
+        for name in self.update.rule.carried:
             row = self.ages.names.index(name)
             values[row, others] = values[row, self.positions[0]]
 
     def kernel_rows(self, dtype: str) -> npt.NDArray[Any]:
         """The rows of numbers that a kernel reads, rounded to its precision here and nowhere else."""
-        program, rows = self.recipe.program, self._kernel_rows
+        program, rows = self.update.program, self._kernel_rows
         if len(rows) != len(self.rows):
             self._kernel_rows = rows = np.empty((len(self.rows), len(program.formulas)), dtype=dtype)
-        all_inside = not self.recipe.rule.directs
+        all_inside = not self.update.rule.directs
         for index, pieces in enumerate(self.rows):
-            rows[index] = program.row(pieces if all_inside else self.recipe.inside(pieces))
+            rows[index] = program.row(pieces if all_inside else self.update.inside(pieces))
         return rows
 
     def now(self, index: int) -> Tensor:
@@ -377,11 +377,11 @@ class Plan:
     def _form_rows(self) -> None:
         """A row for each group and age that occur, or, where tensors are measured, for each tensor: the places of its
         members in this plan, the first of which speaks for all."""
-        if self.recipe.rule.summed:
+        if self.update.rule.summed:
             self._share_carried()
         block = self.ages.values[:, self._index]
         rows: dict[tuple[float, ...], list[int]] = {}
-        each = self.recipe.rule.per_tensor is not None
+        each = self.update.rule.per_tensor is not None
         for index, (number, column) in enumerate(zip(self._numbers, block.T.tolist(), strict=True)):
             rows.setdefault((index if each else number, *column), []).append(index)
         self._rows = list(rows.values())
@@ -395,6 +395,6 @@ class Plan:
         """Numbers summed over all tensors are those of the oldest one: a late parameter joins in at the present."""
         values = self.ages.values
         oldest = int(values[0].argmax())
-        for name in self.recipe.rule.carried:
+        for name in self.update.rule.carried:
             row = self.ages.names.index(name)
             values[row, self._index] = values[row, oldest]

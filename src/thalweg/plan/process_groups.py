@@ -38,7 +38,7 @@ def is_flattened(p: Tensor) -> bool:
     return bool(getattr(p, "_fsdp_flattened", False))
 
 
-def place_for(group: Any, device: torch.device) -> torch.device:
+def backend_device(group: Any, device: torch.device) -> torch.device:
     """Where a group's backend takes numbers that are on a device: NCCL's on the GPU alone."""
     from torch import distributed
 
@@ -51,12 +51,12 @@ def reduced(number: Tensor, group: Any, largest: bool = False) -> Tensor:
     """The sum of a tensor, or the largest, over a group's processes."""
     from torch import distributed
 
-    there = number.detach().to(place_for(group, number.device), copy=True)
+    there = number.detach().to(backend_device(group, number.device), copy=True)
     distributed.all_reduce(there, distributed.ReduceOp.MAX if largest else distributed.ReduceOp.SUM, group)
     return there.to(number.device)
 
 
-class Whole(TorchFunctionMode):
+class GlobalSums(TorchFunctionMode):
     """Inside, a sum over a DTensor's parts is that over all of them before anything else is done with it.
 
     torch may leave it with the processes until it is looked at, and is wrong about what comes between: torch 2.6 gives
@@ -95,7 +95,7 @@ class Sum:
         if ages is not None:
             rows = [0, *(ages.names.index(name) for name in self.rule.carried)]
             own = ages.values[rows, int(ages.values[0].argmax())].tolist()
-        device = place_for(self.group, torch.device("cpu"))
+        device = backend_device(self.group, torch.device("cpu"))
         mine = torch.tensor(own, dtype=torch.float64, device=device)
         every = [torch.empty_like(mine) for _ in range(distributed.get_world_size(self.group))]
         distributed.all_gather(every, mine, self.group)

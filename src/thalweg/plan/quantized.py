@@ -15,25 +15,25 @@ from thalweg.plan.members import Member
 from thalweg.plan.plan import Plan
 from thalweg.tensors.layout import is_flat, is_shard, laid_like, local, real
 from thalweg.tensors.quantization import BLOCK, SCALE, Code, Form, blocks, code_of, random_of
-from thalweg.tensors.rounding import Storage
-from thalweg.update.update import Recipe
+from thalweg.tensors.rounding import Rounding
+from thalweg.update.update import Update
 
 Tensor = torch.Tensor
 LAYOUT = "_layout"  # a state's name and this are the name of what says which elements make a block
 PIECE = 4096 * BLOCK  # elements that are made small, or whole, at a time: on the way there are int32 copies of them
 
 
-class SmallPlan(Plan):
+class QuantizedPlan(Plan):
     """Parameters that are large enough for their moments to be kept small. `form` says which, and how."""
 
-    def __init__(self, recipe: Recipe, storage: Storage, members: Sequence[Member], ages: Ages, form: Form) -> None:
+    def __init__(self, update: Update, storage: Rounding, members: Sequence[Member], ages: Ages, form: Form) -> None:
         self.form = form
-        names, codes = recipe.rule.torch_names, dict(form)
-        self.codes = [codes.get(letter) for letter in recipe.rule.states]
+        names, codes = update.rule.torch_names, dict(form)
+        self.codes = [codes.get(letter) for letter in update.rule.states]
         eight = [names[letter] + SCALE for letter, code in form if code.window]
         self._scaled = [letter for letter, code in form if code.window]
         self._eight = eight
-        super().__init__(recipe, storage, members, ages)
+        super().__init__(update, storage, members, ages)
 
     @cached_property
     def scales(self) -> list[list[Tensor]]:
@@ -49,18 +49,18 @@ class SmallPlan(Plan):
         return self.members[index].offset
 
     @property
-    def by_chance(self) -> bool:
+    def stochastic(self) -> bool:
         return True
 
     def _read_states(self, index: int) -> list[Tensor]:
         scales = dict(zip(self._scaled, self.scales[index], strict=True))
         return [
             real(held) if code is None else decoded(held, scales.get(letter), code)
-            for letter, held, code in zip(self.recipe.rule.states, self.states[index], self.codes, strict=True)
+            for letter, held, code in zip(self.update.rule.states, self.states[index], self.codes, strict=True)
         ]
 
     def _write_states(self, index: int, states: Sequence[Tensor]) -> None:
-        rule = self.recipe.rule
+        rule = self.update.rule
         scales = dict(zip(self._scaled, self.scales[index], strict=True))
         held, new = (dict(zip(rule.states, each, strict=True)) for each in (self.states[index], states))
         for place, (letter, code) in enumerate(self.form):
@@ -75,7 +75,7 @@ class SmallPlan(Plan):
     def _by_letter(self, index: int) -> dict[str, Tensor]:
         """As the rule takes them: of a sharded parameter as the DTensors that they are parts of."""
         found, member = super()._by_letter(index), self.members[index]
-        for letter, value in zip(self.recipe.rule.states, self._read_states(index), strict=True):
+        for letter, value in zip(self.update.rule.states, self._read_states(index), strict=True):
             if letter in dict(self.form):
                 found[letter] = member.like(value) if is_shard(member.param) else value
         return found
@@ -133,7 +133,7 @@ def scales_of(state: Mapping[str, Any], name: str) -> Tensor:
     )
 
 
-def check_blocks(state: Mapping[str, Any], name: str) -> None:
+def check_scales(state: Mapping[str, Any], name: str) -> None:
     """RuntimeError where a state that is kept in 8 bits has not the scales of its blocks."""
     if isinstance(state[name], Tensor) and state[name].dtype == torch.uint8:
         scales_of(state, name)
@@ -187,13 +187,13 @@ def begin(state: dict[str, Any], name: str, first: float, p: Tensor, code: Code)
 
 def _put(state: dict[str, Any], name: str, held: Tensor, scales: Tensor | None, p: Tensor) -> None:
     state[name] = as_part_of(p, held)
-    drop_blocks(state, name)
+    drop_scales(state, name)
     if scales is not None:
         state[name + SCALE] = _scales_of(p, scales)
         state[name + LAYOUT] = torch.tensor(layout_of(state[name]), device="cpu")
 
 
-def drop_blocks(state: dict[str, Any], name: str) -> None:
+def drop_scales(state: dict[str, Any], name: str) -> None:
     """Forget what blocks a state had: it is kept in another way."""
     state.pop(name + SCALE, None)
     state.pop(name + LAYOUT, None)

@@ -71,7 +71,7 @@ class Signature:
         not watch. All that plans know of one is compared: a new one in the same place is as good.
         """
         self._ended: list[Any] = []
-        self._watched = [_watch(each, self._ended) for each in self._states]
+        self._watched = [_observe(each, self._ended) for each in self._states]
         self._states = []
         return self
 
@@ -80,7 +80,7 @@ class Signature:
         return not self._ended and self.facts == other.facts
 
 
-def _watch(value: Any, ended: list[Any]) -> Any:
+def _observe(value: Any, ended: list[Any]) -> Any:
     if isinstance(value, Tensor):
         with suppress(NotImplementedError, RuntimeError):  # it may have none of its own
             value = local(value).untyped_storage()

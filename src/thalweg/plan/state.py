@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from thalweg.plan.counters import Ages
-from thalweg.plan.quantized import begin, drop_blocks, fits, keep, widened
+from thalweg.plan.quantized import begin, drop_scales, fits, keep, widened
 from thalweg.rule.definition import Rule
 from thalweg.tensors.layout import is_flat, is_shard, laid_like
 from thalweg.tensors.quantization import form_of
-from thalweg.tensors.rounding import HALVES, Storage
+from thalweg.tensors.rounding import HALVES, Rounding
 from thalweg.tensors.subclasses import ordinary, plain
 
 Tensor = torch.Tensor
@@ -22,7 +22,7 @@ ESTIMATE = (
 )
 
 
-def counts(rule: Rule, storage: Storage, form: Sized = ()) -> bool:
+def counts(rule: Rule, storage: Rounding, form: Sized = ()) -> bool:
     """True where a state holds a step count: stochastic rounding needs one for any rule."""
     return rule.counts_steps or storage.name == "stochastic" or bool(form)
 
@@ -34,7 +34,7 @@ def lacking(state: Mapping[str, Any], rule: Rule, kept: str = "") -> list[str]:
     return [name for name in due if state.get(name) is None]
 
 
-def check_whole(state: Mapping[str, Any], rule: Rule) -> None:
+def check_complete(state: Mapping[str, Any], rule: Rule) -> None:
     """RuntimeError where some of a rule's state is there, and some is not. A rule that a switch has chosen adds to that
     of another, and begins with what it finds."""
     absent = lacking(state, rule) if not rule.when and state.keys() - {ESTIMATE} else []
@@ -45,7 +45,7 @@ def check_whole(state: Mapping[str, Any], rule: Rule) -> None:
         )
 
 
-def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[str, Any]) -> bool:
+def start(state: State, rule: Rule, storage: Rounding, p: Tensor, group: Mapping[str, Any]) -> bool:
     """Make what is missing of a parameter's state, and lay what is there out as the parameter is.
 
     True where a state of the rule was missing.
@@ -56,7 +56,7 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
         for name, value in state.items():
             if isinstance(value, Tensor) and value.is_inference():
                 state[name] = value.clone()  # loaded in inference mode; outside nobody may write to it
-    _check_whole(state, rule, p, group)
+    _check_unprojected(state, rule, p, group)
     dtype = torch.float32 if p.dtype in HALVES else p.dtype
     missing = not rule.states
     form = dict(form_of(rule.moments, group["state_dtype"], p))
@@ -85,7 +85,7 @@ def start(state: State, rule: Rule, storage: Storage, p: Tensor, group: Mapping[
         else:
             full = widened(state, name, rule.moments[letter]) if letter in rule.moments else held
             state[name] = in_line(full, name, p, dtype)
-            drop_blocks(state, name)
+            drop_scales(state, name)
     if storage.kept:
         held, kept_dtype = state.get(storage.kept), storage.kept_dtype(p.dtype)
         if held is None:
@@ -116,7 +116,7 @@ def _constant(rule: Rule, letter: str, group: Mapping[str, Any]) -> float:
     return 0.0 if source is None else float(group[source])
 
 
-def _check_whole(state: State, rule: Rule, p: Tensor, group: Mapping[str, Any]) -> None:
+def _check_unprojected(state: State, rule: Rule, p: Tensor, group: Mapping[str, Any]) -> None:
     """RuntimeError where a state of a projection meets a parameter that is whole."""
     for name in [name for letter, name in rule.torch_names.items() if letter not in rule.matrices]:
         if is_projected(state.get(name), p, group):

@@ -54,7 +54,7 @@ def _frames(race: Race, stops: Sequence[int], dpi: int) -> Iterator[Any]:
     """The pictures as arrays of colors. What stands still is drawn once."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure, lines, dots = _drawn(race)
+    figure, lines, dots = _figure(race)
     figure.set_dpi(dpi)
     canvas: Any = FigureCanvasAgg(figure)
     moving = [*itertools.chain.from_iterable(lines), *dots, figure.axes[1].get_legend()]
@@ -118,7 +118,7 @@ def _matplotlib() -> Any:
 
 def picture(race: Race, dpi: int = 80) -> bytes:
     """The whole race as a PNG."""
-    figure, _, _ = _drawn(race)
+    figure, _, _ = _figure(race)
     made = io.BytesIO()
     figure.savefig(made, format="png", dpi=dpi)
     return made.getvalue()
@@ -128,7 +128,7 @@ def _second(place: Any) -> Any:
     return place[:, 1] if place.shape[1] > 1 else np.zeros(len(place))
 
 
-def _drawn(race: Race) -> tuple[Any, list[tuple[Any, Any]], list[Any]]:
+def _figure(race: Race) -> tuple[Any, list[tuple[Any, Any]], list[Any]]:
     """The figure with all paths, each path's lines, and the dots at their ends."""
     surface = race.surface
     figure = _matplotlib()(figsize=(9, 4), layout="constrained")

@@ -22,7 +22,7 @@ Loss = Callable[[Array], float]
 
 SIZE = 31  # points along each side of a slice
 LINE = 41  # and along a line
-STAGES = ("first", "middle", "last")
+TRANSFORMS = ("first", "middle", "last")
 MARGIN = 0.2  # of a path's extent, on each side
 
 
@@ -164,7 +164,7 @@ def landscape(
         return Slice(kind, stage, x, y, np.array([[loss(plane.at(a, b)) for a in x] for b in y]), on)
 
     slices = []
-    for stage in ("whole", *STAGES):
+    for stage in ("whole", *TRANSFORMS):
         cuts = [_part(len(run.steps), stage) for run in runs]
         parts = [Run(run.name, run.steps[cut], run.weights[cut]) for run, cut in zip(runs, cuts, strict=True)]
         origin = parts[0].weights[-1].astype(np.float64)
@@ -202,7 +202,7 @@ def _part(count: int, stage: str) -> slice:
     """The checkpoints of a third of a run; neighbours share an end, and each has two."""
     if stage == "whole":
         return slice(0, count)
-    place = STAGES.index(stage)
+    place = TRANSFORMS.index(stage)
     low, high = (round((count - 1) * end / 3) for end in (place, place + 1))
     return slice(max(0, min(low, count - 2)), max(high, low + 1) + 1)
 

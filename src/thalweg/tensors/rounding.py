@@ -27,7 +27,7 @@ HALVES = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
-class Storage:
+class Rounding:
     """One way: what is kept beside the parameter, and how to read and write the pair as float32."""
 
     name: str
@@ -78,7 +78,7 @@ def random_bits(before: Tensor, noise: Noise) -> Tensor:
     return x ^ (x >> 16)
 
 
-def round_by_chance(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
+def round_stochastically(x: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
     """float32 to float16 or bfloat16, up or down with the probabilities that make the mean right."""
     pattern = x.contiguous().view(torch.int32)
     if dtype == torch.bfloat16:
@@ -115,7 +115,7 @@ def _save_stochastic(p: Tensor, kept: Tensor | None, new: Tensor, noise: Noise) 
     order = p.stride() if is_flat(p) else torch.empty(p.shape, device="meta").stride()
     before = torch.empty_strided(p.shape, order, dtype=p.dtype, device=p.device).copy_(p)
     bits = random_bits(before.as_strided((p.numel(),), (1,)), noise).to(new.device)
-    p.copy_(round_by_chance(new.contiguous(), p.dtype, bits.as_strided(p.shape, order)))
+    p.copy_(round_stochastically(new.contiguous(), p.dtype, bits.as_strided(p.shape, order)))
 
 
 def _save_kahan(p: Tensor, kept: Tensor | None, new: Tensor, noise: Noise) -> None:
@@ -131,15 +131,15 @@ def _save_master(p: Tensor, kept: Tensor | None, new: Tensor, noise: Noise) -> N
     kept.copy_(new)
 
 
-FULL = Storage("full", "", lambda dtype: dtype, lambda p, kept: p, _save_nearest)
-STORAGES = {
-    "stochastic": Storage("stochastic", "", lambda dtype: dtype, _load, _save_stochastic),
-    "kahan": Storage("kahan", "compensation", lambda dtype: dtype, _load_kahan, _save_kahan),
-    "master": Storage("master", "master", lambda dtype: torch.float32, _load_master, _save_master),
-    "nearest": Storage("nearest", "", lambda dtype: dtype, _load, _save_nearest),
+FULL = Rounding("full", "", lambda dtype: dtype, lambda p, kept: p, _save_nearest)
+ROUNDINGS = {
+    "stochastic": Rounding("stochastic", "", lambda dtype: dtype, _load, _save_stochastic),
+    "kahan": Rounding("kahan", "compensation", lambda dtype: dtype, _load_kahan, _save_kahan),
+    "master": Rounding("master", "master", lambda dtype: torch.float32, _load_master, _save_master),
+    "nearest": Rounding("nearest", "", lambda dtype: dtype, _load, _save_nearest),
 }
 
 
-def storage_of(dtype: torch.dtype, rounding: str) -> Storage:
+def rounding_of(dtype: torch.dtype, rounding: str) -> Rounding:
     """How a parameter of this dtype is kept."""
-    return STORAGES[rounding] if dtype in HALVES else FULL
+    return ROUNDINGS[rounding] if dtype in HALVES else FULL

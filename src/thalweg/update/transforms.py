@@ -1,6 +1,6 @@
 """Small equations around any rule: gradient scale, maximize, and the two kinds of weight decay.
 
-They run in this order before the rule, inside the same kernel. A stage that a group does not use is not in its kernel.
+They run in this order before the rule, inside the same kernel. What a group does not use is not in its kernel.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from thalweg.rule.definition import Rule
 from thalweg.rule.equations import Equations, read
 from thalweg.rule.hyperparameters import AnyNumber, Decay, Hyperparameter, OneOf, Switch, declared
 from thalweg.tensors.quantization import STATE_DTYPES
-from thalweg.tensors.rounding import STORAGES
+from thalweg.tensors.rounding import ROUNDINGS
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class Transform:
     """One equation before the rule's: takes (p, g), hands (p, g) on."""
 
     name: str
@@ -51,21 +51,21 @@ def shrink(p, g, *, keep):
     return p, g
 
 
-STAGES = (
-    Stage(
+TRANSFORMS = (
+    Transform(
         "gradient_scale",
         lambda group: group["gradient_scale"] != 1.0,
         lambda group, scale: {"gradient_scale": group["gradient_scale"] * scale},
         scale_by,
     ),
-    Stage("maximize", lambda group: group["maximize"], lambda group, scale: {}, ascend),
-    Stage(
+    Transform("maximize", lambda group: group["maximize"], lambda group, scale: {}, ascend),
+    Transform(
         "coupled_decay",
         lambda group: group["weight_decay"] != 0 and not group["decoupled_weight_decay"],
         lambda group, scale: {"weight_decay": group["weight_decay"]},
         add_decay,
     ),
-    Stage(
+    Transform(
         "decoupled_decay",
         lambda group: group["weight_decay"] != 0 and group["decoupled_weight_decay"],
         lambda group, scale: {"keep": 1 - group["lr"] * group["weight_decay"]},
@@ -76,17 +76,19 @@ STAGES = (
 NUMBERS = ("lr", "weight_decay", "gradient_scale")  # the settings that these take
 
 
-def stages_of(rule: Rule, group: Mapping[str, Any], scaled: bool) -> tuple[Stage, ...]:
-    """The stages that a group uses around its rule. `scaled`: this step multiplies all gradients by a number."""
+def transforms_of(rule: Rule, group: Mapping[str, Any], scaled: bool) -> tuple[Transform, ...]:
+    """The transforms that a group uses around its rule. `scaled`: this step multiplies all gradients by a number."""
     chosen = []
-    for stage in STAGES:
-        decays = stage.name.endswith("decay")
-        if (stage.used(group) and not (decays and rule.decay == "own")) or (scaled and stage.name == "gradient_scale"):
-            chosen.append(stage)
+    for transform in TRANSFORMS:
+        decays = transform.name.endswith("decay")
+        if (transform.used(group) and not (decays and rule.decay == "own")) or (
+            scaled and transform.name == "gradient_scale"
+        ):
+            chosen.append(transform)
     return tuple(chosen)
 
 
-Rounding = Annotated[str, OneOf(tuple(STORAGES))]
+Rounding = Annotated[str, OneOf(tuple(ROUNDINGS))]
 StateDtype = Annotated[str, OneOf(STATE_DTYPES)]
 
 

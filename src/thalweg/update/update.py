@@ -1,4 +1,4 @@
-"""A recipe: one rule and the stages around it. It is what one kernel computes, and what a launch is keyed by."""
+"""An update: one rule and the transforms around it. It is what one kernel computes, and what a launch is keyed by."""
 
 from __future__ import annotations
 
@@ -11,60 +11,62 @@ from typing import Any, NamedTuple
 from thalweg.rule.definition import Rule
 from thalweg.rule.equations import Program
 from thalweg.rule.hyperparameters import number
-from thalweg.update.transforms import NUMBERS, Stage
+from thalweg.update.transforms import NUMBERS, Transform
 
 Group = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
-    """The stages that a group uses, then its rule; where `cautious`, nothing of that goes against the gradient."""
+class Update:
+    """The transforms that a group uses, then its rule; where `cautious`, nothing of that goes against the gradient."""
 
     rule: Rule
-    stages: tuple[Stage, ...]
+    transforms: tuple[Transform, ...]
     cautious: bool = False
 
     @property
     def name(self) -> str:
-        return "+".join([*(stage.name for stage in self.stages), self.rule.name, *(["cautious"] * self.cautious)])
+        return "+".join(
+            [*(transform.name for transform in self.transforms), self.rule.name, *(["cautious"] * self.cautious)]
+        )
 
     @cached_property
-    def _inside(self) -> tuple[Stage, ...]:
-        """The stages that stand before the rule's elements: where per_tensor directs, it has seen the staged gradient,
+    def _inside(self) -> tuple[Transform, ...]:
+        """Transforms that stand before the rule's elements: where per_tensor directs, it has seen the staged gradient,
         and only what acts on the parameter is left."""
-        return tuple(stage for stage in self.stages if not (self.rule.directs and stage.on_gradient))
+        return tuple(transform for transform in self.transforms if not (self.rule.directs and transform.on_gradient))
 
     @cached_property
     def program(self) -> Program:
-        return Program([*(stage.element for stage in self._inside), self.rule.element])
+        return Program([*(transform.element for transform in self._inside), self.rule.element])
 
     def numbers(
         self, step: float, carried: Mapping[str, float], settings: Settings, scale: float = 1.0
     ) -> tuple[dict[str, Any], ...]:
-        """What the stages and the rule take by keyword in this step; the rule's dict holds the next carried numbers.
+        """What transforms and rule take by keyword in this step; the rule's dict holds the next carried numbers.
 
         `scale` multiplies all gradients of this step.
         """
         rule = self.rule
         numbers = rule.per_step(step, *[carried[name] for name in rule.carried], **settings.of_rule)
-        return (*[stage.per_step(settings.all, scale) for stage in self.stages], numbers)
+        return (*[transform.per_step(settings.all, scale) for transform in self.transforms], numbers)
 
     def staged(self, p: Any, g: Any, numbers: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
         """Parameter and gradient as the rule sees them."""
-        for stage, own in zip(self.stages, numbers, strict=False):
-            p, g = stage.per_element(p, g, **own)
+        for transform, own in zip(self.transforms, numbers, strict=False):
+            p, g = transform.per_element(p, g, **own)
         return p, g
 
     def inside(self, numbers: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         """Of a row's dicts those of the pieces that `elements` gives."""
         if not self.rule.directs:
             return numbers
-        kept = [own for stage, own in zip(self.stages, numbers, strict=False) if stage in self._inside]
+        kept = [own for transform, own in zip(self.transforms, numbers, strict=False) if transform in self._inside]
         return (*kept, numbers[-1])
 
     def elements(self) -> Iterator[tuple[Any, tuple[str, ...]]]:
         """The element functions in order, each with the numbers it takes."""
-        pieces: tuple[Stage | Rule, ...] = (*self._inside, self.rule)
+        pieces: tuple[Transform | Rule, ...] = (*self._inside, self.rule)
         for piece in pieces:
             yield piece.per_element, piece.element.numbers
 
@@ -80,10 +82,10 @@ class Reader:
     """Reads a group's settings, as Python's numbers unless `followed` by autograd. They are worked out anew where the
     group holds other objects than before, or such as may change in place (a rate that is a tensor)."""
 
-    def __init__(self, recipe: Recipe, followed: bool) -> None:
-        self._names = tuple(dict.fromkeys((*recipe.rule.hyperparameters, *NUMBERS)))
+    def __init__(self, update: Update, followed: bool) -> None:
+        self._names = tuple(dict.fromkeys((*update.rule.hyperparameters, *NUMBERS)))
         self._take = itemgetter(*self._names)
-        self._of_rule = recipe.rule.hyperparameters
+        self._of_rule = update.rule.hyperparameters
         self._followed = followed
         self._known: tuple[tuple[Any, ...], Settings | None] = ((), None)  # values, and what they give for good
 

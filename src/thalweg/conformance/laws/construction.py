@@ -11,7 +11,7 @@ import torch
 from thalweg.conformance.errors import BrokenError, RefusedError
 from thalweg.conformance.evidence import same
 from thalweg.conformance.law import expect, law, need, refused
-from thalweg.conformance.subject import Subject, gradients, held
+from thalweg.conformance.subject import Subject, gradients, parameters_of_optimizer
 
 THEME = "construction"
 STRANGE = "not_a_setting"
@@ -122,10 +122,10 @@ def a_group_added_late(s: Subject) -> str:
 
 
 def _add(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
-    count = len(held(optimizer))
+    count = len(parameters_of_optimizer(optimizer))
     try:
         optimizer.add_param_group(group)
     except Exception as error:
         raise RefusedError(error) from error
-    if len(held(optimizer)) == count:
+    if len(parameters_of_optimizer(optimizer)) == count:
         raise BrokenError("add_param_group adds nothing", "the group's parameters in param_groups")

@@ -8,7 +8,7 @@ import torch
 
 from thalweg.conformance.evidence import copies, same
 from thalweg.conformance.law import expect, law, need, refused
-from thalweg.conformance.subject import Subject, gradients, held, numbers
+from thalweg.conformance.subject import Subject, gradients, numbers, parameters_of_optimizer
 
 THEME = "layouts"
 STEPS = 3
@@ -112,6 +112,6 @@ def meta_parameters(s: Subject) -> str:
     params = [torch.nn.Parameter(torch.empty(4, 3, device="meta"))]
     optimizer = s.build(params)
     s.step(optimizer, [torch.empty(4, 3, device="meta")], as_they_are=True)
-    [p] = held(optimizer)
+    [p] = parameters_of_optimizer(optimizer)
     expect(p.is_meta, f"it is on {p.device} after the step", "still on meta")
     return "a step does nothing"

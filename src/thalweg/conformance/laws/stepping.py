@@ -9,7 +9,7 @@ import torch
 
 from thalweg.conformance.evidence import copies, different, same
 from thalweg.conformance.law import expect, law, need
-from thalweg.conformance.subject import Subject, gradients, held, numbers
+from thalweg.conformance.subject import Subject, gradients, numbers, parameters_of_optimizer
 
 THEME = "step"
 DESCENT = 200
@@ -178,7 +178,7 @@ def lets_go(s: Subject) -> str:
     optimizer = s.build(params)
     for each in gradients(params, 2):
         s.step(optimizer, each)
-    grads = [weakref.ref(p.grad) for p in held(optimizer) if p.grad is not None]
+    grads = [weakref.ref(p.grad) for p in parameters_of_optimizer(optimizer) if p.grad is not None]
     for p in params:
         p.grad = None
     gc.collect()

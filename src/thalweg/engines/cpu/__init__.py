@@ -24,8 +24,8 @@ from thalweg.engines.cpu import block_quantized, half_precision
 from thalweg.engines.engine import Engine
 from thalweg.plan.plan import Plan
 from thalweg.tensors.quantization import Form
-from thalweg.tensors.rounding import FULL, Storage
-from thalweg.update.update import Recipe
+from thalweg.tensors.rounding import FULL, Rounding
+from thalweg.update.update import Update
 
 # Below this many elements a second thread costs more than it saves (Adam, 2 cores: 3 us to start, 0.4 ns an element).
 ONE_THREAD = 65536
@@ -96,17 +96,17 @@ LOOP = """\
 {stores}"""
 
 
-def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = (), wide: bool = False) -> str:
+def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: Form = (), wide: bool = False) -> str:
     """The kernel of a recipe, as text. `form`: the states that are kept small; `wide`: gradients are float32, beside
     16-bit parameters."""
-    program = recipe.program
+    program = update.program
     number = kernel.DTYPES[dtype]
     size = {"float32": 4, "float64": 8}[number]
     held = program.tensors
-    small = block_quantized.Small(dict(form), held) if form else None
+    small = block_quantized.QuantizedLines(dict(form), held) if form else None
     columns = [*held, *(small.columns if small else ())]
     half = (
-        half_precision.Form(dtype, storage, held, len(columns), recipe.rule.directs or wide)
+        half_precision.Form(dtype, storage, held, len(columns), update.rule.directs or wide)
         if storage is not FULL
         else None
     )
@@ -119,10 +119,10 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Fo
     if small:
         memory, loads, stores = small.memory(memory), small.loads(loads), small.stores(stores)
     numbers = kernel.numbers(program, "__rows[__r, {}]", 8)
-    by_chance = small is not None or storage.name == "stochastic"
+    stochastic = small is not None or storage.name == "stochastic"
     pad = 12 if small else 8  # inside the loop over a chunk's blocks
     arrays = [" " * pad + f"_{name} = carray({place}, __n)" for name, place in memory.items()]
-    if by_chance:
+    if stochastic:
         keys = f"__table[__t, {len(columns) + 1}]"
         numbers += f"\n        __low = {keys}\n        __high = {keys} >> 32"
         arrays.append(" " * pad + f"__place = __table[__t, {len(columns) + 2}] + __from")
@@ -133,7 +133,7 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Fo
         "stores": indent("\n".join(stores.values()), " " * (pad + 4)),
     }
     return TEMPLATE.format(
-        name=recipe.name,
+        name=update.name,
         dtype=", ".join([half.name if half else number, *([small.name] if small else ())]),
         number=number,
         imports=half_precision.IMPORTS if half or small else "",
@@ -154,11 +154,11 @@ def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Fo
 
 @cache
 def build(
-    recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = (), wide: bool = False
+    update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: Form = (), wide: bool = False
 ) -> ModuleType:
     """The compiled kernel's module: `span` for one thread, `run` for several."""
     kind = str(dtype).removeprefix("torch.") if storage is not FULL else kernel.DTYPES[dtype]
-    module = kernel.load(f"cpu_{recipe.rule.name}_{kind}", source(recipe, dtype, storage, form, wide))
+    module = kernel.load(f"cpu_{update.rule.name}_{kind}", source(update, dtype, storage, form, wide))
     machine_code.keep(module.span, module.run)
     return module
 
@@ -242,7 +242,7 @@ class Cpu(Engine):
         return None
 
     def prepare(self, plan: Plan) -> None:
-        plan.kernel = build(plan.recipe, plan.dtype, plan.storage, plan.form, plan.wide)
+        plan.kernel = build(plan.update, plan.dtype, plan.storage, plan.form, plan.wide)
 
     def launch(self, plan: Plan) -> Callable[[], object]:
         module: Any = plan.kernel

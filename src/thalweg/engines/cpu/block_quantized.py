@@ -241,7 +241,7 @@ FINISH = """
 {marks}"""
 
 
-class Small:
+class QuantizedLines:
     """The lines that differ from a kernel of whole state: which of its tensors are codes, and of what kind."""
 
     def __init__(self, form: Mapping[str, Code], tensors: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from llvmlite import binding
 
-from thalweg.tensors.rounding import Storage
+from thalweg.tensors.rounding import Rounding
 
 IMPORTS = "from llvmlite import ir\n\n"
 
@@ -128,7 +128,7 @@ class Form:
     """The lines that differ from a kernel of whole numbers, for one dtype and one storage."""
 
     def __init__(
-        self, dtype: torch.dtype, storage: Storage, tensors: Sequence[str], column: int, wide: bool = False
+        self, dtype: torch.dtype, storage: Rounding, tensors: Sequence[str], column: int, wide: bool = False
     ) -> None:
         self.storage, (self.p, self.g) = storage, tensors[:2]
         self.halved = tensors[: 1 if wide else 2]  # a wide gradient, and a direction made of one, is a float32

@@ -25,7 +25,7 @@ from thalweg.plan.on_device import DevicePlan, needs_device
 from thalweg.plan.plan import Plan
 from thalweg.rule.hyperparameters import plain
 from thalweg.tensors.rounding import FULL
-from thalweg.update.update import Group, Recipe
+from thalweg.update.update import Group, Update
 
 try:
     import triton  # noqa: F401
@@ -109,16 +109,16 @@ class Cuda(Engine):
     def lacks(self, device: torch.device) -> str | None:
         return card.lacks(device) if device.type == "cuda" else None
 
-    def on_device(self, recipe: Recipe, group: Group, guarded: bool) -> bool:
-        return needs_device(recipe, group, guarded) and untraceable(recipe, group) is None
+    def on_device(self, update: Update, group: Group, guarded: bool) -> bool:
+        return needs_device(update, group, guarded) and untraceable(update, group) is None
 
     def prepare(self, plan: Plan) -> None:
-        compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide)
+        compiled.step_kernel(plan.update, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide)
         plan.follows = scalars_on_device.stays(plan)
 
     def launch(self, plan: Plan) -> Callable[[], object]:
         if not isinstance(plan, DevicePlan) and card.capturing(plan.device):
-            raise RuntimeError(_uncapturable(plan.recipe))
+            raise RuntimeError(_uncapturable(plan.update))
         return partial(self._step, plan)
 
     def _step(self, plan: Plan) -> None:
@@ -143,10 +143,12 @@ class Cuda(Engine):
             return
         plan.begun = True
         tables = (desk.chunks.tensor, board.device["table"], board.device["gradients"], row_of, rows)
-        module = compiled.update(plan.recipe, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide)
+        module = compiled.step_kernel(
+            plan.update, plan.dtype, plan.storage, compiled.interpreted(), plan.form, plan.wide
+        )
         grid, options = (desk.chunks.count,), {"BLOCK": desk.size[0], **compiled.update_options(desk.size)}
         scales = rows
-        if plan.recipe.cautious:
+        if plan.update.cautious:
             counts = torch.empty(desk.chunks.count, dtype=torch.int32, device=desk.device)
             module.agreeing[grid](*tables, counts, **options)
             numels = board.device["table"][: fixed.size].view(fixed.shape)[:, -1]
@@ -158,7 +160,7 @@ class Cuda(Engine):
         number = kernel.DTYPES[plan.dtype]
         rows, followed = scalars_on_device.rows_of(plan, number) if plan.follows else (plan.kernel_rows(number), [])
         tensors = len(plan.row_of)
-        keys = tensors if plan.by_chance else 0
+        keys = tensors if plan.stochastic else 0
         board = desk.board_of(
             {"row_of": (tensors, "int64"), **sections, "keys": (keys, "int64"), "rows": (rows.size, number)},
             plan.first,
@@ -178,8 +180,8 @@ class Cuda(Engine):
         """The settings, from which a kernel works the rows out."""
         names, tensors = plan.ages.names, len(plan.positions)
         if desk.numbers is None:
-            desk.leaves = scalars.leaves(plan.recipe, plan.groups[0])
-            desk.numbers = scalars.traced(plan.recipe, names, desk.leaves)
+            desk.leaves = scalars.leaves(plan.update, plan.groups[0])
+            desk.numbers = scalars.traced(plan.update, names, desk.leaves)
             desk.outputs = _outputs(plan, desk.device)
         width = desk.numbers.width
         board = desk.board_of(
@@ -210,7 +212,7 @@ class Cuda(Engine):
             board.device["settings"][place : place + 1].copy_(value.detach().reshape(1))
         if isinstance(plan.scale, Tensor):
             board.device["verdict"].copy_(plan.scale, non_blocking=True)
-        module = compiled.per_step(plan.recipe, plan.dtype, names, desk.leaves, compiled.interpreted())
+        module = compiled.per_step(plan.update, plan.dtype, names, desk.leaves, compiled.interpreted())
         given = (board.device[name] for name in ("places", "groups", "settings", "verdict"))
         outputs = (desk.outputs[name] for name in ("row_of", "rows", "keys"))
         module.numbers[(tensors,)](plan.ages.tensor.T, *given, *outputs, **compiled.NUMBERS)
@@ -224,7 +226,7 @@ def _fixed(plan: Plan) -> Any:
     columns = [0, *range(2, held)]
     if plan.storage.kept:
         columns.append(held)
-    if plan.by_chance:
+    if plan.stochastic:
         columns.append(width - 1)
     numels = np.array(plan.numels, dtype=np.int64).reshape(-1, 1)
     return np.concatenate([plan.table[:, columns], numels], axis=1)
@@ -241,7 +243,7 @@ def _outputs(plan: DevicePlan, device: torch.device) -> dict[str, Tensor]:
     count = len(plan.positions)
     return {
         "row_of": torch.empty(count, dtype=torch.int64, device=device),
-        "rows": torch.empty(count * max(1, len(plan.recipe.program.formulas)), dtype=number, device=device),
+        "rows": torch.empty(count * max(1, len(plan.update.program.formulas)), dtype=number, device=device),
         "keys": torch.empty(count, dtype=torch.int64, device=device),
     }
 
@@ -252,17 +254,17 @@ def _scales(counts: Tensor, tensor_of: Tensor, numels: Tensor, number: torch.dty
     return numels.to(number) / (agreeing.to(number) + 1)
 
 
-def untraceable(recipe: Recipe, group: Group) -> str | None:
+def untraceable(update: Update, group: Group) -> str | None:
     """Why a recipe's numbers cannot be worked out on the device; None where they can."""
     try:
-        scalars.traced(recipe, ("step", *recipe.rule.carried), scalars.leaves(recipe, group))
+        scalars.traced(update, ("step", *update.rule.carried), scalars.leaves(update, group))
     except Untraceable as error:
         return str(error)
     return None
 
 
-def _uncapturable(recipe: Recipe) -> str:
-    rule = recipe.rule
+def _uncapturable(update: Update) -> str:
+    rule = update.rule
     if rule.per_tensor is not None:
         return f"{rule.name} measures whole tensors, and the host works with what it finds: no CUDA graph can hold that"
     return (

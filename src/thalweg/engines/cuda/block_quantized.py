@@ -111,7 +111,7 @@ def __shorten(x, random, signed: tl.constexpr):
 '''
 
 
-class Small:
+class QuantizedLines:
     """The lines that differ from a kernel of whole state: which of its tensors are codes, and of what kind."""
 
     def __init__(self, form: Form) -> None:

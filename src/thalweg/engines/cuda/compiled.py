@@ -12,8 +12,8 @@ import torch
 from thalweg.engines import kernel
 from thalweg.engines.cuda import scalars, source
 from thalweg.tensors.quantization import Form
-from thalweg.tensors.rounding import FULL, Storage
-from thalweg.update.update import Recipe
+from thalweg.tensors.rounding import FULL, Rounding
+from thalweg.update.update import Update
 
 POINTERS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64", "int64": "i64"}
 Size = tuple[int, int]  # of a program: elements, warps
@@ -38,34 +38,34 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0") == "1"
 
 
-def _load(kind: str, recipe: Recipe, dtype: torch.dtype, interpret: bool, text: str) -> ModuleType:
+def _load(kind: str, update: Update, dtype: torch.dtype, interpret: bool, text: str) -> ModuleType:
     # Triton reads TRITON_INTERPRET when a kernel is defined: one module for each.
     where = "interpreted" if interpret else "cuda"
     name = str(dtype).removeprefix("torch.")
-    return kernel.load(f"{where}{kind}_{recipe.rule.name}_{name}", text)
+    return kernel.load(f"{where}{kind}_{update.rule.name}_{name}", text)
 
 
 @cache
-def update(
-    recipe: Recipe, dtype: torch.dtype, storage: Storage, interpret: bool, form: Form = (), wide: bool = False
+def step_kernel(
+    update: Update, dtype: torch.dtype, storage: Rounding, interpret: bool, form: Form = (), wide: bool = False
 ) -> ModuleType:
     """The module of a recipe's kernels, compiled when they are first launched."""
-    return _load("", recipe, dtype, interpret, source.source(recipe, dtype, storage, form, wide))
+    return _load("", update, dtype, interpret, source.source(update, dtype, storage, form, wide))
 
 
 @cache
 def per_step(
-    recipe: Recipe, dtype: torch.dtype, names: tuple[str, ...], leaves: scalars.Leaves, interpret: bool
+    update: Update, dtype: torch.dtype, names: tuple[str, ...], leaves: scalars.Leaves, interpret: bool
 ) -> ModuleType:
     """The module of the kernel that works a recipe's numbers out; `names` are the rows of the ages."""
-    return _load("_numbers", recipe, dtype, interpret, scalars.source(recipe, names, leaves))
+    return _load("_numbers", update, dtype, interpret, scalars.source(update, names, leaves))
 
 
 def compile_for(
-    recipe: Recipe,
+    update: Update,
     dtype: torch.dtype,
     capability: int = 90,
-    storage: Storage = FULL,
+    storage: Rounding = FULL,
     entry: str = "chunk",
     form: Form = (),
     wide: bool = False,
@@ -74,18 +74,18 @@ def compile_for(
     """Compile a kernel for a GPU that need not be there; its text is in `.asm["ptx"]`."""
     number = POINTERS[kernel.DTYPES[dtype]]
     kinds = {"__rows": number, "__chunks": "i32", "__scales": number, "__counts": "i32"}
-    function = getattr(update(recipe, dtype, storage, False, form, wide), entry)
+    function = getattr(step_kernel(update, dtype, storage, False, form, wide), entry)
     signature = {name: "constexpr" if name == "BLOCK" else "*" + kinds.get(name, "i64") for name in function.arg_names}
     size = size or size_of(form)
     return _compile(function, signature, {"BLOCK": size[0]}, capability, update_options(size))
 
 
 def compile_numbers_for(
-    recipe: Recipe, dtype: torch.dtype, names: tuple[str, ...], leaves: scalars.Leaves, capability: int = 90
+    update: Update, dtype: torch.dtype, names: tuple[str, ...], leaves: scalars.Leaves, capability: int = 90
 ) -> Any:
     """The same for the kernel of the numbers."""
     kinds = {"__ages": "fp64", "__settings": "fp64", "__verdict": "fp64", "__rows": POINTERS[kernel.DTYPES[dtype]]}
-    function = per_step(recipe, dtype, names, leaves, False).numbers
+    function = per_step(update, dtype, names, leaves, False).numbers
     signature = {name: "*" + kinds.get(name, "i64") for name in function.arg_names}
     return _compile(function, signature, {}, capability, NUMBERS)
 

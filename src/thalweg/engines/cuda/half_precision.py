@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import torch
 
-from thalweg.tensors.rounding import Storage
+from thalweg.tensors.rounding import Rounding
 
 CONVERSIONS = {
     torch.bfloat16: '''
@@ -78,12 +78,12 @@ POINTER = dict(float32="float32", float64="float64", float16="uint16", bfloat16=
 class Form:
     """The lines that differ from a kernel of whole numbers, for one dtype and one storage."""
 
-    def __init__(self, dtype: torch.dtype, storage: Storage, p: str) -> None:
+    def __init__(self, dtype: torch.dtype, storage: Rounding, p: str) -> None:
         self.p, self.storage = p, storage.name
         self.short = str(dtype).removeprefix("torch.")
         self.name = f"{self.short} ({storage.name})"
-        self.by_chance = storage.name == "stochastic"
-        self.words = CONVERSIONS[dtype] + (RANDOM_BITS + BY_CHANCE[dtype] if self.by_chance else "")
+        self.stochastic = storage.name == "stochastic"
+        self.words = CONVERSIONS[dtype] + (RANDOM_BITS + BY_CHANCE[dtype] if self.stochastic else "")
         kept = str(storage.kept_dtype(dtype)).removeprefix("torch.")
         self.kept = {"__kept": kept} if storage.kept else {}
 
@@ -100,7 +100,7 @@ class Form:
         """The lines that round a new parameter, and what is stored: (pointer, value). `at`: the elements' places in
         the chunk."""
         p = self.p
-        if self.by_chance:
+        if self.stochastic:
             return [f"__new = by_chance({p}, random_bits(__place + {at}.to(tl.uint32), __old, __low, __high))"], [
                 (p, "__new")
             ]

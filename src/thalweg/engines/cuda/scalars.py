@@ -13,7 +13,7 @@ from typing import Any
 
 from thalweg.engines.trace import Spelling, Switch, Trace, Untraceable, symbolic
 from thalweg.update.transforms import NUMBERS
-from thalweg.update.update import Group, Recipe
+from thalweg.update.update import Group, Update
 
 Leaves = tuple[tuple[str, int], ...]  # a setting's name and how many numbers it has; -1 for one that is no tuple
 
@@ -66,10 +66,10 @@ def numeric(value: Any) -> bool:
     return isinstance(value, Real) or hasattr(value, "dtype")
 
 
-def leaves(recipe: Recipe, group: Group) -> Leaves:
+def leaves(update: Update, group: Group) -> Leaves:
     """The settings that a recipe's numbers come from."""
     found = []
-    for name in dict.fromkeys((*recipe.rule.hyperparameters, *NUMBERS)):
+    for name in dict.fromkeys((*update.rule.hyperparameters, *NUMBERS)):
         value = group[name]
         if isinstance(value, (tuple, list)):
             found.append((name, len(value)))
@@ -92,9 +92,9 @@ def flat(group: Group, of: Leaves) -> Iterator[Any]:
 class Numbers:
     """What a recipe's per-step functions compute: lines, and where their results go."""
 
-    def __init__(self, recipe: Recipe, names: tuple[str, ...], of: Leaves) -> None:
-        self.trace, self.recipe = Trace(SPELLING), recipe
-        rule = recipe.rule
+    def __init__(self, update: Update, names: tuple[str, ...], of: Leaves) -> None:
+        self.trace, self.update = Trace(SPELLING), update
+        rule = update.rule
         self.step = self.trace.symbol("tl.load(__a).to(tl.float64) + tl.full((), 1.0, tl.float64)")
         places = {name: names.index(name) for name in rule.carried}
         carried = [self.trace.symbol(f"tl.load(__a + {place}).to(tl.float64)") for place in places.values()]
@@ -104,20 +104,20 @@ class Numbers:
             name: next(settings) if number < 0 else tuple(next(settings) for _ in range(number)) for name, number in of
         }
         scale = self.trace.symbol("tl.load(__verdict)")
-        self.outputs = self.trace.all_ways(self._function(carried, given, scale, list(places)))
+        self.outputs = self.trace.all_branches(self._function(carried, given, scale, list(places)))
         self.settings, self.places = count, list(places.values())
 
     def _function(
         self, carried: list[Any], given: Mapping[str, Any], scale: Any, names: list[str]
     ) -> Callable[[], list[Any]]:
-        recipe = self.recipe
-        per_step = symbolic(recipe.rule.per_step)
-        own = {name: given[name] for name in recipe.rule.hyperparameters}
+        update = self.update
+        per_step = symbolic(update.rule.per_step)
+        own = {name: given[name] for name in update.rule.hyperparameters}
 
         def run() -> list[Any]:
             numbers = per_step(self.step, *carried, **own)
-            pieces = (*[stage.per_step(given, scale) for stage in recipe.stages], numbers)
-            return [*recipe.program.row(recipe.inside(pieces)), *(numbers[name] for name in names)]
+            pieces = (*[transform.per_step(given, scale) for transform in update.transforms], numbers)
+            return [*update.program.row(update.inside(pieces)), *(numbers[name] for name in names)]
 
         return run
 
@@ -137,24 +137,24 @@ class Numbers:
         return expression
 
 
-def traced(recipe: Recipe, names: tuple[str, ...], of: Leaves) -> Numbers:
+def traced(update: Update, names: tuple[str, ...], of: Leaves) -> Numbers:
     """The numbers of a recipe; `names` are what the ages hold. Untraceable, with the reason, where it cannot be."""
     try:
-        return Numbers(recipe, names, of)
+        return Numbers(update, names, of)
     except TypeError as error:  # an operation that symbols do not have
         raise Untraceable(str(error)) from None
 
 
-def source(recipe: Recipe, names: tuple[str, ...], of: Leaves) -> str:
+def source(update: Update, names: tuple[str, ...], of: Leaves) -> str:
     """The kernel as text."""
-    found = traced(recipe, names, of)
-    pad, count = " " * 4, len(recipe.program.formulas)
+    found = traced(update, names, of)
+    pad, count = " " * 4, len(update.program.formulas)
     targets = [f"__rows + __t * {count} + {index}" for index in range(count)]
     stores = [f"tl.store({at}, {value})" for at, value in zip(targets, found.outputs, strict=False)]
     kept = [(found.step.name, 0), *zip(found.outputs[count:], found.places, strict=True)]
     stores += [f"tl.store(__a + {place}, {value}, mask=__live)" for value, place in kept]
     return TEMPLATE.format(
-        name=recipe.name,
+        name=update.name,
         names=len(names),
         width=found.width,
         lines="\n".join(f"{pad}{name} = {found.line(expression)}" for expression, name in found.trace.lines.items()),

@@ -19,7 +19,7 @@ Followed = tuple[slice, int, Tensor]  # of these rows, this column, on the devic
 def stays(plan: Plan) -> bool:
     """True where what a plan measures goes into its rows and nowhere else. What is summed over all tensors, or carried
     to the next step, the host adds up and keeps; of a sharded tensor it is a part."""
-    rule = plan.recipe.rule
+    rule = plan.update.rule
     return bool(rule.measures) and not (
         rule.summed or {*rule.measures} & rule.carried.keys() or any(is_shard(m.param) for m in plan.members)
     )
@@ -28,13 +28,13 @@ def stays(plan: Plan) -> bool:
 def rows_of(plan: Plan, number: str) -> tuple[npt.NDArray[Any], list[Followed]]:
     """The rows, as `Plan.kernel_rows` has them, with zeros where a number depends on what was measured; and those, in
     double precision as on the host, for as many rows at a time as differ in nothing else."""
-    program, names = plan.recipe.program, plan.recipe.rule.measures
+    program, names = plan.update.program, plan.update.rule.measures
     found = {name: torch.stack([numbers[name] for numbers in plan.measured]).double() for name in names}
     rows = np.zeros((len(plan.rows), len(program.formulas)), dtype=number)
     followed: list[Followed] = []
     for part in _alike(plan):
-        *stages, own = plan.rows[part.start]
-        pieces = plan.recipe.inside((*stages, {**own, **{name: found[name][part] for name in names}}))
+        *transforms, own = plan.rows[part.start]
+        pieces = plan.update.inside((*transforms, {**own, **{name: found[name][part] for name in names}}))
         values: tuple[Any, ...] = program.row(pieces)
         for column, value in enumerate(values):
             if isinstance(value, Tensor):
@@ -46,8 +46,8 @@ def rows_of(plan: Plan, number: str) -> tuple[npt.NDArray[Any], list[Followed]]:
 
 def _alike(plan: Plan) -> Iterator[slice]:
     """Stretches of rows that are of one group and age."""
-    names = plan.recipe.rule.measures
-    known = [(*stages, {name: own[name] for name in own if name not in names}) for *stages, own in plan.rows]
+    names = plan.update.rule.measures
+    known = [(*transforms, {name: own[name] for name in own if name not in names}) for *transforms, own in plan.rows]
     start = 0
     for end in range(1, len(known) + 1):
         if end == len(known) or known[end] != known[start]:

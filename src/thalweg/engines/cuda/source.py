@@ -15,8 +15,8 @@ from thalweg.engines import kernel
 from thalweg.engines.cuda import block_quantized, half_precision
 from thalweg.tensors import quantization
 from thalweg.tensors.quantization import Form
-from thalweg.tensors.rounding import FULL, Storage
-from thalweg.update.update import Recipe
+from thalweg.tensors.rounding import FULL, Rounding
+from thalweg.update.update import Update
 
 BLOCK = 1024  # elements a program: with 4 warps two 16-byte accesses a thread and float32 array
 WARPS = 4
@@ -110,16 +110,16 @@ SIGN = f"\n@triton.jit\ndef __sign(x):\n    {WORDS['sign']}\n\n"
 class Text:
     """One kernel's text, put together line by line."""
 
-    def __init__(self, recipe: Recipe, dtype: torch.dtype, storage: Storage, form: Form, wide: bool) -> None:
-        self.recipe, self.program, self.number = recipe, recipe.program, kernel.DTYPES[dtype]
+    def __init__(self, update: Update, dtype: torch.dtype, storage: Rounding, form: Form, wide: bool) -> None:
+        self.update, self.program, self.number = update, update.program, kernel.DTYPES[dtype]
         self.p, self.g = self.program.tensors[:2]
         self.form = half_precision.Form(dtype, storage, self.p) if storage is not FULL else None
-        self.small = block_quantized.Small(form) if form else None
+        self.small = block_quantized.QuantizedLines(form) if form else None
         short = str(dtype).removeprefix("torch.")
         held = {name: self.number for name in self.program.tensors}
         if self.form:
             held[self.p] = short
-            if not (recipe.rule.directs or wide):  # else the gradient, or the direction made of it, is a float32
+            if not (update.rule.directs or wide):  # else the gradient, or the direction made of it, is a float32
                 held[self.g] = short
         if self.small:
             held |= self.small.held
@@ -128,7 +128,7 @@ class Text:
         self.name = ", ".join(
             [self.form.name if self.form else self.number, *([self.small.name] if self.small else [])]
         )
-        self.by_chance = bool(self.small or (self.form and self.form.by_chance))
+        self.stochastic = bool(self.small or (self.form and self.form.stochastic))
 
     @property
     def columns(self) -> list[str]:
@@ -136,7 +136,7 @@ class Text:
         tensors = [name for name in self.program.tensors if name != self.g]
         scales = self.small.columns if self.small else []
         kept = self.form.kept if self.form else ()
-        return [*tensors, *scales, *kept, *(["offset"] if self.by_chance else []), "numel"]
+        return [*tensors, *scales, *kept, *(["offset"] if self.stochastic else []), "numel"]
 
     def column(self, name: str) -> str:
         """Where the table holds it."""
@@ -157,7 +157,7 @@ class Text:
 
     def keys(self) -> str:
         """What random bits are made of."""
-        if not self.by_chance:
+        if not self.stochastic:
             return ""
         lines = [
             "__key = tl.load(__keys + __t)",
@@ -173,20 +173,20 @@ class Text:
         return ", ".join([*self.read, *(f"__s{index}" for index in range(len(self.program.formulas)))])
 
     def results(self) -> str:
-        return ", ".join([*self.program.written, *(["__agreement"] if self.recipe.cautious else [])])
+        return ", ".join([*self.program.written, *(["__agreement"] if self.update.cautious else [])])
 
     def body(self) -> str:
         lines = [_exact(line) if self.number == "float32" else line for line in self.program.lines]
-        if self.recipe.cautious:
+        if self.update.cautious:
             lines.insert(self.program.staged, f"__before, __g = {self.p}, {self.g}")
             lines.append(AGREEMENT.format(p=self.p))
         return "\n".join(" " * 4 + line for line in lines)
 
     def branch(self, full: bool) -> str:
         """Load, update and store one block; a full one in 16-byte accesses."""
-        before = "__before, " if self.recipe.cautious else ""
+        before = "__before, " if self.update.cautious else ""
         lines = [*self.pointers(full), *self.loads(full), f"{before}{self.results()} = update({self.arguments()})"]
-        if self.recipe.cautious:
+        if self.update.cautious:
             scaled = f"__before + tl.load(__scales + __t) * ({self.p} - __before)"
             lines.append(f"{self.p} = tl.where(__agreement <= 0.0, __before, {scaled})")
         lines += self.stores(full)
@@ -230,7 +230,7 @@ class Text:
         return lines
 
     def counting(self) -> str:
-        if not self.recipe.cautious:
+        if not self.update.cautious:
             return ""
         return COUNTING.format(
             place=self.place(),
@@ -243,13 +243,13 @@ class Text:
         )
 
     def __str__(self) -> str:
-        before = "__before, " if self.recipe.cautious else ""
+        before = "__before, " if self.update.cautious else ""
         return TEMPLATE.format(
-            name=self.recipe.name,
+            name=self.update.name,
             dtype=self.name,
             columns=", ".join(self.columns),
             words=kernel.words(self.program, WORDS | {"sqrt": SQRT[self.number]}, "@triton.jit")
-            + (SIGN if self.recipe.cautious else ""),
+            + (SIGN if self.update.cautious else ""),
             halves=self.form.words if self.form else "",
             small=self.small.words if self.small else "",
             arguments=self.arguments(),
@@ -267,10 +267,10 @@ class Text:
         )
 
 
-def source(recipe: Recipe, dtype: torch.dtype, storage: Storage = FULL, form: Form = (), wide: bool = False) -> str:
+def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: Form = (), wide: bool = False) -> str:
     """The kernel of a recipe, as text. `form`: the states that are kept small; `wide`: gradients are float32 beside
     16-bit parameters."""
-    return str(Text(recipe, dtype, storage, form, wide))
+    return str(Text(update, dtype, storage, form, wide))
 
 
 class _Exact(ast.NodeTransformer):

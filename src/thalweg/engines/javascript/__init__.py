@@ -3,6 +3,6 @@
 `script(rules)` is the whole text; `functions(rule)` that of one rule, refused with its line where it cannot be.
 """
 
-from thalweg.engines.javascript.program import facts, functions, runtime, script, stages
+from thalweg.engines.javascript.program import facts, functions, runtime, script, transforms
 
-__all__ = ["facts", "functions", "runtime", "script", "stages"]
+__all__ = ["facts", "functions", "runtime", "script", "transforms"]

@@ -133,11 +133,11 @@ def loops(equations: Equations, precision: Precision, returns_gradient: bool = F
     arrays = [(parameter, "P$"), (gradient, "G$"), *((safe(name), f"S$.{name}") for name in equations.states)]
     kept = [*arrays[:2]] if returns_gradient else [arrays[0], *arrays[2:]]
     head = "".join(f"    const {name}$$ = {where};\n" for name, where in arrays)
-    body = ways(equations, precision, {}, lambda loop: written(loop, arrays, kept), "    ")
+    body = branches(equations, precision, {}, lambda loop: written(loop, arrays, kept), "    ")
     return f"(P$, G$, S$, N$) => {{\n{head}{body}  }}"
 
 
-def ways(
+def branches(
     equations: Equations,
     precision: Precision,
     answers: Mapping[str, bool],
@@ -151,7 +151,7 @@ def ways(
     except Undecided as undecided:
         condition, constants = undecided.args
         both = [{**answers, condition: yes} for yes in (True, False)]
-        inner = [ways(equations, precision, each, write, pad + "  ", make) for each in both]
+        inner = [branches(equations, precision, each, write, pad + "  ", make) for each in both]
         before = "".join(f"{pad}{line}\n" for line in needed(constants, condition))
         return f"{before}{pad}if ({condition}) {{\n{inner[0]}{pad}}} else {{\n{inner[1]}{pad}}}\n"
     return "".join(f"{pad}{line}\n" for line in write(loop))

@@ -11,7 +11,7 @@ from thalweg.engines.javascript import element, scalars, tensor
 from thalweg.engines.javascript.precision import PRECISIONS
 from thalweg.rule.definition import Rule
 from thalweg.rule.hyperparameters import Hyperparameter
-from thalweg.update.transforms import SHARED, STAGES, Stage
+from thalweg.update.transforms import SHARED, TRANSFORMS, Transform
 
 
 @cache
@@ -60,17 +60,17 @@ def program(rule: Rule) -> str:
     return f"Object.assign({json.dumps(facts(rule))}, {functions(rule)})"
 
 
-def stages() -> str:
+def transforms() -> str:
     """What stands around every rule, in order."""
-    return "[" + ", ".join(map(_stage, STAGES)) + "]"
+    return "[" + ", ".join(map(_transform, TRANSFORMS)) + "]"
 
 
-def _stage(stage: Stage) -> str:
+def _transform(transform: Transform) -> str:
     parts = [
-        f"name: {json.dumps(stage.name)}",
-        f"used: {scalars.of_group(stage.used)}",
-        f"numbers: {scalars.of_group(lambda group: stage.per_step(group, 1.0))}",
-        *(f"{each.name}: {element.loops(stage.element, each, returns_gradient=True)}" for each in PRECISIONS),
+        f"name: {json.dumps(transform.name)}",
+        f"used: {scalars.of_group(transform.used)}",
+        f"numbers: {scalars.of_group(lambda group: transform.per_step(group, 1.0))}",
+        *(f"{each.name}: {element.loops(transform.element, each, returns_gradient=True)}" for each in PRECISIONS),
     ]
     return "{\n  " + ",\n  ".join(parts) + ",\n}"
 
@@ -78,4 +78,4 @@ def _stage(stage: Stage) -> str:
 def script(rules: Iterable[Rule]) -> str:
     """Rules and runtime as one script: `RULES`, `STAGES`, `start`, `advance`."""
     made = [f"RULES[{json.dumps(each.name)}] = {program(each)};" for each in rules]
-    return "\n".join(["const RULES = {};", f"const STAGES = {stages()};", *made, runtime()])
+    return "\n".join(["const RULES = {};", f"const STAGES = {transforms()};", *made, runtime()])

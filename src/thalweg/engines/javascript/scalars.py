@@ -25,7 +25,7 @@ MADE = re.compile(r"__n\d+")
 ATOM = re.compile(r"[a-z]\$[\w.\[\]]*|[\d.]+(e[-+]?\d+)?|Infinity")
 
 
-def setting(trace: Trace, name: str, default: Any) -> Any:
+def setting_symbol(trace: Trace, name: str, default: Any) -> Any:
     """A setting as a symbol, or as many as it holds."""
     if isinstance(default, (tuple, list)):
         return tuple(trace.symbol(f"h$.{name}[{place}]") for place in range(len(default)))
@@ -46,7 +46,7 @@ class Recorded:
             names[:] = given
             return list(given.values())
 
-        values = trace.all_ways(run)
+        values = trace.all_branches(run)
         self.results: dict[str, str] = dict(zip(names, values, strict=True))
 
     def body(self, pad: str = "    ") -> str:
@@ -57,13 +57,13 @@ class Recorded:
                 needed.update(MADE.findall(expression))
         plain = {name: text for text, name in lines.items() if name in needed and ATOM.fullmatch(text)}
 
-        def spelled(text: str) -> str:
+        def rendered(text: str) -> str:
             """With what is plain put in place, and names as JavaScript's: no name of a rule holds a dollar."""
             return MADE.sub(lambda found: plain.get(found[0], f"${found[0][3:]}"), text)
 
         kept = [(text, name) for text, name in lines.items() if name in needed and name not in plain]
-        given = ", ".join(f"{name}: {spelled(value)}" for name, value in self.results.items())
-        body = [*(f"const {spelled(name)} = {spelled(text)};" for text, name in kept), f"return {{{given}}};"]
+        given = ", ".join(f"{name}: {rendered(value)}" for name, value in self.results.items())
+        body = [*(f"const {rendered(name)} = {rendered(text)};" for text, name in kept), f"return {{{given}}};"]
         return "".join(f"{pad}{line}\n" for line in body)
 
 
@@ -73,7 +73,7 @@ def of_rule(rule: Rule) -> str:
     with refusing(rule.name, rule.per_step):
         step = trace.symbol("t$")
         carried = [trace.symbol(f"c$.{name}") for name in rule.carried]
-        settings = {name: setting(trace, name, each.default) for name, each in rule.hyperparameters.items()}
+        settings = {name: setting_symbol(trace, name, each.default) for name, each in rule.hyperparameters.items()}
         per_step = symbolic(rule.per_step)
         return f"(t$, c$, h$) => {{\n{Recorded(trace, lambda: per_step(step, *carried, **settings)).body()}  }}"
 
@@ -82,7 +82,7 @@ def of_group(function: Callable[[Mapping[str, Any]], Any]) -> str:
     """A function of a group's settings, as stages have them: numbers by name, or one as `on`."""
     trace = Trace(SPELLING)
     defaults = {name: each.default for name, each in SHARED.items() if not isinstance(each.default, str)}
-    group = {name: setting(trace, name, default) for name, default in {**defaults, "lr": 0.0}.items()}
+    group = {name: setting_symbol(trace, name, default) for name, default in {**defaults, "lr": 0.0}.items()}
 
     def run() -> Mapping[str, Any]:
         given = function(group)

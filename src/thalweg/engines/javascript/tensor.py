@@ -36,7 +36,7 @@ SAME = {
 SUMS = {"sum": "$sum", "vector_norm": "$norm", "linalg_vector_norm": "$norm", "norm": "$norm"}
 
 
-class Whole(torch.Tensor):
+class SymbolicTensor(torch.Tensor):
     """A tensor that is not there: `text` is its element at place i$, or its only number where not `each`."""
 
     text: str
@@ -49,9 +49,9 @@ class Whole(torch.Tensor):
         return Call(function, list(arguments), dict(keywords or {})).value()
 
 
-def whole(like: Whole, text: str, each: bool) -> Whole:
+def symbolic(like: SymbolicTensor, text: str, each: bool) -> SymbolicTensor:
     """A tensor of that text; what is one number is worked out once."""
-    made = torch.Tensor._make_subclass(Whole, torch.empty((), device="cpu"))
+    made = torch.Tensor._make_subclass(SymbolicTensor, torch.empty((), device="cpu"))
     made.written, made.precision, made.each = like.written, like.precision, each
     made.text = text if each else like.written.symbol(text).name
     return made
@@ -65,7 +65,7 @@ class Call:
         self.owner = getattr(getattr(function, "__self__", None), "__name__", "")
         self.name = SAME.get(plain, plain)
         self.arguments, self.keywords = arguments, keywords
-        self.like: Whole = next(each for each in arguments if isinstance(each, Whole))
+        self.like: SymbolicTensor = next(each for each in arguments if isinstance(each, SymbolicTensor))
         reverse = self.name.startswith("r") and self.name[1:] in {*FORMS, *SAME}
         if reverse:
             self.name = SAME.get(self.name[1:], self.name[1:])
@@ -80,8 +80,8 @@ class Call:
             return self.double()
         if self.keywords and self.name != "clamp":
             raise Untraceable(f"torch's {self.name} with {', '.join(self.keywords)}")
-        if self.name == "div" and not isinstance(self.arguments[0], Whole):
-            over = whole(self.like, self.rounded(f"1 / {self.like.text}"), self.like.each)
+        if self.name == "div" and not isinstance(self.arguments[0], SymbolicTensor):
+            over = symbolic(self.like, self.rounded(f"1 / {self.like.text}"), self.like.each)
             return Call(torch.mul, [over, self.arguments[0]], {}).value()
         if self.name in FORMS:
             return self.made(self.rounded(FORMS[self.name].format(*self.texts())))
@@ -104,11 +104,11 @@ class Call:
             torch.maximum if high is None else torch.minimum, [self.like, low if high is None else high], {}
         ).value()
 
-    def sum(self) -> Whole:
+    def sum(self) -> SymbolicTensor:
         if len(self.arguments) > 1 or self.keywords:
             raise Untraceable(f"{self.name} is of all elements, and 2 is a norm's order")
         word = SUMS[self.name] + (self.like.precision.name if self.name != "sum" else "")
-        return whole(self.like, self.rounded(f"{word}(P$.length, (i$) => {self.like.text})"), False)
+        return symbolic(self.like, self.rounded(f"{word}(P$.length, (i$) => {self.like.text})"), False)
 
     def property(self) -> Any:
         if self.like is self.arguments[0] and self.owner == "device":
@@ -121,8 +121,8 @@ class Call:
             raise Untraceable("a whole tensor in double precision has no counterpart")
         return self.like.written.symbol(self.like.text)
 
-    def made(self, text: str) -> Whole:
-        return whole(self.like, text, any(each.each for each in self.arguments if isinstance(each, Whole)))
+    def made(self, text: str) -> SymbolicTensor:
+        return symbolic(self.like, text, any(each.each for each in self.arguments if isinstance(each, SymbolicTensor)))
 
     def rounded(self, text: str) -> str:
         return self.like.precision.round(text)
@@ -130,15 +130,15 @@ class Call:
     def texts(self) -> list[str]:
         trace, narrow = self.like.written, self.like.precision.narrow
         return [
-            each.text if isinstance(each, Whole) else f"$f({trace.name(each)})" if narrow else trace.name(each)
+            each.text if isinstance(each, SymbolicTensor) else f"$f({trace.name(each)})" if narrow else trace.name(each)
             for each in self.arguments
         ]
 
 
-class States(dict[str, Whole]):
+class States(dict[str, SymbolicTensor]):
     """A tensor's states by letter; reading any other is refused."""
 
-    def __missing__(self, letter: str) -> Whole:
+    def __missing__(self, letter: str) -> SymbolicTensor:
         raise Untraceable(f"{letter!r} is no state with an element for each of the parameter's")
 
 
@@ -152,8 +152,8 @@ def of_rule(rule: Rule, precision: Precision) -> str:
         raise refusal(rule.name, rule.per_tensor, first, f"{what} need torch")
     trace = Trace(SPELLING)
 
-    def tensor(text: str) -> Whole:
-        made = torch.Tensor._make_subclass(Whole, torch.empty((), device="cpu"))
+    def tensor(text: str) -> SymbolicTensor:
+        made = torch.Tensor._make_subclass(SymbolicTensor, torch.empty((), device="cpu"))
         made.written, made.precision, made.each, made.text = trace, precision, True, text
         return made
 
@@ -170,7 +170,7 @@ def of_rule(rule: Rule, precision: Precision) -> str:
 
 
 def _one(name: str, value: Any, trace: Trace) -> Any:
-    if not isinstance(value, Whole):
+    if not isinstance(value, SymbolicTensor):
         return value
     if value.each:
         raise Untraceable(f"{name} is a whole tensor, and no number")

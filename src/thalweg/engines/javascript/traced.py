@@ -73,7 +73,7 @@ def _noted(equations: Equations) -> str:
             *loop.lines,
         ]
 
-    return f"(at$, N$, note$) => {{\n{element.ways(equations, DOUBLE, {}, write, '    ', _Noted)}  }}"
+    return f"(at$, N$, note$) => {{\n{element.branches(equations, DOUBLE, {}, write, '    ', _Noted)}  }}"
 
 
 def _named(rule: Rule) -> str:
@@ -81,7 +81,7 @@ def _named(rule: Rule) -> str:
     trace = Trace(scalars.SPELLING)
     step = trace.symbol("t$")
     carried = [trace.symbol(f"c$.{name}") for name in rule.carried]
-    settings = {name: scalars.setting(trace, name, each.default) for name, each in rule.hyperparameters.items()}
+    settings = {name: scalars.setting_symbol(trace, name, each.default) for name, each in rule.hyperparameters.items()}
     names = [name for name, _ in step_lines(rule) if name.isidentifier()]
     function = symbolic(rule.per_step)
 

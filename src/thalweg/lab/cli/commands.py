@@ -11,7 +11,7 @@ import typer
 
 import thalweg
 from thalweg.lab.cli import verbs
-from thalweg.lab.cli.screen import show_laws, show_rule, show_rules, show_tasks, watch, watch_laws
+from thalweg.lab.cli.screen import law_progress, show_laws, show_rule, show_rules, show_tasks, watch
 from thalweg.lab.cli.verbs import refuse, stopped
 from thalweg.lab.printable import visible
 
@@ -149,7 +149,7 @@ def conform(
     try:
         if out and not out.parent.is_dir():
             raise ValueError(f"json: no folder {out.parent}")
-        with watch_laws() as progress:
+        with law_progress() as progress:
             report = run.try_laws(
                 optimizer,
                 arguments.settings(settings or []),

@@ -180,7 +180,7 @@ def show_rule(entry: Entry) -> None:
 
 
 @contextmanager
-def watch_laws() -> Iterator[Callable[[Outcome], None]]:
+def law_progress() -> Iterator[Callable[[Outcome], None]]:
     """A function to call after each law; it shows how far one is, on a terminal."""
     if not console.is_terminal:
         yield lambda outcome: None

@@ -51,7 +51,7 @@ def compare(
         int | None,
         typer.Option(help="Fresh seeds for each finalist; more can be added later.", show_default="preset"),
     ] = None,
-    knobs: Annotated[
+    hyperparameters: Annotated[
         str, typer.Option(help="lr, and any of beta1, beta2, eps, weight_decay.", show_default="preset")
     ] = "",
     budget: Budget = "",
@@ -71,7 +71,7 @@ def compare(
         "seeds": seeds,
         "finalists": finalists,
         "finalist_seeds": finalist_seeds,
-        "knobs": knobs or None,
+        "hyperparameters": hyperparameters or None,
         "budget": budget or None,
         "epochs": epochs,
         "time_limit": time_limit or None,
@@ -153,7 +153,7 @@ def tune(
     method: Annotated[
         str, typer.Option(help="tpe, grid, random, sobol, halton, gp, cmaes, nsgaii, nsgaiii or qmc.")
     ] = "tpe",
-    knobs: Annotated[
+    hyperparameters: Annotated[
         str, typer.Option(help="Such as lr,betas or lr=1e-4:1e-1,batch_size.", show_default="all but the batch size")
     ] = "",
     trials: Annotated[int, typer.Option(help="Settings to try, the default first; more can be added later.")] = 40,
@@ -188,7 +188,12 @@ def tune(
         "finalist_seeds": finalist_seeds,
         "epochs": epochs,
     }
-    words: dict[str, Any] = {"knobs": knobs, "pruner": pruner, "from_optuna": from_optuna, "budget": budget}
+    words: dict[str, Any] = {
+        "hyperparameters": hyperparameters,
+        "pruner": pruner,
+        "from_optuna": from_optuna,
+        "budget": budget,
+    }
     words["time_limit"] = time_limit
     words = {name: word for name, word in words.items() if word}
 

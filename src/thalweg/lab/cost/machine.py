@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from thalweg.lab.isolation import process_kept
+from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.seeds import seed_everything
 from thalweg.lab.task.data import to_device
 from thalweg.lab.task.task import Task
@@ -42,7 +42,7 @@ def measure_threads(task: Task) -> dict[str, Any]:
     if many == 1 or torch.device(task.device).type != "cpu":
         return {"threads": many, "why": "as the caller has set it"}
     timed = {1: float("inf"), many: float("inf")}
-    with process_kept(task.device):
+    with preserving_process(task.device):
         seed_everything(0, task.device)
         model = task.build(0)
         batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]
@@ -59,7 +59,7 @@ def measure_threads(task: Task) -> dict[str, Any]:
 
 def measure_pace(task: Task, seconds: float = LOOK) -> float:
     """Steps a second, forward and backward, on the threads torch has now: the best round of so many seconds."""
-    with process_kept(task.device):
+    with preserving_process(task.device):
         seed_everything(0, task.device)
         model = task.build(0)
         batches = [to_device(batch, task.device) for batch in islice(task.sources["train"].batches(0), STEPS)]

@@ -11,7 +11,7 @@ from thalweg.lab.arguments import length
 from thalweg.lab.cost.machine import measure_threads, torch_threads
 from thalweg.lab.cost.step_time import measure_milliseconds
 from thalweg.lab.errors import LabError
-from thalweg.lab.isolation import process_kept
+from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.seeds import derive, seed_everything
 from thalweg.lab.task.evaluation import evaluate
 from thalweg.lab.task.length import evaluations, total_steps
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SPARE = 0.9  # of a budget is planned with: the report and the runner's start take their share
 
 
-def seconds_a_training(task: Task, epochs: int, milliseconds: Mapping[str, float | None]) -> dict[str, float]:
+def seconds_a_run(task: Task, epochs: int, milliseconds: Mapping[str, float | None]) -> dict[str, float]:
     """What one training of each optimizer takes, one at a time: its steps, and its evaluations.
 
     An optimizer whose steps could not be measured counts as the mean of the others; nothing where none could, or where
@@ -44,7 +44,7 @@ def afford(
     entries: Sequence[Entry],
     epochs: int,
     gain: float,
-    trainings: Callable[[int], Mapping[str, int]],
+    runs: Callable[[int], Mapping[str, int]],
     wanted: int,
     least: int,
     limit: float | None = None,
@@ -60,12 +60,12 @@ def afford(
         LabError: where not even the least fits; it says what would.
     """
     with torch_threads(int(measure_threads(task)["threads"])):
-        each = seconds_a_training(task, epochs, measure_milliseconds(task, entries, limit))
+        each = seconds_a_run(task, epochs, measure_milliseconds(task, entries, limit))
     if not each:
         raise LabError("budget: cannot be planned with: a DataLoader that cannot tell its length; give the task steps=")
 
     def cost(number: int) -> float:
-        return sum(count * each[name] for name, count in trainings(number).items()) / gain
+        return sum(count * each[name] for name, count in runs(number).items()) / gain
 
     fitting = [number for number in range(least, wanted + 1) if cost(number) <= SPARE * budget]
     if not fitting:
@@ -78,7 +78,7 @@ def afford(
 
 def _evaluation(task: Task) -> float:
     """Seconds of one evaluation; the second of two, as the first one also warms up."""
-    with process_kept(task.device):
+    with preserving_process(task.device):
         seed_everything(derive(0, "timing"), task.device)
         model = task.build(0)
         for _ in range(2):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from thalweg.lab.isolation import process_kept
+from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.keyed import Keyed
 from thalweg.lab.random.seeds import derive, seed_everything
 from thalweg.lab.random.streams import Stream
@@ -34,7 +34,7 @@ def measure_milliseconds(task: Task, entries: Sequence[Entry], limit: float | No
 
     The optimizers take turns, so that a machine that slows down slows down all of them alike.
     """
-    with process_kept(task.device):
+    with preserving_process(task.device):
         seed_everything(derive(0, "timing"), task.device)
         model = task.build(0)
         size = 4 * sum(p.numel() * p.element_size() for p in model.parameters())  # parameters, gradients, two states

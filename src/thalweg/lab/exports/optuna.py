@@ -98,7 +98,7 @@ def _state(states: Any, trial: Trial) -> Any:
     return states.COMPLETE if math.isfinite(trial.metric) else states.PRUNED
 
 
-def read(where: str, knobs: Sequence[str], larger_is_better: bool) -> list[dict[str, Any]]:
+def read(where: str, hyperparameters: Sequence[str], larger_is_better: bool) -> list[dict[str, Any]]:
     """The finished trials of an Optuna study as known points: their values by knob, and a score, less is better.
 
     Args:
@@ -120,13 +120,17 @@ def read(where: str, knobs: Sequence[str], larger_is_better: bool) -> list[dict[
         right, wrong = ("maximize", "minimize") if larger_is_better else ("minimize", "maximize")
         raise LabError(f"from_optuna: {where} is to {wrong}; must be to {right}, as the task's metric is")
     ended = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    shared = [trial for trial in ended if set(trial.params) & set(knobs)]
+    shared = [trial for trial in ended if set(trial.params) & set(hyperparameters)]
     if ended and not shared:
         has = ", ".join(sorted({name for trial in ended for name in trial.params})) or "none"
-        raise LabError(f"from_optuna: {where} has the parameters {has}; must have one of {', '.join(knobs)}")
+        raise LabError(f"from_optuna: {where} has the parameters {has}; must have one of {', '.join(hyperparameters)}")
     return [
         {
-            "values": {knob: float(trial.params[knob]) for knob in knobs if knob in trial.params},
+            "values": {
+                hyperparameter: float(trial.params[hyperparameter])
+                for hyperparameter in hyperparameters
+                if hyperparameter in trial.params
+            },
             "score": -float(trial.value) if larger_is_better else float(trial.value),
         }
         for trial in shared

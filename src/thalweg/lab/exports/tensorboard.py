@@ -25,8 +25,8 @@ def write(found: Result, folder: Path) -> Path:
             continue
         unfinished = folder / f".{name_of(trial)}"  # a kill midway leaves no half run behind
         writer: Any = SummaryWriter(str(unfinished))
-        for tag, points in scalars_of(trial, found.spec["task"]["metric"]).items():
-            for step, value in points:
+        for tag, candidates in scalars_of(trial, found.spec["task"]["metric"]).items():
+            for step, value in candidates:
                 writer.add_scalar(tag, value, step, walltime=trial.started)
         known = {name: value for name, value in finals_of(trial).items() if math.isfinite(value)}
         for summary in hparams(config_of(trial), known):  # type: ignore[no-untyped-call]

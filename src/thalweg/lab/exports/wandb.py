@@ -58,8 +58,8 @@ def _write(wandb: Any, found: Result, trial: Trial, folder: Path) -> None:
 
 def _by_step(columns: dict[str, list[tuple[int, float]]]) -> dict[int, dict[str, float]]:
     rows: dict[int, dict[str, float]] = {}
-    for tag, points in columns.items():
-        for step, value in points:
+    for tag, candidates in columns.items():
+        for step, value in candidates:
             rows.setdefault(step, {})[tag] = value
     return rows
 

@@ -8,7 +8,7 @@ from typing import Any
 from thalweg.lab.arguments import length
 from thalweg.lab.judging.rows import Table
 from thalweg.lab.judging.wording.numbers import Unit, course, several
-from thalweg.lab.training.failure import FATES
+from thalweg.lab.training.failure import FAILURES
 from thalweg.lab.training.trial import Trial
 
 
@@ -16,7 +16,7 @@ def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], uni
     """The protocol as it was run, what the columns mean, what went wrong, what was not tested."""
     return [
         *_protocol(spec),
-        *_training(spec),
+        *_run_notes(spec),
         *_columns(spec, table, unit),
         *_trouble(table, trials),
         *_untested(spec),
@@ -28,7 +28,7 @@ def _protocol(spec: Mapping[str, Any]) -> list[str]:
     cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
     best = "setting" if protocol["finalists"] == 1 else f"{protocol['finalists']} settings"
     return [
-        f"Equal budgets: each optimizer got {protocol['trials']} {_tried(protocol)} (its default first, "
+        f"Equal budgets: each optimizer got {protocol['trials']} {_search_notes(protocol)} (its default first, "
         "then log-spaced ones from its own search range, the last few around the best or up to a "
         f"decade past the edge) on {several(protocol['seeds'], 'seed')}, and its best {best} got "
         f"{several(protocol['finalist_seeds'], 'fresh seed')}; {course(task)} each. "
@@ -39,18 +39,18 @@ def _protocol(spec: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _tried(protocol: Mapping[str, Any]) -> str:
-    return "learning rates" if protocol.get("knobs", ["lr"]) == ["lr"] else "settings"
+def _search_notes(protocol: Mapping[str, Any]) -> str:
+    return "learning rates" if protocol.get("hyperparameters", ["lr"]) == ["lr"] else "settings"
 
 
 def _tuned(protocol: Mapping[str, Any]) -> str:
-    others = list(protocol.get("knobs", ["lr"]))[1:]
+    others = list(protocol.get("hyperparameters", ["lr"]))[1:]
     if not others:
         return "Only the learning rate was tuned."
     return f"Tuned beside the learning rate, where an optimizer has them: {', '.join(others)}."
 
 
-def _training(spec: Mapping[str, Any]) -> list[str]:
+def _run_notes(spec: Mapping[str, Any]) -> list[str]:
     asked = dict(spec["task"].get("training", {}))
     without, refuse = asked.pop("without_weight_decay", []), asked.pop("left_out", [])
     found = [f"All trainings: {', '.join(f'{name} {value}' for name, value in asked.items())}."] if asked else []
@@ -87,10 +87,10 @@ def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
 def _trouble(table: Table, trials: Sequence[Trial]) -> list[str]:
     edge = [row.optimizer for row in table.rows if row.on_edge]
     found = [f"Not fully tuned, optimum on the edge of what was tried: {', '.join(edge)}."] if edge else []
-    return found + _fates(table) + failures(trials)
+    return found + _failures(table) + failures(trials)
 
 
-def _fates(table: Table) -> list[str]:
+def _failures(table: Table) -> list[str]:
     """How many trainings failed, each kind by its name."""
     failed = {row.optimizer: row.failures for row in table.rows if row.failures}
     told = [
@@ -116,7 +116,7 @@ def failures(trials: Sequence[Trial]) -> list[str]:
         if trial.status not in ("done", "diverged"):
             kinds.setdefault((trial.optimizer, trial.status), []).append(trial)
     return [
-        f"{name} {FATES.get(status, status)}: {len(failed)} of "
+        f"{name} {FAILURES.get(status, status)}: {len(failed)} of "
         f"{sum(t.optimizer == name for t in trials)} trainings; the last said: {failed[-1].message}"
         for (name, status), failed in kinds.items()
     ]

@@ -14,13 +14,13 @@ from thalweg.lab.judging.best_of import BestOf, best_of
 from thalweg.lab.judging.selection_bias import correlation
 from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
 from thalweg.lab.search.configurations import (
+    Candidate,
     GoodRange,
-    Point,
     at_edge,
+    candidates,
     five_percent,
     good_range,
     highest_stable,
-    points,
     ranked,
 )
 from thalweg.lab.training.trial import Trial
@@ -41,7 +41,7 @@ class Row:
 
     optimizer: str
     settings: dict[str, Any]
-    tried: tuple[Point, ...]
+    tried: tuple[Candidate, ...]
     finals: tuple[Trial, ...]  # the chosen setting on fresh seeds
     validation: Interval
     test: Interval
@@ -63,18 +63,18 @@ class Row:
     @property
     def searched(self) -> int:
         """Trainings in the search."""
-        return sum(len(point.trials) for point in self.tried)
+        return sum(len(candidate.trials) for candidate in self.tried)
 
     @property
     def failures(self) -> dict[str, int]:
         """How many trainings failed, search and fresh seeds together, by what became of them."""
-        everything = [trial for point in self.tried for trial in point.trials] + list(self.finals)
+        everything = [trial for candidate in self.tried for trial in candidate.trials] + list(self.finals)
         return dict(Counter(trial.status for trial in everything if not trial.done))
 
     @property
     def diverged_share(self) -> float:
         """The share of trainings in the search that failed, in whatever way."""
-        return sum(point.failed for point in self.tried) / self.searched
+        return sum(candidate.failed for candidate in self.tried) / self.searched
 
     @property
     def failed_finals(self) -> int:
@@ -109,14 +109,14 @@ def build_table(
             None. Only those, less the default, are draws from the search range (expected best of k).
         milliseconds: what a step takes, by optimizer; None where it could not be measured.
     """
-    search = {name: points(t for t in trials if t.optimizer == name and t.phase == "search") for name in optimizers}
+    search = {name: candidates(t for t in trials if t.optimizer == name and t.phase == "search") for name in optimizers}
     target = baseline(search, larger_is_better)
     worst = _worst(search, larger_is_better)
     rows = []
     for name in optimizers:
-        finalists = points(t for t in trials if t.optimizer == name and t.phase == "final")
+        finalists = candidates(t for t in trials if t.optimizer == name and t.phase == "final")
         chosen = ranked(finalists, larger_is_better)[0]
-        drawn = [point.whole for point in search[name] if 0 < point.index < (spread or math.inf)]
+        drawn = [candidate.whole for candidate in search[name] if 0 < candidate.index < (spread or math.inf)]
         row = _row(name, search[name], chosen, target, larger_is_better)
         time = (milliseconds or {}).get(name)
         rows.append(
@@ -128,7 +128,7 @@ def build_table(
     leader = rows[0]
     if margin is None:
         margin = 0.01 * abs(leader.test.mean)
-    judgements = _judge(rows, larger_is_better, margin, alpha, _tuning_luck(trials))
+    judgements = _judge(rows, larger_is_better, margin, alpha, _tuning_bias(trials))
     judged = [
         replace(row, judgement=judgements.get(row.optimizer), as_good=_as_good(row, margin, larger_is_better))
         for row in rows
@@ -138,7 +138,7 @@ def build_table(
     return Table(tuple(judged), target, margin, seconds)
 
 
-def baseline(search: Mapping[str, Sequence[Point]], larger_is_better: bool) -> float:
+def baseline(search: Mapping[str, Sequence[Candidate]], larger_is_better: bool) -> float:
     """The target for steps-to-target: the median, over the optimizers, of what their default setting ends at.
 
     A default that failed counts as the worst; NaN where the median optimizer's default failed.
@@ -149,13 +149,13 @@ def baseline(search: Mapping[str, Sequence[Point]], larger_is_better: bool) -> f
     return middle if math.isfinite(middle) else math.nan
 
 
-def _worst(search: Mapping[str, Sequence[Point]], larger_is_better: bool) -> float:
+def _worst(search: Mapping[str, Sequence[Candidate]], larger_is_better: bool) -> float:
     """What a setting that failed counts as among the best of k: the worst that any of the study ended at."""
-    known = [point.whole for tried in search.values() for point in tried if not math.isnan(point.whole)]
+    known = [candidate.whole for tried in search.values() for candidate in tried if not math.isnan(candidate.whole)]
     return (min if larger_is_better else max)(known, default=math.nan)
 
 
-def _row(name: str, tried: list[Point], chosen: Point, target: float, larger_is_better: bool) -> Row:
+def _row(name: str, tried: list[Candidate], chosen: Candidate, target: float, larger_is_better: bool) -> Row:
     done = [trial for trial in chosen.trials if trial.done]
     steps = [trial.steps_to(target, larger_is_better) for trial in chosen.trials]
     best = _searched(tried, chosen.index)
@@ -178,14 +178,14 @@ def _row(name: str, tried: list[Point], chosen: Point, target: float, larger_is_
 
 def _as_good(row: Row, margin: float, larger_is_better: bool) -> tuple[float, float] | None:
     """Learning rates that the search cannot tell from the best: within the margin, or one seed deviation if more."""
-    finals = Point(row.finals[0].index, row.finals)
+    finals = Candidate(row.finals[0].index, row.finals)
     slack = max(value for value in (0.0, margin, finals.deviation) if not math.isnan(value))
     found = good_range(row.tried, _searched(row.tried, finals.index), larger_is_better, slack)
     return None if found is None else (found.low, found.high)
 
 
-def _searched(tried: Sequence[Point], index: int) -> Point:
-    return next(point for point in tried if point.index == index)
+def _searched(tried: Sequence[Candidate], index: int) -> Candidate:
+    return next(candidate for candidate in tried if candidate.index == index)
 
 
 def _order(row: Row, larger_is_better: bool) -> tuple[float, ...]:
@@ -222,7 +222,7 @@ def _tested(row: Row) -> dict[int, float]:
     return {trial.seed: trial.test_metric for trial in row.finals if trial.test_metric is not None}
 
 
-def _tuning_luck(trials: Sequence[Trial]) -> float:
+def _tuning_bias(trials: Sequence[Trial]) -> float:
     """How far the luck of the search moves the difference of two equal optimizers, in its deviations over seeds."""
     if max(trial.index for trial in trials) == 0:  # nothing was searched for
         return 0.0

@@ -23,7 +23,7 @@ MOST_SEEDS = 30  # more change a p-value's distribution no further
 AT_ONCE = 1_000_000  # numbers drawn at a time
 
 
-def by_luck(p: float, count: int, seeds: int, correlation: float) -> float:
+def selection_corrected(p: float, count: int, seeds: int, correlation: float) -> float:
     """How often, of `count` equal optimizers, one is told from the leader by a p-value as low as this.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from thalweg.lab.judging.selection_bias import by_luck
+from thalweg.lab.judging.selection_bias import selection_corrected
 
 MOST_SEEDS = 1000
 DRAWS = 250
@@ -114,7 +114,7 @@ def holm(p_values: Sequence[float], seeds: int = 0, correlation: float = 1.0) ->
     for place, which in enumerate(np.argsort(p_values)):  # NaN last
         p, left = p_values[which], len(p_values) - place
         if not math.isnan(p):
-            luck = by_luck(p, left + 1, seeds, correlation) if seeds else 0.0  # the leader is one more
+            luck = selection_corrected(p, left + 1, seeds, correlation) if seeds else 0.0  # the leader is one more
             strictest = max(strictest, min(1.0, left * p), luck)
             corrected[which] = strictest
     return corrected

@@ -85,7 +85,7 @@ def _applied(x: Tensor, made: Tensor, inplace: bool) -> Tensor:
     return x.mul_(made) if inplace else x * made
 
 
-def _kept(p: float) -> float:
+def _keep_probability(p: float) -> float:
     return 1 / (1 - p) if p < 1 else 0.0
 
 
@@ -93,7 +93,7 @@ def dropout(stream: Stream, input: Tensor, p: float = 0.5, training: bool = True
     _check(p)
     if not training or p == 0:
         return input
-    return _applied(input, stream.mask(input.shape, p, _kept(p), input), inplace)
+    return _applied(input, stream.mask(input.shape, p, _keep_probability(p), input), inplace)
 
 
 def torch_dropout(stream: Stream, input: Tensor, p: float, train: bool) -> Tensor:
@@ -111,7 +111,7 @@ def _by_feature(batched: int | None) -> Draw:
         _check(p)
         if not training or p == 0:
             return input
-        return _applied(input, stream.mask(_features(input, batched), p, _kept(p), input), inplace)
+        return _applied(input, stream.mask(_features(input, batched), p, _keep_probability(p), input), inplace)
 
     return draw
 
@@ -177,7 +177,7 @@ def _unit(stream: Stream, shape: Any, device: Any) -> Tensor:
     return stream.uniform(shape, device)
 
 
-def _made(kind: Draw) -> Draw:
+def _from_sizes(kind: Draw) -> Draw:
     """torch.rand, torch.randn: from sizes."""
 
     def draw(
@@ -282,8 +282,8 @@ DRAWS: Mapping[Any, Draw] = {
     F.feature_alpha_dropout: _alpha(by_feature=True),
     F.scaled_dot_product_attention: attention,
     F.gumbel_softmax: _gumbel_softmax,
-    torch.rand: _made(_unit),
-    torch.randn: _made(_normal),
+    torch.rand: _from_sizes(_unit),
+    torch.randn: _from_sizes(_normal),
     torch.rand_like: _like(_unit),
     torch.randn_like: _like(_normal),
     torch.randint: _randint,

@@ -30,7 +30,7 @@ def seed_everything(seed: int, device: str) -> None:
 
 
 @contextmanager
-def random_state_kept(device: str = "cpu") -> Iterator[None]:
+def preserving_random_state(device: str = "cpu") -> Iterator[None]:
     """Put torch's, NumPy's and Python's random states back afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     on_gpu = torch.device(device).type == "cuda"

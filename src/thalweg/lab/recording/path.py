@@ -10,7 +10,7 @@ from torch import Tensor, nn
 MOST = 48  # checkpoints: then every other one is let go
 
 
-class Way:
+class Trajectory:
     """Keeps the trained weights of every so many steps, twice as many whenever there are `most`; and the last ones.
 
     The weights are those that one would evaluate: an optimizer with modes (Schedule-Free) is asked for its result, and

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.lab.errors import StudyError
 from thalweg.lab.study.records import read_json
 from thalweg.lab.study.store import write_atomically
-from thalweg.lab.study.validation import a, amount, count, each, or_none, record, text
+from thalweg.lab.study.validation import a, amount, count, list_of, or_none, record, text
 
 if TYPE_CHECKING:
     from thalweg.play.landscape import Landscape
@@ -27,19 +27,19 @@ height = or_none(number)  # a loss may be infinite
 pair = a("two numbers", lambda value: isinstance(value, list) and len(value) == 2 and all(map(_finite, value)))
 side = a("two numbers, the lower first", lambda value: not pair(value) and value[0] < value[1])
 RUN = record(
-    name=text, steps=each(count), total=amount, path=each(pair), share=each(amount), loss=each(height),
-    slice_loss=each(height),
+    name=text, steps=list_of(count), total=amount, path=list_of(pair), share=list_of(amount), loss=list_of(height),
+    slice_loss=list_of(height),
 )  # fmt: skip
 SLICE = record(
     kind=text,
     stage=text,
     x=side,
     y=side,
-    values=each(each(height)),
-    runs=each(RUN),
-    lines=each(record(name=text, at=each(number), loss=each(height))),
+    values=list_of(list_of(height)),
+    runs=list_of(RUN),
+    lines=list_of(record(name=text, at=list_of(number), loss=list_of(height))),
 )
-BLOCK = record(trials=each(text), title=text, batchnorm=or_none(text), notes=each(text), slices=each(SLICE))
+BLOCK = record(trials=list_of(text), title=text, batchnorm=or_none(text), notes=list_of(text), slices=list_of(SLICE))
 
 
 def write(folder: Path, trials: Sequence[str], found: Landscape) -> None:
@@ -62,7 +62,7 @@ def read(folder: Path) -> Landscape:
     return Landscape.of(block)
 
 
-def made_of(folder: Path) -> list[str] | None:
+def recorded_trials(folder: Path) -> list[str] | None:
     """The trials of the recording in a folder; None where there is none that can be read."""
     try:
         block = _block(folder)

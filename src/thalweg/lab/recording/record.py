@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalweg.lab.errors import LabError, StudyError, first_line
-from thalweg.lab.isolation import process_kept
+from thalweg.lab.isolation import preserving_process
 from thalweg.lab.recording.losses import Losses
-from thalweg.lab.recording.path import MOST, Way, flat, trained
-from thalweg.lab.recording.read import made_of, write
+from thalweg.lab.recording.path import MOST, Trajectory, flat, trained
+from thalweg.lab.recording.read import recorded_trials, write
 from thalweg.lab.study.records import why
 from thalweg.lab.training.agreement import CLOSE, distance
 from thalweg.lab.training.loop import train
@@ -69,19 +69,19 @@ def record(campaign: Campaign, entries: Sequence[Entry], found: Result, size: in
     ids = [trial.id for _, trial in chosen]
     if not chosen:
         raise LabError("record: no run has ended well: there is none to keep")
-    if made_of(found.folder) == ids:
+    if recorded_trials(found.folder) == ids:
         return
     most = min(MOST, BYTES // (4 * width * len(chosen)))
     by_name, notes, ways = {entry.name: entry for entry in entries}, [], {}
     for name, trial in chosen:
-        ways[name] = Way(most)
+        ways[name] = Trajectory(most)
         apart = _again(campaign, by_name[trial.optimizer], trial, ways[name])
         if apart > CLOSE:
             notes.append(f"{name}: this run is {apart:.1e} from the study's, relatively")
     seeds = sorted({trial.seed for _, trial in chosen})
     title = f"{found.spec['task']['name']}, seed {', '.join(map(str, seeds))}"
     runs = [Run(name, np.array(way.steps), way.array) for name, way in ways.items()]
-    with process_kept(task.device):
+    with preserving_process(task.device):
         made = _slices(chosen[0][1], task, ways[chosen[0][0]], runs, title, size)
     _write_weights(found.folder / "recording.npz", runs)
     write(found.folder, ids, replace(made, notes=tuple(notes)))
@@ -89,7 +89,7 @@ def record(campaign: Campaign, entries: Sequence[Entry], found: Result, size: in
 
 
 def _width(task: Task) -> int:
-    with process_kept(task.device):
+    with preserving_process(task.device):
         return sum(flat(p).numel() for p in trained(task.build(0)))
 
 
@@ -98,7 +98,7 @@ def _room(width: int) -> int:
     return BYTES // (4 * FEWEST * width)
 
 
-def _again(campaign: Campaign, entry: Entry, trial: Trial, way: Way) -> float:
+def _again(campaign: Campaign, entry: Entry, trial: Trial, way: Trajectory) -> float:
     """Train a run of the study again; how far it is from what is written down."""
     where = {"phase": trial.phase, "index": trial.index, "batch_size": trial.batch_size}
     job = campaign.job(entry, trial.settings, trial.seed, **where)  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ def _again(campaign: Campaign, entry: Entry, trial: Trial, way: Way) -> float:
     return distance(trial, again)
 
 
-def _slices(first: Trial, task: Task, way: Way, runs: Sequence[Run], title: str, size: int | None) -> Landscape:
+def _slices(first: Trial, task: Task, way: Trajectory, runs: Sequence[Run], title: str, size: int | None) -> Landscape:
     assert way.model is not None
     own = task if first.batch_size is None else replace(task, batch_size=first.batch_size)
     try:

@@ -12,7 +12,7 @@ from thalweg.lab.judging.wording import rate
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
 from thalweg.lab.report.figures.palette import colour
 from thalweg.lab.report.markup import sentences
-from thalweg.lab.search.configurations import Point
+from thalweg.lab.search.configurations import Candidate
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result
@@ -34,7 +34,7 @@ def card(found: Result) -> str:
     )
 
 
-def drawing(searched: Mapping[str, Sequence[Point]], measure: Measure) -> str:
+def drawing(searched: Mapping[str, Sequence[Candidate]], measure: Measure) -> str:
     """The sweep as a small SVG; nothing where fewer than two learning rates ended."""
     lines = {name: line_of(tried, measure) for name, tried in list(searched.items())[:LINES]}
     rates = [at for line in lines.values() for at, _ in line]
@@ -42,7 +42,7 @@ def drawing(searched: Mapping[str, Sequence[Point]], measure: Measure) -> str:
     if len(set(rates)) < 2:
         return ""
     low, high, kind = good_end(values, measure.larger_is_better, measure.log)
-    place = _Places(min(rates), max(rates), low, high, kind == "log")
+    place = _Scale(min(rates), max(rates), low, high, kind == "log")
     drawn = "".join(_line(place, line, colour(number)) for number, line in enumerate(lines.values()))
     return (
         f'<svg role="img" aria-label="{escape(measure.label)} by learning rate" width="{WIDTH}" height="{HEIGHT + 24}" '
@@ -52,7 +52,7 @@ def drawing(searched: Mapping[str, Sequence[Point]], measure: Measure) -> str:
     )
 
 
-class _Places:
+class _Scale:
     """From a learning rate and a value to pixels."""
 
     def __init__(self, first: float, last: float, low: float, high: float, log: bool) -> None:
@@ -69,13 +69,13 @@ class _Places:
         return round(10 + (HEIGHT - BOTTOM - 10) * (1 - part), 1)
 
 
-def _best_first(found: Result) -> dict[str, Sequence[Point]]:
+def _best_first(found: Result) -> dict[str, Sequence[Candidate]]:
     """The search in the order of the report, where an optimizer has the same colour."""
     names = [str(row.optimizer) for row in getattr(found, "rows", ()) if hasattr(row, "optimizer")]
     return {name: found.tried[name] for name in names or found.tried}
 
 
-def _line(place: _Places, line: Sequence[tuple[float, list[float]]], tone: str) -> str:
+def _line(place: _Scale, line: Sequence[tuple[float, list[float]]], tone: str) -> str:
     dots = "".join(
         f'<circle cx="{place.x(at)}" cy="{place.y(value)}" r="2.4" fill="{tone}"/>'
         for at, seeds in line
@@ -86,7 +86,7 @@ def _line(place: _Places, line: Sequence[tuple[float, list[float]]], tone: str) 
     return f'<polyline points="{path}" fill="none" stroke="{tone}" stroke-width="1.8"/>{dots}'
 
 
-def _inside(place: _Places, line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def _inside(place: _Scale, line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The line as pixels, cut where it leaves the frame; a clip path would need a name, and a notebook holds many."""
     floor, top = place.y(place.low), place.y(place.high)
     pixels = [(place.x(at), place.y(value)) for at, value in line]
@@ -103,7 +103,7 @@ def _inside(place: _Places, line: Sequence[tuple[float, float]]) -> list[tuple[f
     return found
 
 
-def _axes(place: _Places, measure: Measure) -> str:
+def _axes(place: _Scale, measure: Measure) -> str:
     floor = HEIGHT - BOTTOM
     frame = f'<path d="M{LEFT} 10V{floor}H{WIDTH - 12}" fill="none" stroke="currentColor" stroke-opacity=".4"/>'
     decades = range(math.ceil(math.log10(place.first) - 1e-9), math.floor(math.log10(place.last) + 1e-9) + 1)
@@ -124,7 +124,7 @@ def _axes(place: _Places, measure: Measure) -> str:
     return frame + ticks + ends + titles
 
 
-def _round(place: _Places, measure: Measure) -> list[float]:
+def _round(place: _Scale, measure: Measure) -> list[float]:
     """Round numbers to write beside the axis."""
     most = 100.0 if measure.scale == 100 else math.inf
     if place.log:

@@ -9,7 +9,7 @@ from thalweg.lab.judging.wording import rate
 from thalweg.lab.training.trial import Trial
 
 
-def knobs(trials: Iterable[Trial]) -> list[str]:
+def hyperparameters(trials: Iterable[Trial]) -> list[str]:
     """What was tuned, the learning rate first; `batch_size` last where it was."""
     every = list(trials)
     names = dict.fromkeys(name for trial in every for name in trial.settings)
@@ -17,9 +17,9 @@ def knobs(trials: Iterable[Trial]) -> list[str]:
     return [*ordered, *(["batch_size"] if any(trial.batch_size is not None for trial in every) else [])]
 
 
-def value(trial: Trial, knob: str) -> Any:
+def value(trial: Trial, hyperparameter: str) -> Any:
     """The knob's value in this training; None where it has none."""
-    return trial.batch_size if knob == "batch_size" else trial.settings.get(knob)
+    return trial.batch_size if hyperparameter == "batch_size" else trial.settings.get(hyperparameter)
 
 
 def said(found: Any) -> str:

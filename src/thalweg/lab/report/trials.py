@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from thalweg.lab.judging.wording import Unit
-from thalweg.lab.report.configuration import knobs, value
+from thalweg.lab.report.configuration import hyperparameters, value
 from thalweg.lab.report.markup import in_a_script
 from thalweg.lab.report.page import Screen
 from thalweg.lab.study.records import to_json
@@ -30,7 +30,7 @@ def screen(trials: Sequence[Trial], unit: Unit, spec: Mapping[str, Any], version
     failed = sum(not trial.done for trial in trials)
     ended = f"{failed} of them failed and stay in the table" if failed else "all of them finished"
     seeds = sorted({trial.seed for trial in trials if trial.phase == "final"})
-    fresh = f" The fresh seeds are {_spelled(seeds)}." if seeds else ""
+    fresh = f" The fresh seeds are {_seed_ranges(seeds)}." if seeds else ""
     data = in_a_script(to_json(_data(trials, unit)))
     made = escape(json.dumps(to_json({"spec": spec, "versions": versions}), indent=2))
     return Screen(
@@ -50,10 +50,10 @@ def _data(trials: Sequence[Trial], unit: Unit) -> dict[str, Any]:
     """What the page's script shows: columns and rows; what does not exist is null, never left out."""
     scale = 100 if unit.percent else 1
     name = f"{unit.name} (%)" if unit.percent else unit.name
-    tuned = knobs(trials)
+    tuned = hyperparameters(trials)
     columns: list[dict[str, Any]] = [
         {"name": "optimizer", "title": "optimizer"},
-        *({"name": f"knob {knob}", "title": knob, "digits": 4} for knob in tuned),
+        *({"name": f"knob {hyperparameter}", "title": hyperparameter, "digits": 4} for hyperparameter in tuned),
         {"name": "seed", "title": "seed", "fixed": 0},
         {"name": "phase", "title": "phase"},
         {"name": "status", "title": "ended"},
@@ -72,7 +72,7 @@ def _data(trials: Sequence[Trial], unit: Unit) -> dict[str, Any]:
         rows.append(
             [
                 t.optimizer,
-                *(_cell(value(t, knob)) for knob in tuned),
+                *(_cell(value(t, hyperparameter)) for hyperparameter in tuned),
                 *(t.seed, t.phase, t.status, _number(scale * t.metric), *losses, _number(test)),
                 *(t.steps, round(t.seconds, 2), t.id[:8], t.message),
             ]
@@ -90,7 +90,7 @@ def _number(found: float) -> float | None:
     return float(f"{found:.6g}") if math.isfinite(found) else None
 
 
-def _spelled(seeds: Sequence[int]) -> str:
+def _seed_ranges(seeds: Sequence[int]) -> str:
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         return f"{seeds[0]} to {seeds[-1]}"
     return ", ".join(map(str, seeds))

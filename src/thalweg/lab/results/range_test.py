@@ -13,7 +13,7 @@ from thalweg.lab.judging.statistics import mean_interval
 from thalweg.lab.judging.wording import rate
 from thalweg.lab.judging.wording.numbers import course, several
 from thalweg.lab.results.result import Result
-from thalweg.lab.search.configurations import Point, as_good_range, five_percent, ranked
+from thalweg.lab.search.configurations import Candidate, as_good_range, five_percent, ranked
 from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.trial import Trial
@@ -55,7 +55,7 @@ class RangeTest(Result):
         climbs = [trial for trial in self.trials if trial.phase == PHASE]
         self.ascents = tuple(ascent(trial, self.climb) for trial in climbs if trial.curve.steps)
         self.interval = interval_of(climbs, self.climb)
-        self.rows = tuple(sorted(self.tried[self.optimizer], key=lambda point: point.rate))
+        self.rows = tuple(sorted(self.tried[self.optimizer], key=lambda candidate: candidate.rate))
         self.best = ranked(self.rows, self.larger_is_better)[0] if self.rows else None
         self.as_good = as_good_range(self.rows, self.best, self.larger_is_better) if self.best else None
         self.agrees = self._agrees()
@@ -69,15 +69,15 @@ class RangeTest(Result):
         climbs = [trial for trial in trials if trial.phase == PHASE]
         return "" if climbs else "no climb has ended"
 
-    def inside(self, point: Point) -> bool:
+    def inside(self, candidate: Candidate) -> bool:
         """Whether a rate of the sweep lies in the interval; three digits of it count."""
-        return self.interval is not None and self.interval[0] * 0.99 <= point.rate <= self.interval[1] * 1.01
+        return self.interval is not None and self.interval[0] * 0.99 <= candidate.rate <= self.interval[1] * 1.01
 
     def _agrees(self) -> bool:
         """A rate inside the interval ends as well as any outside: within 5 % or one seed deviation of the best."""
         if self.best is None or math.isnan(self.best.whole):
             return False
-        within = ranked([point for point in self.rows if self.inside(point)], self.larger_is_better)
+        within = ranked([candidate for candidate in self.rows if self.inside(candidate)], self.larger_is_better)
         if not within or math.isnan(within[0].whole):
             return False
         slack = five_percent(self.best.metric, self.best.deviation)
@@ -90,29 +90,29 @@ class RangeTest(Result):
         return [
             {
                 "optimizer": self.optimizer,
-                "lr": point.rate,
-                "inside": self.inside(point),
-                "default": point.index == 0,
-                "validation": point.metric,
-                "failed": point.failed,
+                "lr": candidate.rate,
+                "inside": self.inside(candidate),
+                "default": candidate.index == 0,
+                "validation": candidate.metric,
+                "failed": candidate.failed,
                 "interval_low": low,
                 "interval_high": high,
                 "agrees": self.agrees,
-                "line": paste(self.spec, self.optimizer, point.settings),
+                "line": paste(self.spec, self.optimizer, candidate.settings),
             }
-            for point in self.rows
+            for candidate in self.rows
         ]
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         headings = ["lr", "where", f"validation {self.unit.name}", "failed"]
         return headings, [
             [
-                rate(point.rate),
-                ("inside" if self.inside(point) else "outside") + (", default" if point.index == 0 else ""),
-                self.unit.interval(mean_interval([trial.metric for trial in point.trials if trial.done])),
-                f"{point.failed}/{len(point.trials)}",
+                rate(candidate.rate),
+                ("inside" if self.inside(candidate) else "outside") + (", default" if candidate.index == 0 else ""),
+                self.unit.interval(mean_interval([trial.metric for trial in candidate.trials if trial.done])),
+                f"{candidate.failed}/{len(candidate.trials)}",
             ]
-            for point in self.rows
+            for candidate in self.rows
         ]
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.printable import visible
-from thalweg.lab.runners.choice import told
-from thalweg.lab.search.configurations import Point, points
+from thalweg.lab.runners.choice import choice_notes
+from thalweg.lab.search.configurations import Candidate, candidates
 from thalweg.lab.study.records import to_json
 from thalweg.lab.study.store import write_atomically
 from thalweg.lab.training.trial import Trial
@@ -51,7 +51,7 @@ class Result(ABC):
         notes: Sequence[str] = (),
     ) -> None:
         self.folder, self.spec, self.versions, self.trials = folder, spec, versions, tuple(trials)
-        self.notes = [*notes, *told(versions)]
+        self.notes = [*notes, *choice_notes(versions)]
         self.unit = Unit(spec["task"]["metric"])
         self.larger_is_better = bool(spec["task"]["larger_is_better"])
 
@@ -88,10 +88,10 @@ class Result(ABC):
         """The table as people read it: headings and rows of text."""
 
     @cached_property
-    def tried(self) -> dict[str, list[Point]]:
+    def tried(self) -> dict[str, list[Candidate]]:
         """The settings of the search, by optimizer."""
         searched = [trial for trial in self.trials if trial.phase == "search"]
-        return {name: points(t for t in searched if t.optimizer == name) for name in self.spec["optimizers"]}
+        return {name: candidates(t for t in searched if t.optimizer == name) for name in self.spec["optimizers"]}
 
     def shown(self) -> list[tuple[str, Trial]]:
         """The runs that a recording keeps, the best first, with their names: of one seed where all have one that ended

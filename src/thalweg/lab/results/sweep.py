@@ -13,7 +13,7 @@ from thalweg.lab.judging.statistics import Interval, mean_interval
 from thalweg.lab.judging.wording import Unit, rate
 from thalweg.lab.judging.wording.numbers import course, several
 from thalweg.lab.results.result import Result
-from thalweg.lab.search.configurations import Point, as_good_range, highest_stable, ranked
+from thalweg.lab.search.configurations import Candidate, as_good_range, highest_stable, ranked
 from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.trial import Trial
 
@@ -24,8 +24,8 @@ class SweepRow:
     at which a seed failed (NaN where none did), `value` the best rate's metric over the seeds that finished."""
 
     optimizer: str
-    tried: tuple[Point, ...]
-    best: Point
+    tried: tuple[Candidate, ...]
+    best: Candidate
     value: Interval
     as_good: tuple[float, float] | None
     highest_stable: float
@@ -33,7 +33,7 @@ class SweepRow:
     on_edge: bool
 
     @property
-    def default(self) -> Point:
+    def default(self) -> Candidate:
         return self.tried[0]
 
     @property
@@ -43,7 +43,9 @@ class SweepRow:
 
     @property
     def failed_share(self) -> float:
-        return sum(point.failed for point in self.tried) / sum(len(point.trials) for point in self.tried)
+        return sum(candidate.failed for candidate in self.tried) / sum(
+            len(candidate.trials) for candidate in self.tried
+        )
 
 
 class Sweep(Result):
@@ -71,7 +73,7 @@ class Sweep(Result):
     def _shown(self) -> dict[str, Sequence[Trial]]:
         return {row.optimizer: row.best.trials for row in self.rows}
 
-    def _row(self, optimizer: str, tried: list[Point]) -> SweepRow:
+    def _row(self, optimizer: str, tried: list[Candidate]) -> SweepRow:
         best = ranked(tried, self.larger_is_better)[0]
         stable = highest_stable(tried)
         broken = [p.rate for p in tried if p.failed and (math.isnan(stable) or p.rate > stable)]
@@ -86,7 +88,7 @@ class Sweep(Result):
             on_edge=self._on_edge(tried, best),
         )
 
-    def _on_edge(self, tried: Sequence[Point], best: Point) -> bool:
+    def _on_edge(self, tried: Sequence[Candidate], best: Candidate) -> bool:
         """Whether the best is an end of the range. A default far outside it is not the range's end."""
         low, high = self.spec["protocol"]["lr"]
         step = 1.05 * (high / low) ** (1 / (self.spec["protocol"]["points"] - 1))
@@ -115,7 +117,7 @@ class Sweep(Result):
                 "fails_from_lr": row.fails_from,
                 "on_edge": row.on_edge,
                 "failed_share": row.failed_share,
-                "trainings": sum(len(point.trials) for point in row.tried),
+                "trainings": sum(len(candidate.trials) for candidate in row.tried),
             }
             for rank, row in enumerate(self.rows, 1)
         ]
@@ -172,7 +174,7 @@ def _default(row: SweepRow, unit: Unit) -> str:
 
 def _breaks(row: SweepRow) -> str:
     if math.isnan(row.fails_from):
-        return f"none failed up to {rate(max(point.rate for point in row.tried))}"
+        return f"none failed up to {rate(max(candidate.rate for candidate in row.tried))}"
     if math.isnan(row.highest_stable):
         return f"seeds fail from the lowest rate tried, {rate(row.fails_from)}, on"
     return f"stable up to {rate(row.highest_stable)}, failing from {rate(row.fails_from)} on"

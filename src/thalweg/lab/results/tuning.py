@@ -13,15 +13,15 @@ from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_inte
 from thalweg.lab.judging.wording.numbers import course, several
 from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
-from thalweg.lab.search.configurations import Point, points, ranked
+from thalweg.lab.search.configurations import Candidate, candidates, ranked
 from thalweg.lab.search.hyperparameters import numbers
 from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.trial import Trial
 
 
-def finalists(tried: Sequence[Point], wanted: int, larger_is_better: bool) -> list[Point]:
+def finalists(tried: Sequence[Candidate], wanted: int, larger_is_better: bool) -> list[Candidate]:
     """The default and the best others of a search."""
-    best = ranked([point for point in tried if point.index != 0], larger_is_better)
+    best = ranked([candidate for candidate in tried if candidate.index != 0], larger_is_better)
     return [tried[0], *best[:wanted]]
 
 
@@ -43,11 +43,11 @@ class Tuning(Result):
         protocol = self.spec["protocol"]
         tried = self.tried[self.optimizer]
         self.rows = tuple(ranked(tried, self.larger_is_better))
-        going = {point.index for point in finalists(tried, protocol["finalists"], self.larger_is_better)}
-        ended = points(trial for trial in self.trials if trial.phase == "final" and trial.index in going)
-        self.finals = {point.index: point for point in ended}
+        going = {candidate.index for candidate in finalists(tried, protocol["finalists"], self.larger_is_better)}
+        ended = candidates(trial for trial in self.trials if trial.phase == "final" and trial.index in going)
+        self.finals = {candidate.index: candidate for candidate in ended}
         self.default = self.finals[0]
-        others = [point for point in ended if point.index != 0]
+        others = [candidate for candidate in ended if candidate.index != 0]
         self.tuned = ranked(others, self.larger_is_better)[0] if others else self.default
         self.margin = self._margin()
         self.judgement = self._judge()
@@ -61,7 +61,7 @@ class Tuning(Result):
             return "no fresh seed of the default setting has been trained"
         if gone := cls.unsearched(trials):
             return f"{gone} is missing"
-        tried = points(trial for trial in trials if trial.phase == "search")
+        tried = candidates(trial for trial in trials if trial.phase == "search")
         going = {p.index for p in finalists(tried, spec["protocol"]["finalists"], spec["task"]["larger_is_better"])}
         # Who was a finalist before more trials were asked for needs no more seeds.
         missing = cls.seeds_missing(spec, [trial for trial in trials if trial.index in going])
@@ -72,29 +72,29 @@ class Tuning(Result):
         return {**found, f"{self.optimizer}, default": self.default.trials}
 
     @property
-    def knobs(self) -> dict[str, dict[str, Any]]:
+    def hyperparameters(self) -> dict[str, dict[str, Any]]:
         """By name: `low` and `high` of what was searched on a logarithmic scale, which is 1 - value where
         `complement`."""
-        return dict(self.spec["protocol"]["knobs"])
+        return dict(self.spec["protocol"]["hyperparameters"])
 
     @property
     def history(self) -> list[tuple[int, float]]:
         """(index, best validation metric so far), in the order of trial; failures leave it as it was."""
         best, found = math.nan, []
-        for point in self.tried[self.optimizer]:
-            value = math.nan if point.failed else point.metric
+        for candidate in self.tried[self.optimizer]:
+            value = math.nan if candidate.failed else candidate.metric
             better = math.isnan(best) or (value > best if self.larger_is_better else value < best)
             best = value if better and not math.isnan(value) else best
-            found.append((point.index, best))
+            found.append((candidate.index, best))
         return found
 
-    def interval(self, point: Point) -> Interval:
+    def interval(self, candidate: Candidate) -> Interval:
         """A finalist's test metric over its fresh seeds."""
-        return mean_interval([trial.test_metric for trial in point.trials if trial.test_metric is not None])
+        return mean_interval([trial.test_metric for trial in candidate.trials if trial.test_metric is not None])
 
-    def values(self, point: Point) -> dict[str, float]:
+    def values(self, candidate: Candidate) -> dict[str, float]:
         """A setting, a number a knob."""
-        return numbers(point.settings, point.trials[0].batch_size)
+        return numbers(candidate.settings, candidate.trials[0].batch_size)
 
     @property
     def table(self) -> list[dict[str, Any]]:
@@ -102,40 +102,42 @@ class Tuning(Result):
         return [
             {
                 "rank": rank,
-                "index": point.index,
-                **self.values(point),
-                "line": paste(self.spec, self.optimizer, point.settings),
-                "validation": point.metric,
-                "validation_loss": point.loss,
-                "failed": point.failed,
-                "test": self.interval(self.finals[point.index]).mean if point.index in self.finals else math.nan,
-                "role": self._role(point),
+                "index": candidate.index,
+                **self.values(candidate),
+                "line": paste(self.spec, self.optimizer, candidate.settings),
+                "validation": candidate.metric,
+                "validation_loss": candidate.loss,
+                "failed": candidate.failed,
+                "test": self.interval(self.finals[candidate.index]).mean
+                if candidate.index in self.finals
+                else math.nan,
+                "role": self._role(candidate),
             }
-            for rank, point in enumerate(self.rows, 1)
+            for rank, candidate in enumerate(self.rows, 1)
         ]
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """The ten best settings and the default."""
-        names = list(dict.fromkeys(name for point in self.rows for name in self.values(point)))
-        shown = [*self.rows[:10], *(point for point in self.rows[10:] if point.index == 0)]
+        names = list(dict.fromkeys(name for candidate in self.rows for name in self.values(candidate)))
+        shown = [*self.rows[:10], *(candidate for candidate in self.rows[10:] if candidate.index == 0)]
         headings = ["trial", *names, f"validation {self.unit.name}", f"test {self.unit.name}", ""]
-        return headings, [self._cells(point, names) for point in shown]
+        return headings, [self._cells(candidate, names) for candidate in shown]
 
-    def _cells(self, point: Point, names: Sequence[str]) -> list[str]:
-        values = self.values(point)
-        final = self.finals.get(point.index)
+    def _cells(self, candidate: Candidate, names: Sequence[str]) -> list[str]:
+        values = self.values(candidate)
+        final = self.finals.get(candidate.index)
         return [
-            str(point.index),
+            str(candidate.index),
             *(f"{values[name]:.6g}" if name in values else "default" for name in names),
-            "failed" if point.failed else self.unit.value(point.metric),
+            "failed" if candidate.failed else self.unit.value(candidate.metric),
             self.unit.interval(self.interval(final)) if final else "",
-            self._role(point),
+            self._role(candidate),
         ]
 
-    def _role(self, point: Point) -> str:
-        if point.index == 0:
+    def _role(self, candidate: Candidate) -> str:
+        if candidate.index == 0:
             return "default"
-        return "tuned" if point.index == self.tuned.index else "finalist" if point.index in self.finals else ""
+        return "tuned" if candidate.index == self.tuned.index else "finalist" if candidate.index in self.finals else ""
 
     def _margin(self) -> float:
         given = self.spec["task"]["margin"]
@@ -169,7 +171,7 @@ def sentence(found: Tuning) -> str:
         return f"{name} on {task}: nothing but the default was tried."
     if found.tuned.failed and found.default.failed:
         return f"No answer for {name} on {task}: the default and the best other setting fail on fresh seeds."
-    setting = ", ".join(f"{knob} {value:.6g}" for knob, value in found.values(found.tuned).items())
+    setting = ", ".join(f"{hyperparameter} {value:.6g}" for hyperparameter, value in found.values(found.tuned).items())
     head = f"{name} on {task}, tuned to {setting}"
     values = f"{unit.interval(found.interval(found.tuned))} against {unit.interval(found.interval(found.default))} "
     values += f"test {unit.name} on {seeds}"
@@ -194,7 +196,7 @@ def sentence(found: Tuning) -> str:
 def _describe(found: Tuning) -> list[str]:
     protocol, task = found.spec["protocol"], found.spec["task"]
     cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
-    ranges = ", ".join(_range(name, knob) for name, knob in found.knobs.items())
+    ranges = ", ".join(_range(name, hyperparameter) for name, hyperparameter in found.hyperparameters.items())
     notes = [
         f"Searched: {ranges}, on logarithmic scales (of 1 - value for momentum and betas), by {protocol['method']}, "
         f"{several(protocol['trials'], 'setting')} in batches of {protocol['batch']}, the default first; "
@@ -217,23 +219,31 @@ def _describe(found: Tuning) -> list[str]:
     if protocol["from_optuna"]:
         known = several(len(protocol["known"]), "trial")
         notes.append(f"{known} of {protocol['from_optuna']} told the sampler where to look; they are no evidence here.")
-    if "batch_size" in found.knobs:
+    if "batch_size" in found.hyperparameters:
         notes.append("Batch sizes were tuned at equal epochs: a smaller batch takes more steps.")
-    edge = [name for name in found.knobs if _on_edge(found, name)]
+    edge = [name for name in found.hyperparameters if _on_edge(found, name)]
     if edge:
         notes.append(f"Not fully tuned, near the edge of its range: {', '.join(edge)}.")
     return [*notes, data_note(task), f"Not tested: more than {course(task)}, schedules."]
 
 
-def _range(name: str, knob: Mapping[str, Any]) -> str:
-    low, high = (1 - knob["high"], 1 - knob["low"]) if knob["complement"] else (knob["low"], knob["high"])
+def _range(name: str, hyperparameter: Mapping[str, Any]) -> str:
+    low, high = (
+        (1 - hyperparameter["high"], 1 - hyperparameter["low"])
+        if hyperparameter["complement"]
+        else (hyperparameter["low"], hyperparameter["high"])
+    )
     return f"{name} {low:.4g} to {high:.4g}"
 
 
 def _on_edge(found: Tuning, name: str) -> bool:
     """Whether the tuned value is within a twentieth of its range of an end."""
-    knob = found.knobs[name]
+    hyperparameter = found.hyperparameters[name]
     value = found.values(found.tuned).get(name, math.nan)
-    value = 1 - value if knob["complement"] else value
-    share = math.log(value / knob["low"]) / math.log(knob["high"] / knob["low"]) if value > 0 else math.nan
+    value = 1 - value if hyperparameter["complement"] else value
+    share = (
+        math.log(value / hyperparameter["low"]) / math.log(hyperparameter["high"] / hyperparameter["low"])
+        if value > 0
+        else math.nan
+    )
     return share < 0.05 or share > 0.95

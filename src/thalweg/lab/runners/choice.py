@@ -12,7 +12,7 @@ import torch
 
 from thalweg.lab.cost.machine import cores, measure_pace, measure_threads, torch_threads
 from thalweg.lab.errors import LabError, first_line
-from thalweg.lab.isolation import process_kept
+from thalweg.lab.isolation import preserving_process
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes.probe import FEW, MOST, probe, test
@@ -65,7 +65,7 @@ def choose(
     entries: Sequence[Entry],
     on: str = "auto",
     *,
-    trainings: int = 100,
+    runs: int = 100,
     at_once: int = MOST,
     threads: int | None = None,
     limit: float | None = None,
@@ -94,7 +94,7 @@ def choose(
     if limit is not None:
         with suppress(LabError):  # a task that cannot travel: its runs are asked to end, and most do
             return _processes(task, threads, "a run may take too long")
-    return _what_pays(task, entries, trainings, at_once, threads)
+    return _what_pays(task, entries, runs, at_once, threads)
 
 
 def known(on: Any) -> None:
@@ -127,7 +127,7 @@ def runner_of(
     task: Task,
     entries: Sequence[Entry],
     on: str = "auto",
-    trainings: int = 100,
+    runs: int = 100,
     at_once: int = MOST,
     limit: float | None = None,
 ) -> Iterator[tuple[Runner, Choice]]:
@@ -149,7 +149,7 @@ def runner_of(
         try:
             with time_limit(limit):  # a few steps are tried here
                 runner, choice = choose(
-                    task, entries, on, trainings=trainings, at_once=at_once, threads=known_threads, limit=limit
+                    task, entries, on, runs=runs, at_once=at_once, threads=known_threads, limit=limit
                 )
         except TimedOut as error:
             raise LabError(f"on: trying out how to run it {error}; name a runner, such as processes") from None
@@ -165,7 +165,7 @@ def runner_of(
         yield runner, choice
 
 
-def told(versions: Mapping[str, Any]) -> list[str]:
+def choice_notes(versions: Mapping[str, Any]) -> list[str]:
     """How a study's trainings were run, for its notes."""
     choices = [*filter(None, [versions.get("runner")]), *versions.get("also_run_by", [])]
     return [
@@ -175,16 +175,16 @@ def told(versions: Mapping[str, Any]) -> list[str]:
 
 
 def _what_pays(
-    task: Task, entries: Sequence[Entry], trainings: int, at_once: int, threads: int | None
+    task: Task, entries: Sequence[Entry], runs: int, at_once: int, threads: int | None
 ) -> tuple[Runner, Choice]:
     own = _threads(task, threads)
     alone = Choice("alone", threads=own)
     with torch_threads(own):
-        seconds = BESIDES * trainings * _steps(task) / measure_pace(task, seconds=0)
-        seconds += trainings * task.epochs * _start_of_a_pass(task)
+        seconds = BESIDES * runs * _steps(task) / measure_pace(task, seconds=0)
+        seconds += runs * task.epochs * _start_of_a_pass(task)
     if seconds < PROBING:
         short = f"all together take about {max(1, round(seconds))} seconds"
-        with process_kept(task.device):
+        with preserving_process(task.device):
             refusal = model_refusal(task.build(0))
         return Alone(), replace(alone, reason="; ".join(filter(None, [short, refusal])))
     with torch_threads(own):
@@ -234,7 +234,7 @@ def _lanes(task: Task, entries: Sequence[Entry], threads: int, at_once: int) -> 
 def _refusal(task: Task, entries: Sequence[Entry]) -> str | None:
     """Why lanes cannot train a task; None where they can, be it quicker or not."""
     try:
-        with process_kept(task.device):
+        with preserving_process(task.device):
             return test(task, entries, PROBING)
     except Exception as error:  # what vmap cannot take shows as torch's own errors
         return in_words(error)
@@ -260,7 +260,7 @@ def _threads(task: Task, threads: int | None) -> int:
 def _start_of_a_pass(task: Task) -> float:
     """Seconds until a pass over the data has its first batch: a loader starts its workers each time."""
     start = time.perf_counter()
-    with process_kept(task.device):
+    with preserving_process(task.device):
         for part in ("train", "validation"):
             next(iter(task.sources[part].batches(0 if part == "train" else None)), None)
     return time.perf_counter() - start

@@ -18,7 +18,7 @@ from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.isolation import adopt, surroundings
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.batches import batches
-from thalweg.lab.runners.processes.lost_worker import after_limit, lost
+from thalweg.lab.runners.processes.lost_worker import after_limit, lost_trial
 from thalweg.lab.runners.processes.pickling import pack
 from thalweg.lab.runners.processes.worker import import_path
 from thalweg.lab.runners.ray_address import PATIENCE, Pulse, Unanswered, patient, reach, try_joining
@@ -271,4 +271,4 @@ def _after_loss(
         if deaths[job.id] < LIVES:
             todo.appendleft([job])
         else:
-            yield lost(job, f"its Ray worker was lost {LIVES} times: {first_line(error)}", status=status)
+            yield lost_trial(job, f"its Ray worker was lost {LIVES} times: {first_line(error)}", status=status)

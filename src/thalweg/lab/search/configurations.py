@@ -15,7 +15,7 @@ APART = 0.25  # decades; where more than lr was tuned, the best point of each qu
 
 
 @dataclass(frozen=True)
-class Point:
+class Candidate:
     """One setting and its trials, a trial for each seed."""
 
     index: int
@@ -69,27 +69,27 @@ class GoodRange:
         return math.log10(self.high / self.low)
 
 
-def points(trials: Iterable[Trial]) -> list[Point]:
+def candidates(trials: Iterable[Trial]) -> list[Candidate]:
     """Group trials into settings, in the order they were planned."""
     groups: dict[int, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.index, []).append(trial)
-    return [Point(index, tuple(sorted(group, key=lambda t: t.seed))) for index, group in sorted(groups.items())]
+    return [Candidate(index, tuple(sorted(group, key=lambda t: t.seed))) for index, group in sorted(groups.items())]
 
 
-def ranked(candidates: Iterable[Point], larger_is_better: bool) -> list[Point]:
+def ranked(candidates: Iterable[Candidate], larger_is_better: bool) -> list[Candidate]:
     """Best first: settings that failed on no seed, then by validation metric, then by validation loss."""
 
-    def key(point: Point) -> tuple[float, ...]:
-        if math.isnan(point.metric):
-            return (1.0, math.inf, math.inf, point.index)
-        better = -point.metric if larger_is_better else point.metric
-        return (point.failed / len(point.trials), better, point.loss, point.index)
+    def key(candidate: Candidate) -> tuple[float, ...]:
+        if math.isnan(candidate.metric):
+            return (1.0, math.inf, math.inf, candidate.index)
+        better = -candidate.metric if larger_is_better else candidate.metric
+        return (candidate.failed / len(candidate.trials), better, candidate.loss, candidate.index)
 
     return sorted(candidates, key=key)
 
 
-def good_range(tried: Sequence[Point], best: Point, larger_is_better: bool, slack: float) -> GoodRange | None:
+def good_range(tried: Sequence[Candidate], best: Candidate, larger_is_better: bool, slack: float) -> GoodRange | None:
     """The learning rates next to the best whose metric is at most `slack` worse, without a gap.
 
     The ends lie between tried rates, where a straight line in log lr leaves the slack; at the last good rate where
@@ -98,7 +98,7 @@ def good_range(tried: Sequence[Point], best: Point, larger_is_better: bool, slac
     if math.isnan(best.whole) or not best.rate > 0:
         return None
     line = profile(tried, best, larger_is_better)
-    place = next(i for i, point in enumerate(line) if point.index == best.index)
+    place = next(i for i, candidate in enumerate(line) if candidate.index == best.index)
     gaps = [(best.whole - p.whole) * (1 if larger_is_better else -1) for p in line]  # NaN for what failed
     low = high = place
     while low > 0 and gaps[low - 1] <= slack:
@@ -112,7 +112,7 @@ def good_range(tried: Sequence[Point], best: Point, larger_is_better: bool, slac
 
 
 def as_good_range(
-    tried: Sequence[Point], best: Point, larger_is_better: bool, slack: float | None = None
+    tried: Sequence[Candidate], best: Candidate, larger_is_better: bool, slack: float | None = None
 ) -> tuple[float, float] | None:
     """Both ends of `good_range`; the slack is 5 % of the best, or one seed deviation if that is more."""
     if slack is None:
@@ -126,41 +126,41 @@ def five_percent(value: float, deviation: float) -> float:
     return max([AS_GOOD * abs(value), *([] if math.isnan(deviation) else [deviation])])
 
 
-def profile(tried: Sequence[Point], best: Point, larger_is_better: bool) -> list[Point]:
+def profile(tried: Sequence[Candidate], best: Candidate, larger_is_better: bool) -> list[Candidate]:
     """One point for each learning rate, rising: the best of those that share it, whatever their other knobs.
 
     Where other knobs were tuned too, rates hardly repeat: those within a quarter of a decade count as shared,
     else a rate tried only with a poor momentum would look poor itself.
     """
-    groups: list[list[Point]] = []
+    groups: list[list[Candidate]] = []
     width = APART if joint(tried) else 1e-9
-    for point in sorted((p for p in tried if p.rate > 0), key=lambda p: p.rate):
-        if groups and math.log10(point.rate / groups[-1][0].rate) <= width:
-            groups[-1].append(point)
+    for candidate in sorted((p for p in tried if p.rate > 0), key=lambda p: p.rate):
+        if groups and math.log10(candidate.rate / groups[-1][0].rate) <= width:
+            groups[-1].append(candidate)
         else:
-            groups.append([point])
+            groups.append([candidate])
     return [best if best in group else ranked(group, larger_is_better)[0] for group in groups]
 
 
-def highest_stable(tried: Sequence[Point]) -> float:
+def highest_stable(tried: Sequence[Candidate]) -> float:
     """The highest learning rate tried at which, and below which, no run failed; NaN if there is none."""
-    failed = min((point.rate for point in tried if point.failed), default=math.inf)
-    return max((point.rate for point in tried if point.rate < failed), default=math.nan)
+    failed = min((candidate.rate for candidate in tried if candidate.failed), default=math.inf)
+    return max((candidate.rate for candidate in tried if candidate.rate < failed), default=math.nan)
 
 
-def at_edge(tried: Sequence[Point], best: Point) -> bool:
+def at_edge(tried: Sequence[Candidate], best: Candidate) -> bool:
     """Whether the best learning rate is the lowest or highest one tried: the optimum may lie beyond.
 
     Where other knobs were tuned too, the lowest or highest quarter of a decade.
     """
-    rates = [point.rate for point in tried if point.rate > 0]
+    rates = [candidate.rate for candidate in tried if candidate.rate > 0]
     if len(set(rates)) < 2:
         return False
     near = APART if joint(tried) else 1e-9
     return math.log10(best.rate / min(rates)) <= near or math.log10(max(rates) / best.rate) <= near
 
 
-def joint(tried: Sequence[Point]) -> bool:
+def joint(tried: Sequence[Candidate]) -> bool:
     """Whether more than the learning rate differs between the settings."""
     others = {
         repr((sorted((name, value) for name, value in p.settings.items() if name != "lr"), p.trials[0].batch_size))
@@ -169,7 +169,7 @@ def joint(tried: Sequence[Point]) -> bool:
     return len(others) > 1
 
 
-def _crossing(line: Sequence[Point], gaps: Sequence[float], inside: int, outside: int, slack: float) -> float:
+def _crossing(line: Sequence[Candidate], gaps: Sequence[float], inside: int, outside: int, slack: float) -> float:
     """The rate between two neighbours at which the gap to the best reaches the slack."""
     start, end = line[inside].rate, line[outside].rate
     if math.isnan(gaps[outside]):

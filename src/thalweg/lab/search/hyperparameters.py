@@ -23,7 +23,7 @@ BATCH_REACH = 4  # times the task's own batch size, and a part of it
 
 
 @dataclass(frozen=True)
-class Knob:
+class SearchRange:
     """A number to tune. It is searched on a logarithmic scale between `low` and `high`; where `complement`, that is of
     1 - value: 0.9 and 0.99 are a decade apart."""
 
@@ -57,23 +57,23 @@ class Knob:
         return float(self.low * (self.high / self.low) ** share)
 
 
-def knobs_of(entry: Entry, task: Task) -> dict[str, Knob]:
+def search_ranges(entry: Entry, task: Task) -> dict[str, SearchRange]:
     """All knobs of an optimizer, in the order of how much they matter; lr first, the batch size last."""
     found = {}
     rate = entry.default_rate
     if rate:
         low, high = entry.search("lr") or (rate * 10**-1.5, rate * 10**1.5)
-        found["lr"] = Knob("lr", min(low, rate), max(high, rate), rate, "lr")
-    for knob in (*_averages(entry), *_plain(entry)):
-        found[knob.name] = knob
+        found["lr"] = SearchRange("lr", min(low, rate), max(high, rate), rate, "lr")
+    for hyperparameter in (*_averages(entry), *_plain(entry)):
+        found[hyperparameter.name] = hyperparameter
     if "weight_decay" in found and task.weight_decay is not None and "weight_decay" not in entry.settings:
         found["weight_decay"] = replace(found["weight_decay"], default=task.weight_decay)
     own = task.batch_size
-    found["batch_size"] = Knob("batch_size", max(1, own / BATCH_REACH), own * BATCH_REACH, own, "batch_size")
+    found["batch_size"] = SearchRange("batch_size", max(1, own / BATCH_REACH), own * BATCH_REACH, own, "batch_size")
     return found
 
 
-def choose(entry: Entry, task: Task, wanted: Any) -> list[Knob]:
+def choose(entry: Entry, task: Task, wanted: Any) -> list[SearchRange]:
     """The knobs that the user names: all but the batch size if None; `betas` stands for each of them.
 
     Args:
@@ -82,40 +82,46 @@ def choose(entry: Entry, task: Task, wanted: Any) -> list[Knob]:
     Raises:
         LabError: for a knob the optimizer does not have, or a range that is none.
     """
-    known = knobs_of(entry, task)
+    known = search_ranges(entry, task)
     if wanted is None:
-        return [knob for name, knob in known.items() if name != "batch_size"]
-    chosen: dict[str, Knob] = {}
+        return [hyperparameter for name, hyperparameter in known.items() if name != "batch_size"]
+    chosen: dict[str, SearchRange] = {}
     for name, range in _ranges(wanted).items():
-        group = [knob.name for knob in known.values() if knob.setting == name and knob.place is not None] or [name]
+        group = [
+            hyperparameter.name
+            for hyperparameter in known.values()
+            if hyperparameter.setting == name and hyperparameter.place is not None
+        ] or [name]
         for each in group:
-            chosen[each] = _knob(entry, known, each, range)
+            chosen[each] = _search_range(entry, known, each, range)
     if not chosen:
         raise LabError("knobs: got none; must name at least one")
     return list(chosen.values())
 
 
-def tuned(entry: Entry, task: Task, names: Sequence[str]) -> list[Knob]:
+def tuned(entry: Entry, task: Task, names: Sequence[str]) -> list[SearchRange]:
     """Those of the named knobs that an optimizer has; `beta1` is its momentum where it has that instead."""
-    known = knobs_of(entry, task)
+    known = search_ranges(entry, task)
     wanted = [name if name in known or name != "beta1" else "momentum" for name in names]
     return [known[name] for name in wanted if name in known]
 
 
-def settings(entry: Entry, knobs: Sequence[Knob], values: Mapping[str, float]) -> tuple[dict[str, Any], int | None]:
+def settings(
+    entry: Entry, hyperparameters: Sequence[SearchRange], values: Mapping[str, float]
+) -> tuple[dict[str, Any], int | None]:
     """The optimizer's settings, and the batch size, for these values of the knobs."""
     made: dict[str, Any] = {}
     batch = None
-    for knob in knobs:
-        value = values[knob.name]
-        if knob.name == "batch_size":
-            batch = int(value) if value != knob.default else None
-        elif knob.place is None:
-            made[knob.setting] = value
+    for hyperparameter in hyperparameters:
+        value = values[hyperparameter.name]
+        if hyperparameter.name == "batch_size":
+            batch = int(value) if value != hyperparameter.default else None
+        elif hyperparameter.place is None:
+            made[hyperparameter.setting] = value
         else:
-            whole = list(made.get(knob.setting, entry.default(knob.setting)))
-            whole[knob.place] = value
-            made[knob.setting] = tuple(whole)
+            whole = list(made.get(hyperparameter.setting, entry.default(hyperparameter.setting)))
+            whole[hyperparameter.place] = value
+            made[hyperparameter.setting] = tuple(whole)
     return made, batch
 
 
@@ -131,7 +137,7 @@ def numbers(settings: Mapping[str, Any], batch_size: int | None = None) -> dict[
     return flat if batch_size is None else {**flat, "batch_size": float(batch_size)}
 
 
-def _averages(entry: Entry) -> list[Knob]:
+def _averages(entry: Entry) -> list[SearchRange]:
     """Momentum and the betas: weights of running means, searched as 1 - value."""
     own = _defaults(entry)
     found = []
@@ -151,20 +157,22 @@ def _averages(entry: Entry) -> list[Knob]:
     return found
 
 
-def _average(name: str, range: tuple[float, float], default: float, setting: str, place: int | None = None) -> Knob:
+def _average(
+    name: str, range: tuple[float, float], default: float, setting: str, place: int | None = None
+) -> SearchRange:
     low, high = min(range[0], 1 - default), max(range[1], 1 - default)
-    return Knob(name, low, high, default, setting, place, complement=True)
+    return SearchRange(name, low, high, default, setting, place, complement=True)
 
 
-def _plain(entry: Entry) -> list[Knob]:
+def _plain(entry: Entry) -> list[SearchRange]:
     own = _defaults(entry)
     found = []
     if eps := _number(own.get("eps")):
-        found.append(Knob("eps", eps / 100, eps * 1e4, eps, "eps"))
+        found.append(SearchRange("eps", eps / 100, eps * 1e4, eps, "eps"))
     if "weight_decay" in own:
         usual = DECAY if entry.rule is not None and entry.rule.decay != "coupled" else COUPLED
         low, high = entry.search("weight_decay") or usual
-        found.append(Knob("weight_decay", low, high, float(own["weight_decay"]), "weight_decay"))
+        found.append(SearchRange("weight_decay", low, high, float(own["weight_decay"]), "weight_decay"))
     return found
 
 
@@ -175,22 +183,26 @@ def _defaults(entry: Entry) -> dict[str, Any]:
     return {name: entry.default(name) for name in arguments if name in names}
 
 
-def _knob(entry: Entry, known: Mapping[str, Knob], name: str, range: tuple[float, float] | None) -> Knob:
+def _search_range(
+    entry: Entry, known: Mapping[str, SearchRange], name: str, range: tuple[float, float] | None
+) -> SearchRange:
     if name in known:
-        knob = known[name]
+        hyperparameter = known[name]
         if range is None:
-            return knob
-        low, high = (1 - range[1], 1 - range[0]) if knob.complement else range
+            return hyperparameter
+        low, high = (1 - range[1], 1 - range[0]) if hyperparameter.complement else range
         if not low > 0:
-            raise LabError(f"knobs: {name} got the range {range}; must lie above 0{' and below 1' * knob.complement}")
-        return replace(knob, low=low, high=high)
+            raise LabError(
+                f"knobs: {name} got the range {range}; must lie above 0{' and below 1' * hyperparameter.complement}"
+            )
+        return replace(hyperparameter, low=low, high=high)
     default = _number(_defaults(entry).get(name))
     usual = ", ".join(known)
     if not default:
         raise LabError(f"knobs: {entry.name} has no knob {name!r}; it has {usual}")
     if range is None:
         raise LabError(f"knobs: {name} of {entry.name} has no usual range; must be given one, as in {name}=0.1:10")
-    return Knob(name, *range, default, name)
+    return SearchRange(name, *range, default, name)
 
 
 def _ranges(wanted: Any) -> dict[str, tuple[float, float] | None]:

@@ -10,7 +10,7 @@ from typing import Any
 from thalweg.lab.arguments import search_seeds, seconds
 from thalweg.lab.errors import LabError
 from thalweg.lab.random.seeds import FRESH
-from thalweg.lab.search.hyperparameters import Knob
+from thalweg.lab.search.hyperparameters import SearchRange
 from thalweg.lab.search.samplers import spread
 from thalweg.lookup import listed
 
@@ -37,11 +37,11 @@ class Protocol:
     finalists: int = 1
     finalist_seeds: int = 3
     alpha: float = 0.05
-    knobs: tuple[str, ...] = ("lr",)
+    hyperparameters: tuple[str, ...] = ("lr",)
     budget: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "knobs", tuple(self.knobs))  # a list, where it comes from JSON
+        object.__setattr__(self, "hyperparameters", tuple(self.hyperparameters))  # a list, where it comes from JSON
 
     @classmethod
     def of(cls, preset: str, **changes: Any) -> Protocol:
@@ -60,8 +60,8 @@ class Protocol:
             if name == "alpha":
                 if not 0 < value < 1:
                     raise LabError(f"alpha: got {value!r}; must lie between 0 and 1")
-            elif name == "knobs":
-                changes["knobs"] = _knobs(value)
+            elif name == "hyperparameters":
+                changes["hyperparameters"] = _hyperparameters(value)
             elif name == "budget":
                 changes["budget"] = seconds("budget", value)
             elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -89,7 +89,7 @@ class Protocol:
         return range(FRESH, FRESH + self.finalist_seeds)
 
 
-def _knobs(wanted: Any) -> tuple[str, ...]:
+def _hyperparameters(wanted: Any) -> tuple[str, ...]:
     names = tuple(listed(wanted)) if isinstance(wanted, str) else tuple(wanted)
     if "lr" not in names or not set(names) <= set(TUNABLE) or len(set(names)) < len(names):
         raise LabError(f"knobs: got {wanted!r}; must be lr, and any of {', '.join(TUNABLE[1:])}")
@@ -126,16 +126,19 @@ def first_look(default: float, search: tuple[float, float] | None, count: int) -
     return list(dict.fromkeys(found))
 
 
-def joint_look(knobs: Sequence[Knob], rates: Sequence[float]) -> list[dict[str, float]]:
+def joint_look(hyperparameters: Sequence[SearchRange], rates: Sequence[float]) -> list[dict[str, float]]:
     """Values for all knobs: the default first, then the given learning rates, with the other knobs spread evenly.
 
     Sobol points in the order of their first coordinate, which gives way to the learning rates: these stay as well
     spread as when they are tuned alone, and any stretch of them meets all values of the other knobs.
     """
-    found = [{knob.name: knob.default for knob in knobs}]
-    places = sorted(spread("sobol", len(knobs), len(rates) - 1))
+    found = [{hyperparameter.name: hyperparameter.default for hyperparameter in hyperparameters}]
+    places = sorted(spread("sobol", len(hyperparameters), len(rates) - 1))
     for rate, place in zip(rates[1:], places, strict=True):
-        others = {knob.name: knob.value(knob.at(share)) for knob, share in zip(knobs, place, strict=True)}
+        others = {
+            hyperparameter.name: hyperparameter.value(hyperparameter.at(share))
+            for hyperparameter, share in zip(hyperparameters, place, strict=True)
+        }
         found.append({**others, "lr": rate})
     return found
 

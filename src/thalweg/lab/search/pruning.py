@@ -45,7 +45,7 @@ class Rungs:
         """How many of so many go on."""
         return max(1, count // KEEP)
 
-    def trainings(self, trials: int, batch: int) -> int:
+    def runs(self, trials: int, batch: int) -> int:
         """How many trainings so many settings have, short ones included; the default goes through all rungs."""
         total = 0
         for round, start in enumerate(range(0, trials, batch)):

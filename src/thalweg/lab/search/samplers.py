@@ -12,7 +12,7 @@ from typing import Any
 from thalweg.lab.arguments import need
 from thalweg.lab.errors import LabError
 from thalweg.lab.random.seeds import derive
-from thalweg.lab.search.hyperparameters import Knob
+from thalweg.lab.search.hyperparameters import SearchRange
 
 SPREAD = ("grid", "random", "sobol", "halton")
 OPTUNA = {
@@ -46,10 +46,13 @@ class Sampler(ABC):
 class Spread(Sampler):
     """Settings that do not depend on what was found."""
 
-    def __init__(self, method: str, knobs: Sequence[Knob], count: int) -> None:
+    def __init__(self, method: str, hyperparameters: Sequence[SearchRange], count: int) -> None:
         self.places = [
-            {knob.name: knob.at(share) for knob, share in zip(knobs, shares, strict=True)}
-            for shares in spread(method, len(knobs), count)
+            {
+                hyperparameter.name: hyperparameter.at(share)
+                for hyperparameter, share in zip(hyperparameters, shares, strict=True)
+            }
+            for shares in spread(method, len(hyperparameters), count)
         ]
 
     def ask(self, count: int) -> list[Place]:
@@ -81,19 +84,24 @@ def _grid(dimensions: int, count: int) -> list[list[float]]:
         while math.prod(levels) // levels[place] * (levels[place] + 1) <= count:
             levels[place] += 1
     axes = [[i / (n - 1) for i in range(n)] if n > 1 else [0.5] for n in levels]
-    return [list(point) for point in product(*axes)]
+    return [list(candidate) for candidate in product(*axes)]
 
 
 class Optuna(Sampler):
     """One of Optuna's samplers, by ask-and-tell on a study in memory."""
 
-    def __init__(self, method: Any, knobs: Sequence[Knob], known: Sequence[tuple[Place, float]] = ()) -> None:
+    def __init__(
+        self, method: Any, hyperparameters: Sequence[SearchRange], known: Sequence[tuple[Place, float]] = ()
+    ) -> None:
         optuna = need("optuna", "lab")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.optuna = optuna
         sampler = _sampler(method)
         self.space = {
-            knob.name: optuna.distributions.FloatDistribution(knob.low, knob.high, log=True) for knob in knobs
+            hyperparameter.name: optuna.distributions.FloatDistribution(
+                hyperparameter.low, hyperparameter.high, log=True
+            )
+            for hyperparameter in hyperparameters
         }
         self.study = optuna.create_study(sampler=sampler, direction="minimize")
         self.open: list[tuple[Place, Any]] = []
@@ -124,7 +132,9 @@ class Optuna(Sampler):
         self.study.add_trial(made)
 
 
-def build(method: Any, knobs: Sequence[Knob], count: int, known: Sequence[tuple[Place, float]] = ()) -> Sampler:
+def build(
+    method: Any, hyperparameters: Sequence[SearchRange], count: int, known: Sequence[tuple[Place, float]] = ()
+) -> Sampler:
     """The sampler of this name, for at most `count` settings.
 
     Raises:
@@ -134,8 +144,8 @@ def build(method: Any, knobs: Sequence[Knob], count: int, known: Sequence[tuple[
     if name in SPREAD:
         if known:
             raise LabError(f"from_optuna: method {name!r} learns from no points; must be {', '.join(OPTUNA)}")
-        return Spread(name, knobs, count)
-    return Optuna(method, knobs, known)
+        return Spread(name, hyperparameters, count)
+    return Optuna(method, hyperparameters, known)
 
 
 def name_of(method: Any) -> str:

@@ -11,7 +11,7 @@ from thalweg.lab.runners import Runner
 from thalweg.lab.study.store import Study
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job, fewer_steps
-from thalweg.lab.training.trial import Setting, Trial
+from thalweg.lab.training.trial import Configuration, Trial
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -73,7 +73,7 @@ class Campaign:
         epochs: int | None = None,
     ) -> Job:
         """One training of `entry` with `settings`; `epochs` where they are not the study's."""
-        setting = Setting(entry.name, dict(settings), seed, batch_size)
+        setting = Configuration(entry.name, dict(settings), seed, batch_size)
         kind = {"class": entry.optimizer.__qualname__, **entry.settings}
         epochs = epochs or self.epochs
         steps = fewer_steps(self.task.steps, epochs, self.epochs)

@@ -14,16 +14,24 @@ from thalweg.lab.passwords import without_passwords
 from thalweg.lab.study import validation
 from thalweg.lab.training.trial import Curve, Trial
 
+NAMES_OF_0_1 = {"knobs": "hyperparameters"}
 ANEW = "choose another --out, or delete the folder to start it anew"
 
 
 def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A spec from the disk, with what earlier versions did not write: they could only compare."""
-    old = {"knobs": ["lr"], "budget": None} if "verb" not in spec else {}
-    protocol = {**old, **spec["protocol"]}
+    old = {"hyperparameters": ["lr"], "budget": None} if "verb" not in spec else {}
+    protocol = {**old, **renamed(spec)["protocol"]}
     if isinstance(source := protocol.get("from_optuna"), str):  # earlier versions kept its password
         protocol["from_optuna"] = without_passwords(source)
     return {"verb": "compare", **spec, "task": {**spec["task"]}, "protocol": protocol}
+
+
+def renamed(spec: Any) -> Any:
+    """A spec as it is on the disk, with today's names: 0.1 said "knobs" for hyperparameters."""
+    if not isinstance(spec, dict) or not isinstance(protocol := spec.get("protocol"), dict) or "knobs" not in protocol:
+        return spec
+    return {**spec, "protocol": {NAMES_OF_0_1.get(name, name): value for name, value in protocol.items()}}
 
 
 def read_spec(folder: Path) -> dict[str, Any]:
@@ -40,7 +48,7 @@ def read_spec(folder: Path) -> dict[str, Any]:
 
 def find_spec(folder: Path) -> dict[str, Any] | None:
     """The spec in a folder, if there is one."""
-    found = read_json(folder / "spec.json", lambda value: "" if value is None else _spec_fault(value))
+    found = read_json(folder / "spec.json", lambda value: "" if value is None else _spec_fault(renamed(value)))
     return None if found is None else completed(found)
 
 

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.cost.machine import versions
-from thalweg.lab.cost.price import afford, seconds_a_training
+from thalweg.lab.cost.price import afford, seconds_a_run
 from thalweg.lab.cost.step_time import measure_milliseconds
 from thalweg.lab.runners import choose, runner_of
 from thalweg.lab.runners.choice import known
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def conduct(
+def open_campaign(
     task: Task,
     spec: Mapping[str, Any],
     folder: Path,
@@ -50,12 +50,12 @@ def conduct(
     with Study(folder, spec, versions()) as study:
         count = max(total(study.spec), len(study.trials))
         missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
-        trainings = -(-missing * epochs // task.epochs)  # of the task's own length
-        with runner_of(study, task, entries, on, trainings, at_once, limit) as (runner, choice):
+        runs = -(-missing * epochs // task.epochs)  # of the task's own length
+        with runner_of(study, task, entries, on, runs, at_once, limit) as (runner, choice):
             seconds = None
             if missing and progress is not None:  # somebody is there to be told the price
                 spent = study.settle("milliseconds", lambda: measure_milliseconds(task, entries, limit))
-                each = seconds_a_training(task, epochs, spent)
+                each = seconds_a_run(task, epochs, spent)
                 seconds = missing * fmean(each.values()) / (choice.gain or 1.0) if each else None
             yield Campaign(task, epochs, study, runner, count, progress, str(choice), seconds, limit)
 
@@ -66,15 +66,15 @@ def affordable(
     entries: Sequence[Entry],
     epochs: int,
     on: str,
-    trainings: Callable[[int], Mapping[str, int]],
+    runs: Callable[[int], Mapping[str, int]],
     wanted: int,
     least: int,
     limit: float | None = None,
 ) -> int:
     """The largest number whose trainings fit into a budget, on the runner that a study would get: see `cost.price`."""
-    runner, choice = choose(task, entries, on, trainings=sum(trainings(wanted).values()), limit=limit)
+    runner, choice = choose(task, entries, on, runs=sum(runs(wanted).values()), limit=limit)
     runner.close()
-    return afford(budget, task, entries, epochs, choice.gain or 1.0, trainings, wanted, least, limit)
+    return afford(budget, task, entries, epochs, choice.gain or 1.0, runs, wanted, least, limit)
 
 
 def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:
@@ -105,15 +105,15 @@ def describe(
             "batch_size": task.batch_size,
             "margin": task.margin,
             "data": task.describe_data(),
-            **_training(task, entries),
+            **_run_notes(task, entries),
         },
         "optimizers": {entry.name: describe_entry(entry) for entry in entries},
         "protocol": dict(protocol),
     }
 
 
-def _training(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
-    found = task.describe_training()
+def _run_notes(task: Task, entries: Sequence[Entry]) -> dict[str, Any]:
+    found = task.describe_run()
     if without := without_decay(task, entries):
         found["without_weight_decay"] = without
     if refuse := left_out(task, entries):

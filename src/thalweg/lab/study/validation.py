@@ -24,7 +24,7 @@ def or_none(shape: Shape) -> Shape:
     return lambda value: "" if value is None else shape(value)
 
 
-def each(shape: Shape) -> Shape:
+def list_of(shape: Shape) -> Shape:
     """A list of such."""
 
     def look(value: Any) -> str:
@@ -83,7 +83,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308
 
 
-def _whole(value: Any, least: int = 0, most: float = MOST) -> bool:
+def _is_integer(value: Any, least: int = 0, most: float = MOST) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -102,9 +102,9 @@ number = a("a number", is_number)
 positive = a("a positive number", lambda value: is_number(value) and not isinstance(value, str) and value > 0)
 share = a("a number between 0 and 1", lambda value: is_number(value) and not isinstance(value, str) and 0 < value < 1)
 amount = a("a number >= 0", lambda value: is_number(value) and not isinstance(value, str) and value >= 0)
-count = a("a whole number >= 0", _whole)
-some = a("a whole number >= 1", lambda value: _whole(value, 1))
-seed = a("a whole number >= 0", lambda value: _whole(value, 0, 2**63))
+count = a("a whole number >= 0", _is_integer)
+some = a("a whole number >= 1", lambda value: _is_integer(value, 1))
+seed = a("a whole number >= 0", lambda value: _is_integer(value, 0, 2**63))
 plain = a(
     "a number, a text, true or false, or a list of numbers",
     lambda value: (
@@ -120,7 +120,7 @@ OPTIMIZER = record(
     **{"class": place},
     module_=place,
     settings=named(plain),
-    lr_=record(default_=or_none(number), search_=or_none(each(positive))),
+    lr_=record(default_=or_none(number), search_=or_none(list_of(positive))),
 )
 TASK = record(
     name=text,
@@ -135,9 +135,9 @@ TASK = record(
     training_=record(
         steps_=some,
         patience_=some,
-        without_weight_decay_=each(text),
-        left_out_=each(text),
-        lines_=each(text),
+        without_weight_decay_=list_of(text),
+        left_out_=list_of(text),
+        lines_=list_of(text),
     ),
 )
 PROTOCOLS: dict[str, Shape] = {
@@ -149,23 +149,23 @@ PROTOCOLS: dict[str, Shape] = {
         finalists=some,
         finalist_seeds=some,
         alpha=share,
-        knobs=each(text),
+        hyperparameters=list_of(text),
         budget=lengthy,
     ),
-    "sweep": record(lr=each(positive), points=some, closer=count, seeds=some, extend=truth, budget=lengthy),
+    "sweep": record(lr=list_of(positive), points=some, closer=count, seeds=some, extend=truth, budget=lengthy),
     "range-test": record(low=positive, high=positive, steps=some, seeds=some),
     "tune": record(
         method=text,
-        knobs=by_name(record(low=positive, high=positive, complement=truth)),
+        hyperparameters=by_name(record(low=positive, high=positive, complement=truth)),
         trials=some,
         seeds=some,
         batch=some,
         finalists=some,
         finalist_seeds=some,
         pruner=or_none(text),
-        rungs=each(some),
+        rungs=list_of(some),
         from_optuna=or_none(text),
-        known=each(record(values=by_name(number), score=number)),
+        known=list_of(record(values=by_name(number), score=number)),
         budget=lengthy,
         alpha=share,
     ),
@@ -185,12 +185,12 @@ CHOICE = record(
 VERSIONS = record(
     threads_=or_none(record(threads=some, why_=text)),
     runner_=or_none(CHOICE),
-    also_run_by_=each(CHOICE),
-    not_in_lanes_=each(text),
+    also_run_by_=list_of(CHOICE),
+    not_in_lanes_=list_of(text),
     milliseconds_=or_none(by_name(or_none(number))),
-    resumed_with_=each(by_name(anything)),
+    resumed_with_=list_of(by_name(anything)),
 )
-SETTINGS = record(lr_=positive, betas_=each(number))
+SETTINGS = record(lr_=positive, betas_=list_of(number))
 TRIAL = record(
     True,
     id=text,
@@ -203,7 +203,11 @@ TRIAL = record(
     message=or_none(text),
     steps=count,
     curve=record(
-        True, steps=each(count), train_loss=each(number), validation_loss=each(number), validation_metric=each(number)
+        True,
+        steps=list_of(count),
+        train_loss=list_of(number),
+        validation_loss=list_of(number),
+        validation_metric=list_of(number),
     ),
     test_loss=or_none(number),
     test_metric=or_none(number),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.lab.errors import TaskError, first_line
-from thalweg.lab.isolation import process_kept
+from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.seeds import seed_everything
 from thalweg.lab.task.data import Source, to_device
 from thalweg.lab.task.evaluation import evaluate
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def check(task: Task) -> None:
     """Raises TaskError naming what is wrong."""
-    with process_kept(task.device):
+    with preserving_process(task.device):
         model = _trying("model", partial(task.build, 0))
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise TaskError(f"model: {type(model).__name__} has no parameters to train")

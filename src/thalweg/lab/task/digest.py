@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.lab.random.seeds import random_state_kept, seed_everything
+from thalweg.lab.random.seeds import preserving_random_state, seed_everything
 
 ASKED = 8  # items: reading all of a large one would take longer than a training
 
@@ -49,7 +49,7 @@ def bytes_of(value: Any) -> bytes:
 
 
 def _item(dataset: Any, place: int) -> bytes | None:
-    with random_state_kept():
+    with preserving_random_state():
         seed_everything(place, "cpu")
         try:
             return bytes_of(dataset[place])

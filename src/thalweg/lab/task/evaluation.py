@@ -41,7 +41,7 @@ def evaluate(task: Task, model: nn.Module, source: Source) -> tuple[float, float
                 targets.append(target)
             else:
                 total["metric"] += rows * metric_of(task, model, batch, output, target, float(loss))
-        metric = whole_metric(task, outputs, targets) if whole else total["metric"] / max(1, total["rows"])
+        metric = metric_over_all(task, outputs, targets) if whole else total["metric"] / max(1, total["rows"])
     model.train()
     return total["loss"] / max(1, total["rows"]), metric
 
@@ -61,7 +61,7 @@ def hits(output: Tensor, target: Tensor) -> Tensor:
     return (guess == target.squeeze(-1) if target.dim() > guess.dim() else guess == target).double()
 
 
-def whole_metric(task: Task, outputs: list[Any], targets: list[Any]) -> float:
+def metric_over_all(task: Task, outputs: list[Any], targets: list[Any]) -> float:
     assert callable(task.metric)
     if not isinstance(outputs[0], Tensor) or not isinstance(targets[0], Tensor):
         raise TaskError("metric: the model's output and the target must be tensors, or let it be metric(model, batch)")

@@ -34,10 +34,10 @@ def identity(task: Task) -> str:
     model = task.build(0)
     parts += [
         str(model),
-        text_of(type(model)) if _is_own(type(model)) else "",
+        text_of(type(model)) if _is_user_defined(type(model)) else "",
     ]
     parts += [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model.state_dict().items()]
-    parts += [f"{name}: {value}" for name, value in task.describe_training().items()]
+    parts += [f"{name}: {value}" for name, value in task.describe_run().items()]
     parts += [text_of(item) for item in (task.schedule, task.augment) if item is not None]
     return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
@@ -66,14 +66,14 @@ def text_of(item: Any, deep: int = DEEP) -> str:
         return f"{inner(item.__func__)}{inner(item.__self__)}"
     if inspect.isclass(item) or inspect.isroutine(item):
         return _source(item) + _given(item, deep - 1)
-    own = text_of(type(item), deep) if _is_own(type(item)) else type(item).__qualname__
+    own = text_of(type(item), deep) if _is_user_defined(type(item)) else type(item).__qualname__
     if isinstance(item, nn.Module):
         state = item.state_dict()
         return f"{own} {item}{inner(state) if state else ''}"
     return f"{own} {inner(getattr(item, '__dict__', {}))}"
 
 
-def _is_own(kind: type) -> bool:
+def _is_user_defined(kind: type) -> bool:
     return kind.__module__.split(".")[0] != "torch"
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from thalweg.lab.errors import TaskError
-from thalweg.lab.isolation import process_kept
-from thalweg.lab.random.seeds import derive, random_state_kept, seed_everything
+from thalweg.lab.isolation import preserving_process
+from thalweg.lab.random.seeds import derive, preserving_random_state, seed_everything
 from thalweg.lab.task.check import check, first_batch
 from thalweg.lab.task.convention import inputs_and_target, takes_model
 from thalweg.lab.task.data import Source, as_source, split, to_device
@@ -158,7 +158,7 @@ class Task:
             lines[name] = f"{part.rows if part.rows is not None else '?'} rows{how}"
         return lines
 
-    def describe_training(self) -> dict[str, Any]:
+    def describe_run(self) -> dict[str, Any]:
         """What the task asks for beside batches and epochs, by name; what it does not ask for is not in it."""
         plain = {name: getattr(self, name) for name in ("steps", "patience", "clip_norm", "weight_decay", "l2")}
         named = {name: getattr(self, name) for name in ("schedule", "augment")}
@@ -174,12 +174,12 @@ class Task:
 
     def identity(self) -> str:
         """A hash of what the task does: its source, its data, its model's shape, how it is trained."""
-        with process_kept(self.device):
+        with preserving_process(self.device):
             return identity(self)
 
     def build(self, seed: int) -> nn.Module:
         """A new model as the seed initialises it; the caller's random state is left alone."""
-        with random_state_kept(self.device):
+        with preserving_random_state(self.device):
             seed_everything(derive(seed, "init"), self.device)
             model = self.model()
         if not isinstance(model, nn.Module):
@@ -201,7 +201,7 @@ class Task:
     @cached_property
     def sparse_gradients(self) -> bool:
         """Whether the model has parameters with sparse gradients, which most optimizers refuse."""
-        with process_kept(self.device):
+        with preserving_process(self.device):
             seed_everything(0, self.device)
             try:
                 model = self.build(0)

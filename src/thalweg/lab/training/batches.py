@@ -8,7 +8,7 @@ from itertools import count, islice, pairwise
 from typing import Any
 
 from thalweg.lab.errors import TaskError
-from thalweg.lab.random.seeds import derive, random_state_kept, seed_everything
+from thalweg.lab.random.seeds import derive, preserving_random_state, seed_everything
 from thalweg.lab.task.data import Rows, to_device
 from thalweg.lab.task.length import evaluations
 from thalweg.lab.task.task import Task
@@ -72,6 +72,6 @@ class Passes:
 @contextmanager
 def drawing(task: Task, seed: int, purpose: str, step: int) -> Iterator[None]:
     """Random numbers for one purpose at one step; the training's own go on afterwards as if none were drawn."""
-    with random_state_kept(task.device):
+    with preserving_random_state(task.device):
         seed_everything(derive(seed, purpose, step), task.device)
         yield

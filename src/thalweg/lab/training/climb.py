@@ -12,7 +12,7 @@ from thalweg.lab.random.streams import Stream
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.batches import Passes
 from thalweg.lab.training.decay import settings_of
-from thalweg.lab.training.divergence import Diverged, Watch
+from thalweg.lab.training.divergence import Diverged, DivergenceMonitor
 from thalweg.lab.training.loop import Outcome, step, switch
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Climb:
         optimizer = job.entry.build(model.parameters(), **settings_of(task, job.entry, setting))
         switch(optimizer, "train")
         seed_everything(noise := derive(setting.seed, "noise"), task.device)
-        keyed, watch = Keyed(Stream(noise)), Watch()
+        keyed, watch = Keyed(Stream(noise)), DivergenceMonitor()
         batches = Passes(task, setting.seed).endless()
         first = float(optimizer.param_groups[0]["lr"])
         shares = [float(group["lr"]) / first for group in optimizer.param_groups]  # a group's own rate stays its share

@@ -12,7 +12,7 @@ from thalweg.lab.task.task import Task
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
-    from thalweg.lab.training.trial import Setting
+    from thalweg.lab.training.trial import Configuration
 
 DECAY = "weight_decay"
 
@@ -27,7 +27,7 @@ def without_decay(task: Task, entries: Sequence[Entry]) -> list[str]:
     return [entry.name for entry in entries if task.weight_decay is not None and not has_decay(entry)]
 
 
-def settings_of(task: Task, entry: Entry, setting: Setting) -> dict[str, Any]:
+def settings_of(task: Task, entry: Entry, setting: Configuration) -> dict[str, Any]:
     """The settings of a trial, with the task's weight decay where neither the trial nor its entry names another."""
     own = dict(setting.settings)
     if task.weight_decay is not None and DECAY not in {**entry.settings, **own} and has_decay(entry):

@@ -13,7 +13,7 @@ class Diverged(Exception):
     """The run is over: its loss is not finite, or far above its best."""
 
 
-class Watch:
+class DivergenceMonitor:
     """Notices a run that diverges, from the loss of each step."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Patience:
+class EarlyStopping:
     """Follows the validation metric. With `epochs` None nothing stops early, and the last epoch counts."""
 
     def __init__(self, epochs: int | None, larger_is_better: bool) -> None:

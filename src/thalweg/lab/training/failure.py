@@ -8,13 +8,13 @@ from thalweg.lab.passwords import without_passwords
 
 OUT_OF_MEMORY = "out of memory"
 TIMED_OUT = "timed out"
-FATES = {  # what became of a run that failed, in a sentence
+FAILURES = {  # what became of a run that failed, in a sentence
     "diverged": "diverged",
     "crashed": "crashed",
     OUT_OF_MEMORY: "ran out of memory",
     TIMED_OUT: "ran out of time",
 }
-STATUSES = ("done", *FATES)
+STATUSES = ("done", *FAILURES)
 # "done", "diverged", OUT_OF_MEMORY, TIMED_OUT, "crashed")
 # torch's words on a CPU and on a device: it has a class of its own only for the latter.
 WORDS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory", "bad alloc")

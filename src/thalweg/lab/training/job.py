@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from thalweg.lab.training.trial import Setting
+from thalweg.lab.training.trial import Configuration
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -25,7 +25,7 @@ class Job:
     phase: str
     index: int
     entry: Entry
-    setting: Setting
+    setting: Configuration
     epochs: int
     steps: int | None = None
     limit: float | None = None  # seconds it may take

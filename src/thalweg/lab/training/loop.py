@@ -21,11 +21,11 @@ from thalweg.lab.task.task import Task
 from thalweg.lab.training.batches import rounds
 from thalweg.lab.training.clipping import clip
 from thalweg.lab.training.decay import penalty, settings_of
-from thalweg.lab.training.divergence import Watch, check_end
-from thalweg.lab.training.early_stopping import Patience
+from thalweg.lab.training.divergence import DivergenceMonitor, check_end
+from thalweg.lab.training.early_stopping import EarlyStopping
 
 if TYPE_CHECKING:
-    from thalweg.lab.recording.path import Way
+    from thalweg.lab.recording.path import Trajectory
     from thalweg.lab.training.job import Job
     from thalweg.lab.training.trial import Curve
 
@@ -40,20 +40,20 @@ class Outcome:
     stopped: bool = False
 
 
-def train(task: Task, job: Job, curve: Curve, way: Way | None = None) -> Outcome:
+def train(task: Task, job: Job, curve: Curve, way: Trajectory | None = None) -> Outcome:
     """Train and fill the curve as it goes: what is in it stays when something is raised. `way` keeps checkpoints."""
     setting = job.setting
     model = task.build(setting.seed)
     model.train()
     optimizer = job.entry.build(model.parameters(), **settings_of(task, job.entry, setting))
     schedule = Schedule(task, optimizer, job.epochs)
-    patience = Patience(task.patience, task.larger_is_better)
+    patience = EarlyStopping(task.patience, task.larger_is_better)
     final, kept = job.phase == "final", None
     switch(optimizer, "train")
     # What `keyed` does not know draws from torch's generator.
     seed_everything(noise := derive(setting.seed, "noise"), task.device)
     keyed = Keyed(Stream(noise))
-    watch, steps = Watch(), 0
+    watch, steps = DivergenceMonitor(), 0
     if way is not None:
         way.see(0, model, optimizer)
     for place, batches in enumerate(rounds(task, setting.seed, job.epochs)):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.isolation import process_kept
+from thalweg.lab.isolation import preserving_process
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.divergence import Diverged
 from thalweg.lab.training.failure import TIMED_OUT, failure
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Configuration:
     """What identifies a trial, with the task: an optimizer, its settings and a seed; a batch size where it is tuned."""
 
     optimizer: str
@@ -114,7 +114,7 @@ def run_trial(task: Task, job: Job, train: Callable[[Task, Job, Curve], Outcome]
     status, message = "done", None
     outcome = Outcome()
     started, clock = time.time(), time.perf_counter()
-    with process_kept(task.device):
+    with preserving_process(task.device):
         try:
             with time_limit(job.limit):
                 outcome = train(job.adapt(task), job, curve)

@@ -11,13 +11,13 @@ from thalweg.lab.arguments import folder_of, seconds, the_task, whole
 from thalweg.lab.cost.step_time import measure_milliseconds
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Comparison
-from thalweg.lab.search.configurations import APART, joint, points, ranked
+from thalweg.lab.search.configurations import APART, candidates, joint, ranked
 from thalweg.lab.search.hyperparameters import settings, tuned
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
 from thalweg.lab.study.campaign import Campaign, Progress
 from thalweg.lab.study.optimizers import resolve
 from thalweg.lab.study.records import to_json
-from thalweg.lab.study.session import affordable, conduct, describe, settled
+from thalweg.lab.study.session import affordable, describe, open_campaign, settled
 from thalweg.lab.task.task import Task
 
 __all__ = ["Comparison", "Progress", "compare"]
@@ -37,7 +37,7 @@ def compare(
     seeds: int | None = None,
     finalists: int | None = None,
     finalist_seeds: int | None = None,
-    knobs: Sequence[str] | str | None = None,
+    hyperparameters: Sequence[str] | str | None = None,
     budget: str | float | None = None,
     epochs: int | None = None,
     time_limit: str | float | None = None,
@@ -71,7 +71,7 @@ def compare(
     """
     task, loaded_from, here = the_task(task)
     numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
-    protocol = Protocol.of(preset, **numbers, knobs=knobs, budget=budget)
+    protocol = Protocol.of(preset, **numbers, hyperparameters=hyperparameters, budget=budget)
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
     entries = resolve(optimizers, task)
     task.check()
@@ -86,7 +86,7 @@ def compare(
     def total(spec: Mapping[str, Any]) -> int:
         return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
 
-    with conduct(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
+    with open_campaign(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
         Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
         comparison = Comparison(*campaign.study.parts)
         comparison.save()
@@ -109,15 +109,15 @@ class Comparing:
         self._search(more, start=self.protocol.trials - self.protocol.second_look)
         larger = self.campaign.task.larger_is_better
         finalists = [
-            (entry, point)
+            (entry, candidate)
             for entry in self.entries
-            for point in ranked(points(self.campaign.searched(entry.name)), larger)[: self.protocol.finalists]
+            for candidate in ranked(candidates(self.campaign.searched(entry.name)), larger)[: self.protocol.finalists]
         ]
         self.campaign.run(
             [
-                self.campaign.job(entry, point.settings, seed, phase="final", index=point.index)
+                self.campaign.job(entry, candidate.settings, seed, phase="final", index=candidate.index)
                 for seed in self.protocol.fresh_seeds
-                for entry, point in finalists
+                for entry, candidate in finalists
             ]
         )
         measured = (self.campaign.task, self.entries, self.campaign.limit)
@@ -139,14 +139,14 @@ class Comparing:
         if default is None:  # nothing to tune
             return [{}]
         rates = first_look(default, entry.search("lr"), self.protocol.first_look)
-        if self.protocol.knobs == ("lr",):
+        if self.protocol.hyperparameters == ("lr",):
             return [{"lr": rate} for rate in rates]
-        knobs = tuned(entry, self.campaign.task, self.protocol.knobs)
-        return [settings(entry, knobs, values)[0] for values in joint_look(knobs, rates)]
+        hyperparameters = tuned(entry, self.campaign.task, self.protocol.hyperparameters)
+        return [settings(entry, hyperparameters, values)[0] for values in joint_look(hyperparameters, rates)]
 
     def _second(self, entry: Entry, first: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Learning rates around the best, or beyond the edge; other knobs as the best has them."""
-        found = points(self.campaign.searched(entry.name))
+        found = candidates(self.campaign.searched(entry.name))
         best = ranked(found, self.campaign.task.larger_is_better)[0]
         rate = None if best.failed == len(best.trials) else best.rate
         tried = [settings["lr"] for settings in first if "lr" in settings]
@@ -167,13 +167,11 @@ def within(
     budget = protocol.budget
     assert budget is not None
 
-    def trainings(trials: int) -> dict[str, int]:
+    def runs(trials: int) -> dict[str, int]:
         return {entry.name: price(entry, replace(protocol, trials=trials)) for entry in entries}
 
     def cut() -> int:
-        return affordable(
-            budget, task, entries, epochs, on, trainings, protocol.trials, min(LEAST, protocol.trials), limit
-        )
+        return affordable(budget, task, entries, epochs, on, runs, protocol.trials, min(LEAST, protocol.trials), limit)
 
     trials = settled(folder, "budget", budget, "trials", cut)
     return replace(protocol, trials=trials, finalists=min(protocol.finalists, trials))

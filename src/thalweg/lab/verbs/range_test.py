@@ -14,7 +14,7 @@ from thalweg.lab.results.range_test import INSIDE, OUTSIDE, interval_of
 from thalweg.lab.runners import Runner
 from thalweg.lab.study.campaign import Campaign, Progress
 from thalweg.lab.study.optimizers import resolve
-from thalweg.lab.study.session import conduct, describe
+from thalweg.lab.study.session import describe, open_campaign
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.job import Job
@@ -81,7 +81,7 @@ def range_test(
 
     longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, "range", entries[0].name)
-    with conduct(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
+    with open_campaign(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
         RangeTesting(campaign, entries[0], climb, range(seeds)).run()
         found = RangeTest(*campaign.study.parts)
         found.save()

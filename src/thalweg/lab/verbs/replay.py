@@ -19,7 +19,7 @@ from thalweg.lab.task.task import Task
 from thalweg.lab.training.agreement import CLOSE, distance
 from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.job import Job, fewer_steps
-from thalweg.lab.training.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Configuration, Trial, run_trial
 
 __all__ = ["Replay", "replay", "report"]
 
@@ -86,7 +86,7 @@ def replay(folder: str | Path, trial: str, *, task: Task | str | None = None, op
     where = _where(folder, spec, task)  # before any code of the study's runs
     entry = rebuild(recorded.optimizer, spec["optimizers"][recorded.optimizer], optimizer)
     again = _task(spec, where)
-    setting = Setting(recorded.optimizer, recorded.settings, recorded.seed, recorded.batch_size)
+    setting = Configuration(recorded.optimizer, recorded.settings, recorded.seed, recorded.batch_size)
     epochs = int(recorded.phase.split()[1]) if recorded.phase.startswith("rung ") else spec["task"]["epochs"]
     steps = fewer_steps(again.steps, epochs, spec["task"]["epochs"])
     job = Job(recorded.id, recorded.phase, recorded.index, entry, setting, epochs, steps)

@@ -11,11 +11,11 @@ from thalweg.lab.arguments import folder_of, search_seeds, seconds, span, the_ta
 from thalweg.lab.errors import LabError
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Sweep
-from thalweg.lab.search.configurations import points, ranked
+from thalweg.lab.search.configurations import candidates, ranked
 from thalweg.lab.search.protocol import second_look
 from thalweg.lab.study.campaign import Campaign, Progress
 from thalweg.lab.study.optimizers import resolve
-from thalweg.lab.study.session import affordable, conduct, describe, settled
+from thalweg.lab.study.session import affordable, describe, open_campaign, settled
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
 
@@ -114,7 +114,7 @@ def sweep(
     def total(spec: Mapping[str, Any]) -> int:
         return sum(len(grid.first(entry)) + 2 * closer for entry in entries) * int(spec["protocol"]["seeds"])
 
-    with conduct(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
+    with open_campaign(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
         found = Sweep(*campaign.study.parts)
         found.save()
@@ -181,7 +181,7 @@ class Sweeping:
 
     def _beyond(self, entry: Entry, ends: dict[str, tuple[int, int]]) -> dict[int, float]:
         """A decade more of rates on the side where the best rate is the last one."""
-        tried = points(self.campaign.searched(entry.name))
+        tried = candidates(self.campaign.searched(entry.name))
         best = ranked(tried, self.campaign.task.larger_is_better)[0]
         low, high = ends[entry.name]
         default = entry.default_rate
@@ -200,9 +200,9 @@ class Sweeping:
 
     def _between(self, entry: Entry) -> dict[int, float]:
         """Half way from the best to its neighbours: a curve may be a sharp V between two points of a grid."""
-        tried = points(self.campaign.searched(entry.name))
+        tried = candidates(self.campaign.searched(entry.name))
         best = ranked(tried, self.campaign.task.larger_is_better)[0]
-        rates = sorted({point.rate for point in tried if point.rate > 0})
+        rates = sorted({candidate.rate for candidate in tried if candidate.rate > 0})
         if best.failed == len(best.trials) or best.rate in (rates[0], rates[-1]):
             return {}
         found = second_look(rates, best.rate, 2)

@@ -14,14 +14,14 @@ from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Tuning
 from thalweg.lab.results.tuning import finalists
-from thalweg.lab.search import hyperparameters as knob
+from thalweg.lab.search import hyperparameters as hyperparameter
 from thalweg.lab.search import samplers
-from thalweg.lab.search.configurations import points
+from thalweg.lab.search.configurations import candidates
 from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import Campaign, Progress
 from thalweg.lab.study.optimizers import resolve
 from thalweg.lab.study.records import read_spec
-from thalweg.lab.study.session import affordable, conduct, describe, settled
+from thalweg.lab.study.session import affordable, describe, open_campaign, settled
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.trial import Trial
 
@@ -38,7 +38,7 @@ def tune(
     optimizer: Any,
     *,
     method: Any = "tpe",
-    knobs: Any = None,
+    hyperparameters: Any = None,
     trials: int = 40,
     seeds: int = 1,
     batch: int = 8,
@@ -93,18 +93,20 @@ def tune(
     search_seeds(seeds)
     epochs = task.epochs if epochs is None else whole("epochs", epochs)
     rungs = Rungs.of(pruner, epochs)
-    chosen = knob.choose(entries[0], task, knobs)
+    chosen = hyperparameter.choose(entries[0], task, hyperparameters)
     longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, "tune", entries[0].name)
     source = without_passwords(from_optuna) if isinstance(from_optuna, str) else from_optuna  # as the study keeps it
     known = settled(folder, "from_optuna", source, "known", lambda: _known(from_optuna, chosen, task))
-    samplers.build(method, chosen, 1, _places(known, chosen))  # what is wrong with it shows before anything is trained
+    samplers.build(
+        method, chosen, 1, _as_coordinates(known, chosen)
+    )  # what is wrong with it shows before anything is trained
     task.check()
     if record:
         recorder.check(task)
     protocol = {
         "method": samplers.name_of(method),
-        "knobs": {each.name: each.range for each in chosen},
+        "hyperparameters": {each.name: each.range for each in chosen},
         **numbers,
         "pruner": pruner,
         "rungs": list(rungs.epochs),
@@ -118,11 +120,11 @@ def tune(
     _grid_stays(folder, protocol)
     spec = describe("tune", task, loaded_from, epochs, entries, protocol)
     at_once = max(batch * seeds, (finalists + 1) * finalist_seeds)
-    with conduct(
+    with open_campaign(
         task, spec, folder, entries, price, on=on, at_once=at_once, limit=longest, progress=progress
     ) as campaign:
         agreed = campaign.study.spec["protocol"]
-        sampler = samplers.build(method, chosen, agreed["trials"] - 1, _places(known, chosen))
+        sampler = samplers.build(method, chosen, agreed["trials"] - 1, _as_coordinates(known, chosen))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
         found = Tuning(*campaign.study.parts)
         found.save()
@@ -136,13 +138,13 @@ def price(spec: Mapping[str, Any]) -> int:
     protocol = spec["protocol"]
     count = protocol["trials"]
     if protocol["method"] == "grid":
-        count = 1 + len(samplers.spread("grid", len(protocol["knobs"]), count - 1)) if count > 1 else 1
+        count = 1 + len(samplers.spread("grid", len(protocol["hyperparameters"]), count - 1)) if count > 1 else 1
     rungs = Rungs(tuple(protocol["rungs"]), protocol["pruner"] == "hyperband")
     finals = min(protocol["finalists"] + 1, count) * protocol["finalist_seeds"]
-    return rungs.trainings(count, protocol["batch"]) * int(protocol["seeds"]) + int(finals)
+    return rungs.runs(count, protocol["batch"]) * int(protocol["seeds"]) + int(finals)
 
 
-def _known(where: str | None, chosen: Sequence[knob.Knob], task: Task) -> list[dict[str, Any]]:
+def _known(where: str | None, chosen: Sequence[hyperparameter.SearchRange], task: Task) -> list[dict[str, Any]]:
     """What another study found: for each finished trial its values and its score."""
     if where is None:
         return []
@@ -151,7 +153,9 @@ def _known(where: str | None, chosen: Sequence[knob.Knob], task: Task) -> list[d
     return read(where, [each.name for each in chosen], task.larger_is_better)
 
 
-def _places(known: Sequence[Mapping[str, Any]], chosen: Sequence[knob.Knob]) -> list[tuple[samplers.Place, float]]:
+def _as_coordinates(
+    known: Sequence[Mapping[str, Any]], chosen: Sequence[hyperparameter.SearchRange]
+) -> list[tuple[samplers.Place, float]]:
     """Known points on the searched scale; a knob that was not among theirs counts as at its default."""
     return [
         ({each.name: each.searched(one["values"].get(each.name, each.default)) for each in chosen}, one["score"])
@@ -179,12 +183,12 @@ def within(
     """As many trials as the budget allows; as before where the study has begun."""
     (entry,) = entries
 
-    def trainings(trials: int) -> dict[str, int]:
+    def runs(trials: int) -> dict[str, int]:
         return {entry.name: price({"protocol": {**protocol, "trials": trials}})}
 
     def cut() -> int:
         wanted = protocol["trials"]
-        return affordable(protocol["budget"], task, entries, epochs, on, trainings, wanted, min(LEAST, wanted), limit)
+        return affordable(protocol["budget"], task, entries, epochs, on, runs, wanted, min(LEAST, wanted), limit)
 
     return int(settled(folder, "budget", protocol["budget"], "trials", cut))
 
@@ -196,18 +200,18 @@ class Tuner:
         self,
         campaign: Campaign,
         entry: Entry,
-        knobs: Sequence[knob.Knob],
+        hyperparameters: Sequence[hyperparameter.SearchRange],
         sampler: samplers.Sampler,
         rungs: Rungs,
         protocol: Mapping[str, Any],
     ) -> None:
-        self.campaign, self.entry, self.knobs, self.sampler = campaign, entry, knobs, sampler
+        self.campaign, self.entry, self.hyperparameters, self.sampler = campaign, entry, hyperparameters, sampler
         self.rungs, self.protocol = rungs, protocol
         self.larger = campaign.task.larger_is_better
         self.first_at: dict[str, int] = {}  # what is asked for twice is one setting: its place is the first one
 
     def run(self) -> None:
-        default = {each.name: each.searched(each.default) for each in self.knobs}
+        default = {each.name: each.searched(each.default) for each in self.hyperparameters}
         first, count, index, rounds = [default], self.protocol["trials"], 0, 0
         while index < count:
             asked = first + self.sampler.ask(min(self.protocol["batch"], count - index) - len(first))
@@ -265,11 +269,13 @@ class Tuner:
         return self.first_at.setdefault(repr((sorted(settings.items()), batch_size)), place)
 
     def _settings(self, place: Mapping[str, float]) -> tuple[dict[str, Any], int | None]:
-        values = {each.name: each.value(place[each.name]) for each in self.knobs}
-        return knob.settings(self.entry, self.knobs, values)
+        values = {each.name: each.value(place[each.name]) for each in self.hyperparameters}
+        return hyperparameter.settings(self.entry, self.hyperparameters, values)
 
     def _default(self) -> tuple[dict[str, Any], int | None]:
-        return knob.settings(self.entry, self.knobs, {each.name: each.default for each in self.knobs})
+        return hyperparameter.settings(
+            self.entry, self.hyperparameters, {each.name: each.default for each in self.hyperparameters}
+        )
 
     def _score(self, trials: Sequence[Trial]) -> float:
         """Less is better; a failure on any seed is as bad as can be."""
@@ -279,18 +285,18 @@ class Tuner:
         return -mean if self.larger else mean
 
     def _finals(self) -> None:
-        going = finalists(points(self.campaign.searched(self.entry.name)), self.protocol["finalists"], self.larger)
+        going = finalists(candidates(self.campaign.searched(self.entry.name)), self.protocol["finalists"], self.larger)
         self.campaign.run(
             [
                 self.campaign.job(
                     self.entry,
-                    point.settings,
+                    candidate.settings,
                     seed,
                     phase="final",
-                    index=point.index,
-                    batch_size=point.trials[0].batch_size,
+                    index=candidate.index,
+                    batch_size=candidate.trials[0].batch_size,
                 )
                 for seed in range(FRESH, FRESH + self.protocol["finalist_seeds"])
-                for point in going
+                for candidate in going
             ]
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from thalweg.lab.judging.rows import Row, Table
 from thalweg.lab.judging.wording.numbers import Unit, duration, listed, rate, several, span
-from thalweg.lab.training.failure import FATES
+from thalweg.lab.training.failure import FAILURES
 
 
 def status(row: Row, leader: bool) -> str:
@@ -42,7 +42,7 @@ def verdict(table: Table, task: str, unit: Unit, untested: str = "") -> str:
         what = "every optimizer" if others else leader.optimizer
         always = all(row.failed_finals == len(row.finals) for row in table.rows)
         where = "every fresh seed" if always else "at least one fresh seed"
-        return f"No answer for {task}: {what} {_fates(table.rows)} on {where}."
+        return f"No answer for {task}: {what} {_failures(table.rows)} on {where}."
     value = unit.interval(leader.test) if count > 1 else unit.value(leader.test.mean)
     measured = f"{value} test {unit.name} on {several(count, 'fresh seed')}"
     named = f"{leader.optimizer}{_setting(leader)}"
@@ -67,10 +67,10 @@ def _setting(row: Row) -> str:
     return f" at {', '.join(parts)}{edge}" if parts else ""
 
 
-def _fates(rows: Sequence[Row]) -> str:
+def _failures(rows: Sequence[Row]) -> str:
     """What became of the fresh seeds that failed: `diverged or crashed`, `diverged`, `ran out of memory`."""
     seen = {trial.status for row in rows for trial in row.finals if not trial.done}
-    words = [word for fate, word in FATES.items() if fate in seen] or ["failed"]
+    words = [word for fate, word in FAILURES.items() if fate in seen] or ["failed"]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 

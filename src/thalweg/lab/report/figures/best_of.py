@@ -13,7 +13,7 @@ from thalweg.lab.report.figures.measure import Measure, shorts
 from thalweg.lab.report.figures.palette import GREY
 
 
-def luck(rows: Sequence[Row], measure: Measure) -> Any:
+def best_of_figure(rows: Sequence[Row], measure: Measure) -> Any:
     """A line an optimizer, in the band that holds the middle 80 % of such searches."""
     columns = Columns([row.optimizer for row in rows], "xs", "ys", "band_x", "band_y")
     values: list[float] = []

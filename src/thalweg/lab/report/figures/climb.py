@@ -65,10 +65,10 @@ def climb(ascents: Sequence[Climbed], interval: tuple[float, float] | None, meas
     drawn.multi_line("xs", "raw", source=data, line_color="colour", line_alpha=0.22)
     thick = {"line_color": "colour", "line_width": 2, "hover_line_color": "colour", "hover_line_width": 4}
     shown = drawn.multi_line("xs", "smooth", source=data, **thick)
-    points = drawn.scatter("x", "y", source=table(marks), marker="marker", size=11, color="colour")
+    candidates = drawn.scatter("x", "y", source=table(marks), marker="marker", size=11, color="colour")
     reading = (("lr", "$snap_x{0.[0000000]}"), ("smoothed loss", "$snap_y{0.[0000]}"))
     hover(drawn, shown, "@seed", *reading, line_policy="nearest")
-    hover(drawn, points, "@what", ("lr", "@x{0.[0000000]}"), ("", "@seed"))
+    hover(drawn, candidates, "@what", ("lr", "@x{0.[0000000]}"), ("", "@seed"))
     return drawn
 
 

@@ -39,7 +39,7 @@ def curves(courses: Mapping[str, Course], measure: Measure, target: float = math
         if not trials:
             continue
         longest = max(trials, key=lambda t: len(t.curve.steps))
-        by_epoch = list(zip(*(_held(measure.curve(t), len(longest.curve.steps)) for t in trials), strict=True))
+        by_epoch = list(zip(*(_extended(measure.curve(t), len(longest.curve.steps)) for t in trials), strict=True))
         kept = thin(len(by_epoch))
         steps = [longest.curve.steps[i] for i in kept]
         low, middle, high = (
@@ -75,7 +75,7 @@ def _draw(drawn: Any, columns: Columns, measure: Measure) -> None:
     hover(drawn, lines, "@name", *reading, line_policy="nearest")
 
 
-def _held(values: list[float], length: int) -> list[float]:
+def _extended(values: list[float], length: int) -> list[float]:
     """A training that stopped early keeps what it ended at: leaving it out would show the others' median only."""
     return values + [values[-1]] * (length - len(values))
 

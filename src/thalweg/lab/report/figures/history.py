@@ -12,12 +12,12 @@ from thalweg.lab.report.figures.axes import hover, valued
 from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import Measure, short, shorts
 from thalweg.lab.report.figures.palette import COLOURS, GREY
-from thalweg.lab.search.configurations import Point
+from thalweg.lab.search.configurations import Candidate
 
 
-def history(tried: Sequence[Point], best: Sequence[float], measure: Measure) -> Any:
+def history(tried: Sequence[Candidate], best: Sequence[float], measure: Measure) -> Any:
     """A dot a setting, in the order of trial; a step line over `best`, the best so far after each of them."""
-    ends = [measure.scale * point.metric for point in tried]
+    ends = [measure.scale * candidate.metric for candidate in tried]
     drawn = valued("settings tried", measure, ends, x_range=DataRange1d(range_padding=0.03))
     places = list(range(1, len(tried) + 1))
     line = table({"x": places, "y": shorts([measure.scale * value for value in best])})
@@ -26,7 +26,7 @@ def history(tried: Sequence[Point], best: Sequence[float], measure: Measure) -> 
         {
             "x": places,
             "y": [short(end) for end in ends],
-            "setting": [in_words(point.settings, point.trials[0].batch_size) for point in tried],
+            "setting": [in_words(candidate.settings, candidate.trials[0].batch_size) for candidate in tried],
         }
     )
     shown = drawn.scatter("x", "y", source=dots, size=6, color=GREY, alpha=0.8)

@@ -10,38 +10,38 @@ from thalweg.lab.report.figures.axes import bad_edge, hover, valued
 from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import Measure, short
 from thalweg.lab.report.figures.palette import COLOURS, GREY, VERDICTS
-from thalweg.lab.search.configurations import Point
+from thalweg.lab.search.configurations import Candidate
 
 Values = Mapping[int, float]  # by a setting's index
 
 
-def knob(tried: Sequence[Point], values: Values, label: str, measure: Measure, tuned: int) -> Any:
+def hyperparameter(tried: Sequence[Candidate], values: Values, label: str, measure: Measure, tuned: int) -> Any:
     """Every training a dot, the default in a ring, the tuned setting in colour, a cross at the bad edge what failed.
 
     `values` are above 0, on a logarithmic axis; a setting that has none is left out.
     """
-    ends = [measure.value(trial) for point in tried for trial in point.trials]
+    ends = [measure.value(trial) for candidate in tried for trial in candidate.trials]
     drawn = valued(label, measure, ends, log_x=True, height=300)
     dots: dict[str, list[Any]] = {name: [] for name in ("x", "y", "colour", "size", "ring", "setting", "which", "seed")}
     crosses: dict[str, list[Any]] = {name: [] for name in ("x", "y", "setting", "what")}
     floor = bad_edge(drawn, 0, 1, measure.larger_is_better)
-    for point in sorted(tried, key=lambda point: point.index == tuned):  # the tuned one lies on top
-        value = values.get(point.index, 0.0)
-        for trial in point.trials if value > 0 else ():
+    for candidate in sorted(tried, key=lambda candidate: candidate.index == tuned):  # the tuned one lies on top
+        value = values.get(candidate.index, 0.0)
+        for trial in candidate.trials if value > 0 else ():
             said = in_words(trial.settings, trial.batch_size)
             if not trial.done:
                 _add(crosses, x=short(value), y=short(floor), setting=said, what=trial.status)
                 continue
-            mine = point.index == tuned
+            mine = candidate.index == tuned
             _add(
                 dots,
                 x=short(value),
                 y=short(measure.value(trial)),
                 colour=COLOURS[0] if mine else GREY,
                 size=10 if mine else 6,
-                ring=15 if point.index == 0 else 0,
+                ring=15 if candidate.index == 0 else 0,
                 setting=said,
-                which="tuned" if mine else "its default" if point.index == 0 else f"trial {point.index}",
+                which="tuned" if mine else "its default" if candidate.index == 0 else f"trial {candidate.index}",
                 seed=trial.seed,
             )
     data = table(dots)

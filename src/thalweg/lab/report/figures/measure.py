@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thalweg.lab.judging.wording import Unit
-from thalweg.lab.search.configurations import Point, profile, ranked
+from thalweg.lab.search.configurations import Candidate, profile, ranked
 from thalweg.lab.training.trial import Trial
 
 DECADES = 30  # a middle value this many times the best: on a linear axis all good ones would be one line
@@ -55,9 +55,9 @@ def measures(unit: Unit, larger_is_better: bool) -> list[Measure]:
     return [metric] if unit.name == "loss" else [metric, Measure("loss", unit, False)]
 
 
-def line_of(tried: Sequence[Point], measure: Measure) -> list[tuple[float, list[float]]]:
+def line_of(tried: Sequence[Candidate], measure: Measure) -> list[tuple[float, list[float]]]:
     """The learning rates in order, each with what its seeds ended at; where more was tuned, the best near it."""
-    known = [point for point in tried if point.rate > 0]
+    known = [candidate for candidate in tried if candidate.rate > 0]
     if not known:
         return []
     line = profile(known, ranked(known, measure.larger_is_better)[0], measure.larger_is_better)

@@ -18,7 +18,7 @@ LEVELS = 20
 FAINTEST = 0.1
 
 
-def ways(found: Slice, order: Sequence[str]) -> Any:
+def paths_figure(found: Slice, order: Sequence[str]) -> Any:
     """Contours, the runs' ways, and a dot at each end."""
     x, y = ((float(side[0]), float(side[-1])) for side in (found.x, found.y))
     drawn = plot("first direction", "second direction", height=460, x_range=x, y_range=y)

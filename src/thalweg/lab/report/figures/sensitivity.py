@@ -21,7 +21,7 @@ def sensitivity(found: Sequence[Row]) -> Any:
     bars: dict[str, list[Any]] = {name: [] for name in names}
     crosses: dict[str, list[Any]] = {name: [] for name in ("x", "y", "name")}
     for place, row in enumerate(found):
-        rates = [point.rate for point in row.tried if point.rate > 0]
+        rates = [candidate.rate for candidate in row.tried if candidate.rate > 0]
         if not rates:
             continue
         good = row.sensitivity
@@ -34,14 +34,16 @@ def sensitivity(found: Sequence[Row]) -> Any:
             "low": short(good.low if good else math.nan),
             "high": short(good.high if good else math.nan),
             "best": short(float(row.settings.get("lr", math.nan))),
-            "default": next((point.rate for point in row.tried if point.index == 0 and point.rate > 0), None),
+            "default": next(
+                (candidate.rate for candidate in row.tried if candidate.index == 0 and candidate.rate > 0), None
+            ),
             "decades": decades(row),
             "said": f"{rate(good.low)} to {rate(good.high)}" if good else "none",
         }
         for name, cell in cells.items():
             bars[name].append(cell)
-        for point in (p for p in row.tried if p.failed and p.rate > 0):
-            for name, cell in (("x", short(point.rate)), ("y", brief(row.optimizer)), ("name", row.optimizer)):
+        for candidate in (p for p in row.tried if p.failed and p.rate > 0):
+            for name, cell in (("x", short(candidate.rate)), ("y", brief(row.optimizer)), ("name", row.optimizer)):
                 crosses[name].append(cell)
     data = table(bars)
     drawn.segment("tried_low", "y", "tried_high", "y", source=data, line_color=GREY, line_alpha=0.6)

@@ -11,15 +11,15 @@ from thalweg.lab.report.figures.axes import bad_edge, hover, valued
 from thalweg.lab.report.figures.highlight import Columns
 from thalweg.lab.report.figures.measure import Measure, line_of, short, shorts
 from thalweg.lab.report.figures.palette import FEW, GREY
-from thalweg.lab.search.configurations import Point
+from thalweg.lab.search.configurations import Candidate
 
-Searched = Mapping[str, Sequence[Point]]
+Searched = Mapping[str, Sequence[Candidate]]
 
 
-def sweep(searched: Searched, measure: Measure, knob: str = "learning rate") -> Any:
+def sweep(searched: Searched, measure: Measure, hyperparameter: str = "learning rate") -> Any:
     """Median line, band from the worst seed to the best, every seed a dot, x what failed, a ring the default."""
-    values = [measure.value(trial) for tried in searched.values() for point in tried for trial in point.trials]
-    drawn = valued(knob, measure, values, log_x=True)
+    values = [measure.value(trial) for tried in searched.values() for candidate in tried for trial in candidate.trials]
+    drawn = valued(hyperparameter, measure, values, log_x=True)
     _lines(drawn, searched, measure)
     _dots(drawn, searched, measure)
     _crosses(drawn, searched, measure)
@@ -49,16 +49,16 @@ def _lines(drawn: Any, searched: Searched, measure: Measure) -> None:
 def _dots(drawn: Any, searched: Searched, measure: Measure) -> None:
     columns = Columns(list(searched), "x", "y", "ring", "setting", "seed", "note")
     for name, tried in searched.items():
-        for point in tried:
-            for trial in (t for t in point.trials if t.done and point.rate > 0):
+        for candidate in tried:
+            for trial in (t for t in candidate.trials if t.done and candidate.rate > 0):
                 columns.add(
                     name,
-                    x=short(point.rate),
+                    x=short(candidate.rate),
                     y=short(measure.value(trial)),
-                    ring=14 if point.index == 0 else 0,
+                    ring=14 if candidate.index == 0 else 0,
                     setting=in_words(trial.settings, trial.batch_size),
                     seed=trial.seed,
-                    note="its default" if point.index == 0 else "",
+                    note="its default" if candidate.index == 0 else "",
                 )
     data, view = columns.source(), columns.picked()
     ring = {"marker": "diamond", "size": "ring", "fill_color": None, "line_color": "colour", "line_width": 1.8}
@@ -72,14 +72,14 @@ def _crosses(drawn: Any, searched: Searched, measure: Measure) -> None:
     columns = Columns(list(searched), "x", "y", "setting", "what")
     for place, (name, tried) in enumerate(searched.items()):
         y = bad_edge(drawn, place, len(searched), measure.larger_is_better)
-        for point in (p for p in tried if p.failed and p.rate > 0):
-            failed = next(trial for trial in point.trials if not trial.done)
+        for candidate in (p for p in tried if p.failed and p.rate > 0):
+            failed = next(trial for trial in candidate.trials if not trial.done)
             columns.add(
                 name,
-                x=short(point.rate),
+                x=short(candidate.rate),
                 y=short(y),
-                setting=in_words(point.settings, failed.batch_size),
-                what=f"{failed.status} on {point.failed} of {len(point.trials)}",
+                setting=in_words(candidate.settings, failed.batch_size),
+                what=f"{failed.status} on {candidate.failed} of {len(candidate.trials)}",
             )
     look = {"marker": "x", "size": 9, "line_color": "colour", "line_width": 2}
     crosses = drawn.scatter("x", "y", source=columns.source(), **look, **columns.picked())

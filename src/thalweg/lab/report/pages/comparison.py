@@ -13,11 +13,11 @@ from thalweg.lab.judging.wording import rate, status
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.axis_choice import switch
 from thalweg.lab.report.configuration import in_words
-from thalweg.lab.report.figures.best_of import luck
+from thalweg.lab.report.figures.best_of import best_of_figure
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.forest import forest, span
 from thalweg.lab.report.figures.measure import measures
-from thalweg.lab.report.figures.paths import ways
+from thalweg.lab.report.figures.paths import paths_figure
 from thalweg.lab.report.figures.reach import reach
 from thalweg.lab.report.figures.sensitivity import decades, sensitivity
 from thalweg.lab.report.figures.sweep import sweep
@@ -94,7 +94,7 @@ def _sweep(found: Comparison) -> Screen:
             escape(" to ".join(dict.fromkeys(map(rate, row.as_good))) if row.as_good else "none"),
             escape(decades(row)),
             escape(rate(row.highest_stable)),
-            f"{sum(point.failed for point in row.tried)} of {row.searched}",
+            f"{sum(candidate.failed for candidate in row.tried)} of {row.searched}",
         )
         for place, row in enumerate(found.rows)
     ]
@@ -134,13 +134,13 @@ def _curves(found: Comparison) -> Screen:
             f"band from the worst to the best. The dashed line is the target of time to target.{seconds}</p>",
             switch(timed),
             figures,
-            *_ways(found),
+            *_paths(found),
         ],
         chips=True,
     )
 
 
-def _ways(found: Comparison) -> list[Part]:
+def _paths(found: Comparison) -> list[Part]:
     """The recorded runs on a slice of the loss, where the study has them."""
     try:
         made = found.landscape()
@@ -154,7 +154,7 @@ def _ways(found: Comparison) -> list[Part]:
     return [
         Figure(
             "ways",
-            ways(made.slices[0], order),
+            paths_figure(made.slices[0], order),
             "The finalists' ways over the training loss",
             f"On the plane in which their checkpoints differ most; {made.title}. A piece is as opaque as the "
             f"share of it that lies in the plane. Of the whole way that is: {shares}. More slices: thalweg play.",
@@ -200,7 +200,7 @@ def _robustness(found: Comparison) -> Screen:
         parts.append(
             Figure(
                 "luck",
-                luck(found.rows, metric),
+                best_of_figure(found.rows, metric),
                 "Expected best of k settings",
                 f"The validation {unit.name} that a search of only k settings would have found; point at a "
                 "name for the band that holds the middle 80 % of such searches.",

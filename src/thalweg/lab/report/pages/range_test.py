@@ -79,7 +79,9 @@ def _check(found: RangeTest) -> Screen:
 
 def _curves(found: RangeTest) -> Screen:
     courses = {
-        f"lr {rate(point.rate)}": Course(point.trials) for point in found.rows if point.failed < len(point.trials)
+        f"lr {rate(candidate.rate)}": Course(candidate.trials)
+        for candidate in found.rows
+        if candidate.failed < len(candidate.trials)
     }
     figures = tuple(
         Figure(f"curves-{measure.of}", curves(courses, measure, ramped=True), f"Validation {measure.name}")

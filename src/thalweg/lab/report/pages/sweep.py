@@ -101,5 +101,7 @@ def _curves(found: Sweep) -> Screen:
 
 def courses_of(row: SweepRow) -> dict[str, Course]:
     """A course for each learning rate at which a seed finished, low to high."""
-    rising = sorted((point for point in row.tried if point.failed < len(point.trials)), key=lambda p: p.rate)
-    return {f"lr {rate(point.rate)}": Course(point.trials) for point in rising}
+    rising = sorted(
+        (candidate for candidate in row.tried if candidate.failed < len(candidate.trials)), key=lambda p: p.rate
+    )
+    return {f"lr {rate(candidate.rate)}": Course(candidate.trials) for candidate in rising}

@@ -11,11 +11,11 @@ from thalweg.lab.report.axis_choice import switch
 from thalweg.lab.report.configuration import in_words
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.history import history
-from thalweg.lab.report.figures.hyperparameter import knob
+from thalweg.lab.report.figures.hyperparameter import hyperparameter
 from thalweg.lab.report.figures.measure import measures
 from thalweg.lab.report.markup import table, verdict, whisker
 from thalweg.lab.report.page import Figure, Page, Part, Screen
-from thalweg.lab.search.configurations import Point
+from thalweg.lab.search.configurations import Candidate
 
 if TYPE_CHECKING:
     from thalweg.lab.results.tuning import Tuning
@@ -30,7 +30,7 @@ def page(found: Tuning) -> Page:
         about=f"Which setting of {found.optimizer} for {task}?",
         screens=[
             answer.screen(found.verdict, found.line, _facts(found), [_finalists(found)], found.notes),
-            _knobs(found),
+            _hyperparameters(found),
             _search(found),
             _curves(found),
             trials.screen(found.trials, found.unit, found.spec, found.versions),
@@ -57,25 +57,25 @@ def _finalists(found: Tuning) -> str:
     order = sorted(found.finals.values(), key=lambda p: (p.index == 0, p.index != found.tuned.index, p.index))
     rows = [
         (
-            escape(_role(found, point)),
-            escape(found.unit.value(point.metric)),
-            escape(found.unit.interval(found.interval(point))),
-            *_gap(found, point),
-            escape(in_words(point.settings, point.trials[0].batch_size)),
+            escape(_role(found, candidate)),
+            escape(found.unit.value(candidate.metric)),
+            escape(found.unit.interval(found.interval(candidate))),
+            *_gap(found, candidate),
+            escape(in_words(candidate.settings, candidate.trials[0].batch_size)),
         )
-        for point in order
+        for candidate in order
     ]
     unit = escape(found.unit.name)
     headings = ("", f"validation {unit}", f"test {unit}", "against the default", "", "verdict", "setting")
     return f"<h2>On fresh seeds</h2>{table(headings, rows, (1, 2, 3), 'standings')}"
 
 
-def _role(found: Tuning, point: Point) -> str:
-    return "default" if point.index == 0 else "tuned" if point.index == found.tuned.index else "finalist"
+def _role(found: Tuning, candidate: Candidate) -> str:
+    return "default" if candidate.index == 0 else "tuned" if candidate.index == found.tuned.index else "finalist"
 
 
-def _gap(found: Tuning, point: Point) -> tuple[str, str, str]:
-    if found.judgement is None or point.index != found.tuned.index:
+def _gap(found: Tuning, candidate: Candidate) -> tuple[str, str, str]:
+    if found.judgement is None or candidate.index != found.tuned.index:
         return "", "", ""
     gap = found.judgement.difference
     known = [
@@ -86,24 +86,24 @@ def _gap(found: Tuning, point: Point) -> tuple[str, str, str]:
     return escape(found.unit.gap(gap.mean, gap.half)), drawn, verdict(found.judgement.verdict)
 
 
-def _knobs(found: Tuning) -> Screen:
+def _hyperparameters(found: Tuning) -> Screen:
     metric = measures(found.unit, found.larger_is_better)[0]
     tried = found.tried[found.optimizer]
     figures: list[Figure] = []
-    for name, searched in found.knobs.items():
+    for name, searched in found.hyperparameters.items():
         turned = bool(searched.get("complement"))
         values = {p.index: found.values(p)[name] for p in tried if name in found.values(p)}
         if turned:
             values = {index: 1 - value for index, value in values.items()}
         label = f"1 - {name}" if turned else name
-        drawn = knob(tried, values, label, metric, found.tuned.index)
+        drawn = hyperparameter(tried, values, label, metric, found.tuned.index)
         away = "The default has no place on this axis: it is 0." if values.get(0) == 0 else ""
         figures.append(Figure(f"knob-{len(figures)}", drawn, name, away))
     lead = (
         "<h2>What each knob does</h2><p>Every training of the search by the value of one knob; the others differ from "
         "dot to dot. Blue is the tuned setting, a ring the default, a cross at the bad edge a training that failed.</p>"
     )
-    return Screen("knobs", "Knobs", [lead, tuple(figures)])
+    return Screen("hyperparameters", "Knobs", [lead, tuple(figures)])
 
 
 def _search(found: Tuning) -> Screen:

@@ -23,7 +23,7 @@ from thalweg.lab.training.trial import Trial
 COMPACT = 0.25  # the share of ended lanes at which the others close up
 
 
-class Cohort:
+class StackedRuns:
     """Jobs of one task with equally many epochs and rows a batch.
 
     `alone`: the jobs whose optimizers cannot ride, with the reason; no trial of theirs is given. Raises CannotRide, or

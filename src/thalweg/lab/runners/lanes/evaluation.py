@@ -13,7 +13,7 @@ from thalweg.lab.runners.lanes.forward import Streams
 from thalweg.lab.runners.lanes.stack import Shared, Stack, Weights, put_into
 from thalweg.lab.task.convention import inputs_and_target, takes_model
 from thalweg.lab.task.data import Source, count_rows, to_device
-from thalweg.lab.task.evaluation import hits, metric_of, whole_metric
+from thalweg.lab.task.evaluation import hits, metric_of, metric_over_all
 
 Tensor = torch.Tensor
 Judged = tuple[float, float]
@@ -63,7 +63,7 @@ def _judge(stack: Stack, source: Source, streams: Streams, weights: Weights) -> 
                 metrics[k] += count * found[k]
     total = max(1, rows)
     if whole:
-        metrics = [whole_metric(task, [output[k] for output in outputs], targets) for k in lanes]
+        metrics = [metric_over_all(task, [output[k] for output in outputs], targets) for k in lanes]
     else:
         metrics = [metric / total for metric in metrics]
     return [(losses[k] / total, metrics[k]) for k in lanes]

@@ -28,7 +28,7 @@ class Streams(Stream):
         return lane(made.index_select(0, self.places.to(made.device)))
 
 
-class Riding(Keyed):
+class StackedForward(Keyed):
     """While it is on, under the lanes' vmap, `lanes` models are trained as one."""
 
     def __init__(self, stream: Streams, lanes: int) -> None:

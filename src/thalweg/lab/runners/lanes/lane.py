@@ -13,8 +13,8 @@ from thalweg.lab.task.length import evaluations
 from thalweg.lab.task.schedule import Schedule
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.decay import settings_of
-from thalweg.lab.training.divergence import Diverged, Watch, check_end
-from thalweg.lab.training.early_stopping import Patience
+from thalweg.lab.training.divergence import Diverged, DivergenceMonitor, check_end
+from thalweg.lab.training.early_stopping import EarlyStopping
 from thalweg.lab.training.failure import TIMED_OUT, failure
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.loop import Outcome, switch
@@ -30,7 +30,7 @@ class Lane:
     job: Job
     optimizer: torch.optim.Optimizer | None = None
     schedule: Schedule | None = None
-    watch: Watch = field(default_factory=Watch)
+    watch: DivergenceMonitor = field(default_factory=DivergenceMonitor)
     curve: Curve = field(default_factory=Curve)
     losses: list[float] = field(default_factory=list)  # of this epoch
     best: Weights | None = None  # of the epoch that counts, for finalists with patience
@@ -41,7 +41,7 @@ class Lane:
     message: str | None = None
 
     def __post_init__(self) -> None:
-        self.patience = Patience(self.task.patience, self.task.larger_is_better)
+        self.patience = EarlyStopping(self.task.patience, self.task.larger_is_better)
 
     def build(self, params: list[torch.nn.Parameter]) -> None:
         """Make the optimizer and the schedule; what the setting under trial is refused for is a crash."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from thalweg.lab.isolation import process_kept
+from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.keyed import Keyed
 from thalweg.lab.random.streams import Stream
-from thalweg.lab.runners.lanes.cohort import Cohort
+from thalweg.lab.runners.lanes.cohort import StackedRuns
 from thalweg.lab.runners.lanes.memory import available, bytes_of_a_lane, out_of_memory
 from thalweg.lab.runners.lanes.refusal import in_words
 from thalweg.lab.task.data import Rows, Source
@@ -22,7 +22,7 @@ from thalweg.lab.task.task import Task
 from thalweg.lab.training import loop as training
 from thalweg.lab.training.batches import rounds
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Setting, Trial, run_trial
+from thalweg.lab.training.trial import Configuration, Trial, run_trial
 from thalweg.optimizers.optimizer import Optimizer
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def probe(task: Task, entries: Sequence[Entry], seconds: float = 1.5, at_once: i
         at_once: how many trainings there will be to go side by side, at most.
     """
     try:
-        with process_kept(task.device):
+        with preserving_process(task.device):
             if reason := test(task, entries, seconds / 2):
                 return Finding(False, 1, 1.0, reason)
             return _pace(task, entries, seconds / 2, at_once)
@@ -95,7 +95,7 @@ def test(task: Task, entries: Sequence[Entry], seconds: float = math.inf) -> str
     # Our own optimizers are proven to ride; one of them shows that the model can. Any other has to show it.
     tried = [*[e for e in entries if _ours(e)][:1], *[e for e in entries if not _ours(e)]]
     jobs = _jobs(tried, 2)
-    cohort = Cohort(short, jobs)
+    cohort = StackedRuns(short, jobs)
     found = {trial.id: trial for trial in cohort.run()}
     for job in jobs:
         if job.id in cohort.alone:
@@ -168,7 +168,7 @@ def _seconds_in_lanes(task: Task, entry: Entry, lanes: int, steps: int) -> float
     """Of one step of one lane."""
     job = _jobs([entry], 1)[0]
     jobs = [replace(job, id=str(place), setting=replace(job.setting, seed=place % 2)) for place in range(lanes)]
-    cohort = Cohort(_short(task, steps + 2), jobs)
+    cohort = StackedRuns(_short(task, steps + 2), jobs)
     times = []
     for drawn in next(iter(cohort.batches)):
         clock = _clock(task)
@@ -206,7 +206,7 @@ def _short(task: Task, steps: int) -> Task:
 
 def _jobs(entries: Sequence[Entry], seeds: int) -> list[Job]:
     return [
-        Job(f"{place}/{seed}", "search", 0, entry, Setting(entry.name, {}, seed), 1)
+        Job(f"{place}/{seed}", "search", 0, entry, Configuration(entry.name, {}, seed), 1)
         for place, entry in enumerate(entries)
         for seed in range(seeds)
     ]

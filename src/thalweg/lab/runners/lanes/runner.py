@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from thalweg.lab.isolation import adopt, surroundings
-from thalweg.lab.random.seeds import random_state_kept
-from thalweg.lab.runners.lanes.cohort import Cohort
+from thalweg.lab.random.seeds import preserving_random_state
+from thalweg.lab.runners.lanes.cohort import StackedRuns
 from thalweg.lab.runners.lanes.memory import out_of_memory
 from thalweg.lab.runners.lanes.probe import MOST
 from thalweg.lab.runners.lanes.refusal import in_words
@@ -50,7 +50,7 @@ class Lanes(Runner):
         if len(riding) >= self.least and task is not self.unfit:
             try:
                 limit = riding[0].limit
-                yield from _kept(task, self._ride(task, riding), limit and limit * len(riding))
+                yield from _preserving(task, self._ride(task, riding), limit and limit * len(riding))
             except TimedOut:
                 self._tell("side by side they took longer than their time limits together")
             except Exception as error:
@@ -64,7 +64,7 @@ class Lanes(Runner):
             yield run_trial(task, job)
 
     def _ride(self, task: Task, riding: Sequence[Job]) -> Iterator[Trial]:
-        cohort = Cohort(task, riding)
+        cohort = StackedRuns(task, riding)
         yield from cohort.run()
         for reason in dict.fromkeys(cohort.alone.values()):
             self._tell(reason)
@@ -74,13 +74,13 @@ class Lanes(Runner):
             self.reasons.append(reason)
 
 
-def _kept(task: Task, trials: Iterator[Trial], limit: float | None) -> Iterator[Trial]:
+def _preserving(task: Task, trials: Iterator[Trial], limit: float | None) -> Iterator[Trial]:
     """The trials; whenever the caller has the word, the random state and the surroundings are its own."""
     inside = None  # what the task's code has set, for the next turn
     while True:
         outside = surroundings()
         try:
-            with random_state_kept(task.device), time_limit(limit):
+            with preserving_random_state(task.device), time_limit(limit):
                 adopt(inside or outside)
                 trial = next(trials, None)
                 inside = surroundings()

@@ -12,7 +12,7 @@ from torch import nn
 Tensor = torch.Tensor
 
 
-class Places:
+class Slots:
     """The places in a model's modules, by the names that `named_parameters` and `named_buffers` give.
 
     What the model keeps in several places, tied weights, is put into all of them. It is what `functional_call` finds

@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from thalweg.lab.runners.lanes import vmapped
-from thalweg.lab.runners.lanes.forward import Riding, Streams
+from thalweg.lab.runners.lanes.forward import StackedForward, Streams
 from thalweg.lab.runners.lanes.refusal import CannotRide
-from thalweg.lab.runners.lanes.slots import Places
+from thalweg.lab.runners.lanes.slots import Slots
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.decay import squares
 
@@ -41,7 +41,7 @@ class Stack:
     def __init__(self, task: Task, models: Mapping[int, nn.Module], seeds: Sequence[int]) -> None:
         self.task = task
         self.model = next(iter(models.values()))  # gives the code; its own numbers are not used
-        self.places = Places(self.model)
+        self.places = Slots(self.model)
         self.trained = [name for name, p in self.model.named_parameters() if p.requires_grad]
         self.parameters = _stacked({seed: dict(model.named_parameters()) for seed, model in models.items()}, seeds)
         self.buffers = _stacked({seed: dict(model.named_buffers()) for seed, model in models.items()}, seeds)
@@ -103,7 +103,7 @@ class Stack:
         with vmapped.level(lanes):
             given = {name: vmapped.lane(whole) for held in (parameters, buffers) for name, whole in held.items()}
             parts = pytree.tree_map(_lent, batch)
-            with self.places.holding(given), Riding(streams, lanes):
+            with self.places.holding(given), StackedForward(streams, lanes):
                 answer = question(self.model, parts)
             return pytree.tree_map(partial(_given_back, lanes), answer)
 

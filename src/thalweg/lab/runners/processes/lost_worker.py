@@ -14,7 +14,7 @@ from thalweg.lab.training.time_limit import late
 from thalweg.lab.training.trial import Curve, Trial
 
 
-def lost(job: Job, message: str, seconds: float = 0.0, status: str = "crashed") -> Trial:
+def lost_trial(job: Job, message: str, seconds: float = 0.0, status: str = "crashed") -> Trial:
     """A failed trial without a curve."""
     return Trial(
         id=job.id,
@@ -42,7 +42,7 @@ def after_limit(jobs: Mapping[str, Job], todo: deque[list[Job]]) -> Iterator[Tri
         return
     for job in jobs.values():
         assert job.limit is not None
-        yield lost(job, late(job.limit), job.limit, TIMED_OUT)
+        yield lost_trial(job, late(job.limit), job.limit, TIMED_OUT)
 
 
 def cause(code: int | None) -> str:

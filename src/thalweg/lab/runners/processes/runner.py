@@ -21,7 +21,7 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.isolation import surroundings
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.batches import batches
-from thalweg.lab.runners.processes.lost_worker import after_limit, cause, lost
+from thalweg.lab.runners.processes.lost_worker import after_limit, cause, lost_trial
 from thalweg.lab.runners.processes.pickling import pack
 from thalweg.lab.runners.processes.worker import START, environment, import_path
 from thalweg.lab.runners.runner import Runner
@@ -239,7 +239,7 @@ def _after_death(worker: Worker, todo: deque[list[Job]], deaths: Counter[str]) -
         if deaths[job.id] < LIVES:
             todo.appendleft([job])
         else:
-            yield lost(job, f"its worker process {reason}, {LIVES} times", time.time() - worker.clock)
+            yield lost_trial(job, f"its worker process {reason}, {LIVES} times", time.time() - worker.clock)
 
 
 def _relay(worker: Worker, answers: queue.Queue[tuple[Worker, str, Any]]) -> None:

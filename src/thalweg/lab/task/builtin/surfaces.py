@@ -21,7 +21,7 @@ from thalweg.play.surfaces import SURFACES, Surface
 STEPS = 300
 
 
-class Place(nn.Module):
+class StartPoint(nn.Module):
     """Two numbers: a start that the seed moves by about a twentieth."""
 
     def __init__(self, start: tuple[float, float]) -> None:
@@ -32,7 +32,7 @@ class Place(nn.Module):
         return self.place
 
 
-class Chance(IterableDataset[tuple[Tensor]]):
+class StepNoise(IterableDataset[tuple[Tensor]]):
     """The noise of each step, as the page has it for a seed: the 32 low bits of the seed of the data's order."""
 
     def __init__(self, deviation: float) -> None:
@@ -61,7 +61,7 @@ class Ground:
     noise: float = 0.0
 
     def model(self) -> nn.Module:
-        return Place(self.start)
+        return StartPoint(self.start)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor]) -> Tensor:
         """The height, tilted by the batch's noise: its gradient is the surface's with noise added."""
@@ -78,7 +78,7 @@ class Ground:
 
     def task(self, name: str) -> Task:
         still = torch.zeros(1, 2)
-        noise = DataLoader(Chance(self.noise), batch_size=None) if self.noise else (torch.zeros(STEPS, 2),)
+        noise = DataLoader(StepNoise(self.noise), batch_size=None) if self.noise else (torch.zeros(STEPS, 2),)
         return Task(
             name=name,
             model=self.model,
