@@ -19,7 +19,8 @@ from thalweg.lab.search.hyperparameters import settings, tuned
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
 from thalweg.lab.task.load import load_task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Configuration, Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Configuration, Trial
 
 OPTIMIZERS = ("adam", "momentum", "radam", "nadam")
 KINDS = {

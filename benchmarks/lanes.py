@@ -117,7 +117,7 @@ def alone(task: Any) -> Any:
 
 def together(task: Any, lanes: int) -> Any:
     """A turn of many: of four seeds, each with its own rate."""
-    from thalweg.lab.runners.lanes.cohort import StackedRuns
+    from thalweg.lab.runners.lanes.stacked_runs import StackedRuns
 
     cohort = StackedRuns(task, [job(place % 4, 1e-5 * (1 + place / lanes)) for place in range(lanes)])
     batches = next(iter(cohort.batches))

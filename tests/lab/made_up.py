@@ -15,7 +15,8 @@ from thalweg.lab.judging.rows import Table, build_table
 from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.search.protocol import first_look
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Configuration, Curve, Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Configuration, Curve, Trial
 
 
 def trial(optimizer: str, index: int, seed: int, value: float, test: float | None = None, **changes: Any) -> Trial:

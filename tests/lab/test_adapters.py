@@ -21,7 +21,8 @@ from thalweg.lab.task.adapters.transformers import from_transformers
 from thalweg.lab.task.load import load_task
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Configuration, Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Configuration, Trial
 
 pl = pytest.importorskip("lightning.pytorch")
 transformers = pytest.importorskip("transformers")

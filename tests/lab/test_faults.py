@@ -27,7 +27,7 @@ from thalweg.lab.study.campaign import Campaign
 from thalweg.lab.study.records import read_trials
 from thalweg.lab.study.store import Study
 from thalweg.lab.training.agreement import distance
-from thalweg.lab.training.trial import run_trial
+from thalweg.lab.training.loop import run_trial
 from thalweg.lab.verbs.compare import compare
 
 SMALL = {"trials": 2, "finalist_seeds": 2, "on": "alone"}

@@ -18,7 +18,8 @@ from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import ascent, interval_of, smoothed
 from thalweg.lab.study.campaign import Progress
 from thalweg.lab.training.climb import Climb
-from thalweg.lab.training.trial import Curve, Trial
+from thalweg.lab.training.run import Run
+from thalweg.lab.training.trial import Trial
 from thalweg.lab.verbs.range_test import around, range_test
 from thalweg.lab.verbs.replay import replay, report
 
@@ -171,7 +172,7 @@ class TwoRates(torch.optim.SGD):
 def test_groups_keep_their_ratio_while_the_rate_climbs() -> None:
     TwoRates.seen.clear()
     climb = Climb(1e-5, 1e-1, 20)
-    climb.train(little.task(), job(TwoRates, 1e-5), Curve())
+    climb.train(Run(little.task(), job(TwoRates, 1e-5)))
     assert len(TwoRates.seen) == 20
     for step, (first, second) in enumerate(TwoRates.seen):
         assert first == pytest.approx(climb.rate(step)) and second == pytest.approx(climb.rate(step) / 10)

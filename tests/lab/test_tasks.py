@@ -23,7 +23,8 @@ from thalweg.lab.task.builtin import BUILT_IN, gan, mnist, rl, sources
 from thalweg.lab.task.load import load_task
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Configuration, Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Configuration, Trial
 from thalweg.lab.verbs.compare import compare
 
 # name: rows to train, select and test; a learning rate that suits Adam; and what a short training must reach.

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.lab.errors import TaskError
-from thalweg.lab.judging.notes import _training
+from thalweg.lab.judging.notes import _run_notes
 from thalweg.lab.random.seeds import derive
 from thalweg.lab.search.protocol import Protocol
 from thalweg.lab.study.session import describe
@@ -26,7 +26,8 @@ from thalweg.lab.task.task import Task
 from thalweg.lab.training.batches import rounds
 from thalweg.lab.training.early_stopping import EarlyStopping
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Configuration, Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Configuration, Trial
 
 SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 X, Y = little.rows(128, 0)
@@ -186,7 +187,7 @@ def test_weight_decay_goes_to_those_who_have_it_in_their_own_way() -> None:
     assert run(task, Entry.of(torch.optim.Rprop)).done
     spec = describe("compare", task, None, 3, [ADAM, Entry.of(torch.optim.Rprop)], asdict(Protocol.of("quick")))
     assert spec["task"]["training"] == {"weight_decay": 0.1, "without_weight_decay": ["torch.Rprop"]}
-    assert "Without weight decay, as they have no such setting: torch.Rprop." in _training(spec)
+    assert "Without weight decay, as they have no such setting: torch.Rprop." in _run_notes(spec)
 
 
 def test_l2_is_in_the_gradient_and_not_in_the_reported_loss() -> None:

@@ -18,7 +18,8 @@ from thalweg.catalogue import Entry
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.divergence import Diverged, DivergenceMonitor
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Configuration, Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Configuration, Trial
 
 SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 

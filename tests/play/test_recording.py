@@ -22,8 +22,8 @@ from thalweg.lab.recording.path import Trajectory, trained
 from thalweg.lab.task.builtin import quadratic, surfaces
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.loop import train
-from thalweg.lab.training.trial import Configuration, run_trial
+from thalweg.lab.training.loop import run_trial, train
+from thalweg.lab.training.trial import Configuration
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.replay import report
 from thalweg.lab.verbs.sweep import sweep
@@ -93,7 +93,7 @@ def test_to_be_watched_changes_no_run(name):
     setting = Configuration(name, {"lr": 0.01}, 0)
     job = Job("watched", "final", 0, entry, setting, task.epochs)
     way = Trajectory(most=5)
-    plain, watched = run_trial(task, job), run_trial(task, job, partial(train, way=way))
+    plain, watched = run_trial(task, job), run_trial(task, job, partial(train, trajectory=way))
     assert watched.curve == plain.curve and watched.test_loss == plain.test_loss
     assert way.steps[0] == 0 and way.steps[-1] == 12 and len(way.steps) <= 5
     assert way.model is not None

@@ -8,8 +8,7 @@ from typing import Any
 from thalweg.lab.arguments import length
 from thalweg.lab.judging.rows import Table
 from thalweg.lab.judging.wording.numbers import Unit, course, several
-from thalweg.lab.training.failure import FAILURES
-from thalweg.lab.training.trial import Trial
+from thalweg.lab.training.trial import Status, Trial
 
 
 def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], unit: Unit) -> list[str]:
@@ -111,12 +110,12 @@ def data_note(task: Mapping[str, Any]) -> str:
 
 def failures(trials: Sequence[Trial]) -> list[str]:
     """What went wrong in each optimizer's trainings beside diverging: how often, and what was said last."""
-    kinds: dict[tuple[str, str], list[Trial]] = {}
+    kinds: dict[tuple[str, Status], list[Trial]] = {}
     for trial in trials:
         if trial.status not in ("done", "diverged"):
             kinds.setdefault((trial.optimizer, trial.status), []).append(trial)
     return [
-        f"{name} {FAILURES.get(status, status)}: {len(failed)} of "
+        f"{name} {status.in_words}: {len(failed)} of "
         f"{sum(t.optimizer == name for t in trials)} trainings; the last said: {failed[-1].message}"
         for (name, status), failed in kinds.items()
     ]

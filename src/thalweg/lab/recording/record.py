@@ -24,8 +24,8 @@ from thalweg.lab.recording.path import MOST, Trajectory, flat, trained
 from thalweg.lab.recording.read import recorded_trials, write
 from thalweg.lab.study.records import why
 from thalweg.lab.training.agreement import CLOSE, distance
-from thalweg.lab.training.loop import train
-from thalweg.lab.training.trial import Trial, run_trial
+from thalweg.lab.training.loop import run_trial, train
+from thalweg.lab.training.trial import Trial
 from thalweg.play.landscape import SIZE, Landscape, Run, evaluations, landscape
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _again(campaign: Campaign, entry: Entry, trial: Trial, way: Trajectory) -> f
     """Train a run of the study again; how far it is from what is written down."""
     where = {"phase": trial.phase, "index": trial.index, "batch_size": trial.batch_size}
     job = campaign.job(entry, trial.settings, trial.seed, **where)  # type: ignore[arg-type]
-    again = run_trial(campaign.task, job, partial(train, way=way))
+    again = run_trial(campaign.task, job, partial(train, trajectory=way))
     if not again.done:
         raise LabError(f"record: {trial.optimizer} ended well in the study, and now {again.status} ({again.message})")
     return distance(trial, again)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Trial
 
 
 class Alone(Runner):

@@ -24,10 +24,9 @@ from thalweg.lab.runners.processes.worker import import_path
 from thalweg.lab.runners.ray_address import PATIENCE, Pulse, Unanswered, patient, reach, try_joining
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.task.task import Task
-from thalweg.lab.training.failure import OUT_OF_MEMORY
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.time_limit import overdue
-from thalweg.lab.training.trial import Trial
+from thalweg.lab.training.trial import Status, Trial
 
 LIVES = 3  # a job whose worker was lost this often is given up: clusters lose workers that did no wrong
 SECONDS = 3.0  # of training a batch should have: far more than it costs to ship
@@ -265,7 +264,7 @@ def _after_loss(
     jobs: dict[str, Job], error: Exception, todo: deque[list[Job]], deaths: Counter[str]
 ) -> Iterator[Trial]:
     """A lost worker's trainings again, one by one: one that ends every worker is found and given up."""
-    status = OUT_OF_MEMORY if isinstance(error, _ray().exceptions.OutOfMemoryError) else "crashed"
+    status = Status.OUT_OF_MEMORY if isinstance(error, _ray().exceptions.OutOfMemoryError) else Status.CRASHED
     for job in jobs.values():
         deaths[job.id] += 1
         if deaths[job.id] < LIVES:

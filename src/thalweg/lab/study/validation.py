@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from thalweg.lab.training.failure import STATUSES
+from thalweg.lab.training.trial import Status
 
 MOST = 10**7  # of anything that is counted: more was never asked for
 NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # JSON has none of these
@@ -199,7 +199,7 @@ TRIAL = record(
     optimizer=text,
     settings=named(plain),
     seed=seed,
-    status=a(", ".join(STATUSES), lambda status: status in STATUSES),
+    status=a(", ".join(Status), lambda status: status in set(Status)),
     message=or_none(text),
     steps=count,
     curve=record(

@@ -1,102 +1,95 @@
-"""One training from start to end: the loop that every trial goes through, and that lanes must agree with."""
+"""One run from start to end, alone: what every trial goes through, and what runs side by side must agree with."""
 
 from __future__ import annotations
 
 import copy
+import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.keyed import Keyed
 from thalweg.lab.random.seeds import derive, seed_everything
 from thalweg.lab.random.streams import Stream
 from thalweg.lab.task.check import check_loss
 from thalweg.lab.task.evaluation import evaluate
-from thalweg.lab.task.length import evaluations
-from thalweg.lab.task.schedule import Schedule
-from thalweg.lab.task.task import Task
 from thalweg.lab.training.batches import rounds
 from thalweg.lab.training.clipping import clip
-from thalweg.lab.training.decay import penalty, settings_of
-from thalweg.lab.training.divergence import DivergenceMonitor, check_end
-from thalweg.lab.training.early_stopping import EarlyStopping
+from thalweg.lab.training.decay import penalty
+from thalweg.lab.training.run import Run
+from thalweg.lab.training.time_limit import TimedOut, time_limit
 
 if TYPE_CHECKING:
     from thalweg.lab.recording.path import Trajectory
+    from thalweg.lab.task.task import Task
     from thalweg.lab.training.job import Job
-    from thalweg.lab.training.trial import Curve
+    from thalweg.lab.training.trial import Trial
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a training ends with, beside its curve."""
+def run_trial(task: Task, job: Job, drive: Callable[[Run], None] | None = None) -> Trial:
+    """Train once. Whatever goes wrong in it is written down, not raised; the caller's random state stays."""
+    run, clock = Run(job.adapt(task), job), time.perf_counter()
+    with preserving_process(task.device):
+        try:
+            run.attempt(_within_limit, run, drive or train)
+        except TimedOut as error:
+            run.fail(error)
+    run.seconds = time.perf_counter() - clock
+    return run.trial()
 
-    test_loss: float | None = None
-    test_metric: float | None = None
-    best: int | None = None
-    stopped: bool = False
+
+def _within_limit(run: Run, drive: Callable[[Run], None]) -> None:
+    with time_limit(run.job.limit):
+        drive(run)
 
 
-def train(task: Task, job: Job, curve: Curve, way: Trajectory | None = None) -> Outcome:
-    """Train and fill the curve as it goes: what is in it stays when something is raised. `way` keeps checkpoints."""
-    setting = job.setting
-    model = task.build(setting.seed)
+def train(run: Run, trajectory: Trajectory | None = None) -> None:
+    """From the seed to the end, alone. What is in the curve stays when something is raised."""
+    task, job = run.task, run.job
+    model = task.build(run.seed)
     model.train()
-    optimizer = job.entry.build(model.parameters(), **settings_of(task, job.entry, setting))
-    schedule = Schedule(task, optimizer, job.epochs)
-    patience = EarlyStopping(task.patience, task.larger_is_better)
-    final, kept = job.phase == "final", None
-    switch(optimizer, "train")
+    run.start(model.parameters())
+    assert run.optimizer is not None
     # What `keyed` does not know draws from torch's generator.
-    seed_everything(noise := derive(setting.seed, "noise"), task.device)
+    seed_everything(noise := derive(run.seed, "noise"), task.device)
     keyed = Keyed(Stream(noise))
-    watch, steps = DivergenceMonitor(), 0
-    if way is not None:
-        way.see(0, model, optimizer)
-    for place, batches in enumerate(rounds(task, setting.seed, job.epochs)):
-        losses = []
+    steps = 0
+    if trajectory is not None:
+        trajectory.see(0, model, run.optimizer)
+    for index, batches in enumerate(rounds(task, run.seed, job.epochs)):
         for batch in batches:
-            losses.append(step(task, model, optimizer, batch, keyed.at(steps)))
-            watch.see(losses[-1])
-            schedule.after_step()
+            run.see(step(task, model, run.optimizer, batch, keyed.at(steps)))
             steps += 1
-            if way is not None:
-                way.see(steps, model, optimizer)
-        switch(optimizer, "eval")
-        with keyed.at(evaluation_step(place)):
+            if trajectory is not None:
+                trajectory.see(steps, model, run.optimizer)
+        run.switch("eval")
+        with keyed.at(evaluation_step(index)):
             loss, metric = evaluate(task, model, task.sources["validation"])
-        curve.add(steps, losses, loss, metric)
-        if patience.see(metric) and final:
-            kept = copy.deepcopy(model.state_dict())
-        switch(optimizer, "train")
-        schedule.after_epoch(metric)
-        if patience.over:
+        if run.close_epoch(steps, loss, metric):
+            run.best = copy.deepcopy(model.state_dict())
+        run.switch("train")
+        run.after_epoch()
+        if run.stopping.over:
             break
-    if way is not None:
-        way.see(steps, model, optimizer, last=True)
-    counts = -1 if patience.best is None else patience.best
-    check_end(curve.validation_loss[counts], curve.validation_metric[counts], task.metric_name)
-    stopped = patience.over and len(curve.steps) < evaluations(task, job.epochs)
-    if not final:
-        return Outcome(best=patience.best, stopped=stopped)
-    switch(optimizer, "eval")
-    if kept is not None:
-        model.load_state_dict(kept)
+    if trajectory is not None:
+        trajectory.see(steps, model, run.optimizer, last=True)
+    run.finish()
+    if not run.final:
+        return
+    run.switch("eval")
+    if run.best is not None:
+        model.load_state_dict(run.best)
     with keyed.at(evaluation_step(None)):
-        return Outcome(*evaluate(task, model, task.sources["test"]), patience.best, stopped)
+        run.see_test(*evaluate(task, model, task.sources["test"]))
 
 
 def evaluation_step(place: int | None) -> int:
     """What stands for the step in the random numbers of an evaluation: its place among them, None for the test."""
     return -1 if place is None else -2 - place
-
-
-def switch(optimizer: torch.optim.Optimizer, mode: str) -> None:
-    """Some optimizers (Schedule-Free) have modes, as models have: while training, parameters are not yet the result."""
-    getattr(optimizer, mode, lambda: None)()
 
 
 def step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Any, keyed: Keyed) -> float:

@@ -1,21 +1,16 @@
-"""One trial: one optimizer, one setting, one seed, trained from start to end and written down."""
+"""One trial: one optimizer, one configuration, one seed, trained from start to end and written down."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.isolation import preserving_process
-from thalweg.lab.task.task import Task
-from thalweg.lab.training.divergence import Diverged
-from thalweg.lab.training.failure import TIMED_OUT, failure
-from thalweg.lab.training.loop import Outcome, train
-from thalweg.lab.training.time_limit import TimedOut, time_limit
+from thalweg.lab.passwords import without_passwords
 
 if TYPE_CHECKING:
     from thalweg.lab.training.job import Job
@@ -57,11 +52,39 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A finished trial; a final value of what failed is NaN.
+class Outcome:
+    """What a run ends with, beside its curve."""
 
-    `status` is "done", "diverged", "out of memory", "timed out" or "crashed".
-    """
+    test_loss: float | None = None
+    test_metric: float | None = None
+    best: int | None = None  # with early stopping: the epoch that counts, from 0; None: the last
+    stopped: bool = False  # by early stopping, before all its epochs
+
+
+class Status(str, Enum):
+    """How a run ended, as a study has it."""
+
+    DONE = "done"
+    DIVERGED = "diverged"
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out of memory"
+    TIMED_OUT = "timed out"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    @property
+    def in_words(self) -> str:
+        """What became of a run, in a sentence."""
+        return {Status.OUT_OF_MEMORY: "ran out of memory", Status.TIMED_OUT: "ran out of time"}.get(self, self.value)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished trial; a final value of what failed is NaN."""
 
     id: str
     phase: str  # "search" or "final"
@@ -69,7 +92,7 @@ class Trial:
     optimizer: str
     settings: dict[str, Any]
     seed: int
-    status: str
+    status: Status
     message: str | None
     steps: int
     curve: Curve
@@ -81,9 +104,44 @@ class Trial:
     best: int | None = None  # with early stopping: the epoch that counts, from 0; None: the last
     stopped: bool = False  # by early stopping, before all its epochs
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", Status(self.status))  # a text, where it comes from JSON
+
+    @classmethod
+    def of(
+        cls,
+        job: Job,
+        status: Status,
+        message: str | None,
+        curve: Curve,
+        outcome: Outcome,
+        seconds: float,
+        started: float,
+    ) -> Trial:
+        """The trial of a job that has ended, however it did."""
+        return cls(
+            id=job.id,
+            phase=job.phase,
+            index=job.index,
+            optimizer=job.setting.optimizer,
+            settings=dict(job.setting.settings),
+            seed=job.setting.seed,
+            status=status,
+            message=None if message is None else without_passwords(message),
+            steps=curve.steps[-1] if curve.steps else 0,
+            curve=curve,
+            test_loss=outcome.test_loss,
+            test_metric=outcome.test_metric,
+            seconds=round(seconds, 4),
+            started=round(started, 3),
+            batch_size=job.setting.batch_size,
+            best=outcome.best,
+            stopped=outcome.stopped,
+        )
+
     @property
     def done(self) -> bool:
-        return self.status == "done"
+        return self.status is Status.DONE
 
     @property
     def metric(self) -> float:
@@ -105,41 +163,3 @@ class Trial:
             if self.done and (value >= target if larger_is_better else value <= target):
                 return float(steps)
         return math.inf
-
-
-def run_trial(task: Task, job: Job, train: Callable[[Task, Job, Curve], Outcome] = train) -> Trial:
-    """Train once. Whatever goes wrong in it is written down, not raised; the caller's random state stays."""
-    setting = job.setting
-    curve = Curve()
-    status, message = "done", None
-    outcome = Outcome()
-    started, clock = time.time(), time.perf_counter()
-    with preserving_process(task.device):
-        try:
-            with time_limit(job.limit):
-                outcome = train(job.adapt(task), job, curve)
-        except Diverged as reason:
-            status, message = "diverged", str(reason)
-        except TimedOut as reason:
-            status, message = TIMED_OUT, str(reason)
-        except (Exception, SystemExit) as error:  # the user's model may raise anything: the other trials go on
-            status, message = failure(error)
-    return Trial(
-        id=job.id,
-        phase=job.phase,
-        index=job.index,
-        optimizer=setting.optimizer,
-        settings=dict(setting.settings),
-        seed=setting.seed,
-        status=status,
-        message=message,
-        steps=curve.steps[-1] if curve.steps else 0,
-        curve=curve,
-        test_loss=outcome.test_loss,
-        test_metric=outcome.test_metric,
-        seconds=round(time.perf_counter() - clock, 4),
-        started=round(started, 3),
-        batch_size=setting.batch_size,
-        best=outcome.best,
-        stopped=outcome.stopped,
-    )

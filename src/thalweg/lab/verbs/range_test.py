@@ -18,7 +18,8 @@ from thalweg.lab.study.session import describe, open_campaign
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Trial
 from thalweg.lab.verbs.sweep import MOST_EPOCHS
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from thalweg.lab.task.task import Task
 from thalweg.lab.training.agreement import CLOSE, distance
 from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.job import Job, fewer_steps
-from thalweg.lab.training.trial import Configuration, Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Configuration, Trial
 
 __all__ = ["Replay", "replay", "report"]
 

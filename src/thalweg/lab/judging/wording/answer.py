@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from thalweg.lab.judging.rows import Row, Table
 from thalweg.lab.judging.wording.numbers import Unit, duration, listed, rate, several, span
-from thalweg.lab.training.failure import FAILURES
+from thalweg.lab.training.trial import Status
 
 
 def status(row: Row, leader: bool) -> str:
@@ -70,7 +70,7 @@ def _setting(row: Row) -> str:
 def _failures(rows: Sequence[Row]) -> str:
     """What became of the fresh seeds that failed: `diverged or crashed`, `diverged`, `ran out of memory`."""
     seen = {trial.status for row in rows for trial in row.finals if not trial.done}
-    words = [word for fate, word in FAILURES.items() if fate in seen] or ["failed"]
+    words = [status.in_words for status in Status if status in seen] or ["failed"]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 

@@ -8,7 +8,6 @@ import torch
 
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.batches import rounds
-from thalweg.lab.training.failure import OUT_OF_MEMORY, failure
 
 Tensor = torch.Tensor
 COPIES = 8  # a parameter's gradient, states, best weights, and what the passes make of them beside
@@ -43,8 +42,3 @@ def available(device: str) -> float:
         if "SC_PHYS_PAGES" in pages and "SC_PAGE_SIZE" in pages:
             return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE") / 2
         return float("inf")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether this is what running out of memory raises."""
-    return failure(error)[0] == OUT_OF_MEMORY

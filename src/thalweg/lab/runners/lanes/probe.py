@@ -14,15 +14,17 @@ import torch
 from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.keyed import Keyed
 from thalweg.lab.random.streams import Stream
-from thalweg.lab.runners.lanes.cohort import StackedRuns
-from thalweg.lab.runners.lanes.memory import available, bytes_of_a_lane, out_of_memory
+from thalweg.lab.runners.lanes.memory import available, bytes_of_a_lane
 from thalweg.lab.runners.lanes.refusal import in_words
+from thalweg.lab.runners.lanes.stacked_runs import StackedRuns
 from thalweg.lab.task.data import Rows, Source
 from thalweg.lab.task.task import Task
 from thalweg.lab.training import loop as training
 from thalweg.lab.training.batches import rounds
+from thalweg.lab.training.failure import out_of_memory
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.trial import Configuration, Trial, run_trial
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.trial import Configuration, Status, Trial
 from thalweg.optimizers.optimizer import Optimizer
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def test(task: Task, entries: Sequence[Entry], seconds: float = math.inf) -> str
     """Why lanes would not give what lone runs give; None where they do, in the first steps."""
     clock = time.perf_counter()
     first = run_trial(_short(task, 1), _jobs(entries[:1], 1)[0])
-    if first.status == "crashed":
+    if first.status is Status.CRASHED:
         return f"one training alone does not work: {first.message}"
     took = time.perf_counter() - clock
     steps = max(2, min(STEPS, int(seconds / (4 * took + 1e-9))))
@@ -95,16 +97,16 @@ def test(task: Task, entries: Sequence[Entry], seconds: float = math.inf) -> str
     # Our own optimizers are proven to ride; one of them shows that the model can. Any other has to show it.
     tried = [*[e for e in entries if _ours(e)][:1], *[e for e in entries if not _ours(e)]]
     jobs = _jobs(tried, 2)
-    cohort = StackedRuns(short, jobs)
-    found = {trial.id: trial for trial in cohort.run()}
+    stacked = StackedRuns(short, jobs)
+    found = {trial.id: trial for trial in stacked.run()}
     for job in jobs:
-        if job.id in cohort.alone:
+        if job.id in stacked.alone:
             continue
         if not _same(found[job.id], run_trial(short, job)):
             return f"in lanes {job.entry.name} does not give what it gives alone"
         if time.perf_counter() - clock > 4 * seconds:
             break
-    return None if len(cohort.alone) < len(jobs) else next(iter(cohort.alone.values()))
+    return None if len(stacked.alone) < len(jobs) else next(iter(stacked.alone.values()))
 
 
 def _pace(task: Task, entries: Sequence[Entry], seconds: float, at_once: int) -> Finding:
@@ -168,11 +170,11 @@ def _seconds_in_lanes(task: Task, entry: Entry, lanes: int, steps: int) -> float
     """Of one step of one lane."""
     job = _jobs([entry], 1)[0]
     jobs = [replace(job, id=str(place), setting=replace(job.setting, seed=place % 2)) for place in range(lanes)]
-    cohort = StackedRuns(_short(task, steps + 2), jobs)
+    stacked = StackedRuns(_short(task, steps + 2), jobs)
     times = []
-    for drawn in next(iter(cohort.batches)):
+    for batches in next(iter(stacked.batches)):
         clock = _clock(task)
-        list(cohort.step(drawn))
+        list(stacked.step(batches))
         times.append(_since(task, clock))
     return _least(times) / lanes
 

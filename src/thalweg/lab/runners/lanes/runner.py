@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 
 from thalweg.lab.isolation import adopt, surroundings
 from thalweg.lab.random.seeds import preserving_random_state
-from thalweg.lab.runners.lanes.cohort import StackedRuns
-from thalweg.lab.runners.lanes.memory import out_of_memory
 from thalweg.lab.runners.lanes.probe import MOST
 from thalweg.lab.runners.lanes.refusal import in_words
+from thalweg.lab.runners.lanes.stacked_runs import StackedRuns
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.task.task import Task
+from thalweg.lab.training.failure import out_of_memory
 from thalweg.lab.training.job import Job
+from thalweg.lab.training.loop import run_trial
 from thalweg.lab.training.time_limit import TimedOut, time_limit
-from thalweg.lab.training.trial import Trial, run_trial
+from thalweg.lab.training.trial import Trial
 
 LEAST = 2  # trainings: two gain 1.3 x on `digits-cnn`, and lose nothing on `digits`
 
@@ -64,9 +65,9 @@ class Lanes(Runner):
             yield run_trial(task, job)
 
     def _ride(self, task: Task, riding: Sequence[Job]) -> Iterator[Trial]:
-        cohort = StackedRuns(task, riding)
-        yield from cohort.run()
-        for reason in dict.fromkeys(cohort.alone.values()):
+        stacked = StackedRuns(task, riding)
+        yield from stacked.run()
+        for reason in dict.fromkeys(stacked.alone.values()):
             self._tell(reason)
 
     def _tell(self, reason: str) -> None:

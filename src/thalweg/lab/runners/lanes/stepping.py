@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
-from thalweg.lab.runners.lanes.lane import Lane
 from thalweg.lab.runners.lanes.stack import Stack
+from thalweg.lab.training.run import Run
 from thalweg.optimizers.optimizer import Optimizer
 from thalweg.optimizers.stacked import Together, can_join
 
@@ -16,17 +16,17 @@ Tensor = torch.Tensor
 
 
 class Stepping:
-    """Steps the lanes' optimizers. `lanes[k]` is the one at place k of the stack."""
+    """Steps the optimizers of the runs that go on, each by its lane of the stack."""
 
-    def __init__(self, stack: Stack, lanes: Sequence[Lane]) -> None:
-        self.stack, self.lanes = stack, lanes
+    def __init__(self, stack: Stack, runs: Mapping[int, Run]) -> None:
+        self.stack, self.runs = stack, runs
         joined: dict[str, list[tuple[int, Optimizer]]] = {}
-        for k, lane in enumerate(lanes):
-            if not lane.status and isinstance(lane.optimizer, Optimizer) and can_join(lane.optimizer):
-                joined.setdefault(lane.optimizer._engine, []).append((k, lane.optimizer))
+        for k, run in runs.items():
+            if isinstance(run.optimizer, Optimizer) and can_join(run.optimizer):
+                joined.setdefault(run.optimizer._engine, []).append((k, run.optimizer))
         self.together = [Together([optimizer for _, optimizer in own]) for own in joined.values()]
         riding = {k for own in joined.values() for k, _ in own}
-        self.single = [k for k in range(len(lanes)) if k not in riding]
+        self.single = [k for k in runs if k not in riding]
         names = {id(p): (name, k) for k, lane in enumerate(stack.lanes) for name, p in enumerate(lane)}
         places = [np.array([names[id(p)] for p in together.params], dtype=np.int64).T for together in self.together]
         self.places = [(which.copy(), lane.copy()) for which, lane in places]
@@ -38,22 +38,19 @@ class Stepping:
             gradients = clip_lanes(gradients, largest)
         for together, (which, lane) in zip(self.together, self.places, strict=True):
             together.step_stacked(gradients, which, lane, self.settled)
-        going = [k for k in self.single if not self.lanes[k].status]
+        going = [k for k in self.single if self.runs[k].status is None]
         if going:
             parts = [None if g is None else g.unbind(0) for g in gradients]
             for k in going:
                 self._alone(k, [None if part is None else part[k] for part in parts])
 
     def _alone(self, k: int, gradients: Sequence[Tensor | None]) -> None:
-        lane, params = self.lanes[k], self.stack.lanes[k]
+        run, params = self.runs[k], self.stack.lanes[k]
         where = [p.data_ptr() for p in params]
         for p, g in zip(params, gradients, strict=True):
             p.grad = g
-        assert lane.optimizer is not None
-        try:
-            lane.optimizer.step()
-        except Exception as error:
-            lane.crash(error)
+        assert run.optimizer is not None
+        run.attempt(run.optimizer.step)
         for p, at, whole in zip(params, where, self.stack.parameters.values(), strict=True):
             if p.data_ptr() != at:  # it has put its result elsewhere
                 whole.data[k].copy_(p.data)

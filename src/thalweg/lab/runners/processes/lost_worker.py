@@ -7,32 +7,14 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 
-from thalweg.lab.passwords import without_passwords
-from thalweg.lab.training.failure import TIMED_OUT
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.time_limit import late
-from thalweg.lab.training.trial import Curve, Trial
+from thalweg.lab.training.trial import Curve, Outcome, Status, Trial
 
 
-def lost_trial(job: Job, message: str, seconds: float = 0.0, status: str = "crashed") -> Trial:
+def lost_trial(job: Job, message: str, seconds: float = 0.0, status: Status = Status.CRASHED) -> Trial:
     """A failed trial without a curve."""
-    return Trial(
-        id=job.id,
-        phase=job.phase,
-        index=job.index,
-        optimizer=job.setting.optimizer,
-        settings=dict(job.setting.settings),
-        seed=job.setting.seed,
-        status=status,
-        message=without_passwords(message),
-        steps=0,
-        curve=Curve(),
-        test_loss=None,
-        test_metric=None,
-        seconds=round(seconds, 4),
-        started=round(time.time() - seconds, 3),
-        batch_size=job.setting.batch_size,
-    )
+    return Trial.of(job, status, message, Curve(), Outcome(), seconds, time.time() - seconds)
 
 
 def after_limit(jobs: Mapping[str, Job], todo: deque[list[Job]]) -> Iterator[Trial]:
@@ -42,7 +24,7 @@ def after_limit(jobs: Mapping[str, Job], todo: deque[list[Job]]) -> Iterator[Tri
         return
     for job in jobs.values():
         assert job.limit is not None
-        yield lost_trial(job, late(job.limit), job.limit, TIMED_OUT)
+        yield lost_trial(job, late(job.limit), job.limit, Status.TIMED_OUT)
 
 
 def cause(code: int | None) -> str:

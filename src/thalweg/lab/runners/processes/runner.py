@@ -26,10 +26,9 @@ from thalweg.lab.runners.processes.pickling import pack
 from thalweg.lab.runners.processes.worker import START, environment, import_path
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.task.task import Task
-from thalweg.lab.training.failure import TIMED_OUT
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.time_limit import overdue
-from thalweg.lab.training.trial import Trial
+from thalweg.lab.training.trial import Status, Trial
 
 LIVES = 2  # a job whose worker died this often is given up
 LOOK = 1.0  # seconds between looks at workers that are silent
@@ -115,7 +114,7 @@ class Processes(Runner):
                 worker, what, payload = self._next()
                 if what == "found":
                     worker.jobs.pop(payload.id)
-                    worker.broken_off |= payload.status == TIMED_OUT
+                    worker.broken_off |= payload.status is Status.TIMED_OUT
                     worker.clock = time.time()
                     yield payload
                 elif what == "said":
