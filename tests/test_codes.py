@@ -49,7 +49,7 @@ def largest(x):
 
 
 @each_eight
-@pytest.mark.parametrize("by_chance", [False, True])
+@pytest.mark.parametrize("stochastic", [False, True])
 @settings(max_examples=40, deadline=None)
 @given(x=blocks(), step=st.integers(0, 10**6))
 def test_errors_are_within_the_bounds(code, stochastic, x, step):
@@ -94,7 +94,7 @@ def test_bfloat16_is_a_neighbour(code, x, step):
 
 
 @each_code
-@pytest.mark.parametrize("by_chance", [False, True])
+@pytest.mark.parametrize("stochastic", [False, True])
 def test_infinity_and_nan_stay_where_they_are_and_disturb_no_other(code, stochastic):
     x = torch.linspace(0.5, 1, 2 * BLOCK)
     random = random_of(noise(3), len(x), 0) if stochastic else None

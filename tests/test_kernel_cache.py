@@ -25,7 +25,7 @@ import torch, thalweg.optim as optim
 from thalweg.engines import cpu
 p = torch.nn.Parameter(torch.ones(5)); p.grad = torch.ones(5)
 o = optim.SGD([p], lr=0.5); o.step()
-module = cpu.build(o._recipe(o.param_groups[0]), torch.float32)
+module = cpu.build(o._update(o.param_groups[0]), torch.float32)
 print(p.tolist() == [0.5] * 5, len(module.span.stats.cache_hits), len(module.span.stats.cache_misses))
 """
 

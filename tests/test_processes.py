@@ -27,7 +27,7 @@ import torch, thalweg.optim as optim
 from thalweg.engines import cpu
 p = torch.nn.Parameter(torch.ones(5)); p.grad = torch.ones(5)
 o = optim.Adam([p]); o.step()
-module = cpu.build(o._recipe(o.param_groups[0]), torch.float32)
+module = cpu.build(o._update(o.param_groups[0]), torch.float32)
 print(sum(module.span.stats.cache_hits.values()), sum(module.span.stats.cache_misses.values()))
 """
     assert [output(program, THALWEG_CACHE=str(tmp_path)) for _ in range(2)] == ["0 1\n", "1 0\n"]

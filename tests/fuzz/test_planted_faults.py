@@ -173,7 +173,7 @@ def a_switch_is_not_in_the_key_of_the_kernels(monkeypatch):
         key = (type(self), scaled, group["weight_decay"] != 0, group.get("momentum", 0) > 0)
         return known.setdefault(key, update(self, group, scaled))
 
-    monkeypatch.setattr(Optimizer, "_recipe", by_class)
+    monkeypatch.setattr(Optimizer, "_update", by_class)
 
 
 @fault

@@ -28,7 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     task, folder = little.task(), tmp_path_factory.mktemp("reports")
     return {
         "compare": compare(task, ["sgd", "adam", Crash], trials=5, out=folder / "compare"),
-        "sweep": sweep(task, ["sgd", "adam"], candidates=4, seeds=2, out=folder / "sweep"),
+        "sweep": sweep(task, ["sgd", "adam"], points=4, seeds=2, out=folder / "sweep"),
         "range-test": range_test(task, "adam", seeds=2, steps=40, out=folder / "range"),
         "tune": tune(task, "adam", method="sobol", trials=6, out=folder / "tune"),
     }

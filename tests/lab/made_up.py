@@ -56,7 +56,7 @@ class World:
 
     truth: Sequence[float]
     seeds: int
-    candidates: int = 24
+    points: int = 24
     reach: float = 0.4
     finalists: int = 2
     related: float = 0.3
@@ -72,14 +72,14 @@ class World:
     def study(self, random: np.random.Generator) -> Table:
         """Search on one seed, the best on validation go on, fresh seeds judge."""
         best = random.uniform(-0.5, 0.5)
-        away = np.array([0.6, *np.linspace(-1, 1, self.candidates - 1)]) - best
+        away = np.array([0.6, *np.linspace(-1, 1, self.points - 1)]) - best
         worth = np.asarray(self.truth)[:, None] - np.minimum((away / self.reach) ** 2, 30)
         wide = np.ones(len(self.truth)) if self.wide is None else np.asarray(self.wide)
         search, _ = self._values(random, worth, wide, 1)
         validation, test = self._values(random, worth, wide, self.seeds)
         trials = []
         for place, name in enumerate(self.names):
-            trials += [trial(name, i, 0, float(search[place, i, 0])) for i in range(self.candidates)]
+            trials += [trial(name, i, 0, float(search[place, i, 0])) for i in range(self.points)]
             for i in np.argsort(-search[place, :, 0])[: self.finalists].tolist():
                 ends = zip(validation[place, i].tolist(), test[place, i].tolist(), strict=True)
                 trials += [

@@ -32,7 +32,7 @@ def again(verb: str, folder: Path) -> Any:
     if verb == "compare":
         return compare(little.task(epochs=1), ["sgd", "adam"], trials=3, finalist_seeds=2, **small)
     if verb == "sweep":
-        return sweep(little.task(epochs=1), ["sgd"], candidates=3, closer=0, seeds=1, extend=False, **small)
+        return sweep(little.task(epochs=1), ["sgd"], points=3, closer=0, seeds=1, extend=False, **small)
     if verb == "range-test":
         return range_test(little.task(epochs=1), "adam", seeds=1, steps=20, **small)
     return tune(little.task(epochs=1), "adam", method="sobol", trials=3, finalist_seeds=2, **small)

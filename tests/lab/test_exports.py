@@ -27,7 +27,7 @@ from thalweg.lab.verbs.sweep import sweep
 def found(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """Two learning rates, one of which diverges."""
     out = tmp_path_factory.mktemp("study")
-    return sweep(quadratic.task(), "sgd", lr=(0.1, 10), candidates=2, seeds=1, extend=False, out=out)
+    return sweep(quadratic.task(), "sgd", lr=(0.1, 10), points=2, seeds=1, extend=False, out=out)
 
 
 def test_tensorboard_reads_back_curves_and_settings(found: Sweep, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_what_cannot_be_replayed(found: Comparison, tmp_path: Path) -> None:
         replay(tmp_path, "a")
     with pytest.raises(StudyError, match="none that begins with ''"):
         replay(found.folder, "")
-    study = sweep(little.task(), "sgd", candidates=2, seeds=1, epochs=1, extend=False, out=tmp_path / "object")
+    study = sweep(little.task(), "sgd", points=2, seeds=1, epochs=1, extend=False, out=tmp_path / "object")
     with pytest.raises(TaskError, match="was an object in Python; must be given again"):
         replay(study.folder, study.trials[0].id)
     assert replay(study.folder, study.trials[0].id, task=little.task()).same
@@ -95,7 +95,7 @@ def test_a_report_from_the_folder_alone(found: Comparison) -> None:
 
 
 def test_a_sweeps_report_and_what_has_none(tmp_path: Path) -> None:
-    made = sweep(little.task(), "sgd", candidates=2, seeds=1, epochs=1, extend=False, out=tmp_path / "s")
+    made = sweep(little.task(), "sgd", points=2, seeds=1, epochs=1, extend=False, out=tmp_path / "s")
     again = report(tmp_path / "s")
     assert isinstance(again, Sweep) and str(again) == str(made)
     with pytest.raises(StudyError, match="is no study"):

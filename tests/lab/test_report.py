@@ -90,7 +90,7 @@ def test_nothing_finished_is_a_report_too(tmp_path: Path) -> None:
     text = (tmp_path / "report.html").read_text()
     assert "No answer" in text and re.findall(r'id="screen-(\w+)" role="tabpanel"', text) == SCREENS["compare"]
     parseString(card(found))
-    swept = sweep(little.task(), [Crash], candidates=3, seeds=1, out=tmp_path / "sweep")
+    swept = sweep(little.task(), [Crash], points=3, seeds=1, out=tmp_path / "sweep")
     assert "No answer" in (tmp_path / "sweep" / "report.html").read_text() and swept.line == ""
 
 

@@ -71,7 +71,7 @@ def test_known_points_of_a_storage_with_a_password(tmp_path: Path) -> None:
 
 
 def test_what_a_run_says_as_it_fails(tmp_path: Path) -> None:
-    found = sweep(little.task(), [Telling, "sgd"], candidates=2, seeds=1, extend=False, on="alone", out=tmp_path / "s")
+    found = sweep(little.task(), [Telling, "sgd"], points=2, seeds=1, extend=False, on="alone", out=tmp_path / "s")
     export(found.folder, "optuna")
     export(found.folder, "tensorboard")
     assert "me:***@tracker" in files(tmp_path / "s") and SECRET not in files(tmp_path / "s")
@@ -108,7 +108,7 @@ def test_a_cluster_with_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     address = f"ray://me:{SECRET}@host:10001"
     for seeds in (1, 2):
         found = sweep(
-            little.task(), "sgd", candidates=2, seeds=seeds, extend=False, on=f"ray:{address}", out=tmp_path / "s"
+            little.task(), "sgd", points=2, seeds=seeds, extend=False, on=f"ray:{address}", out=tmp_path / "s"
         )
     assert asked == [address] and SECRET not in files(tmp_path / "s") + "".join(found.notes)
 

@@ -27,7 +27,7 @@ def test_copies_of_an_optimizer_are_seldom_told_apart(count: int, preset: dict[s
 
 def test_ten_copies_where_test_follows_validation_closely() -> None:
     """The leader's luck at its worst: Holm alone tells copies apart in more than 10 % (next test)."""
-    found = share(verdicts(World([0.0] * 10, 10, candidates=1, finalists=1, related=1.0), 120), *TOLD_APART)
+    found = share(verdicts(World([0.0] * 10, 10, points=1, finalists=1, related=1.0), 120), *TOLD_APART)
     print(f"10 copies, 10 seeds, test values equal validation values: {found:.1%}")
     assert found <= 0.05 + 2 * (0.05 * 0.95 / 120) ** 0.5
 
@@ -35,11 +35,11 @@ def test_ten_copies_where_test_follows_validation_closely() -> None:
 def test_without_the_corrections_copies_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the tests above can fail: each correction is taken away in turn."""
     monkeypatch.setattr(judged, "TUNING_LUCK", (0.0,) * 4)
-    tuned = share(verdicts(World([0.0] * 2, 10, candidates=24, finalists=1), 150), *TOLD_APART)
-    monkeypatch.setattr("thalweg.lab.judging.statistics.by_luck", lambda p, *_: p)
-    lucky = share(verdicts(World([0.0] * 10, 10, candidates=1, finalists=1, related=1.0), 150), *TOLD_APART)
+    tuned = share(verdicts(World([0.0] * 2, 10, points=24, finalists=1), 150), *TOLD_APART)
+    monkeypatch.setattr("thalweg.lab.judging.statistics.selection_corrected", lambda p, *_: p)
+    lucky = share(verdicts(World([0.0] * 10, 10, points=1, finalists=1, related=1.0), 150), *TOLD_APART)
     monkeypatch.setattr("thalweg.lab.judging.statistics.holm", lambda p_values, *_: list(p_values))
-    bare = share(verdicts(World([0.0] * 10, 10, candidates=1, finalists=1), 60), *TOLD_APART)
+    bare = share(verdicts(World([0.0] * 10, 10, points=1, finalists=1), 60), *TOLD_APART)
     print(f"without the luck of tuning {tuned:.1%}, of the leader {lucky:.1%}, without Holm {bare:.1%}")
     assert tuned > 0.09 and lucky > 0.09 and bare > 0.2
 
@@ -55,7 +55,7 @@ def test_a_difference_of_two_seed_deviations_is_found() -> None:
     """The worse of two optimizers; among ten, the one that is worse."""
     power = {}
     for count, seeds in ((2, 3), (2, 5), (2, 10), (10, 10)):
-        world = World([0.0] * (count - 1) + [-2.0], seeds, candidates=8)
+        world = World([0.0] * (count - 1) + [-2.0], seeds, points=8)
         power[count, seeds] = share(verdicts(world, 60), "worse", of=world.names[-1:])
         print(f"two deviations worse, among {count}, {seeds} seeds: found in {power[count, seeds]:.0%}")
     assert power[2, 10] > 0.95 and power[2, 10] > power[2, 5] > power[2, 3] and power[10, 10] > 0.5
@@ -63,7 +63,7 @@ def test_a_difference_of_two_seed_deviations_is_found() -> None:
 
 def test_practically_equal_is_seldom_said_of_what_is_not() -> None:
     """At the margin itself, where it is said most often."""
-    tables = verdicts(World([0.0, -0.5], 30, candidates=1, finalists=1, margin=0.5), 300)
+    tables = verdicts(World([0.0, -0.5], 30, points=1, finalists=1, margin=0.5), 300)
     found = share(tables, "practically equal")
     print(f"worse by just the margin: practically equal in {found:.1%}")
     assert found <= 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5

@@ -21,7 +21,7 @@ from thalweg.lab.verbs.sweep import sweep
 
 @pytest.fixture(scope="module")
 def bowl(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
-    return sweep(quadratic.task(), "sgd", lr=(0.02, 2.0), candidates=25, closer=0, out=tmp_path_factory.mktemp("bowl"))
+    return sweep(quadratic.task(), "sgd", lr=(0.02, 2.0), points=25, closer=0, out=tmp_path_factory.mktemp("bowl"))
 
 
 def test_the_best_rate_of_theory_is_in_the_range(bowl: Sweep) -> None:
@@ -64,13 +64,13 @@ def test_the_test_set_is_not_read(bowl: Sweep) -> None:
 
 
 def test_a_best_rate_at_the_edge_is_followed(tmp_path: Path) -> None:
-    found = sweep(quadratic.task(), "sgd", lr=(1e-4, 1e-2), candidates=5, closer=0, seeds=1, out=tmp_path / "on")
+    found = sweep(quadratic.task(), "sgd", lr=(1e-4, 1e-2), points=5, closer=0, seeds=1, out=tmp_path / "on")
     (row,) = found.rows
     assert row.best.rate == pytest.approx(0.1) and not row.on_edge
     assert row.as_good is not None and row.fails_from > quadratic.LARGEST > row.highest_stable
-    stay = sweep(quadratic.task(), "sgd", lr=(1e-4, 1e-2), candidates=5, seeds=1, extend=False, out=tmp_path / "stay")
+    stay = sweep(quadratic.task(), "sgd", lr=(1e-4, 1e-2), points=5, seeds=1, extend=False, out=tmp_path / "stay")
     assert stay.rows[0].on_edge and stay.rows[0].best.rate == 1e-2 and "on the edge" in stay.verdict
-    down = sweep(quadratic.task(), "sgd", lr=(0.21, 21), candidates=5, seeds=1, out=tmp_path / "down")
+    down = sweep(quadratic.task(), "sgd", lr=(0.21, 21), points=5, seeds=1, out=tmp_path / "down")
     assert down.rows[0].best.rate <= 0.21 and len(down.tried["sgd"]) > 6
 
 
@@ -83,7 +83,7 @@ def test_a_sharp_valley_between_two_points_of_a_coarse_grid_is_found(tmp_path: P
 
 
 def test_a_default_on_the_grid_is_trained_once(tmp_path: Path) -> None:
-    found = sweep(little.task(), "adam", lr=(1e-4, 1e-2), candidates=3, seeds=1, epochs=1, extend=False, out=tmp_path)
+    found = sweep(little.task(), "adam", lr=(1e-4, 1e-2), points=3, seeds=1, epochs=1, extend=False, out=tmp_path)
     assert sorted(candidate.rate for candidate in found.tried["adam"]) == [1e-4, 1e-3, 1e-2]
     assert found.rows[0].default.rate == 1e-3
 
@@ -93,26 +93,26 @@ def test_several_optimizers_and_one_that_fails_everywhere(tmp_path: Path) -> Non
         def step(self, closure: Any = None) -> Any:
             raise RuntimeError("no such kernel")
 
-    found = sweep(little.task(), ["sgd", Broken], candidates=3, seeds=2, epochs=1, out=tmp_path)
+    found = sweep(little.task(), ["sgd", Broken], points=3, seeds=2, epochs=1, out=tmp_path)
     assert found.rows[0].optimizer == "sgd" and found.rows[1].failed
     assert "fails everywhere" in found.verdict and "no such kernel" in " ".join(found.notes)
     assert math.isnan(found.table[1]["lr"]) and found.table[1]["failed_share"] == 1.0
-    alone = sweep(little.task(), Broken, candidates=2, seeds=1, epochs=1, out=tmp_path / "alone")
+    alone = sweep(little.task(), Broken, points=2, seeds=1, epochs=1, out=tmp_path / "alone")
     assert alone.verdict.startswith("No answer for little") and alone.line == ""
     assert "<html" in (tmp_path / "alone" / "report.html").read_text()
 
 
 def test_the_same_again_trains_nothing_and_more_seeds_only_those(tmp_path: Path) -> None:
-    first = sweep(little.task(), "sgd", candidates=3, seeds=1, epochs=1, out=tmp_path)
+    first = sweep(little.task(), "sgd", points=3, seeds=1, epochs=1, out=tmp_path)
     seen: list[Progress] = []
-    again = sweep(little.task(), "sgd", candidates=3, seeds=1, epochs=1, out=tmp_path, progress=seen.append)
+    again = sweep(little.task(), "sgd", points=3, seeds=1, epochs=1, out=tmp_path, progress=seen.append)
     assert [now.trial for now in seen] == [None] and again.trials == first.trials and str(again) == str(first)
     assert seen[0].done == seen[0].total == len(first.trials)
-    more = sweep(little.task(), "sgd", candidates=3, seeds=2, epochs=1, out=tmp_path)
+    more = sweep(little.task(), "sgd", points=3, seeds=2, epochs=1, out=tmp_path)
     assert more.trials[: len(first.trials)] == first.trials
     assert {len(candidate.trials) for candidate in more.tried["sgd"]} == {2}
     with pytest.raises(StudyError, match=r"protocol\.points: 3 -> 4"):
-        sweep(little.task(), "sgd", candidates=4, seeds=2, epochs=1, out=tmp_path)
+        sweep(little.task(), "sgd", points=4, seeds=2, epochs=1, out=tmp_path)
     with pytest.raises(StudyError, match="verb"):
         from thalweg.lab.verbs.compare import compare
 

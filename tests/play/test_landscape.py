@@ -29,7 +29,7 @@ def descent(lr: float, steps: int = 30, seed: int = 7) -> Run:
 def test_on_a_quadratic_the_slice_is_the_analytic_surface():
     runs = [descent(0.05), descent(0.1)]
     made = landscape(runs, height, size=7)
-    assert [(each.kind, each.transform) for each in made.slices] == [
+    assert [(each.kind, each.stage) for each in made.slices] == [
         *(("pca", transform) for transform in ("whole", "first", "middle", "last")),
         ("filter", "last"),
     ]

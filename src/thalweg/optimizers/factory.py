@@ -75,7 +75,7 @@ def optimizer(
         "_arguments": signature,
         "rules": rules,
         "_switches": tuple(dict.fromkeys(switch for rule in rules for switch in rule.when)),
-        "_recipes": {},
+        "_updates": {},
     }
     return type(name, (base,), namespace)
 

@@ -49,7 +49,7 @@ class Optimizer(torch.optim.Optimizer):
 
     rules: ClassVar[tuple[Rule, ...]] = ()
     _switches: ClassVar[tuple[str, ...]] = ()  # the settings that choose between the rules
-    _recipes: ClassVar[dict[Any, Update]] = {}
+    _updates: ClassVar[dict[Any, Update]] = {}
     _arguments: ClassVar[inspect.Signature]
     example: ClassVar[str] = "p.grad = torch.ones(3)"  # how a gradient comes about, in the classes' docstrings
     second_order: ClassVar[bool] = False  # True where a step needs `loss.backward(create_graph=True)`
@@ -140,10 +140,10 @@ class Optimizer(torch.optim.Optimizer):
         decay, scale, *others = _CHOOSING(group)
         own = [True if group[switch] else False for switch in self._switches]  # noqa: SIM210 (a third of bool()'s time)
         key = (scaled, True if decay != 0 else False, True if scale != 1 else False, *others, *own)  # noqa: SIM210
-        update = self._recipes.get(key)
+        update = self._updates.get(key)
         if update is None:
             rule = self._rule(group)
-            update = self._recipes[key] = Update(rule, transforms_of(rule, group, scaled), group["cautious"])
+            update = self._updates[key] = Update(rule, transforms_of(rule, group, scaled), group["cautious"])
         return update
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

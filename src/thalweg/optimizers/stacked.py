@@ -67,8 +67,8 @@ class Together:
 
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         """One step of all of them: the gradients of `params`, in that order."""
-        recipes = zip(self._groups, self._recipes(), strict=True)
-        kinds = [(group, len(group["params"]), update) for (_, group), update in recipes]
+        updates = zip(self._groups, self._updates(), strict=True)
+        kinds = [(group, len(group["params"]), update) for (_, group), update in updates]
         self._stepper.step(self.params, gradients, kinds, self._state)
         self._tell()
 
@@ -79,8 +79,8 @@ class Together:
         it is `settled`, a group's settings changed. 4 us a lane of four tensors against 9.
         """
         flat = all(g is None or g[:1].is_contiguous() for g in stacks) and self._flat
-        recipes = self._before[1] if settled and self._before else self._recipes()
-        now = ([g is not None for g in stacks], recipes)
+        updates = self._before[1] if settled and self._before else self._updates()
+        now = ([g is not None for g in stacks], updates)
         if (
             self._before == now
             and flat
@@ -93,7 +93,7 @@ class Together:
         self.step([None if (part := parts[one]) is None else part[k] for one, k in places])
         self._before = now
 
-    def _recipes(self) -> list[Update]:
+    def _updates(self) -> list[Update]:
         return [optimizer._update(group) for optimizer, group in self._groups]
 
     def _tell(self) -> None:
