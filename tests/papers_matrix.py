@@ -239,3 +239,33 @@ def soap(
                 v = np.take(v, largest_first, axis)
                 bases[axis] = np.linalg.qr(statistics[axis] @ basis[:, largest_first])[0]
     return descent.run(exp_avg=m, exp_avg_sq=v, GG=[statistics[axis] for axis in axes])
+
+
+# Orthogonal directions
+
+
+def muon(
+    theta, gradients, *, lr, momentum=0.95, nesterov=True, weight_decay=0.1, adjust_lr_fn=None,
+    orthogonalize, **newton_schulz,
+):  # fmt: skip
+    """Jordan et al. 2024 in the form of Liu et al. 2025, arXiv:2502.16982, of one matrix; the final parameter."""
+    theta, buffer = np.array(theta, dtype=np.float64), 0.0
+    rows, columns = theta.shape
+    for g in gradients:
+        buffer = momentum * buffer + (1 - momentum) * g
+        ahead = momentum * buffer + (1 - momentum) * g if nesterov else buffer
+        direction = orthogonalize(ahead, **newton_schulz)
+        matched = adjust_lr_fn == "match_rms_adamw"
+        size = 0.2 * np.sqrt(max(rows, columns)) if matched else np.sqrt(max(1.0, rows / columns))
+        theta = (1 - lr * weight_decay) * theta - lr * size * direction
+    return theta
+
+
+def by_singular_values(x, *, ns_coefficients=(3.4445, -4.7750, 2.0315), ns_steps=5, eps=1e-7):
+    """The Newton-Schulz steps on singular values, of which a matrix polynomial of odd degree is a function."""
+    a, b, c = ns_coefficients
+    left, values, right = np.linalg.svd(x, full_matrices=False)
+    values = values / max(np.sqrt((values**2).sum()), eps)
+    for _ in range(ns_steps):
+        values = a * values + b * values**3 + c * values**5
+    return (left * values) @ right

@@ -186,9 +186,13 @@ class Subject:
 DECAY_DEPARTS = ("classical_nesterov", "adopt")
 
 
+# What any dense parameter can be given to; test_sparse.py and test_muon.py have the others.
+COMMON = {name: entry for name, entry in CATALOGUE.items() if entry.takes_dense and entry.takes_all}
+
+
 def _all() -> list[Subject]:
     subjects = []
-    for entry in filter(lambda entry: entry.takes_dense, CATALOGUE.values()):  # test_sparse.py has the others
+    for entry in COMMON.values():
         for settings in [{}, *VARIATIONS.get(entry.name, []), *TRANSFORMS]:
             departs = entry.name in DECAY_DEPARTS or entry.rule.decay == "own"
             if not (departs and settings.get("decoupled_weight_decay")):

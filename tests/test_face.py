@@ -13,7 +13,7 @@ from subjects import ELEMENTWISE, gradients, parameters, run
 import thalweg.optim as optim
 from thalweg.catalogue import CATALOGUE, Entry
 
-CLASSES = {entry.optimizer.__name__: entry.optimizer for entry in CATALOGUE.values()}
+CLASSES = {entry.optimizer.__name__: entry.optimizer for entry in CATALOGUE.values() if entry.takes_all}
 IN_TORCH = [name for name in CLASSES if hasattr(torch.optim, name)]
 
 
@@ -37,7 +37,9 @@ def test_the_constructor_is_torchs(name):
             assert ours[each].default == parameter.default, each
 
 
-@pytest.mark.parametrize("name", {each.optimizer.__name__: 0 for each in CATALOGUE.values() if each.takes_dense})
+@pytest.mark.parametrize(
+    "name", {each.optimizer.__name__: 0 for each in CATALOGUE.values() if each.takes_dense and each.takes_all}
+)
 def test_training_with_closure_scheduler_and_groups(name):
     model, loss_of = model_and_loss()
     rate = {"Adadelta": 5.0, "LARS": 10.0, "Prodigy": 1.0}.get(name, 0.01)
@@ -430,12 +432,14 @@ def test_a_refused_optimizer_leaves_nothing_behind():
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=list(CATALOGUE))
 def test_an_entry_builds_the_rule_it_names(entry):
-    optimizer = entry.build(P)
+    optimizer = entry.build(P if entry.takes_all else torch.nn.Linear(1, 1, bias=False).parameters())
     assert optimizer._rule(optimizer.param_groups[0]) is entry.rule
     low, high = entry.search("lr")
     assert 0 < low <= entry.default("lr") <= high
     assert entry.rule.source and entry.rule.title and entry.rule.equations
-    pasted = eval(entry.line(lr=0.5), {"thalweg": __import__("thalweg"), "model": torch.nn.Linear(1, 1)})
+    pasted = eval(
+        entry.line(lr=0.5), {"thalweg": __import__("thalweg"), "model": torch.nn.Linear(1, 1, bias=entry.takes_all)}
+    )
     assert pasted.param_groups[0]["lr"] == 0.5 and pasted._rule(pasted.param_groups[0]) is entry.rule
 
 

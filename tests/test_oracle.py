@@ -24,7 +24,7 @@ def _double():
 
 
 def test_every_rule_has_an_oracle():
-    assert ORACLES.keys() == CATALOGUE.keys()
+    assert ORACLES.keys() == {name for name, entry in CATALOGUE.items() if entry.takes_all}  # else: test_muon.py
 
 
 def distance_from_paper(subject: Subject, steps: int = STEPS) -> float:

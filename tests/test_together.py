@@ -34,7 +34,7 @@ def stacks(step, missing=()):
 JOINING = [
     name
     for name, entry in CATALOGUE.items()
-    if entry.takes_dense and can_join(entry.build([torch.nn.Parameter(torch.ones(2))]))
+    if entry.takes_dense and entry.takes_all and can_join(entry.build([torch.nn.Parameter(torch.ones(2))]))
 ]
 
 

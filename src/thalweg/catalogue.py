@@ -43,6 +43,7 @@ CLASSES: tuple[type[Optimizer], ...] = (
     optim.LAMB,
     optim.Prodigy,
     optim.AdaHessian,
+    optim.Muon,
     optim.Shampoo,
     optim.SOAP,
 )
@@ -87,6 +88,11 @@ class Entry:
     def takes_dense(self) -> bool:
         """False for a rule that takes sparse gradients alone: no comparison by default has these."""
         return self.rule is None or self.rule.sparse != "only"
+
+    @property
+    def takes_all(self) -> bool:
+        """False for a rule that only some parameters fit (Muon: matrices): no comparison by default has these."""
+        return self.rule is None or self.rule.unfit is None
 
     @property
     def takes_sparse(self) -> bool:

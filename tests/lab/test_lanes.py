@@ -150,7 +150,7 @@ def alone(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def test_every_rule_rides_or_says_why() -> None:
     from thalweg.catalogue import CATALOGUE
 
-    jobs = [job(name, name, epochs=1) for name, entry in CATALOGUE.items() if entry.takes_dense]
+    jobs = [job(name, name, epochs=1) for name, entry in CATALOGUE.items() if entry.takes_dense and entry.takes_all]
     jobs.append(job("lbfgs", torch.optim.LBFGS, epochs=1))
     reasons = [
         "AdaHessian needs the gradients' graph for its curvature",

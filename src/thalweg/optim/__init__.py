@@ -1,7 +1,7 @@
 """The drop-in namespace: `import thalweg.optim as optim` in place of `import torch.optim as optim`.
 
 Constructors, defaults and checkpoints are torch's; each class's equations are in the file of its rule. What no rule
-says element by element (LBFGS, Muon, Adafactor, ...) is torch's own, handed on: the same class, at torch's speed.
+says (LBFGS, Adafactor) is torch's own, handed on: the same class, at torch's speed.
 So is `Optimizer`: it is what every class here and there is an instance of, and what own classes are derived from.
 Every module of `torch.optim` is here under its name: `thalweg.optim.lr_scheduler`, `thalweg.optim.adamw`, ...
 """
@@ -37,6 +37,7 @@ from thalweg.rules.lamb import lamb
 from thalweg.rules.lars import lars
 from thalweg.rules.lion import lion
 from thalweg.rules.momentum import momentum
+from thalweg.rules.muon import muon
 from thalweg.rules.nadam import nadam
 from thalweg.rules.nadamw import nadamw
 from thalweg.rules.nesterov import nesterov
@@ -54,7 +55,7 @@ from thalweg.rules.soap import soap
 from thalweg.rules.sparse_adam import sparse_adam
 
 # torch's own, as far as the installed torch has them.
-TORCHS = ("Adafactor", "LBFGS", "Muon", "swap_in_optimizer_params_and_state")
+TORCHS = ("Adafactor", "LBFGS", "swap_in_optimizer_params_and_state")
 __all__ = [
     "ADOPT",
     "ASGD",
@@ -74,6 +75,7 @@ __all__ = [
     "ClassicalMomentum",
     "ClassicalNesterov",
     "Lion",
+    "Muon",
     "NAdam",
     "NAdamW",
     "Optimizer",
@@ -145,6 +147,7 @@ ASGD = optimizer(
     asgd, name="ASGD", positional="lr lambd alpha t0 weight_decay foreach maximize differentiable capturable"
 )
 SparseAdam = optimizer(sparse_adam, name="SparseAdam", positional="lr betas eps maximize")
+Muon = optimizer(muon, positional="lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn")
 # Beyond torch: the arguments in the order of the authors' own classes.
 Lion = optimizer(lion, positional="lr betas weight_decay")
 AdaBelief = optimizer(adabelief, name="AdaBelief", positional=_ADAM)

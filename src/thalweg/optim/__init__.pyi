@@ -6,7 +6,6 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.optim import LBFGS as LBFGS
 from torch.optim import Adafactor as Adafactor
-from torch.optim import Muon as Muon
 from torch.optim import Optimizer as Optimizer
 from torch.optim import lr_scheduler as lr_scheduler
 from torch.optim import swa_utils as swa_utils
@@ -451,6 +450,36 @@ class Lion(Face):
         betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.99),
         weight_decay: float | Tensor = 0.0,
         *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = True,
+        gradient_scale: float | Tensor = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        state_dtype: Literal["float32", "bfloat16", "int8"] = "float32",
+        cautious: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class Muon(Face):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        weight_decay: float | Tensor = 0.1,
+        momentum: float | Tensor = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float | Tensor, float | Tensor, float | Tensor] = (3.4445, -4.775, 2.0315),
+        eps: float | Tensor = 1e-07,
+        ns_steps: float | Tensor = 5,
+        adjust_lr_fn: bool | None = None,
+        *,
+        stack_dims: float | Tensor = 0,
+        split: float | Tensor = 1,
         maximize: bool = False,
         decoupled_weight_decay: bool = True,
         gradient_scale: float | Tensor = 1.0,

@@ -1,7 +1,8 @@
-"""`torch.optim._muon` itself."""
+"""`torch.optim._muon` with the Muon of this package; torch has it from 2.9 on."""
 
-from torch.optim._muon import *  # noqa: F403
+from torch.optim._muon import muon as muon
 
-from thalweg.optim._torchs import stand_in
+from thalweg.optim import Muon as Muon
+from thalweg.optim._torchs import complete
 
-stand_in(__name__)
+complete(globals())

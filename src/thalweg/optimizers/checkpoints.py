@@ -88,7 +88,7 @@ def _extras(group: Mapping[str, Any], classes: Iterable[Any], from_: str) -> lis
     """
     found = []
     for cls in classes:
-        of_one = [torch.zeros(1, device="cpu")]
+        of_one = [torch.zeros(1, 1, device="cpu")]  # a matrix, as some take nothing else
         torchs = getattr(torch.optim, cls.__name__)(of_one).defaults
         extras = {name: value for name, value in cls(of_one).defaults.items() if name not in torchs}
         own = extras.keys() - FLAGS.keys() - {UNTOLD}

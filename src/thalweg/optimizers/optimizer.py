@@ -171,7 +171,10 @@ class Optimizer(torch.optim.Optimizer):
 
     def _unfit(self, called: str, p: torch.Tensor, group: Mapping[str, Any]) -> str | None:
         """Why a parameter cannot be stepped with a group's settings; None where it can."""
-        small, name = group["state_dtype"], self._rule(group).name
+        rule = self._rule(group)
+        if rule.unfit is not None and (reason := rule.unfit(p, group)):
+            return f"{reason}; {called} has shape {tuple(p.shape)}"
+        small, name = group["state_dtype"], rule.name
         reason = wide(p) if small != "float32" else None
         if reason:
             return f"state_dtype={small!r} for {called}: {reason}"

@@ -28,10 +28,10 @@ class DevicePlan(Plan):
     scale: float | Tensor = 1.0
 
     def _form_rows(self) -> None:
-        self._ordered = list(dict.fromkeys(self._numbers))
+        self._ordered = list(dict.fromkeys(self.group_numbers))
         places = {number: place for place, number in enumerate(self._ordered)}
-        self.group_of = np.array([places[number] for number in self._numbers], dtype=np.int64)
-        self.row_of[:] = np.arange(len(self._numbers))
+        self.group_of = np.array([places[number] for number in self.group_numbers], dtype=np.int64)
+        self.row_of[:] = np.arange(len(self.group_numbers))
 
     @property
     def groups(self) -> list[Group]:

@@ -7,7 +7,6 @@ could have moved is compared before every step (`Signature`).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,11 +16,12 @@ import torch
 
 from thalweg.plan.chunks import Integers, cut
 from thalweg.plan.counters import Ages
+from thalweg.plan.measuring import measure_each, measure_stacks
 from thalweg.plan.members import Member, UserTensors
-from thalweg.plan.process_groups import GlobalSums, as_plain_numbers
+from thalweg.plan.process_groups import as_plain_numbers
 from thalweg.rule.hyperparameters import plain
 from thalweg.tensors.autocast import as_written
-from thalweg.tensors.layout import is_shard, laid_like, lies_like, local, real
+from thalweg.tensors.layout import laid_like, lies_like, local, real
 from thalweg.tensors.quantization import BLOCK, Form
 from thalweg.tensors.rounding import FULL, Noise, Rounding, keys
 from thalweg.tensors.subclasses import check_memory
@@ -53,7 +53,7 @@ class Plan:
     def __init__(self, update: Update, storage: Rounding, members: Sequence[Member], ages: Ages) -> None:
         self.update, self.storage, self.members, self.ages = update, storage, members, ages
         self._held: UserTensors | None = None
-        self._numbers = [m.number for m in members]
+        self.group_numbers = [m.number for m in members]
         self.differentiable = bool(members[0].group["differentiable"])
         self.gradients: list[Tensor] = []
         self.rows: list[tuple[dict[str, Any], ...]] = []
@@ -95,7 +95,7 @@ class Plan:
         params, _, state, groups = self._held
         return [
             Member(params[place], state.get(params[place], {}), groups[number], place, number)
-            for place, number in zip(self.positions, self._numbers, strict=True)
+            for place, number in zip(self.positions, self.group_numbers, strict=True)
         ]
 
     @cached_property
@@ -201,7 +201,7 @@ class Plan:
             carried: dict[str, Any] = {name: float(block[index, first]) for name, index in self._carried.items()}
             if self.differentiable:
                 carried |= self._recorded(first, carried)
-            number = self._numbers[first]
+            number = self.group_numbers[first]
             if number not in read:
                 read[number] = self._readers[number].read(self._group(first))
             numbers = self.update.numbers(float(block[0, first]), carried, read[number], scale)
@@ -216,14 +216,33 @@ class Plan:
 
     def _group(self, index: int) -> Group:
         assert self._held is not None
-        return self._held.groups[self._numbers[index]]
+        return self._held.groups[self.group_numbers[index]]
 
     def measure(self) -> None:
         """The numbers that the rule measures on tensors."""
         self.begun = bool(self.update.rule.matrices)
         with as_written(self.device):
-            measured = [self._measure(index) for index in range(len(self.members))]
+            measured = measure_stacks(self) if self.update.rule.stacks else measure_each(self)
         self.measured = measured if self.differentiable or self.follows else as_plain_numbers(measured)
+
+    def ages_now(self) -> list[list[float]]:
+        """Of each tensor its step count and carried numbers, before this step."""
+        ages: list[list[float]] = self.ages.values[:, self._index].T.tolist()
+        return ages
+
+    def by_letter(self, index: int) -> dict[str, Tensor]:
+        """A tensor's states, and matrices, by their letters in the equations."""
+        return {letter: self.members[index].state[name] for letter, name in self.update.rule.torch_names.items()}
+
+    def redirect(self, index: int, gradient: Tensor, direction: Tensor) -> None:
+        """Let a direction take the gradient's place. It lies as the states do, or as the parameter."""
+        if self.update.cautious:
+            self.staged[index] = gradient
+        like = self.states[index][0] if self.states[index] else real(self.params[index])
+        kind = direction.dtype
+        self.gradients[index] = direction if lies_like(direction, like, kind) else laid_like(direction, like, kind)
+        self._places = []
+        self.table[index, 1] = self.gradients[index].data_ptr()
 
     def owe(self) -> None:
         """Prepare the counting of numbers that lie elsewhere."""
@@ -287,33 +306,6 @@ class Plan:
     def numbers(self, index: int) -> tuple[dict[str, Any], ...]:
         """The numbers of one tensor: one dict for each piece of the recipe."""
         return self.rows[int(self.row_of[index])]
-
-    def _measure(self, index: int) -> dict[str, Any]:
-        """The rule's numbers of one tensor; its direction, where it gives one, takes the gradient's place."""
-        rule, member, own = self.update.rule, self.members[index], self.numbers(index)
-        assert rule.per_tensor is not None
-        with torch.set_grad_enabled(self.differentiable), GlobalSums() if is_shard(member.param) else nullcontext():
-            param = member.param if self.differentiable else member.param.detach()
-            param = param if is_shard(param) else self.now(index)
-            p, g = self.storage.load(real(param), member.state.get(self.storage.kept)), self.gradients[index]
-            if is_shard(member.param):
-                g = member.like(g)
-            p, g = self.update.staged(p, real(g).to(p.dtype), own)
-            state = {letter: real(held) for letter, held in self._by_letter(index).items()}
-            if self.differentiable:  # what autograd saves must outlive the engine's writing
-                p, state = p.clone(), {letter: held.clone() for letter, held in state.items()}
-            given = rule.per_tensor(p, g, state, **{name: own[-1][name] for name in rule.tensor_numbers})
-            if rule.directs:
-                if self.update.cautious:
-                    self.staged[index] = g
-                self.gradients[index] = laid_like(given["g"], self.states[index][0] if self.states[index] else p)
-                self._places = []
-                self.table[index, 1] = self.gradients[index].data_ptr()
-        return {name: given[name] for name in rule.measures}
-
-    def _by_letter(self, index: int) -> dict[str, Tensor]:
-        """A tensor's states, and matrices, by their letters in the equations."""
-        return {letter: self.members[index].state[name] for letter, name in self.update.rule.torch_names.items()}
 
     def settle(self, measured: Sequence[Mapping[str, Any]]) -> None:
         """Put the numbers that were measured, for each tensor, where they belong."""
@@ -382,7 +374,7 @@ class Plan:
         block = self.ages.values[:, self._index]
         rows: dict[tuple[float, ...], list[int]] = {}
         each = self.update.rule.per_tensor is not None
-        for index, (number, column) in enumerate(zip(self._numbers, block.T.tolist(), strict=True)):
+        for index, (number, column) in enumerate(zip(self.group_numbers, block.T.tolist(), strict=True)):
             rows.setdefault((index if each else number, *column), []).append(index)
         self._rows = list(rows.values())
         row_of = {index: row for row, members in enumerate(self._rows) for index in members}

@@ -72,9 +72,9 @@ class QuantizedPlan(Plan):
         for letter, value in new.items():
             real(held[letter]).copy_(value)
 
-    def _by_letter(self, index: int) -> dict[str, Tensor]:
+    def by_letter(self, index: int) -> dict[str, Tensor]:
         """As the rule takes them: of a sharded parameter as the DTensors that they are parts of."""
-        found, member = super()._by_letter(index), self.members[index]
+        found, member = super().by_letter(index), self.members[index]
         for letter, value in zip(self.update.rule.states, self._read_states(index), strict=True):
             if letter in dict(self.form):
                 found[letter] = member.like(value) if is_shard(member.param) else value

@@ -40,7 +40,10 @@ class Rule:
     one, from the parameter in the dtype of the arithmetic and the group's settings. What it returns under the names of
     `measures` are numbers: for per_element, or, where it is one of the carried, its next value. With `summed`, numbers
     are added up over all tensors of the optimizer. With `directs`, it also returns 'g': what per_element takes in place
-    of the gradient.
+    of the gradient. With `stacks`, it is called once for all tensors of one shape with the same numbers, and takes and
+    returns lists: `per_tensor([p, ...], [g, ...], [state, ...], *, numbers) -> {'g': [...]}`.
+
+    `unfit(p, settings) -> str | None`: why a parameter is none for this rule (Muon takes matrices), in words.
 
     `when`: the settings that must be on for a class with several rules to choose this one.
     `decay`: 'coupled' (weight_decay * p joins the gradient), 'decoupled' (p shrinks by lr * weight_decay), or 'own'
@@ -74,6 +77,8 @@ class Rule:
     matrices: Mapping[str, Callable[[Any, Mapping[str, Any]], Any]] = field(default_factory=dict)
     summed: bool = False
     directs: bool = False
+    stacks: bool = False
+    unfit: Callable[[Any, Mapping[str, Any]], str | None] | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None
 
     element: Equations = field(init=False, repr=False)
@@ -178,6 +183,8 @@ class Rule:
                 )
         if self.per_tensor is None and (self.measures or self.matrices or self.summed or self.directs):
             raise RuleError(f"rule {self.name!r}: measures, matrices, summed and directs are of a per_tensor")
+        if self.stacks and (self.measures or not self.directs):
+            raise RuleError(f"rule {self.name!r}: stacks is for a per_tensor that directs and measures nothing")
 
     def _check_first_step(self) -> None:
         """Run per_step once at its defaults: what it gives is what per_element takes."""

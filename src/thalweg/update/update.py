@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from thalweg.rule.definition import Rule
 from thalweg.rule.equations import Program
-from thalweg.rule.hyperparameters import number
+from thalweg.rule.hyperparameters import OneOf, number
 from thalweg.update.transforms import NUMBERS, Transform
 
 Group = Mapping[str, Any]
@@ -86,6 +86,7 @@ class Reader:
         self._names = tuple(dict.fromkeys((*update.rule.hyperparameters, *NUMBERS)))
         self._take = itemgetter(*self._names)
         self._of_rule = update.rule.hyperparameters
+        self._words = {name for name, each in self._of_rule.items() if isinstance(each.rule, OneOf)}
         self._followed = followed
         self._known: tuple[tuple[Any, ...], Settings | None] = ((), None)  # values, and what they give for good
 
@@ -95,7 +96,9 @@ class Reader:
         before, known = self._known  # one attribute, as a signal may come between two
         if known is not None and all(map(is_, values, before)):
             return known
-        found = dict(zip(self._names, values if self._followed else map(number, self._names, values), strict=True))
+        found = dict(zip(self._names, values, strict=True))
+        if not self._followed:
+            found = {name: value if name in self._words else number(name, value) for name, value in found.items()}
         settings = Settings(found, {name: found[name] for name in self._of_rule})
         self._known = (values, settings) if all(map(_fixed, values)) else ((), None)
         return settings

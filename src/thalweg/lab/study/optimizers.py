@@ -26,7 +26,11 @@ def resolve(optimizers: Any, task: Task | None = None) -> list[Entry]:
 
     if optimizers is None:
         sparse = task is not None and task.sparse_gradients
-        optimizers = [entry for entry in CATALOGUE.values() if (entry.takes_sparse if sparse else entry.takes_dense)]
+        optimizers = [
+            entry
+            for entry in CATALOGUE.values()
+            if entry.takes_all and (entry.takes_sparse if sparse else entry.takes_dense)
+        ]
     if isinstance(optimizers, str):
         optimizers = lookup.listed(optimizers)
     if not isinstance(optimizers, Sequence):

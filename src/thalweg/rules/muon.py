@@ -1,0 +1,148 @@
+r"""Muon: momentum whose matrix is brought near the closest orthogonal one.
+
+M_t = mu M_{t-1} + (1 - mu) G_t,   U_t = mu M_t + (1 - mu) G_t                      nesterov; else U_t = M_t
+X_0 = U_t / ||U_t||_F,   A = X X^T,   X_{k+1} = a X_k + (b A + c A^2) X_k           Newton-Schulz, K steps
+theta_t = (1 - eta lambda) theta_{t-1} - eta r X_K
+
+r = sqrt(max(1, rows / columns)) ("original"), or 0.2 sqrt(max(rows, columns)) ("match_rms_adamw": a step as long as
+AdamW's). A tensor of more dimensions is the matrix of its first axis against all others, as a convolution is; with
+stack_dims its first axes number matrices (experts), and with split each is cut into so many along its rows (QKV).
+"""
+
+from typing import Annotated
+
+import torch
+
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Epsilon, Momentum, OneOf, Rate, Search, Switch, Valid
+
+Coefficients = Annotated[tuple[float, float, float], Valid("Invalid ns_coefficients", low=-torch.inf, count=3)]
+Steps = Annotated[float, Valid("Invalid ns_steps", high=100, open_above=True)]
+Adjustment = Annotated[str | None, OneOf((None, "original", "match_rms_adamw"))]
+Axes = Annotated[float, Valid("Invalid stack_dims", high=8)]
+Parts = Annotated[float, Valid("Invalid split", low=1)]
+LONG = 512  # rows from which half of a symmetric product costs more than putting the halves together
+BATCHED = (
+    65536  # numbers: larger matrices are quicker one by one (2 cores, bfloat16; 48 of 64 x 64: a seventh as stack)
+)
+
+
+def per_step(
+    step,
+    *,
+    lr: Annotated[Rate, Search(1e-4, 1e-1)] = 1e-3,
+    momentum: Momentum = 0.95,
+    nesterov: Switch = True,
+    ns_coefficients: Coefficients = (3.4445, -4.7750, 2.0315),
+    eps: Epsilon = 1e-7,
+    ns_steps: Steps = 5,
+    adjust_lr_fn: Adjustment = None,
+    stack_dims: Axes = 0,
+    split: Parts = 1,
+):
+    return {
+        "eta": lr,
+        "mu": momentum,
+        "nesterov": nesterov,
+        "coefficients": ns_coefficients,
+        "eps": eps,
+        "steps": int(ns_steps),
+        "match": adjust_lr_fn == "match_rms_adamw",
+        "layout": (int(stack_dims), int(split)),
+    }
+
+
+def per_tensor(ps, gs, states, *, mu, nesterov, coefficients, eps, steps, match, layout):
+    if not gs[0].numel():
+        return {"g": gs}
+    directions = []
+    for g, state in zip(gs, states, strict=True):
+        m = state["m"].lerp_(g, 1 - mu)
+        directions.append(torch.lerp(g, m, mu) if nesterov else m.clone())
+    stacks = [as_matrices(u, layout).bfloat16() for u in directions]
+    rows, columns = stacks[0].shape[-2:]
+    ratio = 0.2 * max(rows, columns) ** 0.5 if match else max(1.0, rows / columns) ** 0.5
+    settings = (coefficients, eps, steps)
+    if rows * columns > BATCHED:
+        one_by_one = [[orthogonal(matrix, *settings) for matrix in stack] for stack in stacks]
+        made = [each[0] if len(each) == 1 else torch.stack(each) for each in one_by_one]
+    else:
+        made = orthogonal(torch.cat(stacks), *settings).split([len(stack) for stack in stacks])
+    for u, new in zip(directions, made, strict=True):
+        u.copy_(new.reshape(u.shape)).mul_(ratio)
+    return {"g": directions}
+
+
+def as_matrices(u, layout):
+    """A tensor as a stack of matrices."""
+    stack_dims, split = layout
+    shape = u.shape[stack_dims:]
+    return u.reshape(-1, shape[0] // split, shape[1:].numel())
+
+
+def orthogonal(x, coefficients, eps, steps):
+    """A matrix, or each of a stack, with its singular values brought near 1."""
+    a, b, c = coefficients
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=eps)
+    x = x / norm
+    halves = x.dim() == 2 and len(x) >= LONG
+    multiply_add = torch.baddbmm if x.dim() > 2 else torch.addmm
+    for _ in range(steps):
+        gram = upper_twice(x, x.mT) if halves else x @ x.mT
+        square = upper_twice(gram, gram, b, c) if halves else multiply_add(gram, gram, gram, beta=b, alpha=c)
+        x = multiply_add(x, square, x, beta=a)
+    return x.mT if tall else x
+
+
+def upper_twice(x, y, beta=0.0, alpha=1.0):
+    """beta x + alpha x y of a product that is symmetric: its lower left quarter is the upper right one's mirror."""
+    half = len(x) // 2
+    if beta:
+        top = torch.addmm(x[:half], x[:half], y, beta=beta, alpha=alpha)
+        corner = torch.addmm(x[half:, half:], x[half:], y[:, half:], beta=beta, alpha=alpha)
+    else:
+        top, corner = x[:half] @ y, x[half:] @ y[:, half:]
+    return torch.cat([top, torch.cat([top[:, half:].T, corner], dim=1)])
+
+
+def per_element(p, g, *, eta):
+    p = p - eta * g
+    return p
+
+
+def unfit(p, settings):
+    """Muon takes matrices."""
+    stack_dims, split = int(settings["stack_dims"]), int(settings["split"])
+    if p.dim() < stack_dims + 2:
+        least = f"{stack_dims + 2} dimensions" + (f" with stack_dims={stack_dims}" if stack_dims else "")
+        return f"Muon only supports 2D parameters, or such as are matrices when flattened: at least {least}"
+    if p.shape[stack_dims] % split:
+        return f"split={split} does not divide the {p.shape[stack_dims]} rows"
+    return None
+
+
+def first_momentum(p, settings):
+    return torch.zeros_like(p)
+
+
+muon = Rule(
+    name="muon",
+    title="Muon: momentum made orthogonal by Newton-Schulz steps",
+    source="Jordan et al. 2024, kellerjordan.github.io/posts/muon; decay and match_rms_adamw: Liu et al. 2025, "
+    "arXiv:2502.16982",
+    per_step=per_step,
+    per_tensor=per_tensor,
+    per_element=per_element,
+    matrices={"m": first_momentum},
+    torch_names={"m": "momentum_buffer"},
+    directs=True,
+    stacks=True,
+    unfit=unfit,
+    counts_steps=False,
+    decay="decoupled",
+    weight_decay=0.1,
+    departures="Newton-Schulz steps run in bfloat16 whatever the parameters are, as in torch. Small matrices of one "
+    "shape are orthogonalized at once. Of 16-bit parameters the momentum is float32.",
+)
