@@ -18,7 +18,19 @@ MOST_FLOORS = 11
 RETIRED_DRAWERS = {"utils", "base", "helpers", "common", "misc"}
 LISTINGS = {  # from the ground up: a name may import from those before it
     "thalweg": [
-        *("rule", "rules", "tensors", "update", "plan", "engines", "optimizers", "optim", "lookup", "catalogue"),
+        *(
+            "rule",
+            "rules",
+            "tensors",
+            "update",
+            "plan",
+            "engines",
+            "roles",
+            "optimizers",
+            "optim",
+            "lookup",
+            "catalogue",
+        ),
         *("conformance", "differences", "play", "lab", "cli", "__main__"),
     ],
     "thalweg.lab": [

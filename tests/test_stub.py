@@ -15,6 +15,7 @@ import pytest
 from torch.optim.optimizer import ParamsT
 
 import thalweg.optim as optim
+from thalweg.optimizers.hybrid import Hybrid
 from thalweg.optimizers.optimizer import Optimizer as Face
 from thalweg.optimizers.schedule_free import ScheduleFree
 from thalweg.optimizers.second_order import SecondOrder
@@ -31,10 +32,14 @@ from torch import Tensor
 {torchs}
 from torch.optim.optimizer import ParamsT
 
+from thalweg.optim.muon_adamw import MuonAdamW as MuonAdamW
+from thalweg.optimizers.hybrid import Hybrid as Hybrid
 from thalweg.optimizers.optimizer import Optimizer as Face
 from thalweg.optimizers.release import release_gradients as release_gradients
 from thalweg.optimizers.schedule_free import ScheduleFree
 from thalweg.optimizers.second_order import SecondOrder
+from thalweg.roles import groups as groups
+from thalweg.roles import roles as roles
 
 def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]: ...
 '''
@@ -59,7 +64,7 @@ def render() -> str:
     parts = [HEAD.format(torchs="\n".join(f"from torch.optim import {name} as {name}" for name in handed_on))]
     for name in optim.__all__:
         cls = getattr(optim, name)
-        if not (inspect.isclass(cls) and issubclass(cls, Face)):
+        if not (inspect.isclass(cls) and issubclass(cls, Face)) or issubclass(cls, Hybrid):
             continue
         lines = ["self"]
         starred = False

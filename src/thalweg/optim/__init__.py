@@ -12,12 +12,15 @@ from typing import Any, NoReturn
 import torch
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 
+from thalweg.optim.muon_adamw import MuonAdamW
 from thalweg.optimizers import checkpoints
 from thalweg.optimizers.factory import optimizer
+from thalweg.optimizers.hybrid import Hybrid
 from thalweg.optimizers.optimizer import Optimizer as Face
 from thalweg.optimizers.release import release_gradients
 from thalweg.optimizers.schedule_free import ScheduleFree
 from thalweg.optimizers.second_order import SecondOrder
+from thalweg.roles import groups, roles
 from thalweg.rule.definition import Rule
 from thalweg.rules.adabelief import adabelief
 from thalweg.rules.adadelta import adadelta
@@ -74,8 +77,10 @@ __all__ = [
     "Adan",
     "ClassicalMomentum",
     "ClassicalNesterov",
+    "Hybrid",
     "Lion",
     "Muon",
+    "MuonAdamW",
     "NAdam",
     "NAdamW",
     "Optimizer",
@@ -90,8 +95,10 @@ __all__ = [
     "Shampoo",
     "SparseAdam",
     "convert",
+    "groups",
     "lr_scheduler",
     "release_gradients",
+    "roles",
     "swa_utils",
 ]
 globals().update({name: getattr(torch.optim, name) for name in TORCHS if hasattr(torch.optim, name)})

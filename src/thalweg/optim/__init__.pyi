@@ -12,10 +12,14 @@ from torch.optim import swa_utils as swa_utils
 from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 from torch.optim.optimizer import ParamsT
 
+from thalweg.optim.muon_adamw import MuonAdamW as MuonAdamW
+from thalweg.optimizers.hybrid import Hybrid as Hybrid
 from thalweg.optimizers.optimizer import Optimizer as Face
 from thalweg.optimizers.release import release_gradients as release_gradients
 from thalweg.optimizers.schedule_free import ScheduleFree
 from thalweg.optimizers.second_order import SecondOrder
+from thalweg.roles import groups as groups
+from thalweg.roles import roles as roles
 
 def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]: ...
 
@@ -476,7 +480,7 @@ class Muon(Face):
         ns_coefficients: tuple[float | Tensor, float | Tensor, float | Tensor] = (3.4445, -4.775, 2.0315),
         eps: float | Tensor = 1e-07,
         ns_steps: float | Tensor = 5,
-        adjust_lr_fn: bool | None = None,
+        adjust_lr_fn: Literal[None, "original", "match_rms_adamw"] = None,
         *,
         stack_dims: float | Tensor = 0,
         split: float | Tensor = 1,

@@ -102,7 +102,7 @@ def _kind(name: str, default: Any, rule: Valid | OneOf | None) -> Any:
         return float | Tensor if rule.count is None else tuple[(float | Tensor,) * rule.count]  # type: ignore[misc]
     if name == "clip_norm":
         return float | None
-    if isinstance(default, str):
+    if any(isinstance(each, str) for each in words):
         return Literal[words]
     return bool if isinstance(default, bool) else bool | None
 

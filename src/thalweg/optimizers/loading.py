@@ -141,11 +141,11 @@ def _torch_settings() -> frozenset[str]:
     return frozenset(found - {"params"})
 
 
-def report_overridden(taken: StateDict, groups: Groups, settings: Iterable[str]) -> None:
+def report_overridden(taken: StateDict, groups: Groups, settings: Callable[[Group], Iterable[str]]) -> None:
     """Warn of the settings that the checkpoint changes. What a scheduler has moved is compared by where it began."""
     changes = []
     for index, (saved, own) in enumerate(pairs(taken, groups)):
-        for name in settings:
+        for name in settings(own):
             if name not in saved or name in KEPT or (name in ("betas", "momentum") and "base_momentum" in saved):
                 continue
             began = f"initial_{name}"
@@ -195,15 +195,16 @@ class StateCheck:
     would have without the checkpoint.
     """
 
-    def __init__(self, rules: Sequence[Rule], name: str, moments: Mapping[str, str]) -> None:
-        self.rules, self.name, self.moments = rules, name, moments
+    def __init__(self, rules_of: Callable[[Group], Sequence[Rule]], name: str, moments: Mapping[str, str]) -> None:
+        self.rules_of, self.name, self.moments = rules_of, name, moments
 
     def check(self, taken: StateDict, groups: Groups, rule_of: Callable[[Group], Rule], restart: bool) -> StateDict:
         """The checkpoint; ValueError or RuntimeError for the first parameter whose state is not whole, or, with
         `restart`, without the states that are not."""
         left_out, kept_groups = set(), list(taken["param_groups"])
         for index, (saved, own) in enumerate(pairs(taken, groups)):
-            others, absent = foreign(saved, own, self.rules, self.name)
+            rules = self.rules_of(merged(saved, own))
+            others, absent = foreign(saved, own, rules, self.name)
             if others and not restart:
                 raise ValueError(
                     f"the checkpoint's group {index} is another optimizer's: it has {', '.join(others)}, and lacks "
@@ -211,7 +212,7 @@ class StateCheck:
                 )
             kept_groups[index] = {name: value for name, value in saved.items() if name not in others}
             rule, held = rule_of(merged(saved, own)), list(states(taken, saved, own))
-            anew = self._anew(rule, saved, held)
+            anew = self._anew(rule, rules[0], saved, held)
             for called, place, state, p in held:
                 fault = self._fault(rule, anew[place], saved, called, state, p)
                 if fault is not None and not restart:
@@ -229,10 +230,10 @@ class StateCheck:
         whole = {place: state for place, state in taken["state"].items() if place not in left_out}
         return {**taken, "state": whole, "param_groups": kept_groups}
 
-    def _anew(self, rule: Rule, saved: Group, held: Sequence[UserTensors]) -> dict[str, set[str]]:
+    def _anew(self, rule: Rule, plainest: Rule, saved: Group, held: Sequence[UserTensors]) -> dict[str, set[str]]:
         """What each parameter's state lacks of what a setting has added that was switched on after its last step. One
         that was stepped as often as another that has it did not stand still: its state was cut."""
-        switched = set(rule.torch_names.values()) - set(self.rules[0].torch_names.values())
+        switched = set(rule.torch_names.values()) - set(plainest.torch_names.values())
         counted = rule.counts_steps  # else the count is of rounding, and stands still where that needs none
         counts = {place: float(state.get("step", math.nan)) if counted else math.nan for _, place, state, _ in held}
         having: dict[str, set[float]] = {}

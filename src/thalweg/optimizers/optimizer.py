@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, ClassVar
 
@@ -134,6 +134,18 @@ class Optimizer(torch.optim.Optimizer):
     def _rule(self, settings: Mapping[str, Any]) -> Rule:
         """The last of the rules whose switches are all on."""
         return [rule for rule in self.rules if all(settings[name] for name in rule.when)][-1]
+
+    def _rules_of(self, group: Mapping[str, Any]) -> Sequence[Rule]:
+        """The rules between which a group's settings choose."""
+        return self.rules
+
+    def _settings_of(self, group: Mapping[str, Any]) -> Sequence[str]:
+        """The settings of a group that have a valid range."""
+        return list(self.hyperparameters())
+
+    def _kept_in(self, group: Mapping[str, Any]) -> Sequence[str]:
+        """The keys of a group that it keeps where a checkpoint lacks them."""
+        return list(self.defaults)
 
     def _update(self, group: Mapping[str, Any], scaled: bool = False) -> Update:
         """What steps a group now. Looked up by the switches that it depends on: this is asked for in every step."""
@@ -311,7 +323,7 @@ class Optimizer(torch.optim.Optimizer):
             loading.check_settings(given, before, self._check)
             names = [rule.torch_names[letter] for rule in self.rules for letter in rule.states]
             loading.check_shapes(given, before, dict.fromkeys([*names, *self._beside]))
-            whole = loading.StateCheck(self.rules, type(self).__name__, self._moments())
+            whole = loading.StateCheck(self._rules_of, type(self).__name__, self._moments())
             given = whole.check(given, before, self._rule, incomplete == "restart")
             taken.update(given)
             return given
@@ -326,7 +338,7 @@ class Optimizer(torch.optim.Optimizer):
         finally:
             for hook in hooks:
                 hook.remove()
-        loading.report_overridden(taken, before, self.hyperparameters())
+        loading.report_overridden(taken, before, self._settings_of)
 
     def _take_over(self, taken: StateDict, before: list[dict[str, Any]]) -> None:
         """Undo what torch's loader did to the states' dtypes, and keep the settings that it does not know."""
@@ -337,7 +349,7 @@ class Optimizer(torch.optim.Optimizer):
                 if isinstance(value, torch.Tensor):
                     self.state[p][name] = value.detach().to(p.device if value.dim() else "cpu", copy=True)
         for group, old, saved in zip(self.param_groups, before, taken["param_groups"], strict=True):
-            group.update({name: old[name] for name in self.defaults if name not in saved or name in KEPT})
+            group.update({name: old[name] for name in self._kept_in(old) if name not in saved or name in KEPT})
         self._stepper = Stepper(self._engine)
 
     def __getstate__(self) -> dict[str, Any]:

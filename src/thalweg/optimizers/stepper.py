@@ -320,7 +320,7 @@ def _check(update: Update, p: Tensor, g: Tensor, group: Group) -> None:
         raise RuntimeError(
             f"{rule.name} writes its matrices in place, where autograd cannot follow: differentiable=True"
         )
-    if rule.matrices and (p.is_complex() or is_shard(p)):
+    if rule.matrices and (p.is_complex() or (is_shard(p) and not rule.stacks)):
         what = "complex" if p.is_complex() else "sharded"
         raise RuntimeError(f"{rule.name} works on whole real matrices: a {what} parameter is not supported")
 

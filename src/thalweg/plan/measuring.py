@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thalweg.plan.process_groups import GlobalSums
-from thalweg.tensors.layout import is_shard, real
+from thalweg.tensors.layout import is_shard, local, real
 
 if TYPE_CHECKING:
     from thalweg.plan.plan import Plan
@@ -32,7 +32,8 @@ def measure_each(plan: Plan) -> list[dict[str, Any]]:
 
 
 def measure_stacks(plan: Plan) -> list[dict[str, Any]]:
-    """The directions of a rule that takes all tensors of one shape, with the same numbers, at once."""
+    """The directions of a rule that takes all tensors of one shape, with the same numbers, at once. Of shards the whole
+    tensors are gathered, each process works out all of it, and keeps its part."""
     rule = plan.update.rule
     stacks: dict[Any, list[int]] = {}
     assert rule.per_tensor is not None
@@ -41,11 +42,33 @@ def measure_stacks(plan: Plan) -> list[dict[str, Any]]:
     with torch.no_grad():
         for stack in stacks.values():
             own = plan.numbers(stack[0])[-1]
-            ps, gs, states = zip(*(whole_tensors(plan, index) for index in stack), strict=True)
-            given = rule.per_tensor(ps, gs, states, **{name: own[name] for name in rule.tensor_numbers})
-            for index, g, direction in zip(stack, gs, given["g"], strict=True):
-                plan.redirect(index, g, direction)
+            given = [whole_tensors(plan, index) for index in stack]
+            ps, gs, states = zip(*map(_gathered, given), strict=True)
+            made = rule.per_tensor(ps, gs, states, **{name: own[name] for name in rule.tensor_numbers})
+            for index, (p, g, state), whole, direction in zip(stack, given, states, made["g"], strict=True):
+                if is_shard(p):
+                    direction = _part_of(direction, p)
+                    for letter, held in state.items():
+                        local(held).copy_(_part_of(whole[letter], held))
+                plan.redirect(index, local(g), direction)
     return [{}] * len(plan.members)
+
+
+def _gathered(given: tuple[Tensor, Tensor, dict[str, Tensor]]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    p, g, state = given
+    return _full(p), _full(g), {letter: _full(held) for letter, held in state.items()}
+
+
+def _full(tensor: Any) -> Any:
+    return tensor.full_tensor() if is_shard(tensor) else tensor
+
+
+def _part_of(whole: Tensor, like: Any) -> Tensor:
+    """This process's part of a tensor that every process has."""
+    from torch.distributed.tensor import DTensor, Replicate
+
+    replicated = DTensor.from_local(whole, like.device_mesh, [Replicate()] * like.device_mesh.ndim, run_check=False)
+    return local(replicated.redistribute(like.device_mesh, like.placements))
 
 
 def whole_tensors(plan: Plan, index: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

@@ -1,0 +1,212 @@
+"""One optimizer with a rule for each role of parameters: one step, one guard over all gradients, one checkpoint."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from thalweg import engines
+from thalweg.optimizers.clipping import Guard
+from thalweg.optimizers.optimizer import OF_THE_OPTIMIZER, Optimizer
+from thalweg.optimizers.stepper import Stepper
+from thalweg.plan.process_groups import group_of_maker
+from thalweg.roles import ROLES, roles
+from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import slip
+from thalweg.update.update import Update
+
+REST = "rest"
+Part = Callable[..., Optimizer]  # a class, or a partial of one
+
+
+class Hybrid(Optimizer):
+    """One optimizer with a rule for each role of parameters.
+
+    Each part is a class of `thalweg.optim`, or of `thalweg.optimizer(rule)`, with settings by `functools.partial`; its
+    groups have that class's settings and the key "part". Everything else is as with one rule: a single `state_dict`,
+    clipping by the norm of all gradients together, schedulers that keep the ratios of the groups' rates.
+
+    Args:
+        model: whose parameters are told apart by `thalweg.roles`, or the parameters themselves (also with their names):
+            then those of two and more dimensions are "matrix", the others "vector".
+        parts: by role, or by several roles in a tuple; "rest" is what no other part names.
+        clip_norm, on_nonfinite, engine: as in every class here, for all parts together.
+
+    Raises:
+        TypeError: for a part that is no such class.
+        ValueError: for a role that does not exist, parameters that no part takes, and what the part's class refuses.
+
+    >>> from functools import partial
+    >>> from torch import nn
+    >>> import thalweg.optim as optim
+    >>> model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    >>> optimizer = optim.Hybrid(model, {"matrix": partial(optim.Muon, lr=0.02), "rest": partial(optim.AdamW, lr=3e-4)})
+    >>> [(group["part"], group["lr"], len(group["params"])) for group in optimizer.param_groups]
+    [('matrix', 0.02, 1), ('rest', 0.0003, 3)]
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Iterable[Any],
+        parts: Mapping[str | tuple[str, ...], Part],
+        *,
+        clip_norm: float | None = None,
+        on_nonfinite: str = "propagate",
+        engine: str = "auto",
+    ) -> None:
+        if engine not in engines.NAMES:
+            raise ValueError(f"engine={engine!r}: allowed are {', '.join(map(repr, engines.NAMES))}")
+        self._parts: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {}
+        names: dict[str, str] = {}  # the part of each role
+        for given, part in parts.items():
+            named = (given,) if isinstance(given, str) else tuple(given)
+            for role in named:
+                if role not in (*ROLES, REST):
+                    raise ValueError(f"parts: got the role {role!r}; must be one of {', '.join((*ROLES, REST))}")
+                names[role] = "+".join(named)
+            self._parts["+".join(named)] = _bound("+".join(named), part)
+        self._engine = engine
+        self.guard = Guard(clip_norm, on_nonfinite, group_of_maker())
+        self._stepper = Stepper(engine)
+        torch.optim.Optimizer.__init__(self, self._grouped(model, names), {})
+        for device in {p.device for group in self.param_groups for p in group["params"]}:
+            engines.ready(engine, device)
+        self._start_states()
+
+    def _grouped(self, model: nn.Module | Iterable[Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+        found: dict[str, list[Any]] = {}
+        lacking = []
+        for name, p, role in _told(model):
+            part = names.get(role, names.get(REST))
+            if part is None:
+                lacking.append(f"{name or tuple(p.shape)} ({role})")
+            else:
+                found.setdefault(part, []).append((name, p) if name else p)
+        if lacking:
+            raise ValueError(f"parts: no part takes {', '.join(lacking)}; give these roles a part, or a part 'rest'")
+        return [{"params": found[part], "part": part} for part in self._parts if part in found]
+
+    # -- each group is its class's ------------------------------------------------------------------------------
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:  # type: ignore[override]
+        """The rules of all parts."""
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(cls.rules for cls, _ in self._parts.values())))
+
+    def _class_of(self, group: Mapping[str, Any]) -> type[Optimizer]:
+        return self._parts[group["part"]][0]
+
+    def _as(self, group: Mapping[str, Any]) -> Optimizer:
+        """What tells a group's rule and checks its settings: these are of the class alone."""
+        cls = self._class_of(group)
+        return cls.__new__(cls)
+
+    def _settle(self, settings: dict[str, Any]) -> None:
+        if "part" in settings:
+            self._as(settings)._settle(settings)
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        self._as(settings)._check(settings)
+
+    def _rule(self, settings: Mapping[str, Any]) -> Rule:
+        return self._as(settings)._rule(settings)
+
+    def _update(self, group: Mapping[str, Any], scaled: bool = False) -> Update:
+        return self._as(group)._update(group, scaled)
+
+    def _rules_of(self, group: Mapping[str, Any]) -> Sequence[Rule]:
+        return self._class_of(group).rules
+
+    def _settings_of(self, group: Mapping[str, Any]) -> Sequence[str]:
+        return list(self._parts[group["part"]][1])
+
+    def _kept_in(self, group: Mapping[str, Any]) -> Sequence[str]:
+        return ["part", *self._settings_of(group)]
+
+    def _moments(self) -> dict[str, str]:  # type: ignore[override]
+        return {name: kind for cls, _ in self._parts.values() for name, kind in cls._moments().items()}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; its key "part" says which part steps it, whose settings it has where it names no others."""
+        part = param_group.get("part") if isinstance(param_group, dict) else None
+        if part not in self._parts:
+            raise ValueError(f"part: got {part!r} in a parameter group; must be one of {', '.join(self._parts)}")
+        settings = self._parts[part][1]
+        for key in param_group.keys() - settings.keys() - {"params", "part"}:
+            if near := slip(key, settings):
+                raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near!r}?")
+        super().add_param_group({**settings, **param_group})
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, incomplete: str = "refuse"
+    ) -> None:
+        """Take over a checkpoint of this class, or a list of one for each part, as a script writes that steps a pair of
+        optimizers: they are taken in the order of the parts, and each holds its part's parameters in their order.
+
+        Raises ValueError or RuntimeError as every class here does, and for a list that does not fit the parts.
+        """
+        if not isinstance(state_dict, Mapping):
+            state_dict = self._joined(list(state_dict))
+        super().load_state_dict(state_dict, incomplete=incomplete)
+
+    def _joined(self, checkpoints: list[Mapping[str, Any]]) -> dict[str, Any]:
+        if len(checkpoints) != len(self.param_groups):
+            raise ValueError(
+                f"state_dict: got a list of {len(checkpoints)}; must have one for each part in use: "
+                f"{', '.join(group['part'] for group in self.param_groups)}"
+            )
+        groups, state, first = [], {}, 0
+        for own, given in zip(self.param_groups, checkpoints, strict=True):
+            places = [place for group in given["param_groups"] for place in group["params"]]
+            if len(places) != len(own["params"]):
+                raise ValueError(
+                    f"state_dict: the checkpoint of the part {own['part']!r} has {len(places)} parameters, the part "
+                    f"{len(own['params'])}"
+                )
+            moved = {place: first + index for index, place in enumerate(places)}
+            first += len(places)
+            state.update({moved[place]: held for place, held in given["state"].items()})
+            saved = {name: value for name, value in given["param_groups"][0].items() if name != "param_names"}
+            groups.append({**saved, "params": list(moved.values()), "part": own["part"]})
+        return {"state": state, "param_groups": groups}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_parts": self._parts}
+
+
+def _bound(name: str, part: Part) -> tuple[type[Optimizer], dict[str, Any]]:
+    """A part's class, and all its settings."""
+    given = part if isinstance(part, partial) else partial(part)
+    cls: Any = given.func
+    plain = isinstance(cls, type) and issubclass(cls, Optimizer) and not issubclass(cls, Hybrid) and cls.rules
+    if not plain or cls.__mro__[1] is not Optimizer:
+        raise TypeError(
+            f"parts[{name!r}]: got {part!r}; must be a class of thalweg.optim or of thalweg.optimizer(rule), alone or "
+            "in functools.partial with its settings. Schedule-Free and AdaHessian have calls of their own, and are none"
+        )
+    try:
+        bound = cls._arguments.bind((), *given.args, **given.keywords)
+    except TypeError as error:
+        allowed = ", ".join(list(cls._arguments.parameters)[1:])
+        raise TypeError(f"parts[{name!r}]: {cls.__name__}: {error}; the settings are {allowed}") from None
+    for setting in OF_THE_OPTIMIZER:
+        if setting in bound.arguments:
+            raise ValueError(f"parts[{name!r}]: {setting} is of all parts together; give it to Hybrid")
+    bound.apply_defaults()
+    return cls, {key: value for key, value in bound.arguments.items() if key not in ("params", *OF_THE_OPTIMIZER)}
+
+
+def _told(model: nn.Module | Iterable[Any]) -> Iterable[tuple[str, torch.Tensor, str]]:
+    """Each parameter with its name, where it is known, and its role."""
+    if isinstance(model, nn.Module):
+        return [(each.name, each.parameter, each.role) for each in roles(model) if each.parameter.requires_grad]
+    given = [each if isinstance(each, tuple) else ("", each) for each in model]
+    shaped: Callable[[torch.Tensor], str] = lambda p: "matrix" if p.dim() > 1 else "vector"  # noqa: E731
+    return [(name, p, shaped(p)) for name, p in given]
