@@ -11,6 +11,7 @@ from subjects import EVERY_RULE_WITH_DECAY, FOR_KERNELS, PLAIN, TRANSFORMS, grad
 
 import thalweg
 import thalweg.optim as optim
+from compiling import needs_compiler
 from thalweg import Rule
 from thalweg.engines import cpu
 from thalweg.engines.cuda import compiled, source
@@ -69,6 +70,7 @@ def test_step_two_another_rate_and_another_step_count_compile_nothing(subject):
 
 @pytest.mark.parametrize("subject", EVERY_RULE_WITH_DECAY, ids=str)
 def test_every_rule_compiles_for_sm_90_with_16_byte_accesses(subject):
+    needs_compiler()
     update = recipe_of(subject)
     built = compiled.compile_for(update, torch.float32, capability=90)
     assert built.asm["cubin"]

@@ -12,6 +12,7 @@ import torch
 import triton
 from subjects import EVERY_RULE_WITH_DECAY, PLAIN, parameters
 
+from compiling import needs_compiler
 from thalweg.engines.cuda import compiled, scalars, source
 from thalweg.tensors.quantization import LIMIT, form_of
 from thalweg.tensors.rounding import FULL, HALVES, ROUNDINGS
@@ -24,6 +25,7 @@ DOUBLE = re.compile(r"\b(?:add|sub|mul|fma|div|sqrt|neg|setp|cvt)\.[\w.]*f64")
 
 @pytest.fixture(autouse=True)
 def interpreter(monkeypatch):
+    needs_compiler()
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
 
 

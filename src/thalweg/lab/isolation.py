@@ -16,7 +16,7 @@ def surroundings() -> dict[str, Any]:
     """The state a run's numbers depend on, beside its random numbers."""
     return {
         "dtype": torch.get_default_dtype(),
-        "device": str(torch.get_default_device()),
+        "device": _default_device(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
         "precision": torch.get_float32_matmul_precision(),
@@ -62,6 +62,13 @@ def preserving_process(device: str) -> Iterator[None]:
     """For code of the user's: the random state and the surroundings come back."""
     with preserving_surroundings(), preserving_random_state(device):
         yield
+
+
+def _default_device() -> str:
+    try:
+        return str(torch.get_default_device())
+    except AttributeError:  # torch 2.6, once one was set and unset
+        return "cpu"
 
 
 def _folder() -> str:

@@ -152,7 +152,8 @@ def source(update: Update, names: tuple[str, ...], of: Leaves) -> str:
     targets = [f"__rows + __t * {count} + {index}" for index in range(count)]
     stores = [f"tl.store({at}, {value})" for at, value in zip(targets, found.outputs, strict=False)]
     kept = [(found.step.name, 0), *zip(found.outputs[count:], found.places, strict=True)]
-    stores += [f"tl.store(__a + {place}, {value}, mask=__live)" for value, place in kept]
+    # Not by a mask: the interpreter of Triton 3.2 writes a number whatever its mask says.
+    stores += [f"tl.store(__a + {place}, tl.where(__live, {value}, tl.load(__a + {place})))" for value, place in kept]
     return TEMPLATE.format(
         name=update.name,
         names=len(names),
