@@ -1,6 +1,7 @@
-"""The tables of the README, from a results file: `python benchmarks/readme.py benchmarks/results/FILE.json`.
+"""The tables of speed.md and the READMEs: `python benchmarks/readme.py benchmarks/results/FILE.json`.
 
-The tests compare what stands in the READMEs with what this makes of the newest full results.
+Printed are the speed of every rule, the goals, and the READMEs' few rows. The tests compare what stands on the pages
+with what this makes of the newest full results.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from report import Results, check, table
 
 RESULTS = Path(__file__).parent / "results"
+FEW = ("sgd", "rmsprop", "adam", "adamw", "radam")
 SHAPES = {"small": "101k in 4 tensors", "tensors": "1.9M in 350 tensors", "large": "124M in 148 tensors"}
 
 
@@ -36,6 +38,13 @@ def speed(results: Results) -> str:
     return table(["rule", *SHAPES.values(), "124M: share of the stream"], lines)
 
 
+def few(results: Results) -> str:
+    """The rows of the READMEs: a few rules, without the share of the stream."""
+    first, line, *rows = speed(results).splitlines()
+    kept = [first, line, *(row for row in rows if row.startswith(tuple(f"| `{name}` |" for name in FEW)))]
+    return "\n".join(row.rpartition(" | ")[0] + " |" for row in kept)
+
+
 def _against(subjects: dict[str, Any]) -> str:
     shown = [f"{subjects[name]['times_ours']['median']:.2g}" for name in ("default", "fused") if name in subjects]
     return " / ".join(f"{text} x" for text in shown) or "-"
@@ -43,4 +52,4 @@ def _against(subjects: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     results = json.loads(Path(sys.argv[1] if len(sys.argv) > 1 else newest()).read_text())
-    print(speed(results), check(results)[0], sep="\n\n")
+    print(speed(results), check(results)[0], few(results), sep="\n\n")
