@@ -31,7 +31,7 @@ LISTINGS = {  # from the ground up: a name may import from those before it
             "lookup",
             "catalogue",
         ),
-        *("conformance", "differences", "play", "lab", "cli", "__main__"),
+        *("conformance", "differences", "lens", "play", "lab", "cli", "__main__"),
     ],
     "thalweg.lab": [
         *(

@@ -112,6 +112,24 @@ def play(
     print(path)
 
 
+@app.command()
+def lens(
+    file: Annotated[Path, typer.Argument(help="A checkpoint with an optimizer's state_dict, or a folder of one.")],
+    model: Annotated[
+        Path | None, typer.Option(help="The model's weights, where the checkpoint lacks them.", show_default=False)
+    ] = None,
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+) -> None:
+    """What an optimizer's state gives away about its run: dead units, steps lost to rounding, eps too large."""
+    from thalweg.lens.command import look
+
+    try:
+        text = look(file, model, language)
+    except (ValueError, OSError) as error:
+        refuse(error)
+    print(visible(text))
+
+
 @app.command("explain-difference")
 def explain(
     first: Annotated[str, typer.Argument(help="torch.optim.RMSprop, or 'torch.optim.SGD(momentum=0.9)'.")],

@@ -1,0 +1,1 @@
+"""A doctor for runs and checkpoints: what the optimizer does to the model, and what to change."""

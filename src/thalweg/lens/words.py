@@ -1,0 +1,52 @@
+"""The sentences of the findings. The texts are data: `en.json` and `zh.json` beside this file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+LANGUAGES = ("en", "zh")
+LISTED = 4  # names of parameters that a sentence lists
+
+
+@cache
+def texts(language: str) -> dict[str, Any]:
+    """All texts of a language: `frame`, the sentences between, and `findings`, three for each.
+
+    Raises:
+        ValueError: for a language there is not.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"language: got {language!r}; must be one of {', '.join(LANGUAGES)}")
+    content: dict[str, Any] = json.loads(files("thalweg.lens").joinpath(f"{language}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def tell(
+    name: str,
+    evidence: str,
+    facts: Mapping[str, float | int | str],
+    where: tuple[str, ...],
+    step: int | None,
+    language: str,
+) -> str:
+    """One finding: what is seen and where, its cause, what to change, and how sure that is."""
+    text = texts(language)
+    frame = text["frame"]
+    symptom, cause, change = (line.format(**facts) for line in text["findings"][name])
+    at = frame["step"].format(step=step) if step is not None else ""
+    lines = [symptom + at]
+    if where:
+        more = frame["more"].format(count=len(where) - LISTED) if len(where) > LISTED else ""
+        lines.append(frame["where"] + ", ".join(where[:LISTED]) + more)
+    lines += [frame["cause"] + cause, frame["change"] + change, frame["evidence"] + frame[evidence]]
+    return "\n   ".join(lines)
+
+
+def healthy(language: str) -> str:
+    """The one line of a run without findings."""
+    line: str = texts(language)["frame"]["healthy"]
+    return line
