@@ -9,7 +9,7 @@ import torch
 from fuzz.operations import OPERATIONS
 from fuzz.program import draw, find
 from thalweg.optimizers import loading, stepper
-from thalweg.optimizers.clipping import Guard
+from thalweg.optimizers.clipping import Clipping
 from thalweg.optimizers.optimizer import Optimizer
 from thalweg.plan import plan, sparse
 from thalweg.plan import state as states
@@ -210,7 +210,7 @@ def frozen_parameters_are_not_stepped(monkeypatch):
 
 @fault
 def clipping_is_left_out(monkeypatch):
-    look = Guard.look
+    look = Clipping.look
 
     def without(self, *args):
         norm, self.clip_norm = self.clip_norm, None
@@ -219,13 +219,13 @@ def clipping_is_left_out(monkeypatch):
         finally:
             self.clip_norm = norm
 
-    monkeypatch.setattr(Guard, "look", without)
+    monkeypatch.setattr(Clipping, "look", without)
 
 
 @fault
 def a_step_with_infinite_gradients_is_taken(monkeypatch):
-    look = Guard.look
-    monkeypatch.setattr(Guard, "look", lambda self, gs, scales, scale, found: look(self, gs, scales, scale, None))
+    look = Clipping.look
+    monkeypatch.setattr(Clipping, "look", lambda self, gs, scales, scale, found: look(self, gs, scales, scale, None))
 
 
 @fault

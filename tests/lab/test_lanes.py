@@ -137,7 +137,7 @@ def pooled(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     with vmapped.level(len(x)):
         out = by_two(len(x), vmapped.lane(x), 2)
         assert out is not None
-        out = vmapped.whole(out, len(x))
+        out = vmapped.lanes_first(out, len(x))
     return out.detach(), torch.autograd.grad(out, x, torch.arange(out.numel(), dtype=x.dtype).view(out.shape))[0]
 
 

@@ -55,7 +55,7 @@ def test_what_is_shown_steers_no_terminal(
         monkeypatch.setattr(screen, "console", plain)
     else:
         monkeypatch.setattr(screen, "console", Console(file=written, force_terminal=False))
-    with screen.watch() as tell:
+    with screen.progress_display() as tell:
         tell(Progress(0, 2, 0, folder=Path(EVIL), how=EVIL, seconds_left=3.0))
         tell(Progress(1, 2, 0, next(t for t in found.trials if "Rude" in t.optimizer), 1.0))
     screen.show_result(found)

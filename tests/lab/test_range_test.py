@@ -75,7 +75,7 @@ def test_the_interval_of_a_quadratic_ends_near_what_diverges(bowl: RangeTest) ->
 
 
 def test_the_sweep_has_rates_inside_and_outside_and_says_whether_it_agrees(bowl: RangeTest) -> None:
-    inside = [candidate for candidate in bowl.rows if bowl.inside(candidate)]
+    inside = [candidate for candidate in bowl.rows if bowl.in_interval(candidate)]
     assert len(inside) == 3 and len(bowl.rows) == 6 and bowl.rows[0].rate < bowl.rows[-1].rate
     assert bowl.best is not None and bowl.agrees == (bowl.best in inside)
     assert ("the sweep agrees" in bowl.verdict) == bowl.agrees and f"lr={bowl.best.rate}" in bowl.line

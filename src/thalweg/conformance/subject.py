@@ -56,7 +56,7 @@ def variants_of(cls: type[torch.optim.Optimizer], settings: Mapping[str, Any]) -
 
 
 @contextmanager
-def inside() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """What is raised in here is the optimizer's doing."""
     try:
         yield
@@ -79,7 +79,7 @@ class Subject:
 
     def build(self, params: Any, **more: Any) -> torch.optim.Optimizer:
         """An optimizer of these parameters or groups; RefusedError with what the constructor raises."""
-        with inside():
+        with refusals():
             optimizer = self.cls(params, **{**self.settings, **self.variant, **self.mode, **more})
             train = getattr(optimizer, "train", None)
             if callable(train):
@@ -99,7 +99,7 @@ class Subject:
             return total
 
         give()
-        with inside():
+        with refusals():
             return optimizer.step(give) if self.feed.closure else optimizer.step()  # type: ignore[arg-type]
 
     def _ready(self, g: torch.Tensor) -> torch.Tensor:

@@ -37,7 +37,7 @@ class Reference(Engine):
     def _step(self, plan: Plan) -> None:
         with torch.set_grad_enabled(plan.differentiable), as_written(plan.device):
             for index in range(len(plan.positions)):
-                numbers = plan.update.inside(plan.numbers(index))
+                numbers = plan.update.element_numbers(plan.numbers(index))
                 p, g, states = plan.read(index)
                 if plan.differentiable:  # what autograd saves must outlive the writing below
                     p, states = p.clone(), [state.clone() for state in states]

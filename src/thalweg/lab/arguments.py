@@ -42,7 +42,7 @@ def where_it_is(task: str) -> str:
     return task
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
+def integer(name: str, value: Any, least: int = 1) -> int:
     """A whole number of at least so much."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise LabError(f"{name}: got {value!r}; must be a whole number of at least {least}")
@@ -51,7 +51,7 @@ def whole(name: str, value: Any, least: int = 1) -> int:
 
 def search_seeds(value: Any) -> int:
     """How many seeds a search may use: fewer than leave none that are fresh."""
-    if whole("seeds", value) > FRESH:
+    if integer("seeds", value) > FRESH:
         raise LabError(f"seeds: got {value}; must be at most {FRESH}, where the fresh seeds begin")
     return int(value)
 

@@ -24,7 +24,7 @@ ON_NONFINITE = ("propagate", "skip_step", "raise")
 
 
 @dataclass
-class Guard:
+class Clipping:
     """`look` at the gradients of a step; `clipped_steps`, `skipped_steps` and `last_norm` tell what was seen.
 
     They are plain numbers. Of parameters that a GPU steps they are fetched from there when they are read.

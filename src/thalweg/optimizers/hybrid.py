@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from thalweg import engines
-from thalweg.optimizers.clipping import Guard
+from thalweg.optimizers.clipping import Clipping
 from thalweg.optimizers.optimizer import OF_THE_OPTIMIZER, Optimizer
 from thalweg.optimizers.stepper import Stepper
 from thalweg.plan.process_groups import group_of_maker
@@ -71,7 +71,7 @@ class Hybrid(Optimizer):
                 names[role] = "+".join(named)
             self._parts["+".join(named)] = _bound("+".join(named), part)
         self._engine = engine
-        self.guard = Guard(clip_norm, on_nonfinite, group_of_maker())
+        self.guard = Clipping(clip_norm, on_nonfinite, group_of_maker())
         self._stepper = Stepper(engine)
         torch.optim.Optimizer.__init__(self, self._grouped(model, names), {})
         for device in {p.device for group in self.param_groups for p in group["params"]}:

@@ -13,7 +13,7 @@ from torch.optim import optimizer as torch_optimizer
 
 from thalweg import engines
 from thalweg.optimizers import checkpoints, loading
-from thalweg.optimizers.clipping import Guard
+from thalweg.optimizers.clipping import Clipping
 from thalweg.optimizers.dynamo import outside_dynamo
 from thalweg.optimizers.loading import KEPT, StateDict
 from thalweg.optimizers.stepper import Stepper
@@ -55,7 +55,7 @@ class Optimizer(torch.optim.Optimizer):
     second_order: ClassVar[bool] = False  # True where a step needs `loss.backward(create_graph=True)`
     _beside: ClassVar[tuple[str, ...]] = ("master", "compensation")  # what a state may hold that is no rule's
 
-    guard: Guard
+    guard: Clipping
     _engine: str = "auto"
     _stepper: Stepper
 
@@ -72,7 +72,7 @@ class Optimizer(torch.optim.Optimizer):
         self._engine = defaults.pop("engine")
         if self._engine not in engines.NAMES:
             raise ValueError(f"engine={self._engine!r}: allowed are {', '.join(map(repr, engines.NAMES))}")
-        self.guard = Guard(defaults.pop("clip_norm"), defaults.pop("on_nonfinite"), group_of_maker())
+        self.guard = Clipping(defaults.pop("clip_norm"), defaults.pop("on_nonfinite"), group_of_maker())
         self._settle(defaults)
         self._check(defaults)
         self._stepper = Stepper(self._engine)

@@ -121,7 +121,7 @@ class Stepper:
         for plan in plans:
             plan.close()
             if not plan.differentiable:
-                increment_version(plan.own(held.parts))
+                increment_version(plan.select(held.parts))
         if summed:
             summed[0].hand_on({position for plan in summed for position in plan.positions})
 

@@ -35,6 +35,6 @@ class ForeignPlan(Plan):
         """Put back what the rule's equations gave, as the parameter's class writes it."""
         before = self.now(index)
         new = before.clone()
-        self.storage.save(real(new), self.kept[index], p, self.noise(index))
+        self.storage.save(real(new), self.rounding_state[index], p, self.noise(index))
         put(self.live[index], new, before)
         self._write_states(index, states)

@@ -115,7 +115,7 @@ class Plan:
         return [[local(m.state[name]) for name in names] for m in self.members]
 
     @cached_property
-    def kept(self) -> list[Tensor | None]:
+    def rounding_state(self) -> list[Tensor | None]:
         """What the storage keeps beside the parameters."""
         return [local(m.state[self.storage.kept]) if self.storage.kept else None for m in self.members]
 
@@ -125,7 +125,7 @@ class Plan:
         assert self._held is not None
         return self._held.parts[self.positions[0]]
 
-    def own(self, of_all: Sequence[Any]) -> list[Any]:
+    def select(self, of_all: Sequence[Any]) -> list[Any]:
         """What belongs to these parameters of a list for all."""
         if type(self._index) is slice:
             return list(of_all[self._index])
@@ -139,7 +139,7 @@ class Plan:
         self.table = np.array([self._addresses(index) for index in range(len(self.members))], dtype=np.int64)
 
     def _addresses(self, index: int) -> list[int]:
-        p, kept = self.params[index], self.kept[index]
+        p, kept = self.params[index], self.rounding_state[index]
         addresses = [tensor.data_ptr() for tensor in (p, p, *self.states[index])]
         if self.storage is FULL:
             return addresses
@@ -149,9 +149,9 @@ class Plan:
         """Take this step's gradients out of those of all parameters; one that lies in memory in another way than its
         parameter is copied."""
         assert self._held is not None
-        own, params = self.own(gradients), self._held.parts
+        own, params = self.select(gradients), self._held.parts
         if self._to_copy is None:  # the signature holds what this depends on
-            pairs = enumerate(zip(own, self.own(params), strict=True))
+            pairs = enumerate(zip(own, self.select(params), strict=True))
             self._to_copy = [i for i, (g, p) in pairs if not lies_like(g, p, self.gradient_dtype)]
         if not self.differentiable:
             for index in self._to_copy:
@@ -332,7 +332,7 @@ class Plan:
             self._kernel_rows = rows = np.empty((len(self.rows), len(program.formulas)), dtype=dtype)
         all_inside = not self.update.rule.directs
         for index, pieces in enumerate(self.rows):
-            rows[index] = program.row(pieces if all_inside else self.update.inside(pieces))
+            rows[index] = program.row(pieces if all_inside else self.update.element_numbers(pieces))
         return rows
 
     def now(self, index: int) -> Tensor:
@@ -341,7 +341,7 @@ class Plan:
 
     def read(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
         """A tensor, its gradient and its states, as the rule's equations take them."""
-        p = self.storage.load(real(self.now(index)), self.kept[index])
+        p = self.storage.load(real(self.now(index)), self.rounding_state[index])
         return p, real(self.gradients[index]).to(p.dtype), self._read_states(index)
 
     def _read_states(self, index: int) -> list[Tensor]:
@@ -349,7 +349,7 @@ class Plan:
 
     def write(self, index: int, p: Tensor, states: Sequence[Tensor]) -> None:
         """Put back what the rule's equations gave."""
-        self.storage.save(real(self.now(index)), self.kept[index], p, self.noise(index))
+        self.storage.save(real(self.now(index)), self.rounding_state[index], p, self.noise(index))
         self._write_states(index, states)
 
     def _write_states(self, index: int, states: Sequence[Tensor]) -> None:

@@ -41,7 +41,7 @@ class QuantizedPlan(Plan):
         return [[local(m.state[name]).view(-1) for name in self._eight] for m in self.members]
 
     def _addresses(self, index: int) -> list[int]:
-        p, kept = self.params[index], self.kept[index]
+        p, kept = self.params[index], self.rounding_state[index]
         tensors = (p, p, *self.states[index], *self.scales[index])
         return [*(each.data_ptr() for each in tensors), 0 if kept is None else kept.data_ptr(), 0, self._offset(index)]
 

@@ -57,8 +57,8 @@ class RowsPlan(Plan):
         if self.gradients:
             size = self.gradients[0].element_size()
             table[:, 1] = self.gradients[0].data_ptr() + np.arange(len(rows)) * (width * size)
-        if self.kept[0] is not None:
-            table[:, len(self._steps)] += rows * (width * self.kept[0].element_size())
+        if self.rounding_state[0] is not None:
+            table[:, len(self._steps)] += rows * (width * self.rounding_state[0].element_size())
         if len(self._bases) > len(self._steps):
             table[:, -1] += rows * (width * parts)
         self.table = table
@@ -67,16 +67,17 @@ class RowsPlan(Plan):
 
     def read(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
         """All touched rows at once: to torch they are one tensor."""
-        kept = self._take(self.kept[0]) if self.kept[0] is not None else None
+        kept = self._take(self.rounding_state[0]) if self.rounding_state[0] is not None else None
         p = self.storage.load(real(self._take(self.now(0))), kept)
         g = real(self.gradients[0].reshape(len(self._touched), self._width))
         return p, g.to(p.dtype), [real(self._take(state)) for state in self.states[0]]
 
     def write(self, index: int, p: Tensor, states: Sequence[Tensor]) -> None:
         """Scatter the new rows."""
-        old, kept = self._take(self.now(0)), self._take(self.kept[0]) if self.kept[0] is not None else None
+        beside = self.rounding_state[0]
+        old, kept = self._take(self.now(0)), self._take(beside) if beside is not None else None
         self.storage.save(real(old), kept, p, self.noise(index))
-        for whole, part in [(self.now(0), old), (self.kept[0], kept)]:
+        for whole, part in [(self.now(0), old), (beside, kept)]:
             if whole is not None and part is not None:
                 self._by_row(whole).index_copy_(0, self._touched.to(whole.device), part)
         for state, new in zip(self.states[0], states, strict=True):

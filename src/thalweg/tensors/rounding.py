@@ -47,7 +47,7 @@ class Noise:
     rows: Tensor | None = None
     width: int = 0
 
-    def places(self, count: int) -> Tensor:
+    def indices(self, count: int) -> Tensor:
         """The place of each element."""
         if self.rows is None:
             return torch.arange(self.offset, self.offset + count, device="cpu")
@@ -71,7 +71,7 @@ def random_bits(before: Tensor, noise: Noise) -> Tensor:
     """
     low, high = noise.keys & 0xFFFFFFFF, noise.keys >> 32
     pattern = before.view(torch.int16).to("cpu", torch.int64) & 0xFFFF
-    x = noise.places(before.numel()) & 0xFFFFFFFF
+    x = noise.indices(before.numel()) & 0xFFFFFFFF
     x = (x * 0x9E3779B1 + pattern * 0x85EBCA77 + low) & 0xFFFFFFFF
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
     x = ((x ^ (x >> 13) ^ high) * 0xC2B2AE35) & 0xFFFFFFFF

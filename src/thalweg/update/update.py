@@ -57,7 +57,7 @@ class Update:
             p, g = transform.per_element(p, g, **own)
         return p, g
 
-    def inside(self, numbers: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    def element_numbers(self, numbers: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         """Of a row's dicts those of the pieces that `elements` gives."""
         if not self.rule.directs:
             return numbers

@@ -11,7 +11,7 @@ import torch
 from thalweg.conformance.evidence import copies, same
 from thalweg.conformance.law import expect, law, need
 from thalweg.conformance.laws.determinism import empty_is_nan
-from thalweg.conformance.subject import Gradients, Subject, gradients, inside
+from thalweg.conformance.subject import Gradients, Subject, gradients, refusals
 
 THEME = "calling"
 SCALE = 4.0  # a power of two: scaling and unscaling with it changes no bit
@@ -51,7 +51,7 @@ def closure(s: Subject) -> str:
 
 
 def _with_closure(optimizer: torch.optim.Optimizer, compute: Callable[[], Any]) -> Any:
-    with inside():
+    with refusals():
         return optimizer.step(compute)
 
 
@@ -104,7 +104,7 @@ def checkpoint_hooks(s: Subject) -> str:
     expect(saved.get("note") == "mine", f"keys {sorted(saved)}", "'note', which a post hook adds")
     optimizer.register_load_state_dict_pre_hook(lambda _, given: heard.append(f"load {given['note']}"))
     optimizer.register_load_state_dict_post_hook(lambda *_: heard.append("loaded"))
-    with inside():
+    with refusals():
         optimizer.load_state_dict(saved)
     wanted = ["save", "load mine", "loaded"]
     expect(heard == wanted, f"called {heard}", f"{wanted}")
@@ -146,6 +146,6 @@ def _scaled(s: Subject, params: list[torch.nn.Parameter], steps: list[list[torch
     for each in steps:
         scale = float(scaler.scale(torch.ones((), device="cpu")))
         give(s, params, [scale * g for g in each])
-        with inside():
+        with refusals():
             scaler.step(optimizer)
             scaler.update()

@@ -13,7 +13,7 @@ import torch
 from thalweg.conformance.errors import RefusedError
 from thalweg.conformance.evidence import copies, same
 from thalweg.conformance.law import expect, law, need, refused
-from thalweg.conformance.subject import Subject, gradients, inside, slots
+from thalweg.conformance.subject import Subject, gradients, refusals, slots
 
 THEME = "checkpoints"
 HALFWAY = 3
@@ -23,7 +23,7 @@ MANY = (40, 30)  # of so many elements some show what a coarser state does
 
 def load(optimizer: torch.optim.Optimizer, saved: Any) -> None:
     """load_state_dict; RefusedError with what it raises."""
-    with inside():
+    with refusals():
         optimizer.load_state_dict(saved)
 
 
@@ -54,7 +54,7 @@ def resumed_from_a_file(s: Subject) -> str:
 
     def through(saved: Any) -> Any:
         buffer = io.BytesIO()
-        with inside():
+        with refusals():
             torch.save(saved, buffer)
             buffer.seek(0)
             return torch.load(buffer, weights_only=True)
@@ -161,7 +161,7 @@ def copied_and_pickled(s: Subject) -> str:
 
 
 def _twin(make: Callable[[], Any]) -> Any:
-    with inside():
+    with refusals():
         return make()
 
 

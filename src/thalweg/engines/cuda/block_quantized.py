@@ -157,7 +157,7 @@ class QuantizedLines:
             f"__turns = ({at} % {BLOCK}).to(tl.uint32) * {TURN}",
         ]
 
-    def made(self, letter: str, full: bool) -> list[str]:
+    def rounding_lines(self, letter: str, full: bool) -> list[str]:
         """The lines that round a new moment, and store its scales."""
         code, index = self.form[letter], list(self.form).index(letter)
         bits, share = (f"__seed(__places, __low, __high, {(2 * index + more) * TURN & 0xFFFFFFFF})" for more in (0, 1))

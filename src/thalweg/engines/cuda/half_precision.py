@@ -96,7 +96,7 @@ class Form:
             lines.append(f"{p} = tl.where(nearest(__full) == __old, __full, {p})")
         return lines
 
-    def made(self, at: str) -> tuple[list[str], list[tuple[str, str]]]:
+    def rounding_lines(self, at: str) -> tuple[list[str], list[tuple[str, str]]]:
         """The lines that round a new parameter, and what is stored: (pointer, value). `at`: the elements' places in
         the chunk."""
         p = self.p

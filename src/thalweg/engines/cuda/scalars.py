@@ -117,7 +117,7 @@ class Numbers:
         def run() -> list[Any]:
             numbers = per_step(self.step, *carried, **own)
             pieces = (*[transform.per_step(given, scale) for transform in update.transforms], numbers)
-            return [*update.program.row(update.inside(pieces)), *(numbers[name] for name in names)]
+            return [*update.program.row(update.element_numbers(pieces)), *(numbers[name] for name in names)]
 
         return run
 

@@ -34,7 +34,7 @@ def rows_of(plan: Plan, number: str) -> tuple[npt.NDArray[Any], list[Followed]]:
     followed: list[Followed] = []
     for part in _alike(plan):
         *transforms, own = plan.rows[part.start]
-        pieces = plan.update.inside((*transforms, {**own, **{name: found[name][part] for name in names}}))
+        pieces = plan.update.element_numbers((*transforms, {**own, **{name: found[name][part] for name in names}}))
         values: tuple[Any, ...] = program.row(pieces)
         for column, value in enumerate(values):
             if isinstance(value, Tensor):

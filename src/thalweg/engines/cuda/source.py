@@ -142,7 +142,7 @@ class Text:
         """Where the table holds it."""
         return f"__table + __t * {len(self.columns)} + {self.columns.index(name)}"
 
-    def place(self) -> str:
+    def offsets(self) -> str:
         return PLACE.format(numel=self.column("numel"))
 
     def addresses(self) -> str:
@@ -201,10 +201,10 @@ class Text:
         if self.small:
             lines += self.small.random(at)
             for letter in self.small.form:
-                lines += [*self.small.made(letter, full), store.format(letter, "__new")]
+                lines += [*self.small.rounding_lines(letter, full), store.format(letter, "__new")]
             pairs = [pair for pair in pairs if pair[0] not in self.small.form]
         if self.form:
-            rounded, made = self.form.made(at)
+            rounded, made = self.form.rounding_lines(at)
             lines += rounded
             pairs = [*made, *(pair for pair in pairs if pair[0] != self.p)]
         return lines + [store.format(*pair) for pair in pairs]
@@ -233,7 +233,7 @@ class Text:
         if not self.update.cautious:
             return ""
         return COUNTING.format(
-            place=self.place(),
+            place=self.offsets(),
             numbers=self.numbers(),
             addresses=self.addresses(),
             loads="\n".join(" " * 8 + line for line in [*self.pointers(full=False), *self.loads(full=False)]),
@@ -255,7 +255,7 @@ class Text:
             arguments=self.arguments(),
             body=self.body(),
             results=before + self.results(),
-            place=self.place(),
+            place=self.offsets(),
             numbers=self.numbers(),
             addresses=self.addresses(),
             keys=self.keys(),

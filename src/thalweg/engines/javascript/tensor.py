@@ -84,14 +84,14 @@ class Call:
             over = symbolic(self.like, self.rounded(f"1 / {self.like.text}"), self.like.each)
             return Call(torch.mul, [over, self.arguments[0]], {}).value()
         if self.name in FORMS:
-            return self.made(self.rounded(FORMS[self.name].format(*self.texts())))
+            return self.derive(self.rounded(FORMS[self.name].format(*self.texts())))
         for table in (EXACT, MASKS):
             if self.name in table:
-                return self.made(f"({table[self.name].format(*self.texts())})")
+                return self.derive(f"({table[self.name].format(*self.texts())})")
         if self.name == "where":
-            return self.made("({} ? {} : {})".format(*self.texts()))
+            return self.derive("({} ? {} : {})".format(*self.texts()))
         if self.name in ("ones_like", "zeros_like"):
-            return self.made("1" if self.name == "ones_like" else "0")
+            return self.derive("1" if self.name == "ones_like" else "0")
         if self.name == "clamp":
             return self.clamp()
         raise Untraceable(f"torch's {self.name} has no counterpart")
@@ -121,7 +121,7 @@ class Call:
             raise Untraceable("a whole tensor in double precision has no counterpart")
         return self.like.written.symbol(self.like.text)
 
-    def made(self, text: str) -> SymbolicTensor:
+    def derive(self, text: str) -> SymbolicTensor:
         return symbolic(self.like, text, any(each.each for each in self.arguments if isinstance(each, SymbolicTensor)))
 
     def rounded(self, text: str) -> str:

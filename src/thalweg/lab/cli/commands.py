@@ -11,7 +11,7 @@ import typer
 
 import thalweg
 from thalweg.lab.cli import verbs
-from thalweg.lab.cli.screen import law_progress, show_laws, show_rule, show_rules, show_tasks, watch
+from thalweg.lab.cli.screen import law_progress, progress_display, show_laws, show_rule, show_rules, show_tasks
 from thalweg.lab.cli.verbs import refuse, stopped
 from thalweg.lab.printable import visible
 
@@ -100,7 +100,7 @@ def play(
             raise ValueError("--optimizers: got no task to train; must be thalweg play TASK --optimizers ...")
         model = None
         if what:
-            with watch() as progress:
+            with progress_display() as progress:
                 model = landscape_of(what, optimizers, progress).block()
         path = write(out, rule or [], model)
     except (ValueError, OSError) as error:

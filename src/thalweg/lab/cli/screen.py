@@ -29,7 +29,7 @@ QUIET = 30.0  # seconds without a word
 
 
 @contextmanager
-def watch() -> Iterator[Callable[[Progress], None]]:
+def progress_display() -> Iterator[Callable[[Progress], None]]:
     """A function to call after each training."""
     if not console.is_terminal:
         with Lines() as lines:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from thalweg.lab.arguments import need
-from thalweg.lab.cli.screen import console, show_result, watch
+from thalweg.lab.cli.screen import console, progress_display, show_result
 from thalweg.lab.errors import LabError
 from thalweg.lab.exports.optuna import try_storage
 from thalweg.lab.passwords import without_passwords
@@ -288,7 +288,7 @@ def _show(run: Callable[[Callable[..., None]], Result], tensorboard: bool, wandb
     try:
         for name in formats:
             need(name, name)  # before the hours, not after
-        with watch() as progress:
+        with progress_display() as progress:
             found = run(progress)
         if formats:
             from thalweg.lab.verbs.export import export as export_to

@@ -116,7 +116,7 @@ def build_table(
     for name in optimizers:
         finalists = candidates(t for t in trials if t.optimizer == name and t.phase == "final")
         chosen = ranked(finalists, larger_is_better)[0]
-        drawn = [candidate.whole for candidate in search[name] if 0 < candidate.index < (spread or math.inf)]
+        drawn = [candidate.complete_metric for candidate in search[name] if 0 < candidate.index < (spread or math.inf)]
         row = _row(name, search[name], chosen, target, larger_is_better)
         time = (milliseconds or {}).get(name)
         rows.append(
@@ -144,14 +144,19 @@ def baseline(search: Mapping[str, Sequence[Candidate]], larger_is_better: bool) 
     A default that failed counts as the worst; NaN where the median optimizer's default failed.
     """
     worst = -math.inf if larger_is_better else math.inf
-    finals = [worst if math.isnan(value := tried[0].whole) else value for tried in search.values()]
+    finals = [worst if math.isnan(value := tried[0].complete_metric) else value for tried in search.values()]
     middle = median(finals)
     return middle if math.isfinite(middle) else math.nan
 
 
 def _worst(search: Mapping[str, Sequence[Candidate]], larger_is_better: bool) -> float:
     """What a setting that failed counts as among the best of k: the worst that any of the study ended at."""
-    known = [candidate.whole for tried in search.values() for candidate in tried if not math.isnan(candidate.whole)]
+    known = [
+        candidate.complete_metric
+        for tried in search.values()
+        for candidate in tried
+        if not math.isnan(candidate.complete_metric)
+    ]
     return (min if larger_is_better else max)(known, default=math.nan)
 
 

@@ -165,12 +165,12 @@ def attention(
 
 
 def _normal(stream: Stream, shape: Any, device: Any) -> Tensor:
-    made: Tensor = torch.special.ndtri(stream.inside(shape, device))
+    made: Tensor = torch.special.ndtri(stream.open_unit(shape, device))
     return made
 
 
 def _exponential(stream: Stream, shape: Any, device: Any) -> Tensor:
-    return -torch.log(stream.inside(shape, device))
+    return -torch.log(stream.open_unit(shape, device))
 
 
 def _unit(stream: Stream, shape: Any, device: Any) -> Tensor:
@@ -226,7 +226,7 @@ def _randint_like(
 
 
 def _randperm(stream: Stream, n: int, *, dtype: Any = None, device: Any = None, **_: Any) -> Tensor:
-    return torch.argsort(stream.inside((n,), device), stable=True).to(dtype or torch.int64)
+    return torch.argsort(stream.open_unit((n,), device), stable=True).to(dtype or torch.int64)
 
 
 def _bernoulli(stream: Stream, input: Tensor, p: float | None = None, **_: Any) -> Tensor:

@@ -33,7 +33,7 @@ class Stream:
         """Numbers in [0, 1), multiples of 2^-24."""
         return self._given((self._bits(shape, device) >> 8).float() * 2.0**-24, shape)
 
-    def inside(self, shape: Shape, device: Any = None) -> Tensor:
+    def open_unit(self, shape: Shape, device: Any = None) -> Tensor:
         """Numbers in (0, 1), in double precision: for what has a pole at either end."""
         return self._given((self._bits(shape, device).double() + 0.5) * 2.0**-32, shape)
 

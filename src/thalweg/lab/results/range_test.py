@@ -69,19 +69,19 @@ class RangeTest(Result):
         climbs = [trial for trial in trials if trial.phase == PHASE]
         return "" if climbs else "no climb has ended"
 
-    def inside(self, candidate: Candidate) -> bool:
+    def in_interval(self, candidate: Candidate) -> bool:
         """Whether a rate of the sweep lies in the interval; three digits of it count."""
         return self.interval is not None and self.interval[0] * 0.99 <= candidate.rate <= self.interval[1] * 1.01
 
     def _agrees(self) -> bool:
         """A rate inside the interval ends as well as any outside: within 5 % or one seed deviation of the best."""
-        if self.best is None or math.isnan(self.best.whole):
+        if self.best is None or math.isnan(self.best.complete_metric):
             return False
-        within = ranked([candidate for candidate in self.rows if self.inside(candidate)], self.larger_is_better)
-        if not within or math.isnan(within[0].whole):
+        within = ranked([candidate for candidate in self.rows if self.in_interval(candidate)], self.larger_is_better)
+        if not within or math.isnan(within[0].complete_metric):
             return False
         slack = five_percent(self.best.metric, self.best.deviation)
-        return abs(self.best.whole - within[0].whole) <= slack
+        return abs(self.best.complete_metric - within[0].complete_metric) <= slack
 
     @property
     def table(self) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ class RangeTest(Result):
             {
                 "optimizer": self.optimizer,
                 "lr": candidate.rate,
-                "inside": self.inside(candidate),
+                "inside": self.in_interval(candidate),
                 "default": candidate.index == 0,
                 "validation": candidate.metric,
                 "failed": candidate.failed,
@@ -108,7 +108,8 @@ class RangeTest(Result):
         return headings, [
             [
                 rate(candidate.rate),
-                ("inside" if self.inside(candidate) else "outside") + (", default" if candidate.index == 0 else ""),
+                ("inside" if self.in_interval(candidate) else "outside")
+                + (", default" if candidate.index == 0 else ""),
                 self.unit.interval(mean_interval([trial.metric for trial in candidate.trials if trial.done])),
                 f"{candidate.failed}/{len(candidate.trials)}",
             ]
@@ -166,7 +167,7 @@ def sentence(found: RangeTest) -> str:
     best = f"{rate(found.best.rate)} ends best, at {value} validation {found.unit.name}"
     if not found.agrees:
         return f"{head} by the range test, but the sweep does not agree: {best}, and lies outside."
-    where = "inside" if found.inside(found.best) else "outside, but no better than what is inside"
+    where = "inside" if found.in_interval(found.best) else "outside, but no better than what is inside"
     return f"{head}; the sweep agrees: {best}, {where}."
 
 

@@ -43,7 +43,7 @@ class Candidate:
         return _mean(trial.loss for trial in self.trials)
 
     @property
-    def whole(self) -> float:
+    def complete_metric(self) -> float:
         """The metric, if no seed failed; else NaN: the seeds that are left would flatter the setting."""
         return math.nan if self.failed else self.metric
 
@@ -95,11 +95,12 @@ def good_range(tried: Sequence[Candidate], best: Candidate, larger_is_better: bo
     The ends lie between tried rates, where a straight line in log lr leaves the slack; at the last good rate where
     its neighbour failed.
     """
-    if math.isnan(best.whole) or not best.rate > 0:
+    if math.isnan(best.complete_metric) or not best.rate > 0:
         return None
     line = profile(tried, best, larger_is_better)
     place = next(i for i, candidate in enumerate(line) if candidate.index == best.index)
-    gaps = [(best.whole - p.whole) * (1 if larger_is_better else -1) for p in line]  # NaN for what failed
+    sign = 1 if larger_is_better else -1
+    gaps = [sign * (best.complete_metric - p.complete_metric) for p in line]  # NaN for what failed
     low = high = place
     while low > 0 and gaps[low - 1] <= slack:
         low -= 1

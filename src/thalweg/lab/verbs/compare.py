@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.arguments import folder_of, seconds, the_task, whole
+from thalweg.lab.arguments import folder_of, integer, seconds, the_task
 from thalweg.lab.cost.step_time import measure_milliseconds
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Comparison
@@ -72,7 +72,7 @@ def compare(
     task, loaded_from, here = the_task(task)
     numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
     protocol = Protocol.of(preset, **numbers, hyperparameters=hyperparameters, budget=budget)
-    epochs = task.epochs if epochs is None else whole("epochs", epochs)
+    epochs = task.epochs if epochs is None else integer("epochs", epochs)
     entries = resolve(optimizers, task)
     task.check()
     if record:

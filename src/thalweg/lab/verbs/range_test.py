@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.arguments import folder_of, search_seeds, seconds, span, the_task, whole
+from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, span, the_task
 from thalweg.lab.errors import LabError
 from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import INSIDE, OUTSIDE, interval_of
@@ -70,9 +70,9 @@ def range_test(
         raise LabError(f"optimizer: got {len(entries)}; must be one")
     if entries[0].default_rate is None:
         raise LabError(f"optimizer: {entries[0].name} has no learning rate to test")
-    climb = Climb(*span("low, high", (low, high)), whole("steps", steps, least=20))
+    climb = Climb(*span("low, high", (low, high)), integer("steps", steps, least=20))
     search_seeds(seeds)
-    epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else whole("epochs", epochs)
+    epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else integer("epochs", epochs)
     task.check()
     protocol = {"low": climb.low, "high": climb.high, "steps": steps, "seeds": seeds}
     spec = describe("range-test", task, loaded_from, epochs, entries, protocol)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.arguments import folder_of, search_seeds, seconds, span, the_task, whole
+from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, span, the_task
 from thalweg.lab.errors import LabError
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Sweep
@@ -74,10 +74,10 @@ def sweep(
     """
     task, loaded_from, here = the_task(task)
     low, high = span("lr", lr)
-    whole("points", points, least=2)
-    whole("closer", closer, least=0)
+    integer("points", points, least=2)
+    integer("closer", closer, least=0)
     search_seeds(seeds)
-    epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else whole("epochs", epochs)
+    epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else integer("epochs", epochs)
     entries = resolve(optimizers, task)
     fixed = [entry.name for entry in entries if entry.default_rate is None]
     if fixed:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.arguments import folder_of, search_seeds, seconds, the_task, whole
+from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, the_task
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.random.seeds import FRESH
@@ -89,9 +89,9 @@ def tune(
     if len(entries) > 1:
         raise LabError(f"optimizer: got {len(entries)}; must be one: `thalweg compare` compares several")
     numbers = {"trials": trials, "seeds": seeds, "batch": batch, "finalists": finalists}
-    numbers = {name: whole(name, value) for name, value in {**numbers, "finalist_seeds": finalist_seeds}.items()}
+    numbers = {name: integer(name, value) for name, value in {**numbers, "finalist_seeds": finalist_seeds}.items()}
     search_seeds(seeds)
-    epochs = task.epochs if epochs is None else whole("epochs", epochs)
+    epochs = task.epochs if epochs is None else integer("epochs", epochs)
     rungs = Rungs.of(pruner, epochs)
     chosen = hyperparameter.choose(entries[0], task, hyperparameters)
     longest = seconds("time_limit", time_limit)

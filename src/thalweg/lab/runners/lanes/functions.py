@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.utils import _pytree as pytree
 
 from thalweg.lab.runners.lanes.pooling import by_two
-from thalweg.lab.runners.lanes.vmapped import apply, is_lanes, lane, whole
+from thalweg.lab.runners.lanes.vmapped import apply, is_lanes, lane, lanes_first
 
 Tensor = torch.Tensor
 
@@ -53,10 +53,10 @@ def _products(a: Tensor, b: Tensor, apart: bool) -> Tensor:
 def linear(lanes: int, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
     if not is_lanes(weight) or weight.dim() != 2 or input.dim() < 2 or not (bias is None or is_lanes(bias)):
         return None
-    x, w = whole(input, lanes), whole(weight, lanes)
+    x, w = lanes_first(input, lanes), lanes_first(weight, lanes)
     shape = x.shape
     x = x.flatten(1, -2) if x.dim() > 3 else x
-    out = apply(Linear, x, w, None if bias is None else whole(bias, lanes))
+    out = apply(Linear, x, w, None if bias is None else lanes_first(bias, lanes))
     return lane(out.view(*shape[:-1], out.shape[-1]))
 
 
@@ -75,7 +75,7 @@ def cross_entropy(
     plain = weight is None and size_average is None and reduce is None and reduction == "mean" and not label_smoothing
     if not plain or input.dim() != 2 or target.dim() != 1 or target.is_floating_point() or not is_lanes(input):
         return None
-    x, labels = whole(input, lanes), whole(target, lanes)
+    x, labels = lanes_first(input, lanes), lanes_first(target, lanes)
     rows = F.cross_entropy(x.flatten(0, 1), labels.flatten(), ignore_index=ignore_index, reduction="none")
     counted = (labels != ignore_index).sum(1)
     return lane(rows.view(lanes, -1).sum(1) / counted)
@@ -87,7 +87,7 @@ def one_by_one(function: Callable[..., Tensor]) -> Whole:
 
     def run(lanes: int, *arguments: Any, **named: Any) -> Tensor | None:
         parts, spec = pytree.tree_flatten((arguments, named))
-        held = [whole(part, lanes).unbind(0) if is_lanes(part) else part for part in parts]
+        held = [lanes_first(part, lanes).unbind(0) if is_lanes(part) else part for part in parts]
         if not any(isinstance(part, tuple) for part in held):
             return None
         made = []
@@ -115,8 +115,8 @@ def product(lanes: int, input: Tensor, other: Tensor) -> Tensor | None:
     """x @ w, w a matrix of each lane."""
     if input.dim() < 2 or other.dim() != 2 or not is_lanes(other):
         return _by_vector(lanes, input, other) if other.dim() == 1 or input.dim() == 1 else None
-    x = whole(input, lanes)
-    out = torch.bmm(x.flatten(1, -2), whole(other, lanes))
+    x = lanes_first(input, lanes)
+    out = torch.bmm(x.flatten(1, -2), lanes_first(other, lanes))
     return lane(out.view(*x.shape[:-1], out.shape[-1]))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from thalweg.lab.runners.lanes.vmapped import apply, is_lanes, lane, whole
+from thalweg.lab.runners.lanes.vmapped import apply, is_lanes, lane, lanes_first
 
 Tensor = torch.Tensor
 
@@ -56,4 +56,4 @@ def by_two(
         return None
     if input.device.type != "cpu" or input.dtype not in (torch.float32, torch.float64) or min(input.shape[-2:]) < 2:
         return None
-    return lane(apply(_Largest, whole(input, lanes)))
+    return lane(apply(_Largest, lanes_first(input, lanes)))

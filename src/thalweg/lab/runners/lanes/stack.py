@@ -137,7 +137,7 @@ def _lent(part: Any) -> Any:
 def _given_back(lanes: int, part: Any) -> Tensor:
     if not isinstance(part, Tensor):
         raise CannotRide(f"the model or the loss gives a {type(part).__name__}, where lanes need tensors")
-    return vmapped.whole(part, lanes)
+    return vmapped.lanes_first(part, lanes)
 
 
 def _copy(held: Tensors, k: int) -> Tensors:

@@ -42,7 +42,7 @@ def at_top() -> bool:
     return bool(_functorch.get_dynamic_layer_stack_depth() == 1)
 
 
-def whole(x: Tensor, lanes: int) -> Tensor:
+def lanes_first(x: Tensor, lanes: int) -> Tensor:
     """All lanes' tensors, the lanes first; one that they share is repeated without a copy."""
     if not is_lanes(x):
         return x.expand(lanes, *x.shape)
