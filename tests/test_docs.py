@@ -11,7 +11,7 @@ import torch
 
 ROOT = Path(__file__).parent.parent
 EXECUTED = (
-    *("add_a_rule", "tasks", "lanes", "lab", "small_state"),
+    *("add_a_rule", "tasks", "lanes", "lab", "matrices", "small_state"),
     *("tutorials/swap_the_import", "tutorials/first_study", "tutorials/your_own_loop", "tutorials/read_a_checkpoint"),
     *("how_to/cpu", "how_to/small_memory", "quickstart.zh"),
 )
