@@ -56,16 +56,16 @@ def lars(
 
 
 def _agreeing(u, g, mean_floor):
-    """Liang et al. 2024, arXiv:2411.16085: u where it agrees with g, made larger by dim / (how many agree + 1).
+    """Liang et al. 2024, arXiv:2411.16085: u where it agrees with g, divided by the mean of the mask.
 
-    The released code divides by the mean of the mask instead, but not by less than 1e-3: `mean_floor` = 1e-3.
+    As in the released code, by no less than `mean_floor`. None: the text's form, times dim / (how many agree + 1).
     """
     mask = u * g > 0
-    scale = u.size / (mask.sum() + 1) if mean_floor is None else 1 / max(mask.mean(), mean_floor)
+    scale = u.size / (mask.sum() + 1) if mean_floor is None else 1 / max(mask.sum() / max(u.size, 1), mean_floor)
     return np.where(mask, u * scale, 0.0)
 
 
-def cautious_adam(theta, gradient, *, steps, lr, betas=(0.9, 0.999), eps=1e-8, mean_floor=None, **common):
+def cautious_adam(theta, gradient, *, steps, lr, betas=(0.9, 0.999), eps=1e-8, mean_floor=1e-3, **common):
     """Adam (AdamW when `decoupled`) under caution."""
     beta1, beta2 = betas
     descent = _Descent(theta, gradient, steps, lr, **common)
@@ -78,7 +78,7 @@ def cautious_adam(theta, gradient, *, steps, lr, betas=(0.9, 0.999), eps=1e-8, m
     return descent.run(exp_avg=m, exp_avg_sq=v)
 
 
-def cautious_lion(theta, gradient, *, steps, lr, betas=(0.9, 0.99), mean_floor=None, **common):
+def cautious_lion(theta, gradient, *, steps, lr, betas=(0.9, 0.99), mean_floor=1e-3, **common):
     """Lion under caution."""
     beta1, beta2 = betas
     descent = _Descent(theta, gradient, steps, lr, **common)
@@ -90,7 +90,7 @@ def cautious_lion(theta, gradient, *, steps, lr, betas=(0.9, 0.99), mean_floor=N
     return descent.run(exp_avg=m)
 
 
-def cautious_momentum(theta, gradient, *, steps, lr, momentum=0.9, dampening=0.0, mean_floor=None, **common):
+def cautious_momentum(theta, gradient, *, steps, lr, momentum=0.9, dampening=0.0, mean_floor=1e-3, **common):
     """SGD with momentum, in torch's form, under caution."""
     descent = _Descent(theta, gradient, steps, lr, **common)
     b = descent.zeros()

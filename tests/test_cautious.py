@@ -41,7 +41,7 @@ def test_as_in_the_paper(cls, oracle, settings):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("subject", PLAIN, ids=str)
 def test_no_rule_moves_against_the_gradient(subject, dtype):
-    """Nor along with none; and what is left is larger, by the number of elements over those that agree and one."""
+    """Nor along with none; and what is left is larger, by the number of elements over those that agree."""
     [p], shape = parameters([(40, 40)], dtype), (40, 40)
     without = torch.nn.Parameter(p.detach().clone())
     settings = {"rounding": "nearest", "weight_decay": 0.0}
@@ -57,7 +57,7 @@ def test_no_rule_moves_against_the_gradient(subject, dtype):
         if index == 0 and dtype == torch.float32:
             run(plain, [[g]])
             agrees = ((before - without) * g).sign() > 0
-            scale = 1600 / (agrees.sum().item() + 1)
+            scale = 1600 / max(agrees.sum().item(), 1)
             due = torch.where(agrees, scale * (before - without), 0.0)
             spacing = torch.finfo(dtype).eps * torch.maximum(before.abs(), p.abs())
             assert (((before - p) - due).abs() <= (scale + 2) * spacing).all()
@@ -77,7 +77,25 @@ def test_nothing_is_done_where_nothing_agrees():
 def test_a_product_too_small_for_its_dtype_is_no_disagreement():
     p = torch.nn.Parameter(torch.zeros(1))
     run(optim.SGD([p], lr=1.0, cautious=True), [[torch.full((1,), 1e-30)]])
-    assert p.item() == pytest.approx(-0.5e-30)
+    assert p.item() == pytest.approx(-1e-30)
+
+
+@pytest.mark.parametrize("size", [1, 6, 5000])
+def test_where_all_agrees_the_step_keeps_its_length(size):
+    one, other = torch.nn.Parameter(torch.zeros(size)), torch.nn.Parameter(torch.zeros(size))
+    run(optim.Adam([one], lr=0.1, cautious=True), [[torch.ones(size)]])
+    run(optim.Adam([other], lr=0.1), [[torch.ones(size)]])
+    assert torch.equal(one, other)
+
+
+def test_where_almost_nothing_agrees_the_step_is_a_thousand_times_as_long_at_most():
+    p = torch.nn.Parameter(torch.zeros(5000))
+    optimizer = optim.SGD([p], lr=1.0, momentum=0.9, cautious=True)
+    run(optimizer, [[torch.ones(5000)]])
+    before, g = p.detach().clone(), torch.full((5000,), -0.1)
+    g[0] = 0.1
+    run(optimizer, [[g]])
+    assert torch.equal(p[1:], before[1:]) and (before - p)[0].item() == pytest.approx(1000.0, rel=1e-6)
 
 
 def test_a_nan_shows():

@@ -53,7 +53,7 @@ ADJUSTED = {**PRODIGY, **DECAY, "beta3": 0.9, "d_coef": 0.9, "growth_rate": 1.4,
 UNTURNED = {**ADAM, **DECAY}
 SOAP = {**UNTURNED, "shampoo_beta": 0.9, "precondition_frequency": 5}
 BIAS = {"bias_correction": True}
-MEAN = {"mean_floor": 1e-3}
+MEAN, TEXT = {"mean_floor": 1e-3}, {"mean_floor": None}
 
 
 def torchs_eigh(symmetric: np.ndarray) -> list[np.ndarray]:
@@ -140,7 +140,7 @@ AGREE = [
         matrix.lars, "optax:lars", {"lr": 3.0, "momentum": 0.8, "trust_coefficient": 0.01, "eps": 0.1},
         {"rate_inside": True},
     ),
-    case(matrix.cautious_lion, "pytorch_optimizer:Lion", LION, APART, {"cautious": True}),
+    case(matrix.cautious_lion, "pytorch_optimizer:Lion", LION, {**APART, **TEXT}, {"cautious": True}),
     case(matrix.cautious_lion, "timm.optim.lion:Lion", LION, {**APART, **MEAN}, {"caution": True}),
     case(
         matrix.cautious_adam, "timm.optim.adamw:AdamWLegacy", {**ADAM, **DECAY}, {**APART, **MEAN}, {"caution": True}
@@ -207,8 +207,8 @@ DIFFER = [
         not_right="divides by the norm of gradient and decay together, not the sum of their norms",
     ),
     case(
-        matrix.cautious_lion, "timm.optim.lion:Lion", LION, APART, {"caution": True},
-        not_right="divides by the mean of the mask, as the released code: without the + 1",
+        matrix.cautious_lion, "timm.optim.lion:Lion", LION, {**APART, **TEXT}, {"caution": True},
+        not_right="divides by the mean of the mask, as the released code: the text's form is another",
     ),
     case(
         matrix.prodigy, "pytorch_optimizer:Prodigy", {**PRODIGY, **DECAY}, {"decoupled": False},
@@ -261,7 +261,8 @@ def test_every_setting_is_noticed(case):
         if name == "weight_lr_power" and case.constant:
             continue  # equal weights, whatever the power
         # Between 0 and 1e-3 the floor is reached by no mask of 25 elements: the other form of the scale, then.
-        for choices in [[None]] if name == "mean_floor" else nearby(value):
+        other_form = [[None if value else 1e-3]]
+        for choices in other_form if name == "mean_floor" else nearby(value):
             walks = [own_walk(case, {**settings, name: moved}) for moved in choices]
             off = largest(distance(walk, peer_walk(case)) for walk in walks)
             assert off > 10 * TOLERANCE, f"{name}={choices} goes unnoticed ({off:.1e})"

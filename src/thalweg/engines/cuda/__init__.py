@@ -25,6 +25,7 @@ from thalweg.plan.on_device import DevicePlan, needs_device
 from thalweg.plan.plan import Plan
 from thalweg.rule.hyperparameters import plain
 from thalweg.tensors.rounding import FULL
+from thalweg.update.cautious import LEAST
 from thalweg.update.update import Group, Update
 
 try:
@@ -251,7 +252,8 @@ def _outputs(plan: DevicePlan, device: torch.device) -> dict[str, Tensor]:
 def _scales(counts: Tensor, tensor_of: Tensor, numels: Tensor, number: torch.dtype) -> Tensor:
     """What caution multiplies each tensor's step by. The sums are of whole numbers: any order gives the same."""
     agreeing = torch.zeros_like(numels).index_add_(0, tensor_of.long(), counts.long())
-    return numels.to(number) / (agreeing.to(number) + 1)
+    numels = numels.to(number)
+    return numels / torch.maximum(agreeing.to(number), LEAST * numels)
 
 
 def untraceable(update: Update, group: Group) -> str | None:

@@ -115,7 +115,7 @@ function $cautious(run, before) {
   const round = array === Float32Array ? $f : (x) => x;
   const agreement = before.map((x, i) => $sign(round(x - p[i])) * $sign(staged[i]));
   const count = agreement.reduce((total, each) => total + (each > 0 ? 1 : 0), 0);
-  const scale = round(round(1 / (count + 1)) * p.length);
+  const scale = round(round(1 / round(Math.max(count, 1e-3 * p.length))) * p.length);
   for (let i = 0; i < p.length; i++) {
     p[i] = agreement[i] <= 0 ? before[i] : round(before[i] + round(scale * round(p[i] - before[i])));
   }
