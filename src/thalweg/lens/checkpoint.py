@@ -71,7 +71,7 @@ def _dead(saved: Sequence[Saved]) -> Finding | None:
 
 
 def _lost(saved: Sequence[Saved]) -> Finding | None:
-    shares = {each.name: each.lost for each in saved if float(each.group["lr"]) > 0}
+    shares = {each.name: each.lost_share for each in saved if float(each.group["lr"]) > 0}
     sizes = {each.name: each.first.numel() for each in saved if each.first is not None}
     known = {name: share for name, share in shares.items() if share is not None}
     total = sum(sizes[name] for name in known)

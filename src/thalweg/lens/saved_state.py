@@ -55,7 +55,7 @@ class Saved:
         return lr * (m / (correction or 1.0)) / (scale + float(self.group.get("eps", 0.0)))
 
     @property
-    def lost(self) -> float | None:
+    def lost_share(self) -> float | None:
         """The share of elements whose step is under half a spacing of the weight; None without weights."""
         step, weight = self.step, self.weight
         if step is None or weight is None or not weight.is_floating_point():
