@@ -283,3 +283,10 @@ def test_without_openmp_one_thread_serves(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert threads.number(10**7) == 1  # said once
+
+
+def test_a_fused_step_of_what_holds_no_numbers_is_torchs_error():
+    p = torch.nn.Parameter(torch.ones(3, device="meta"))
+    p.grad = torch.ones(3, device="meta")
+    with pytest.raises(RuntimeError, match="`fused=True` requires all the params"):
+        optim.Adam([p], fused=True).step()

@@ -186,3 +186,15 @@ def test_two_processes_judge_as_one(run, case, left):
         assert said == told
         for p, q in zip(params, expected, strict=True):
             assert torch.allclose(p, q, rtol=1e-4, atol=1e-5), (p - q).abs().max()
+
+
+@pytest.mark.parametrize("engine", ["reference", "cpu"])
+def test_prodigy_stays_finite_under_a_steady_gradient(engine):
+    """What is carried is beyond float32 after 43 steps."""
+    p = torch.nn.Parameter(torch.ones(4))
+    optimizer = optim.Prodigy([p], engine=engine)
+    for _ in range(60):
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+        assert p.isfinite().all()
+    assert (p < -1e15).all() and optimizer.state[p]["r"] > torch.finfo(torch.float32).max

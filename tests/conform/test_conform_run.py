@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import thalweg
 from thalweg.conformance.arguments import settings
+from thalweg.conformance.errors import RefusedError
 from thalweg.conformance.law import LAWS
 from thalweg.conformance.report import BREAKS, HOLDS, NOT_APPLICABLE
 from thalweg.conformance.run import try_laws
@@ -177,3 +178,32 @@ def test_a_mistake_is_one_line_and_exit_code_2(words, message):
     code, out, error = run(*words)
     assert code == 2 and out == ""
     assert message in error and error.count("\n") == 1 and error.startswith("thalweg: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "clear"),
+    [(type("NegativeLRError", (Exception,), {})("lr must be positive"), True), (KeyError("lr"), False),
+     (ValueError("lr"), True), (ValueError(), False), (AssertionError(), False), (IndexError("out of range"), False)],
+    ids=repr,
+)  # fmt: skip
+def test_a_librarys_own_error_with_a_message_is_a_clear_refusal(error, clear):
+    assert RefusedError(error).clear is clear
+
+
+def test_a_law_that_was_late_is_tried_once_more(tmp_path, monkeypatch):
+    """As after a compilation, which a cache shortens."""
+    file = tmp_path / "slow_once.py"
+    mark = tmp_path / "compiled"
+    file.write_text(
+        "import pathlib, time, torch\n"
+        "class Slow(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n"
+        f"        mark = pathlib.Path({str(mark)!r})\n"
+        "        if not mark.exists():\n"
+        "            mark.touch()\n"
+        "            time.sleep(60)\n"
+        "        return super().step(closure)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    report = try_laws("slow_once:Slow", {"foreach": False}, laws=["zero_gradients"], time_limit=5)
+    assert [outcome.law for outcome in report.holds] == ["zero_gradients"], str(report)

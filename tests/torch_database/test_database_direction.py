@@ -26,8 +26,7 @@ def assert_right_direction(configuration, start, end):
 
 def ways():
     for configuration in CONFIGURATIONS:
-        # With gaps the CPU engine refuses (test_engines.py), and so does a sparse gradient (EXCLUSIONS).
-        gaps = configuration.engine != "cpu" and not configuration.info.only_supports_sparse_grads
+        gaps = configuration.engine != "cpu"  # which refuses them: test_engines.py
         for way in ("plain", "names", "groups", *(["strided"] * gaps)):
             yield pytest.param(configuration, way, id=f"{configuration}-{way}")
 

@@ -6,7 +6,6 @@ from configurations import CONFIGURATIONS, DEFAULTS, EXCLUSIONS, gradients, laws
 from test_database_errors import ACCEPTED
 
 ADAMS = [each for each in DEFAULTS if each.info.name in ("Adam", "AdamW")]
-SPARSE = [each for each in DEFAULTS if each.info.name == "SparseAdam"]
 
 
 def half(value):
@@ -65,22 +64,6 @@ def test_complex_numbers(configuration):
             p.grad = torch.sparse_coo_tensor([[0, 2]], given, p.shape, check_invariants=True)
             optimizer.step()
     assert torch.equal(torch.view_as_real(z.detach()), pair.detach())
-
-
-@laws(SPARSE)
-def test_gaps(configuration):
-    """a sparse gradient of a parameter with gaps"""
-
-    def stepped(build):
-        whole = torch.ones(4, 3, 2)
-        p = torch.nn.Parameter(whole[..., 0])
-        p.grad = torch.sparse_coo_tensor([[1]], torch.ones(1, 3), p.shape, check_invariants=True)
-        build([p]).step()
-        return whole
-
-    assert (stepped(torch.optim.SparseAdam) != 1).sum() == 3
-    with pytest.raises((RuntimeError, ValueError), match="contiguous parameter|gaps"):
-        stepped(configuration.build)
 
 
 @laws(DEFAULTS)

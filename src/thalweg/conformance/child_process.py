@@ -26,16 +26,29 @@ class EndedError(Exception):
     """The child ended, or was ended, in the middle of a law."""
 
 
+class LateError(EndedError):
+    """The child did not end a law in time."""
+
+
 def try_apart(name: str, settings: dict[str, Any], jobs: Sequence[Job], limit: float) -> Iterator[Outcome]:
-    """The outcomes of the jobs, in order. After a crash a new process takes up what is left."""
-    left = list(jobs)
+    """The outcomes of the jobs, in order. After a crash a new process takes up what is left.
+
+    A law that does not end in time is tried once more: what compilers made for it (torch.compile, Numba, Triton) is in
+    their caches by then, and how long they take is no law's matter.
+    """
+    left, once_more = list(jobs), True
     while left:
         with _child(name, settings, left) as lines:
             try:
                 for outcome in _outcomes(lines, len(left), limit):
                     left.pop(0)
+                    once_more = True
                     yield outcome
             except EndedError as end:
+                if isinstance(end, LateError) and once_more:
+                    once_more = False
+                    continue
+                once_more = True
                 variant, law = left.pop(0)
                 yield Outcome(law, words(variant), BREAKS, str(end))
                 if law == "steps":
@@ -71,7 +84,7 @@ class Lines:
         try:
             line = self._queue.get(timeout=seconds)
         except queue.Empty:
-            raise EndedError(f"seen: no end within {seconds:g} s; expected: an end") from None
+            raise LateError(f"seen: no end within {seconds:g} s; expected: an end") from None
         if not line:
             raise EndedError(f"seen: the process ended ({_ending(self._process.wait())}); expected: it lives on")
         return line

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# What an optimizer raises to say that it will not do something. Any other error is a failure inside it.
-CLEAR = (ValueError, TypeError, RuntimeError)
+# What Python raises for a slip in the code that was called. Any other error that has a message is the author's word.
+SLIPS = (LookupError, AttributeError, NameError, ArithmeticError)
 
 
 class BrokenError(Exception):
@@ -27,5 +27,5 @@ class RefusedError(Exception):
 
     @property
     def clear(self) -> bool:
-        """It says what is wrong: not a failed assertion, a missing key or an index out of range."""
-        return isinstance(self.error, CLEAR) and str(self.error).strip() != ""
+        """It says what is wrong: not an assertion without words, a missing key or an index out of range."""
+        return not isinstance(self.error, SLIPS) and str(self.error).strip() != ""

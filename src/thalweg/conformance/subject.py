@@ -17,7 +17,8 @@ from thalweg.conformance.evidence import copies, different, near
 Gradients = Sequence[torch.Tensor | None]
 FLAGS = ("foreach", "fused", "capturable", "differentiable")
 IMPLEMENTATIONS: list[dict[str, Any]] = [{"foreach": False}, {"foreach": True}, {"fused": True}]
-CHANGE = 2.0**-12
+CHANGES = (2.0**-12, 2.0**-20)  # the small one shows a basis that is left to chance (SOAP)
+SILENT = 16  # steps that a rule may take to find its footing before it moves anything
 SEEN = 4  # elements and steps with which a coupling between elements shows
 
 
@@ -194,10 +195,16 @@ class Subject:
 
     def _coupled(self, shapes: Sequence[Any]) -> bool:
         """Does a change in the very first element's gradient show anywhere else?"""
+        return self._spreads(shapes, from_zero=False) or self._spreads(shapes, from_zero=True)
+
+    def _spreads(self, shapes: Sequence[Any], from_zero: bool) -> bool:
+        """From zero the steps show in full, however small they are at first (Prodigy); but norms may be without use."""
         results = []
         for factor in (1.0, 3.0):
             params = self.params(*shapes)
-            steps = gradients(params, SEEN)
+            for p in params if from_zero else ():
+                p.data.zero_()
+            steps = gradients(params, 4 * SEEN if from_zero else SEEN)
             for each in steps:
                 each[0].view(-1)[0] *= factor
             self.run(params, steps)
@@ -213,15 +220,27 @@ class Subject:
         if not self.couples_elements:
             return 1.0
         runs = []
-        for change in (0.0, CHANGE):
-            params = self.params()
+        for change in (0.0, *CHANGES):
+            params = self.params((4, 3), 7, (7, 5))
             steps = gradients(params, SEEN)
             for each, noise in zip(steps, gradients(params, SEEN, seed=2), strict=True):
                 for g, n in zip(each, noise, strict=True):
                     g += change * n
             self.run(params, steps)
             runs.append(torch.cat([p.flatten() for p in copies(params)]))
-        return max(1.0, float((runs[1] - runs[0]).abs().max()) / CHANGE)
+        grown = [float((run - runs[0]).abs().max()) / by for run, by in zip(runs[1:], CHANGES, strict=True)]
+        return max(1.0, *grown)
+
+    @cached_property
+    def silent(self) -> int:
+        """How many steps go by before the first that moves anything: SOAP's first step founds a basis."""
+        params = self.params()
+        optimizer, before = self.build(params), copies(params)
+        for count, each in enumerate(gradients(params, SILENT)):
+            self.step(optimizer, each)
+            if any(bool(different(p, old).any()) for p, old in zip(params, before, strict=True)):
+                return count
+        return 0
 
     def near(
         self,

@@ -188,11 +188,12 @@ class Stepper:
             if g is not None:  # all are looked at before any state is made
                 check_memory(place, local(p), "it")
                 check_memory(place, local(g), "its gradient")
-                engine = engines.choose(
-                    self.engine, local(p), group["differentiable"], update.cautious, update.rule.directs
-                )
-                stepped.append((place, engine))
                 _check(update, p, g, group)
+                engine = engines.choose(
+                    _able(self.engine, update.rule, p, g), local(p), group["differentiable"], update.cautious,
+                    update.rule.directs,
+                )  # fmt: skip
+                stepped.append((place, engine))
                 check_complete(state.get(p) or {}, update.rule)
         self._check_apart([params[place] for place, _ in stepped])
         carried = dict.fromkeys(name for _, update, _ in members for name in update.rule.carried)
@@ -245,6 +246,18 @@ class Stepper:
             self._apart = where
 
 
+def _able(engine: str, rule: Rule, p: Tensor, g: Tensor) -> str:
+    """The engine by name; of rows that are no stretches of memory the reference alone."""
+    if g.layout is torch.strided or rule.sparse == "dense" or p.is_contiguous():
+        return engine
+    if engine not in ("auto", "reference"):
+        raise ValueError(
+            f"engine={engine!r}: a sparse gradient of a parameter with strides {p.stride()}, whose rows only "
+            "'reference' takes; or use 'auto'"
+        )
+    return "reference"
+
+
 def _kind(sparse: int, on_device: bool, foreign: bool) -> type[Plan]:
     if foreign:
         return ForeignPlan
@@ -283,6 +296,8 @@ def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
 def _check(update: Update, p: Tensor, g: Tensor, group: Group) -> None:
     """What a rule cannot do with a gradient, or a parameter: RuntimeError or ValueError, in torch's words."""
     rule, sparse = update.rule, g.layout is not torch.strided
+    if p.is_meta and group["fused"]:
+        raise RuntimeError(f"`fused=True` requires all the params to hold numbers: {tuple(p.shape)} is on meta")
     if p.is_inference() and not torch.is_inference_mode_enabled():
         raise RuntimeError(
             f"Inplace update to inference tensor outside InferenceMode is not allowed: a parameter of shape "
@@ -297,14 +312,11 @@ def _check(update: Update, p: Tensor, g: Tensor, group: Group) -> None:
         raise RuntimeError(
             f"{rule.name} does not support sparse gradients; SparseAdam, Adagrad and SGD do, or use dense ones"
         )
-    if sparse and rule.sparse != "dense":
-        if group["weight_decay"] != 0:
-            raise RuntimeError(
-                f"weight_decay={group['weight_decay']}: the weight_decay option is not compatible with sparse "
-                "gradients, which step only the rows they touch; allowed is 0"
-            )
-        if not p.is_contiguous():
-            raise RuntimeError(f"a sparse gradient needs a contiguous parameter, and this one has strides {p.stride()}")
+    if sparse and rule.sparse != "dense" and group["weight_decay"] != 0:
+        raise RuntimeError(
+            f"weight_decay={group['weight_decay']}: the weight_decay option is not compatible with sparse "
+            "gradients, which step only the rows they touch; allowed is 0"
+        )
     if group["state_dtype"] != "float32":
         if sparse and rule.sparse != "dense":
             raise RuntimeError(

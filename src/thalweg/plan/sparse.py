@@ -38,6 +38,7 @@ class RowsPlan(Plan):
         [p] = self.params
         depth = whole.sparse_dim()
         strides = torch.from_numpy(np.cumprod([1, *p.shape[1:depth][::-1]], dtype=np.int64)[::-1][:depth].copy())
+        self._at = tuple(whole.indices())
         touched = (whole.indices().cpu() * strides[:, None]).sum(0)
         values = whole.values().to(self.gradient_dtype).resolve_conj().resolve_neg().contiguous()
         self.gradients = [values]
@@ -79,10 +80,10 @@ class RowsPlan(Plan):
         self.storage.save(real(old), kept, p, self.noise(index))
         for whole, part in [(self.now(0), old), (beside, kept)]:
             if whole is not None and part is not None:
-                self._by_row(whole).index_copy_(0, self._touched.to(whole.device), part)
+                self._put(whole, part)
         for state, new in zip(self.states[0], states, strict=True):
             made = torch.view_as_complex(new.contiguous()) if state.is_complex() else new
-            self._by_row(state).index_copy_(0, self._touched.to(state.device), made)
+            self._put(state, made)
 
     def noise(self, index: int) -> Noise:
         """As in the whole tensor: a row's bits do not depend on which others were touched."""
@@ -102,8 +103,13 @@ class RowsPlan(Plan):
         chunks[:, 0], chunks[:, 2] = np.arange(count), self.numels[0]
         return chunks, np.linspace(0, count, min(parts, count) + 1).astype(np.int64)
 
-    def _by_row(self, tensor: Tensor) -> Tensor:
-        return tensor.view(-1, self._width)
-
     def _take(self, tensor: Tensor) -> Tensor:
-        return self._by_row(tensor).index_select(0, self._touched.to(tensor.device))
+        """The touched rows, wherever they lie: a parameter may have gaps."""
+        part = tensor[self._at] if self._at else tensor.expand(len(self._touched), *tensor.shape)
+        return part.reshape(len(self._touched), self._width)
+
+    def _put(self, tensor: Tensor, rows: Tensor) -> None:
+        if self._at:
+            tensor[self._at] = rows.reshape(len(self._touched), *tensor.shape[len(self._at) :])
+        elif rows.numel():
+            tensor.copy_(rows.view(tensor.shape))

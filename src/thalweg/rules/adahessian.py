@@ -55,6 +55,7 @@ adahessian = Rule(
     torch_names={"m": "exp_avg", "v": "exp_hessian_diag_sq", "h": "hessian_diag"},
     moments={"m": "signed", "v": "unsigned"},
     decay="decoupled",
-    departures="eps is added to the denominator, as in the authors' code. Averages over blocks are of convolutions' "
-    "kernels alone, on request, and of h itself, as in the paper; the authors' code averages its absolute value.",
+    departures="eps is 1e-8 by default, where the authors' code has 1e-4; it is added to the denominator, as there. "
+    "Averages over blocks are of convolutions' kernels alone, on request, and of h itself, as in the paper; the "
+    "authors' code averages its absolute value.",
 )

@@ -68,5 +68,6 @@ ademamix = Rule(
     decay="decoupled",
     check=check,
     departures="One t_warmup for alpha and beta3, as in the paper's experiments, where it is the length of training; "
-    "0 leaves the warm-up out.",
+    "0 leaves the warm-up out. Defaults are alpha = 5 and no decay; the authors' example has alpha = 8, decay 0.1 and "
+    "a warm-up as long as training.",
 )

@@ -71,7 +71,7 @@ def under_no_grad(s: Subject) -> str:
 def step_hooks(s: Subject) -> str:
     """Hooks are called once a step: the first before anything moves, the second after."""
     params = s.params()
-    optimizer, heard = s.build(params), []
+    optimizer, heard = s.run(params, gradients(params, s.silent)), []
     start = copies(params)
     for each in gradients(params, 2):
         before = copies(params)

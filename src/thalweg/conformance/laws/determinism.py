@@ -32,7 +32,7 @@ def the_same_run_twice(s: Subject) -> str:
 
 @law(THEME)
 def any_number_of_threads(s: Subject) -> str:
-    """torch.set_num_threads changes no bit."""
+    """torch.set_num_threads changes no bit; only rounding where elements act on each other."""
     found = []
     counts = (1, 2, 3)
     for count in counts:
@@ -42,8 +42,12 @@ def any_number_of_threads(s: Subject) -> str:
             s.run(params, gradients(params, 2))
             found.append(copies(params))
     for count, each in zip(counts[1:], found[1:], strict=True):
-        same(each, found[0], f"with {count} threads, the parameters")
-    return f"1, 2 and 3 threads, {LARGE[0] * LARGE[1]:,} elements: the same bits"
+        if s.couples_elements:  # a product of matrices is added up in an order that threads choose
+            s.near(each, found[0], 2, f"with {count} threads, the parameters")
+        else:
+            same(each, found[0], f"with {count} threads, the parameters")
+    how = "the same to rounding" if s.couples_elements else "the same bits"
+    return f"1, 2 and 3 threads, {LARGE[0] * LARGE[1]:,} elements: {how}"
 
 
 @law(THEME, modes=True)

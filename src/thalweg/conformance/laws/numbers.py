@@ -14,6 +14,7 @@ from thalweg.conformance.subject import Subject, gradients, numbers
 THEME = "numbers"
 LONG_RUN = 2_000
 LOOK = 50  # steps between two looks
+ENDLESS = 1e12  # where no gradient of 1,000 and less leads at a constant pace
 ALL_TOGETHER = "its steps depend on all parameters together"
 SIZES = [1.0, -1.0, 0.1, 1e-3, 3.7, 0.0, 17.3, 1e3, 1e-6, 0.33, -0.7, 2.0]
 
@@ -23,11 +24,15 @@ def a_constant_gradient(s: Subject) -> str:
     """Under a constant gradient the parameters stay finite for 2,000 steps."""
     params = s.params((16, 16))
     g = torch.cat([torch.tensor(SIZES, device="cpu"), *numbers([256 - len(SIZES)], 3)]).view(16, 16)
-    optimizer = s.build(params)
+    optimizer, largest = s.build(params), 0.0
     for step in range(1, LONG_RUN + 1):
         s.step(optimizer, [g])
+        if s.couples_parameters:
+            size = float(params[0].detach().abs().max())
+            largest = size if math.isfinite(size) else largest
         wrong = ~params[0].detach().isfinite() if step % LOOK == 0 else torch.zeros(1, dtype=torch.bool, device="cpu")
         if wrong.any():
+            need(largest < ENDLESS, "its steps grow without end under a constant gradient")
             value, where = params[0].detach()[wrong][0].item(), g[wrong][0].item()
             raise BrokenError(f"{value} by step {step}, where the gradient is {where:.4g}", "finite")
     return f"{LONG_RUN} steps of 1e-6 to 1e3: finite"
@@ -74,7 +79,7 @@ def infinity_stays_in_its_parameter(s: Subject) -> str:
 @law(THEME)
 def nan_stays_in_its_element(s: Subject) -> str:
     """Where elements are stepped apart, a NaN stays in its own."""
-    need(not s.couples_elements, "an element's step depends on its whole tensor")
+    need(not (s.couples_elements or s.couples_parameters), "an element's step depends on others")
     bad, good = s.params((4, 3)), s.params((4, 3))
     drawn = gradients(good, 3)
     s.run(good, drawn)
