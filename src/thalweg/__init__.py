@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from thalweg import optim
+from thalweg.lens.watching import lens
 from thalweg.optimizers.factory import optimizer
 from thalweg.rule.definition import Rule, RuleError
 
@@ -30,6 +31,7 @@ __all__ = [
     "conform",
     "explain_difference",
     "export",
+    "lens",
     "optim",
     "optimizer",
     "range_test",

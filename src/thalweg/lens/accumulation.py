@@ -1,0 +1,48 @@
+"""How gradients come together between two steps: how many backward passes, and whether onto the last step's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Accumulation:
+    """Watches the smallest parameter: what came in, and what stood there after it was added.
+
+    After the first backward pass of a step the gradient is what came in, unless the last step's was still there.
+    """
+
+    def __init__(self, params: Sequence[Tensor]) -> None:
+        usable = [p for p in params if p.requires_grad and p.numel() > 0]
+        self.param = min(usable, key=Tensor.numel) if usable else None
+        self.passes = 0
+        self.first = True  # no step before: what is there may be on purpose
+        self.added = False
+        self.incoming: Tensor | None = None
+
+    def hooks(self) -> list[Any]:
+        if self.param is None:
+            return []
+        return [
+            self.param.register_hook(self._arrives),  # type: ignore[no-untyped-call]
+            self.param.register_post_accumulate_grad_hook(self._arrived),  # type: ignore[no-untyped-call]
+        ]
+
+    def since_last_step(self) -> tuple[int, bool]:
+        """Backward passes, and whether the first was added to an old gradient. Counting starts anew."""
+        counted = self.passes, self.added and not self.first
+        self.passes, self.added, self.first = 0, False, False
+        return counted
+
+    def _arrives(self, gradient: Tensor) -> None:
+        self.incoming = gradient.detach().clone() if self.passes == 0 else None
+
+    def _arrived(self, param: Tensor) -> None:
+        self.passes += 1
+        incoming, self.incoming = self.incoming, None
+        if incoming is not None and param.grad is not None and not param.grad.is_sparse:
+            same = param.grad.to(incoming.dtype)
+            self.added = not torch.allclose(same, incoming, rtol=1e-3, atol=0.0, equal_nan=True)

@@ -1,0 +1,45 @@
+"""Mistakes of the loop: gradients that pile up, losses that are not divided, schedules that end early."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+from thalweg.lens.finding import Evidence, Finding
+from thalweg.lens.record import Record
+
+MOST_TOTAL = 1.5  # examples' worth of gradient a step: a mean has 1
+OVER = 1e-3  # of the peak: a rate that has ended
+LEFT = 0.1  # of the steps that came after it
+
+
+def zero_grad_forgotten(record: Record) -> Finding | None:
+    share = record.added_to_old / max(record.steps - 1, 1)
+    if record.steps < 2 or share < 0.5:
+        return None
+    return Finding("zero_grad_forgotten", Evidence.PROOF, {}, step=2)
+
+
+def loss_not_divided(record: Record) -> Finding | None:
+    """Counted at the logits of a cross-entropy. A power of two beyond all rows is a GradScaler's factor, and no sum."""
+    if not record.totals:
+        return None
+    total = median(record.totals)
+    rows = next(iter(record.outputs.values())).rows
+    scaled = total > 2 * rows * record.passes and abs(math.log2(total) - round(math.log2(total))) < 0.02
+    if total <= MOST_TOTAL or scaled:
+        return None
+    facts = {"total": total, "passes": record.passes, "rows": rows}
+    return Finding("loss_not_divided", Evidence.PROOF, facts, step=min(record.outputs))
+
+
+def schedule_over(record: Record) -> Finding | None:
+    """The rate fell to nothing, and the run went on."""
+    rates = record.rates
+    peak = max(rates, default=0.0)
+    top = rates.index(peak) if rates else 0
+    over = next((step for step in range(top, len(rates)) if rates[step] <= OVER * peak), None)
+    if peak <= 0 or over is None or len(rates) - over < max(LEFT * len(rates), 5):
+        return None
+    facts = {"low": rates[over], "share": rates[over] / peak, "left": len(rates) - over}
+    return Finding("schedule_over", Evidence.PROOF, facts, step=over + 1)

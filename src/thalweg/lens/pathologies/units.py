@@ -1,0 +1,73 @@
+"""What has no gradient, no finite one, or none that the weights can hold."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from thalweg.lens.finding import Evidence, Finding
+from thalweg.lens.record import Record
+
+DEAD = 0.3  # of a layer's units
+ASLEEP = 0.45  # the same in the first steps: a sound LSTM's head had 0.31 for 72 steps, which then woke
+LONG = 150
+LOST = 0.6  # of the steps
+WHY = {
+    "no_group": ("they are in no group of the optimizer.", "give them to the optimizer: model.parameters()"),
+    "frozen": ("requires_grad is False.", "parameter.requires_grad_(True), where that is not meant"),
+    "no_gradient": (
+        "no gradient ever reached them: the loss does not use them.",
+        "look for .detach() or unused modules",
+    ),
+    "zero_gradient": ("their gradients are exactly zero.", "look for a factor of zero or an output that is cut off"),
+}
+
+
+def never_moves(record: Record) -> Finding | None:
+    """One finding for the most serious reason. What is frozen and in the optimizer is there by mistake."""
+    for reason in ("no_group", "no_gradient", "zero_gradient", "frozen"):
+        names = tuple(name for name, why in record.never.items() if why == reason)
+        if names and record.steps >= 3:
+            share = sum(record.sizes[name] for name in names) / max(sum(record.sizes.values()), 1)
+            why, fix = WHY[reason]
+            return Finding(
+                "layer_never_moves",
+                Evidence.PROOF,
+                {"count": len(names), "share": share, "why": why, "fix": fix},
+                names,
+                1,
+            )
+    return None
+
+
+def not_finite(record: Record) -> Finding | None:
+    """The first step at which a gradient was not finite, and the first tensor in the model's order."""
+    for step, named in record.tensors.items():
+        bad = tuple(name for name, each in named.items() if each.not_finite)
+        if bad:
+            return Finding("not_finite", Evidence.PROOF, {"tensors": len(bad)}, bad, step)
+    return None
+
+
+def dead(record: Record) -> Finding | None:
+    """Rows of a weight without any gradient in all watched steps, whose bias has none either."""
+    if record.steps < 10:
+        return None
+    found = {}
+    share = DEAD if record.steps >= LONG else ASLEEP
+    for name, (rows, of) in record.dead.items():
+        bias = record.dead.get(name.removesuffix("weight") + "bias")
+        if name.endswith("weight") and bias is not None and min(rows, bias[0]) >= max(2, share * of):
+            found[name] = (rows, of)
+    if not found:
+        return None
+    count, units = (sum(pair[i] for pair in found.values()) for i in (0, 1))
+    facts = {"dead": count, "units": units, "share": count / units}
+    return Finding("dead_units", Evidence.PROOF, facts, tuple(found), 10)
+
+
+def lost_to_rounding(record: Record) -> Finding | None:
+    late = [step for step in record.tensors if step > record.steps / 4] or list(record.tensors)
+    shares = [record.mean(step, "lost") for step in late if record.rates[step - 1] > 0]
+    if len(shares) < 3 or not (share := median(shares)) >= LOST:
+        return None
+    return Finding("lost_to_rounding", Evidence.PROOF, {"share": share, "dtype": "their dtype"}, step=late[0])

@@ -1,0 +1,55 @@
+"""What was seen of a run: plain numbers, which the pathologies read and a page draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from thalweg.lens.output import Output
+from thalweg.lens.tensor_step import TensorStep
+
+
+@dataclass
+class Record:
+    """One run, as far as it has come.
+
+    `tensors` has a row a watched step, each with the numbers by parameter. `losses` and `outputs` are by step.
+    """
+
+    settings: list[dict[str, Any]] = field(default_factory=list)  # of each group, as they were at the start
+    sizes: dict[str, int] = field(default_factory=dict)  # of all parameters of the model, by name
+    steps: int = 0
+    tensors: dict[int, dict[str, TensorStep]] = field(default_factory=dict)
+    look_back: dict[int, float] = field(default_factory=dict)  # cosine of all gradients with the watched step before
+    rates: list[float] = field(default_factory=list)  # lr of the first group, a step
+    losses: dict[int, float] = field(default_factory=dict)
+    outputs: dict[int, Output] = field(default_factory=dict)  # the last backward pass of a step
+    scores: dict[int, tuple[float, float]] = field(default_factory=dict)  # offset and spread of the output
+    totals: list[float] = field(default_factory=list)  # sum of `Output.total` over the passes of a step
+    passes: int = 1  # backward passes a step, the most that were seen
+    added_to_old: int = 0  # steps whose first gradient was added to the last step's
+    inputs: tuple[float, float] | None = None  # mean and deviation of the first batch
+    dead: dict[str, tuple[int, int]] = field(default_factory=dict)  # rows without any gradient, rows, by weight
+    never: dict[str, str] = field(default_factory=dict)  # parameters that never moved, and why
+
+    def sum(self, step: int, quantity: str) -> float:
+        """A sum over the parameters, for quantities that add up."""
+        return float(sum(getattr(each, quantity) for each in self.tensors[step].values()))
+
+    def mean(self, step: int, quantity: str) -> float:
+        """A mean over the parameters, each by its size; NaN where none has it."""
+        pairs = [(getattr(each, quantity), each.size) for each in self.tensors[step].values()]
+        known = [(value, size) for value, size in pairs if not math.isnan(value)]
+        total = sum(size for _, size in known)
+        return sum(value * size for value, size in known) / total if total else math.nan
+
+    def curve(self) -> list[tuple[int, float]]:
+        return sorted(self.losses.items())
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row a watched step and parameter, for a data frame."""
+        for step, named in self.tensors.items():
+            for name, each in named.items():
+                yield {"step": step, "parameter": name, "update_ratio": each.update_ratio} | vars(each)
