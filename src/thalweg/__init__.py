@@ -50,7 +50,7 @@ _LAZY = {
     "compare": "thalweg.lab.verbs.compare",
     "conform": "thalweg.conformance.run",
     "explain_difference": "thalweg.differences",
-    "export": "thalweg.lab.exports",
+    "export": "thalweg.lab.verbs.export",
     "range_test": "thalweg.lab.verbs.range_test",
     "replay": "thalweg.lab.verbs.replay",
     "report": "thalweg.lab.verbs.replay",

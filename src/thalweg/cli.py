@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-LAB = ("bokeh", "cloudpickle", "cmaes", "optuna", "pandas", "scipy", "sklearn", "statsmodels")
+LAB = ("bokeh", "cloudpickle", "cmaes", "optuna", "pandas", "scipy", "sklearn")
 
 
 def main() -> None:

@@ -38,8 +38,8 @@ def test_equal_budgets_the_default_first_fresh_seeds_last(found: Comparison) -> 
 
 def test_the_best_setting_on_validation_goes_on(found: Comparison) -> None:
     for row in found.rows:
-        best = max(candidate.metric for candidate in row.tried if not candidate.failed)
-        chosen = next(candidate for candidate in row.tried if candidate.settings == row.settings)
+        best = max(candidate.metric for candidate in row.candidates if not candidate.failed)
+        chosen = next(candidate for candidate in row.candidates if candidate.settings == row.settings)
         assert chosen.metric == best
 
 
@@ -233,7 +233,7 @@ def test_further_knobs_are_tuned_together_with_the_learning_rate(tmp_path: Path)
     found = compare(
         little.task(), ["adam", "momentum", "sgd"], trials=13, hyperparameters="lr,beta1,eps", epochs=1, out=tmp_path
     )
-    tried = {row.optimizer: [candidate.settings for candidate in row.tried] for row in found.rows}
+    tried = {row.optimizer: [candidate.settings for candidate in row.candidates] for row in found.rows}
     assert tried["adam"][0] == {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
     assert tried["momentum"][0] == {"lr": 1e-3, "momentum": 0.9} and tried["sgd"][0] == {"lr": 1e-3}
     for settings in tried["adam"][1:]:
@@ -243,17 +243,18 @@ def test_further_knobs_are_tuned_together_with_the_learning_rate(tmp_path: Path)
     assert len({s["betas"][0] for s in tried["adam"]}) > 8
     # the learning rates are those of a search of lr alone, and the same within a family
     alone = compare(little.task(), ["momentum", "sgd"], trials=13, epochs=1, out=tmp_path / "alone")
-    rates = {row.optimizer: [candidate.rate for candidate in row.tried][:11] for row in alone.rows}
+    rates = {row.optimizer: [candidate.rate for candidate in row.candidates][:11] for row in alone.rows}
     assert rates["momentum"] == rates["sgd"] == [s["lr"] for s in tried["momentum"]][:11]
     assert [s["lr"] for s in tried["sgd"]] == [
-        candidate.rate for row in alone.rows if row.optimizer == "sgd" for candidate in row.tried
+        candidate.rate for row in alone.rows if row.optimizer == "sgd" for candidate in row.candidates
     ]
     # the second look moves lr alone
     best = max(
-        (p for row in found.rows if row.optimizer == "adam" for p in row.tried[:11]), key=lambda p: (p.metric, -p.loss)
+        (p for row in found.rows if row.optimizer == "adam" for p in row.candidates[:11]),
+        key=lambda p: (p.metric, -p.loss),
     )
     assert all({**s, "lr": 0} == {**best.settings, "lr": 0} for s in tried["adam"][11:])
     assert "Tuned beside the learning rate, where an optimizer has them: beta1, eps." in found.notes[0]
     assert "betas=(" in found.lines["adam"]
-    with pytest.raises(LabError, match="knobs: got 'beta1'; must be lr, and any of beta1"):
+    with pytest.raises(LabError, match="hyperparameters: got 'beta1'; must be lr, and any of beta1"):
         compare(little.task(), ["adam"], hyperparameters="beta1", out=tmp_path / "no")

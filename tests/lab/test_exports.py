@@ -13,6 +13,7 @@ import pytest
 import quadratic
 from typer.testing import CliRunner
 
+import thalweg
 from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.exports.run import name_of
@@ -131,3 +132,9 @@ def test_a_climb_that_ended_where_it_diverged_is_pruned(tmp_path: Path) -> None:
     states = {trial.user_attrs["id"]: trial.state.name for trial in export(found.folder, "optuna").trials}
     climbs = {trial.id for trial in found.trials if trial.phase == PHASE}
     assert climbs and {states[each] for each in climbs} == {"PRUNED"}
+
+
+def test_every_name_of_the_package_can_be_had_from_it() -> None:
+    for name in thalweg.__all__:
+        assert getattr(thalweg, name) is not None, name
+    assert thalweg.export is export

@@ -16,7 +16,7 @@ from thalweg.lab.search.configurations import (
     Candidate,
     as_good_range,
     at_edge,
-    candidates,
+    candidates_of,
     good_range,
     highest_stable,
     ranked,
@@ -32,7 +32,7 @@ def tried(
         settings = {"lr": rate, **{name: column[index] for name, column in hyperparameters.items()}}
         status = "diverged" if rate in failed else "done"
         trials.append(trial("sgd", index, 0, value, settings=settings, status=status))
-    return candidates(trials)
+    return candidates_of(trials)
 
 
 @pytest.mark.parametrize("larger", [True, False])
@@ -85,7 +85,7 @@ def test_a_poor_momentum_does_not_make_a_learning_rate_poor() -> None:
     found = tried(values, momentum=momentum)
     good = good_range(found, ranked(found, True)[0], True, 0.05)
     assert good is not None and good.decades > 0.7
-    alone = tried(values)  # the same values, had lr been the only knob
+    alone = tried(values)  # the same values, had lr been the only hyperparameter
     narrow = good_range(alone, ranked(alone, True)[0], True, 0.05)
     assert narrow is not None and narrow.decades < 0.1
 

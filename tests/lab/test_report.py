@@ -18,7 +18,7 @@ from thalweg.lab.report.card import card
 from thalweg.lab.report.configuration import in_words
 from thalweg.lab.report.figures.curves import Course, curves, thin
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
-from thalweg.lab.report.figures.palette import COLOURS, DARK, LIGHT, ramp
+from thalweg.lab.report.figures.palette import COLORS, DARK, LIGHT, ramp
 from thalweg.lab.report.markup import glued, sentences, whisker
 from thalweg.lab.results import Comparison, Result
 from thalweg.lab.training.trial import Curve, Trial
@@ -38,9 +38,27 @@ SCREENS = {
     "range-test": ["answer", "range", "check", "curves", "trials"],
 }
 FIGURES = {
-    "compare": ["sweep-metric", "sweep-loss", "curves-metric", "curves-loss", "forest", "sensitivity", "reach", "luck"],
+    "compare": [
+        "sweep-metric",
+        "sweep-loss",
+        "curves-metric",
+        "curves-loss",
+        "forest",
+        "sensitivity",
+        "reach",
+        "best-of",
+    ],
     "sweep": ["sweep-metric", "sweep-loss", "curves-0-metric", "curves-0-loss", "curves-1-metric", "curves-1-loss"],
-    "tune": ["knob-0", "knob-1", "knob-2", "knob-3", "knob-4", "history", "curves-metric", "curves-loss"],
+    "tune": [
+        "hyperparameter-0",
+        "hyperparameter-1",
+        "hyperparameter-2",
+        "hyperparameter-3",
+        "hyperparameter-4",
+        "history",
+        "curves-metric",
+        "curves-loss",
+    ],
     "range-test": ["climb", "sweep-metric", "sweep-loss", "curves-metric", "curves-loss"],
 }
 
@@ -72,7 +90,7 @@ def test_every_training_is_in_it_with_what_became_of_it(results: dict[str, Resul
         assert (row["metric"] is None) == (not trial.done)
         if trial.done:
             assert row["metric"] == pytest.approx(100 * trial.metric, rel=1e-5)
-        assert row["knob lr"] == pytest.approx(trial.settings["lr"])
+        assert row["hyperparameter lr"] == pytest.approx(trial.settings["lr"])
     crashed = [row for row in rows if row["status"] == "crashed"]
     assert crashed and all("</script> like it" in row["message"] for row in crashed)
 
@@ -108,7 +126,7 @@ def test_the_card_of_a_notebook(kind: str, results: dict[str, Result]) -> None:
     assert {node.tagName for node in tree.getElementsByTagName("*")} & {"script", "style", "link", "iframe"} == set()
     assert "onclick" not in html and "id=" not in html  # a notebook holds many cards
     lines = tree.getElementsByTagName("polyline")
-    assert len(lines) == len(found.tried) and found.line in tree.toxml().replace("&quot;", '"')
+    assert len(lines) == len(found.candidates) and found.line in tree.toxml().replace("&quot;", '"')
     width = float(tree.getElementsByTagName("svg")[0].getAttribute("width"))
     for line in lines:
         pixels = [tuple(map(float, pair.split(","))) for pair in line.getAttribute("points").split()]
@@ -116,8 +134,8 @@ def test_the_card_of_a_notebook(kind: str, results: dict[str, Result]) -> None:
         assert [x for x, _ in pixels] == sorted(x for x, _ in pixels)
 
 
-def light(colour: str) -> list[float]:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def light(color: str) -> list[float]:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
 
 
@@ -126,9 +144,9 @@ def contrast(one: str, other: str) -> float:
     return (b + 0.05) / (a + 0.05)
 
 
-@pytest.mark.parametrize("colour", [*COLOURS, *ramp(7)])
-def test_lines_are_seen_on_white_and_on_black(colour: str) -> None:
-    assert contrast(colour, LIGHT) >= 3 and contrast(colour, DARK) >= 2.9
+@pytest.mark.parametrize("color", [*COLORS, *ramp(7)])
+def test_lines_are_seen_on_white_and_on_black(color: str) -> None:
+    assert contrast(color, LIGHT) >= 3 and contrast(color, DARK) >= 2.9
 
 
 SIGHTS = {  # Machado, Oliveira and Fernandes 2009, the full strength of each
@@ -139,10 +157,10 @@ SIGHTS = {  # Machado, Oliveira and Fernandes 2009, the full strength of each
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
-def test_colours_are_told_apart(sight: str) -> None:
+def test_colors_are_told_apart(sight: str) -> None:
     seen = [
         oklab([max(0.0, sum(m * c for m, c in zip(row, light(x), strict=True))) for row in SIGHTS[sight]])
-        for x in COLOURS
+        for x in COLORS
     ]
     assert min(math.dist(a, b) for i, a in enumerate(seen) for b in seen[:i]) > 0.1
 
@@ -203,7 +221,7 @@ def test_the_axis_shows_the_good_end() -> None:
 
 def test_the_line_goes_through_the_rates_in_order(results: dict[str, Result]) -> None:
     found = results["sweep"]
-    for tried in found.tried.values():
+    for tried in found.candidates.values():
         line = line_of(tried, measures(found.unit, True)[0])
         assert [rate for rate, _ in line] == sorted({p.rate for p in tried if p.failed < len(p.trials)})
         assert all(len(values) == 2 for _, values in line)

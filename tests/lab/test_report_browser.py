@@ -194,7 +194,7 @@ WHERE = """((figure, kind, row) => {
 def test_a_dot_of_the_sweep_says_what_it_is(page: browser.Browser, results: dict[str, Result]) -> None:
     found = results["compare"]
     page.open(report(results, "compare"), screen="sweep")
-    row = next(row for row in found.rows if row.tried[0].metric == row.tried[0].metric)  # type: ignore[attr-defined]
+    row = next(row for row in found.rows if row.candidates[0].metric == row.candidates[0].metric)  # type: ignore[attr-defined]
     best = max((trial for trial in found.trials if trial.phase == "search" and trial.done), key=lambda t: t.metric)
     names = page.ask(DOTS, "figure-sweep-metric")
     place = next(i for i, (name, y) in enumerate(names) if name == best.optimizer and abs(y - 100 * best.metric) < 1e-3)

@@ -50,7 +50,7 @@ def test_the_answer_says_it(bowl: Sweep) -> None:
 
 def test_every_rate_on_every_seed_and_the_default_first(bowl: Sweep) -> None:
     assert {t.seed for t in bowl.trials} == {0, 1, 2} and {t.phase for t in bowl.trials} == {"search"}
-    tried = bowl.tried["sgd"]
+    tried = bowl.candidates["sgd"]
     assert tried[0].rate == 1e-3  # torch's default, outside the range
     assert [candidate.index for candidate in tried] == list(range(26)) and all(len(p.trials) == 3 for p in tried)
     rates = [candidate.rate for candidate in tried[1:]]
@@ -71,7 +71,7 @@ def test_a_best_rate_at_the_edge_is_followed(tmp_path: Path) -> None:
     stay = sweep(quadratic.task(), "sgd", lr=(1e-4, 1e-2), points=5, seeds=1, extend=False, out=tmp_path / "stay")
     assert stay.rows[0].on_edge and stay.rows[0].best.rate == 1e-2 and "on the edge" in stay.verdict
     down = sweep(quadratic.task(), "sgd", lr=(0.21, 21), points=5, seeds=1, out=tmp_path / "down")
-    assert down.rows[0].best.rate <= 0.21 and len(down.tried["sgd"]) > 6
+    assert down.rows[0].best.rate <= 0.21 and len(down.candidates["sgd"]) > 6
 
 
 def test_a_sharp_valley_between_two_points_of_a_coarse_grid_is_found(tmp_path: Path) -> None:
@@ -79,12 +79,12 @@ def test_a_sharp_valley_between_two_points_of_a_coarse_grid_is_found(tmp_path: P
     (row,) = found.rows
     assert row.as_good is not None and row.as_good[0] < 2 / 110 < row.as_good[1]
     assert row.highest_stable < 2 / 100 < row.fails_from
-    assert [candidate.rate for candidate in found.tried["sgd"] if candidate.index > 100_000 - 5000] != []
+    assert [candidate.rate for candidate in found.candidates["sgd"] if candidate.index > 100_000 - 5000] != []
 
 
 def test_a_default_on_the_grid_is_trained_once(tmp_path: Path) -> None:
     found = sweep(little.task(), "adam", lr=(1e-4, 1e-2), points=3, seeds=1, epochs=1, extend=False, out=tmp_path)
-    assert sorted(candidate.rate for candidate in found.tried["adam"]) == [1e-4, 1e-3, 1e-2]
+    assert sorted(candidate.rate for candidate in found.candidates["adam"]) == [1e-4, 1e-3, 1e-2]
     assert found.rows[0].default.rate == 1e-3
 
 
@@ -110,7 +110,7 @@ def test_the_same_again_trains_nothing_and_more_seeds_only_those(tmp_path: Path)
     assert seen[0].done == seen[0].total == len(first.trials)
     more = sweep(little.task(), "sgd", points=3, seeds=2, epochs=1, out=tmp_path)
     assert more.trials[: len(first.trials)] == first.trials
-    assert {len(candidate.trials) for candidate in more.tried["sgd"]} == {2}
+    assert {len(candidate.trials) for candidate in more.candidates["sgd"]} == {2}
     with pytest.raises(StudyError, match=r"protocol\.points: 3 -> 4"):
         sweep(little.task(), "sgd", points=4, seeds=2, epochs=1, out=tmp_path)
     with pytest.raises(StudyError, match="verb"):

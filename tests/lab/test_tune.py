@@ -106,8 +106,8 @@ def test_a_grid_covers_its_ranges_and_does_not_grow(tmp_path: Path) -> None:
 
 def test_a_setting_that_fails_is_told_as_the_worst(tmp_path: Path) -> None:
     found = tune(quadratic.task(), "sgd", hyperparameters={"lr": (1e-2, 1e2)}, trials=24, batch=2, out=tmp_path)
-    failed = [candidate for candidate in found.tried["sgd"] if candidate.failed]
-    late = [candidate for candidate in found.tried["sgd"][12:] if candidate.failed]
+    failed = [candidate for candidate in found.candidates["sgd"] if candidate.failed]
+    late = [candidate for candidate in found.candidates["sgd"][12:] if candidate.failed]
     assert len(failed) > 3 and len(late) / 12 < 0.5  # the range fails for 63 % of its length
     assert found.rows[-1].failed and not found.tuned.failed
 
@@ -129,7 +129,7 @@ def test_known_points_lead_the_sampler_but_are_no_evidence(tmp_path: Path) -> No
         return sum(abs(math.log10(s["lr"] / quadratic.BEST)) for s in search(found)[1:]) / 8
 
     assert far(led) < 0.5 * far(blind)
-    assert len(led.tried["sgd"]) == 9 and "30 trials of" in " ".join(led.notes)
+    assert len(led.candidates["sgd"]) == 9 and "30 trials of" in " ".join(led.notes)
     theirs.add_trial(optuna.trial.create_trial(params={"lr": 0.5}, distributions=space, value=0.0))
     tune(quadratic.task(), "sgd", from_optuna=f"{storage}:before", out=tmp_path / "led", **asked)  # resumes
     for where, message in (
@@ -253,7 +253,7 @@ def test_ranges_of_the_user() -> None:
 
     lr, beta1, beta2 = choose(CATALOGUE["adam"], little.task(), "lr=1e-3:1e-2,betas=0.8:0.99")
     assert (lr.low, lr.high) == (1e-3, 1e-2) and beta1.complement
-    assert (beta1.low, beta1.high) == pytest.approx((0.01, 0.2)) and beta2.place == 1
+    assert (beta1.low, beta1.high) == pytest.approx((0.01, 0.2)) and beta2.index == 1
     (found,) = choose(CATALOGUE["prodigy"], little.task(), {"d_coef": (0.1, 10)})
     assert (found.low, found.high, found.setting) == (0.1, 10, "d_coef")
 
@@ -263,11 +263,11 @@ def test_ranges_of_the_user() -> None:
     [
         (
             {"hyperparameters": "lr,betta"},
-            "adam has no knob 'betta'; it has lr, beta1, beta2, eps, weight_decay, batch_size",
+            "adam has no hyperparameter 'betta'; it has lr, beta1, beta2, eps, weight_decay, batch_size",
         ),
-        ({"hyperparameters": []}, "knobs: got none"),
-        ({"hyperparameters": "lr=1:0.1"}, "knobs: lr got the range .* the lower first"),
-        ({"hyperparameters": "betas=0.5:1.5"}, "knobs: beta1 got the range .* below 1"),
+        ({"hyperparameters": []}, "hyperparameters: got none"),
+        ({"hyperparameters": "lr=1:0.1"}, "hyperparameters: lr got the range .* the lower first"),
+        ({"hyperparameters": "betas=0.5:1.5"}, "hyperparameters: beta1 got the range .* below 1"),
         ({"method": "bohb"}, "method: got 'bohb'; must be grid, random"),
         ({"trials": 0}, "trials: got 0"),
         ({"batch": 0}, "batch: got 0"),
@@ -305,7 +305,7 @@ def test_what_is_asked_for_twice_is_one_setting(tmp_path: Path) -> None:
         little.task(), "sgd", hyperparameters={"lr": (0.001, 0.00103)}, trials=16, epochs=1, finalist_seeds=1,
         out=tmp_path, progress=seen.append,
     )  # fmt: skip
-    assert len(found.tried["sgd"]) == len({t.settings["lr"] for t in found.trials}) <= 4
+    assert len(found.candidates["sgd"]) == len({t.settings["lr"] for t in found.trials}) <= 4
     assert found.default.settings == {"lr": 0.001} and seen[-1].done == seen[-1].total == len(found.trials)
 
 

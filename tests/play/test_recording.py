@@ -269,7 +269,7 @@ def test_a_comparisons_report_shows_the_ways_of_its_finalists(tmp_path):
     compare(little(), ["sgd", "adam"], **SMALL, on="alone", out=tmp_path, record=True)
     shares = {run.name: run.total for run in plain.landscape().slices[0].runs}
     told = page.read_text()
-    assert 'id="figure-ways"' in told and all(f"{name} {share:.0%}" in told for name, share in shares.items())
+    assert 'id="figure-paths"' in told and all(f"{name} {share:.0%}" in told for name, share in shares.items())
     (tmp_path / "recording.json").write_text("{}")
     report(tmp_path)
     assert "figure-ways" not in page.read_text()

@@ -63,7 +63,7 @@ class Lines:
         self.quiet = quiet
         self.tenths, self.estimated = -1, False
         self.now: Progress | None = None
-        self.told = time.monotonic()
+        self.last_said = time.monotonic()
         self.over = threading.Event()
 
     def __enter__(self) -> Lines:
@@ -86,12 +86,12 @@ class Lines:
 
     def _tick(self) -> None:
         """A training may take minutes: somebody who reads the log wants to see that it lives."""
-        while not self.over.wait(max(0.01, self.told + self.quiet - time.monotonic())):
-            if self.now is not None and time.monotonic() - self.told >= self.quiet:
+        while not self.over.wait(max(0.01, self.last_said + self.quiet - time.monotonic())):
+            if self.now is not None and time.monotonic() - self.last_said >= self.quiet:
                 self._say(_stand(self.now))
 
     def _say(self, text: str) -> None:
-        self.told = time.monotonic()
+        self.last_said = time.monotonic()
         print(visible(text), flush=True)
 
 
@@ -118,16 +118,16 @@ def _left(now: Progress) -> str:
     return f"about {length(now.seconds_left)} left"
 
 
-def show_result(found: Result) -> None:
+def show_result(result: Result) -> None:
     """The table, the sentence, the line to paste, where the report is."""
-    headings, rows = found.cells()
+    headings, rows = result.cells()
     if console.is_terminal:
         _print_table(headings, rows)
-        console.print("\n", _plain(found.verdict, "bold"), sep="")
-        console.print(_plain(f"{found.line}\n" if found.line else ""))
+        console.print("\n", _plain(result.verdict, "bold"), sep="")
+        console.print(_plain(f"{result.line}\n" if result.line else ""))
     else:
-        print(found, end="\n\n")
-    print(visible(f"report: {found.folder / 'report.html'}"))
+        print(result, end="\n\n")
+    print(visible(f"report: {result.folder / 'report.html'}"))
 
 
 def show_tasks(listings: Sequence[Listing]) -> None:

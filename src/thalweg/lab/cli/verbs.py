@@ -177,7 +177,7 @@ def tune(
     tensorboard: Tensorboard = False,
     wandb: Wandb = False,
 ) -> None:
-    """Tune an optimizer's knobs, and tell whether that beats its defaults. The same command again resumes."""
+    """Tune an optimizer's hyperparameters, and tell whether that beats its defaults. The same command again resumes."""
     from thalweg.lab.verbs.tune import tune as run
 
     numbers: dict[str, Any] = {
@@ -200,7 +200,7 @@ def tune(
     def tuned(progress: Callable[..., None]) -> Result:
         if to_optuna:
             try_storage(to_optuna)  # before the hours, not after
-        found = run(
+        result = run(
             task,
             optimizer,
             method=method,
@@ -212,8 +212,8 @@ def tune(
             **words,
         )
         if to_optuna:
-            found.to_optuna(to_optuna)
-        return found
+            result.to_optuna(to_optuna)
+        return result
 
     _show(tuned, tensorboard, wandb)
 
@@ -233,11 +233,11 @@ def replay(
     from thalweg.lab.verbs.replay import replay as run
 
     try:
-        found = run(folder, trial, task=task or None, optimizer=optimizer or None)
+        result = run(folder, trial, task=task or None, optimizer=optimizer or None)
     except LabError as error:
         refuse(error)
-    print(visible(str(found)))
-    raise typer.Exit(0 if found.same else 1)
+    print(visible(str(result)))
+    raise typer.Exit(0 if result.same else 1)
 
 
 def report(folder: Annotated[Path, typer.Argument(help="The study's folder.")]) -> None:
@@ -245,10 +245,10 @@ def report(folder: Annotated[Path, typer.Argument(help="The study's folder.")]) 
     from thalweg.lab.verbs.replay import report as run
 
     try:
-        found = run(folder)
+        result = run(folder)
     except LabError as error:
         refuse(error)
-    show_result(found)
+    show_result(result)
 
 
 def export(
@@ -289,13 +289,13 @@ def _show(run: Callable[[Callable[..., None]], Result], tensorboard: bool, wandb
         for name in formats:
             need(name, name)  # before the hours, not after
         with progress_display() as progress:
-            found = run(progress)
+            result = run(progress)
         if formats:
             from thalweg.lab.verbs.export import export as export_to
         for name in formats:
-            export_to(found.folder, name)
+            export_to(result.folder, name)
     except LabError as error:
         refuse(error)
     except KeyboardInterrupt:
         stopped()
-    show_result(found)
+    show_result(result)

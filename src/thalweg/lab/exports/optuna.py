@@ -40,7 +40,7 @@ def _said(argument: str, where: Any) -> Iterator[None]:
         raise LabError(f"{argument}: {where}: {type(error).__name__}: {first_line(error)}") from None
 
 
-def write(found: Result, storage: Any, name: str | None = None) -> Any:
+def write(result: Result, storage: Any, name: str | None = None) -> Any:
     """Add every training of a study to an Optuna study, and return that.
 
     Parameters are the settings, a number each (betas as beta1, beta2); the value is the validation metric at the end;
@@ -54,20 +54,20 @@ def write(found: Result, storage: Any, name: str | None = None) -> Any:
     """
     optuna = need("optuna", "lab")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    title = name or found.folder.resolve().name
+    title = name or result.folder.resolve().name
     with _said("to_optuna", storage):
         study = optuna.create_study(
             storage=storage,
             study_name=title,
-            direction="maximize" if found.larger_is_better else "minimize",
+            direction="maximize" if result.larger_is_better else "minimize",
             load_if_exists=True,
         )
-    if (study.direction == optuna.study.StudyDirection.MAXIMIZE) != found.larger_is_better:
+    if (study.direction == optuna.study.StudyDirection.MAXIMIZE) != result.larger_is_better:
         raise LabError(f"to_optuna: the study {title!r} is there, with the other direction; choose another storage")
     there = {trial.user_attrs.get("id") for trial in study.trials}
-    ranges = _ranges(found)
+    ranges = _ranges(result)
     states = optuna.trial.TrialState
-    for trial in found.trials:
+    for trial in result.trials:
         if trial.id in there:
             continue
         values = numbers(trial.settings, trial.batch_size)
@@ -99,13 +99,13 @@ def _state(states: Any, trial: Trial) -> Any:
 
 
 def read(where: str, hyperparameters: Sequence[str], larger_is_better: bool) -> list[dict[str, Any]]:
-    """The finished trials of an Optuna study as known points: their values by knob, and a score, less is better.
+    """The finished trials of an Optuna study as known configurations: their values, and a score, less is better.
 
     Args:
         where: the storage and the study's name after the last colon: "sqlite:///x.db:study".
 
     Raises:
-        LabError: for a storage or a study that cannot be read, the other direction, or knobs that are not in it.
+        LabError: for a storage or a study that cannot be read, the other direction, or hyperparameters not in it.
     """
     optuna = need("optuna", "lab")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -137,10 +137,10 @@ def read(where: str, hyperparameters: Sequence[str], larger_is_better: bool) -> 
     ]
 
 
-def _ranges(found: Result) -> dict[str, tuple[float, float]]:
+def _ranges(result: Result) -> dict[str, tuple[float, float]]:
     """For each parameter the range of what was tried: Optuna wants to know one."""
     every: dict[str, list[float]] = {}
-    for trial in found.trials:
+    for trial in result.trials:
         for name, value in numbers(trial.settings, trial.batch_size).items():
             every.setdefault(name, []).append(value)
     return {name: (min(values), max(values)) for name, values in every.items()}

@@ -39,7 +39,7 @@ def scalars_of(trial: Trial, metric: str) -> dict[str, list[tuple[int, float]]]:
 
 def finals_of(trial: Trial) -> dict[str, float]:
     """What a trial ended at; NaN for one that failed, the test set for finalists alone."""
-    found = {"final/validation_metric": trial.metric, "final/validation_loss": trial.loss}
+    result = {"final/validation_metric": trial.metric, "final/validation_loss": trial.loss}
     if trial.test_metric is not None:
-        found["final/test_metric"] = trial.test_metric
-    return found
+        result["final/test_metric"] = trial.test_metric
+    return result

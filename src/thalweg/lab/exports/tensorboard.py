@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from thalweg.lab.results import Result
 
 
-def write(found: Result, folder: Path) -> Path:
+def write(result: Result, folder: Path) -> Path:
     """Write the event files, to be seen with `tensorboard --logdir FOLDER`. Runs that are there are left alone."""
     need("tensorboard", "tensorboard")
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
-    for trial in found.trials:
+    for trial in result.trials:
         run = folder / name_of(trial)
         if run.exists():
             continue
         unfinished = folder / f".{name_of(trial)}"  # a kill midway leaves no half run behind
         writer: Any = SummaryWriter(str(unfinished))
-        for tag, candidates in scalars_of(trial, found.spec["task"]["metric"]).items():
+        for tag, candidates in scalars_of(trial, result.spec["task"]["metric"]).items():
             for step, value in candidates:
                 writer.add_scalar(tag, value, step, walltime=trial.started)
         known = {name: value for name, value in finals_of(trial).items() if math.isfinite(value)}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OFFLINE = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off", "WANDB_DISABLE_GIT": "true"}
 
 
-def write(found: Result, folder: Path) -> Path:
+def write(result: Result, folder: Path) -> Path:
     """Write offline runs under `folder`/wandb. Those written before are not written again."""
     wandb = need("wandb", "wandb")
     folder.mkdir(parents=True, exist_ok=True)
@@ -27,9 +27,9 @@ def write(found: Result, folder: Path) -> Path:
     written = {json.loads(line) for line in log.read_text().splitlines()} if log.exists() else set()
     with _offline(folder), open(log, "a", encoding="utf-8") as record:
         try:
-            for trial in found.trials:
+            for trial in result.trials:
                 if trial.id not in written:
-                    _write(wandb, found, trial, folder)
+                    _write(wandb, result, trial, folder)
                     record.write(json.dumps(trial.id) + "\n")
                     record.flush()
         finally:
@@ -37,12 +37,12 @@ def write(found: Result, folder: Path) -> Path:
     return folder
 
 
-def _write(wandb: Any, found: Result, trial: Trial, folder: Path) -> None:
+def _write(wandb: Any, result: Result, trial: Trial, folder: Path) -> None:
     run = wandb.init(
         mode="offline",
         dir=str(folder),
-        project=found.spec["task"]["name"],
-        group=found.folder.resolve().name,
+        project=result.spec["task"]["name"],
+        group=result.folder.resolve().name,
         name=name_of(trial),
         id=trial.id,
         config=config_of(trial),
@@ -50,7 +50,7 @@ def _write(wandb: Any, found: Result, trial: Trial, folder: Path) -> None:
             silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True
         ),
     )
-    for step, values in _by_step(scalars_of(trial, found.spec["task"]["metric"])).items():
+    for step, values in _by_step(scalars_of(trial, result.spec["task"]["metric"])).items():
         run.log(values, step=step)
     run.summary.update(finals_of(trial))
     run.finish()

@@ -32,16 +32,16 @@ def best_of(values: Sequence[float], larger_is_better: bool, worst: float = math
     rising = sorted(sign * (worst if math.isnan(value) else value) for value in values)
     if any(map(math.isnan, rising)):
         return ()
-    found = []
+    result = []
     for k in range(1, min(len(rising), MOST) + 1):
         draws = math.comb(len(rising), k)
         # the best is the value in this place if the other k - 1 are among those before it
-        chances = [math.comb(place, k - 1) / draws for place in range(len(rising))]
-        at_most = [math.comb(place + 1, k) / draws for place in range(len(rising))]
+        chances = [math.comb(index, k - 1) / draws for index in range(len(rising))]
+        at_most = [math.comb(index + 1, k) / draws for index in range(len(rising))]
         expected = math.fsum(chance * value for chance, value in zip(chances, rising, strict=True))
         low, median, high = (sign * _quantile(rising, at_most, part) for part in (OUTSIDE, 0.5, 1 - OUTSIDE))
-        found.append(BestOf(k, sign * expected, median, min(low, high), max(low, high)))
-    return tuple(found)
+        result.append(BestOf(k, sign * expected, median, min(low, high), max(low, high)))
+    return tuple(result)
 
 
 def _quantile(rising: Sequence[float], at_most: Sequence[float], part: float) -> float:

@@ -50,19 +50,19 @@ def _tuned(protocol: Mapping[str, Any]) -> str:
 
 
 def _run_notes(spec: Mapping[str, Any]) -> list[str]:
-    asked = dict(spec["task"].get("training", {}))
-    without, refuse = asked.pop("without_weight_decay", []), asked.pop("left_out", [])
-    found = [f"All trainings: {', '.join(f'{name} {value}' for name, value in asked.items())}."] if asked else []
-    if "patience" in asked:
-        found.append(
-            f"Early stopping: a training ends after {several(asked['patience'], 'epoch')} without a better validation "
+    options = dict(spec["task"].get("training", {}))
+    without, refuse = options.pop("without_weight_decay", []), options.pop("left_out", [])
+    result = [f"All trainings: {', '.join(f'{name} {value}' for name, value in options.items())}."] if options else []
+    if "patience" in options:
+        result.append(
+            f"Early stopping: a run ends after {several(options['patience'], 'epoch')} without a better validation "
             "metric, and its best epoch counts, for the test set too."
         )
     if without:
-        found.append(f"Without weight decay, as they have no such setting: {', '.join(without)}.")
+        result.append(f"Without weight decay, as they have no such setting: {', '.join(without)}.")
     if refuse:
-        found.append(f"Left out, as they refuse the sparse gradients of this model: {', '.join(refuse)}.")
-    return found
+        result.append(f"Left out, as they refuse the sparse gradients of this model: {', '.join(refuse)}.")
+    return result
 
 
 def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
@@ -85,17 +85,18 @@ def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
 
 def _trouble(table: Table, trials: Sequence[Trial]) -> list[str]:
     edge = [row.optimizer for row in table.rows if row.on_edge]
-    found = [f"Not fully tuned, optimum on the edge of what was tried: {', '.join(edge)}."] if edge else []
-    return found + _failures(table) + failures(trials)
+    result = [f"Not fully tuned, optimum on the edge of what was tried: {', '.join(edge)}."] if edge else []
+    return result + _failures(table) + failures(trials)
 
 
 def _failures(table: Table) -> list[str]:
     """How many trainings failed, each kind by its name."""
     failed = {row.optimizer: row.failures for row in table.rows if row.failures}
-    told = [
-        f"{name} {', '.join(f'{number} x {fate}' for fate, number in fates.items())}" for name, fates in failed.items()
+    lines = [
+        f"{name} {', '.join(f'{number} x {status}' for status, number in ends.items())}"
+        for name, ends in failed.items()
     ]
-    return [f"Trainings that failed: {'; '.join(told)}."] if told else []
+    return [f"Trainings that failed: {'; '.join(lines)}."] if lines else []
 
 
 def _untested(spec: Mapping[str, Any]) -> list[str]:

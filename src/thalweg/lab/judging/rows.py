@@ -17,7 +17,7 @@ from thalweg.lab.search.configurations import (
     Candidate,
     GoodRange,
     at_edge,
-    candidates,
+    candidates_of,
     five_percent,
     good_range,
     highest_stable,
@@ -28,7 +28,7 @@ from thalweg.lab.training.trial import Trial
 # Two copies of an optimizer, tuned with different luck, end at settings that truly differ, which the fresh seeds then
 # find: by so many paired deviations with 1, 2, 3, 4 finalists (simulated; see docs/statistics.md). Tested as if there
 # were no such luck, copies are told apart in 6 to 19 studies of 100.
-TUNING_LUCK = (0.5, 0.27, 0.18, 0.14)
+TUNING_BIAS = (0.5, 0.27, 0.18, 0.14)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Row:
 
     optimizer: str
     settings: dict[str, Any]
-    tried: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
     finals: tuple[Trial, ...]  # the chosen setting on fresh seeds
     validation: Interval
     test: Interval
@@ -63,18 +63,18 @@ class Row:
     @property
     def searched(self) -> int:
         """Trainings in the search."""
-        return sum(len(candidate.trials) for candidate in self.tried)
+        return sum(len(candidate.trials) for candidate in self.candidates)
 
     @property
     def failures(self) -> dict[str, int]:
         """How many trainings failed, search and fresh seeds together, by what became of them."""
-        everything = [trial for candidate in self.tried for trial in candidate.trials] + list(self.finals)
+        everything = [trial for candidate in self.candidates for trial in candidate.trials] + list(self.finals)
         return dict(Counter(trial.status for trial in everything if not trial.done))
 
     @property
     def diverged_share(self) -> float:
         """The share of trainings in the search that failed, in whatever way."""
-        return sum(candidate.failed for candidate in self.tried) / self.searched
+        return sum(candidate.failed for candidate in self.candidates) / self.searched
 
     @property
     def failed_finals(self) -> int:
@@ -109,12 +109,14 @@ def build_table(
             None. Only those, less the default, are draws from the search range (expected best of k).
         milliseconds: what a step takes, by optimizer; None where it could not be measured.
     """
-    search = {name: candidates(t for t in trials if t.optimizer == name and t.phase == "search") for name in optimizers}
+    search = {
+        name: candidates_of(t for t in trials if t.optimizer == name and t.phase == "search") for name in optimizers
+    }
     target = baseline(search, larger_is_better)
     worst = _worst(search, larger_is_better)
     rows = []
     for name in optimizers:
-        finalists = candidates(t for t in trials if t.optimizer == name and t.phase == "final")
+        finalists = candidates_of(t for t in trials if t.optimizer == name and t.phase == "final")
         chosen = ranked(finalists, larger_is_better)[0]
         drawn = [candidate.complete_metric for candidate in search[name] if 0 < candidate.index < (spread or math.inf)]
         row = _row(name, search[name], chosen, target, larger_is_better)
@@ -144,7 +146,7 @@ def baseline(search: Mapping[str, Sequence[Candidate]], larger_is_better: bool) 
     A default that failed counts as the worst; NaN where the median optimizer's default failed.
     """
     worst = -math.inf if larger_is_better else math.inf
-    finals = [worst if math.isnan(value := tried[0].complete_metric) else value for tried in search.values()]
+    finals = [worst if math.isnan(value := candidates[0].complete_metric) else value for candidates in search.values()]
     middle = median(finals)
     return middle if math.isfinite(middle) else math.nan
 
@@ -153,31 +155,31 @@ def _worst(search: Mapping[str, Sequence[Candidate]], larger_is_better: bool) ->
     """What a setting that failed counts as among the best of k: the worst that any of the study ended at."""
     known = [
         candidate.complete_metric
-        for tried in search.values()
-        for candidate in tried
+        for candidates in search.values()
+        for candidate in candidates
         if not math.isnan(candidate.complete_metric)
     ]
     return (min if larger_is_better else max)(known, default=math.nan)
 
 
-def _row(name: str, tried: list[Candidate], chosen: Candidate, target: float, larger_is_better: bool) -> Row:
+def _row(name: str, candidates: list[Candidate], chosen: Candidate, target: float, larger_is_better: bool) -> Row:
     done = [trial for trial in chosen.trials if trial.done]
     steps = [trial.steps_to(target, larger_is_better) for trial in chosen.trials]
-    best = _searched(tried, chosen.index)
+    best = _searched(candidates, chosen.index)
     slack = five_percent(best.metric, chosen.deviation)
     return Row(
         optimizer=name,
         settings=chosen.settings,
-        tried=tuple(tried),
+        candidates=tuple(candidates),
         finals=chosen.trials,
         validation=mean_interval([trial.metric for trial in done]),
         test=mean_interval([trial.test_metric for trial in done if trial.test_metric is not None]),
         hits=sum(math.isfinite(s) for s in steps),
         steps_to_target=median(steps),
         as_good=None,
-        highest_stable=highest_stable(tried),
-        on_edge=at_edge(tried, best),
-        sensitivity=good_range(tried, best, larger_is_better, slack),
+        highest_stable=highest_stable(candidates),
+        on_edge=at_edge(candidates, best),
+        sensitivity=good_range(candidates, best, larger_is_better, slack),
     )
 
 
@@ -185,12 +187,12 @@ def _as_good(row: Row, margin: float, larger_is_better: bool) -> tuple[float, fl
     """Learning rates that the search cannot tell from the best: within the margin, or one seed deviation if more."""
     finals = Candidate(row.finals[0].index, row.finals)
     slack = max(value for value in (0.0, margin, finals.deviation) if not math.isnan(value))
-    found = good_range(row.tried, _searched(row.tried, finals.index), larger_is_better, slack)
-    return None if found is None else (found.low, found.high)
+    result = good_range(row.candidates, _searched(row.candidates, finals.index), larger_is_better, slack)
+    return None if result is None else (result.low, result.high)
 
 
-def _searched(tried: Sequence[Candidate], index: int) -> Candidate:
-    return next(candidate for candidate in tried if candidate.index == index)
+def _searched(candidates: Sequence[Candidate], index: int) -> Candidate:
+    return next(candidate for candidate in candidates if candidate.index == index)
 
 
 def _order(row: Row, larger_is_better: bool) -> tuple[float, ...]:
@@ -207,10 +209,10 @@ def _judge(
     leader, sign = rows[0], 1.0 if larger_is_better else -1.0
     if leader.failed_finals:
         return {}
-    whole = {row.optimizer: _tested(row) for row in rows if not row.failed_finals}
-    its = whole[leader.optimizer]
-    seeds = [seed for seed in its if all(seed in mine for mine in whole.values())]
-    values = {name: [mine[seed] for seed in seeds] for name, mine in whole.items()}
+    complete_metric = {row.optimizer: _tested(row) for row in rows if not row.failed_finals}
+    its = complete_metric[leader.optimizer]
+    seeds = [seed for seed in its if all(seed in mine for mine in complete_metric.values())]
+    values = {name: [mine[seed] for seed in seeds] for name, mine in complete_metric.items()}
     differences = {
         name: [sign * (one - other) for one, other in zip(mine, values[leader.optimizer], strict=True)]
         for name, mine in values.items()
@@ -232,7 +234,7 @@ def _tuning_bias(trials: Sequence[Trial]) -> float:
     if max(trial.index for trial in trials) == 0:  # nothing was searched for
         return 0.0
     finalists = Counter(name for name, _ in {(t.optimizer, t.index) for t in trials if t.phase == "final"})
-    return TUNING_LUCK[min(max(finalists.values()), len(TUNING_LUCK)) - 1]
+    return TUNING_BIAS[min(max(finalists.values()), len(TUNING_BIAS)) - 1]
 
 
 def _same(row: Row, other: Row) -> bool:

@@ -67,7 +67,7 @@ def _levelled(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _lowest(count: int, seeds: int, tenth: int) -> list[float]:
     """The least p-value against the leader in each simulated study of equal optimizers, rising."""
     random = np.random.default_rng([count, seeds, tenth])
-    found: list[NDArray[np.float64]] = []
+    result: list[NDArray[np.float64]] = []
     rest, rows = STUDIES, max(1, AT_ONCE // (count * seeds))
     while rest:
         many = min(rest, rows)
@@ -79,6 +79,6 @@ def _lowest(count: int, seeds: int, tenth: int) -> list[float]:
         gaps = test - np.take_along_axis(test, leader[:, None, None], 1)
         errors = gaps.std(2, ddof=1) / math.sqrt(seeds)
         errors[np.arange(many), leader] = 1.0
-        found.append(np.abs(gaps.mean(2) / errors).max(1))
+        result.append(np.abs(gaps.mean(2) / errors).max(1))
         rest -= many
-    return sorted((2 * stats.t.sf(np.concatenate(found), seeds - 1)).tolist())
+    return sorted((2 * stats.t.sf(np.concatenate(result), seeds - 1)).tolist())

@@ -74,7 +74,7 @@ def judge(
     Args:
         alpha: how often a study may call one better or worse that is as good; and how often one practically equal
             that is not.
-        correlation: of test with validation values: see `luck`.
+        correlation: of test with validation values: see `selection_bias`.
         resolution: the least step of the metric, such as one row of an accuracy, by optimizer; 0 if not given.
         tuning: how far tuning by luck moves a difference, in its deviations over seeds; 0 for settings that were not
             searched for.
@@ -111,11 +111,11 @@ def holm(p_values: Sequence[float], seeds: int = 0, correlation: float = 1.0) ->
     """
     corrected = [math.nan] * len(p_values)
     strictest = 0.0
-    for place, which in enumerate(np.argsort(p_values)):  # NaN last
-        p, left = p_values[which], len(p_values) - place
+    for index, which in enumerate(np.argsort(p_values)):  # NaN last
+        p, left = p_values[which], len(p_values) - index
         if not math.isnan(p):
-            luck = selection_corrected(p, left + 1, seeds, correlation) if seeds else 0.0  # the leader is one more
-            strictest = max(strictest, min(1.0, left * p), luck)
+            bias = selection_corrected(p, left + 1, seeds, correlation) if seeds else 0.0  # the leader is one more
+            strictest = max(strictest, min(1.0, left * p), bias)
             corrected[which] = strictest
     return corrected
 
@@ -157,11 +157,11 @@ def seeds_to_decide(
     mean, error, n = _moments(values, resolution)
     if n < 2 or not math.isfinite(error) or error == 0:
         return None
-    spreads, means, luck = _posterior(n)
+    spreads, means, noise = _posterior(n)
     spread = error * math.sqrt(n)
     more = _FEW_TO_MANY
     new_spread = spread * spreads
-    new_mean = mean + spread * means + new_spread * luck / np.sqrt(more)
+    new_mean = mean + spread * means + new_spread * noise / np.sqrt(more)
     total = n + more
     end_mean = (n * mean + more * new_mean) / total
     squares = (n - 1) * spread**2 + new_spread**2 * (more - 1) + n * more / total * (new_mean - mean) ** 2

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 PAGES = {"compare": "comparison", "sweep": "sweep", "tune": "tuning", "range-test": "range_test"}
 
 
-def render(found: Result) -> str:
+def render(result: Result) -> str:
     """The whole page of a result as text."""
-    kind = import_module(f"thalweg.lab.report.pages.{PAGES.get(found.verb, 'plain')}")
-    return str(kind.page(found).html())
+    kind = import_module(f"thalweg.lab.report.pages.{PAGES.get(result.verb, 'plain')}")
+    return str(kind.page(result).html())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from thalweg.lab.judging.wording import rate
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
-from thalweg.lab.report.figures.palette import colour
+from thalweg.lab.report.figures.palette import color
 from thalweg.lab.report.markup import sentences
 from thalweg.lab.search.configurations import Candidate
 
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
     from thalweg.lab.results import Result
 
 ROWS = 10  # of the table; the report has them all
-LINES = 8  # of the drawing: one a colour
+LINES = 8  # of the drawing: one a color
 WIDTH, HEIGHT, LEFT, BOTTOM = 460, 190, 46, 34  # of the drawing, in pixels
 CELL = 'style="text-align:left;padding:3px 14px 3px 0;white-space:nowrap"'
 
 
-def card(found: Result) -> str:
+def card(result: Result) -> str:
     """HTML that is readable in a light notebook and in a dark one: all ink is the notebook's own."""
-    head, rest = sentences(found.verdict)
-    line = f'<pre style="margin:8px 0;white-space:pre-wrap">{escape(found.line)}</pre>' if found.line else ""
+    head, rest = sentences(result.verdict)
+    line = f'<pre style="margin:8px 0;white-space:pre-wrap">{escape(result.line)}</pre>' if result.line else ""
     return (
         f'<div style="max-width:900px"><p style="margin:4px 0;font-size:1.15em"><b>{escape(head)}</b></p>'
         f'<p style="margin:4px 0">{escape(rest)}</p>{line}'
-        f"{drawing(_best_first(found), measures(found.unit, found.larger_is_better)[0])}{_table(found)}</div>"
+        f"{drawing(_best_first(result), measures(result.unit, result.larger_is_better)[0])}{_table(result)}</div>"
     )
 
 
 def drawing(searched: Mapping[str, Sequence[Candidate]], measure: Measure) -> str:
     """The sweep as a small SVG; nothing where fewer than two learning rates ended."""
-    lines = {name: line_of(tried, measure) for name, tried in list(searched.items())[:LINES]}
+    lines = {name: line_of(candidates, measure) for name, candidates in list(searched.items())[:LINES]}
     rates = [at for line in lines.values() for at, _ in line]
     values = [value for line in lines.values() for _, seeds in line for value in seeds]
     if len(set(rates)) < 2:
         return ""
     low, high, kind = good_end(values, measure.larger_is_better, measure.log)
-    place = _Scale(min(rates), max(rates), low, high, kind == "log")
-    drawn = "".join(_line(place, line, colour(number)) for number, line in enumerate(lines.values()))
+    scale = _Scale(min(rates), max(rates), low, high, kind == "log")
+    figure = "".join(_line(scale, line, color(number)) for number, line in enumerate(lines.values()))
     return (
         f'<svg role="img" aria-label="{escape(measure.label)} by learning rate" width="{WIDTH}" height="{HEIGHT + 24}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT + 24}" style="max-width:100%;display:block" xmlns="http://www.w3.org/2000/svg">'
-        f'<g font-size="11" fill="currentColor" font-family="sans-serif">{_axes(place, measure)}{_names(lines)}</g>'
-        f"{drawn}</svg>"
+        f'<g font-size="11" fill="currentColor" font-family="sans-serif">{_axes(scale, measure)}{_names(lines)}</g>'
+        f"{figure}</svg>"
     )
 
 
@@ -69,52 +69,52 @@ class _Scale:
         return round(10 + (HEIGHT - BOTTOM - 10) * (1 - part), 1)
 
 
-def _best_first(found: Result) -> dict[str, Sequence[Candidate]]:
-    """The search in the order of the report, where an optimizer has the same colour."""
-    names = [str(row.optimizer) for row in getattr(found, "rows", ()) if hasattr(row, "optimizer")]
-    return {name: found.tried[name] for name in names or found.tried}
+def _best_first(result: Result) -> dict[str, Sequence[Candidate]]:
+    """The search in the order of the report, where an optimizer has the same color."""
+    names = [str(row.optimizer) for row in getattr(result, "rows", ()) if hasattr(row, "optimizer")]
+    return {name: result.candidates[name] for name in names or result.candidates}
 
 
-def _line(place: _Scale, line: Sequence[tuple[float, list[float]]], tone: str) -> str:
+def _line(scale: _Scale, line: Sequence[tuple[float, list[float]]], tone: str) -> str:
     dots = "".join(
-        f'<circle cx="{place.x(at)}" cy="{place.y(value)}" r="2.4" fill="{tone}"/>'
+        f'<circle cx="{scale.x(at)}" cy="{scale.y(value)}" r="2.4" fill="{tone}"/>'
         for at, seeds in line
         for value in seeds
-        if place.low <= value <= place.high
+        if scale.low <= value <= scale.high
     )
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in _inside(place, [(at, median(seeds)) for at, seeds in line]))
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in _inside(scale, [(at, median(seeds)) for at, seeds in line]))
     return f'<polyline points="{path}" fill="none" stroke="{tone}" stroke-width="1.8"/>{dots}'
 
 
-def _inside(place: _Scale, line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def _inside(scale: _Scale, line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The line as pixels, cut where it leaves the frame; a clip path would need a name, and a notebook holds many."""
-    floor, top = place.y(place.low), place.y(place.high)
-    pixels = [(place.x(at), place.y(value)) for at, value in line]
-    found: list[tuple[float, float]] = []
-    for place_of, (x, y) in enumerate(pixels):
+    floor, top = scale.y(scale.low), scale.y(scale.high)
+    pixels = [(scale.x(at), scale.y(value)) for at, value in line]
+    result: list[tuple[float, float]] = []
+    for index, (x, y) in enumerate(pixels):
         if top <= y <= floor:
-            found.append((x, y))
+            result.append((x, y))
             continue
         edge = floor if y > floor else top
-        for other in (place_of - 1, place_of + 1):
+        for other in (index - 1, index + 1):
             if 0 <= other < len(pixels) and top <= pixels[other][1] <= floor:
                 across = (edge - y) / (pixels[other][1] - y)
-                found.append((x + across * (pixels[other][0] - x), edge))
-    return found
+                result.append((x + across * (pixels[other][0] - x), edge))
+    return result
 
 
-def _axes(place: _Scale, measure: Measure) -> str:
+def _axes(scale: _Scale, measure: Measure) -> str:
     floor = HEIGHT - BOTTOM
     frame = f'<path d="M{LEFT} 10V{floor}H{WIDTH - 12}" fill="none" stroke="currentColor" stroke-opacity=".4"/>'
-    decades = range(math.ceil(math.log10(place.first) - 1e-9), math.floor(math.log10(place.last) + 1e-9) + 1)
+    decades = range(math.ceil(math.log10(scale.first) - 1e-9), math.floor(math.log10(scale.last) + 1e-9) + 1)
     every = max(1, len(decades) // 5)
     ticks = "".join(
-        f'<text x="{place.x(10.0**k)}" y="{floor + 14}" text-anchor="middle">{rate(10.0**k)}</text>'
+        f'<text x="{scale.x(10.0**k)}" y="{floor + 14}" text-anchor="middle">{rate(10.0**k)}</text>'
         for k in list(decades)[::every]
     )
     ends = "".join(
-        f'<text x="{LEFT - 5}" y="{place.y(value) + 4}" text-anchor="end">{value:.3g}</text>'
-        for value in _round(place, measure)
+        f'<text x="{LEFT - 5}" y="{scale.y(value) + 4}" text-anchor="end">{value:.3g}</text>'
+        for value in _round(scale, measure)
     )
     titles = (
         f'<text x="{(LEFT + WIDTH) / 2}" y="{floor + 28}" text-anchor="middle" opacity=".7">learning rate</text>'
@@ -124,36 +124,36 @@ def _axes(place: _Scale, measure: Measure) -> str:
     return frame + ticks + ends + titles
 
 
-def _round(place: _Scale, measure: Measure) -> list[float]:
+def _round(scale: _Scale, measure: Measure) -> list[float]:
     """Round numbers to write beside the axis."""
     most = 100.0 if measure.scale == 100 else math.inf
-    if place.log:
-        decades = range(math.floor(math.log10(place.low)), math.ceil(math.log10(place.high)))
-        return [m * 10.0**k for k in decades for m in (1, 2, 5) if place.low <= m * 10.0**k <= place.high]
-    wide = place.high - place.low
+    if scale.log:
+        decades = range(math.floor(math.log10(scale.low)), math.ceil(math.log10(scale.high)))
+        return [m * 10.0**k for k in decades for m in (1, 2, 5) if scale.low <= m * 10.0**k <= scale.high]
+    wide = scale.high - scale.low
     step = next(
         m * 10.0**k
         for k in range(math.floor(math.log10(wide)) - 1, 400)
         for m in (1, 2, 5)
         if wide / (m * 10.0**k) <= 5
     )
-    first = math.ceil(place.low / step)
-    return [step * k for k in range(first, first + 6) if step * k <= min(place.high, most)]
+    first = math.ceil(scale.low / step)
+    return [step * k for k in range(first, first + 6) if step * k <= min(scale.high, most)]
 
 
 def _names(lines: Mapping[str, object]) -> str:
-    found, x = "", float(LEFT)
+    result, x = "", float(LEFT)
     for number, name in enumerate(lines):
         if x + 7 * len(name) > WIDTH:
             break
-        found += f'<rect x="{x}" y="{HEIGHT + 8}" width="12" height="3" fill="{colour(number)}"/>'
-        found += f'<text x="{x + 16}" y="{HEIGHT + 13}">{escape(name)}</text>'
+        result += f'<rect x="{x}" y="{HEIGHT + 8}" width="12" height="3" fill="{color(number)}"/>'
+        result += f'<text x="{x + 16}" y="{HEIGHT + 13}">{escape(name)}</text>'
         x += 32 + 6.2 * len(name)
-    return found
+    return result
 
 
-def _table(found: Result) -> str:
-    headings, rows = found.cells()
+def _table(result: Result) -> str:
+    headings, rows = result.cells()
     head = "".join(f"<th {CELL}>{escape(text)}</th>" for text in headings)
     body = "".join("<tr>" + "".join(f"<td {CELL}>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[:ROWS])
     more = f"<p>{len(rows) - ROWS} more are in the report.</p>" if len(rows) > ROWS else ""

@@ -18,22 +18,22 @@ def hyperparameters(trials: Iterable[Trial]) -> list[str]:
 
 
 def value(trial: Trial, hyperparameter: str) -> Any:
-    """The knob's value in this training; None where it has none."""
+    """The hyperparameter's value in this training; None where it has none."""
     return trial.batch_size if hyperparameter == "batch_size" else trial.settings.get(hyperparameter)
 
 
-def said(found: Any) -> str:
+def said(result: Any) -> str:
     """A value as people write it: numbers to three digits, those just below 1 to more."""
-    if isinstance(found, bool) or not isinstance(found, int | float | tuple | list):
-        return str(found)
-    if isinstance(found, tuple | list):
-        return "(" + ", ".join(map(said, found)) + ")"
-    short = rate(float(found))
-    return f"{found:.6g}" if 0.9 < found < 1 and len(f"{found:.6g}") > len(short) else short  # 0.999837 is not 1
+    if isinstance(result, bool) or not isinstance(result, int | float | tuple | list):
+        return str(result)
+    if isinstance(result, tuple | list):
+        return "(" + ", ".join(map(said, result)) + ")"
+    short = rate(float(result))
+    return f"{result:.6g}" if 0.9 < result < 1 and len(f"{result:.6g}") > len(short) else short  # 0.999837 is not 1
 
 
 def in_words(settings: Mapping[str, Any], batch_size: int | None = None) -> str:
     """`lr 0.003, momentum 0.9`; "its default" where there is nothing to set."""
-    parts = [f"{name} {said(found)}" for name, found in sorted(settings.items(), key=lambda item: item[0] != "lr")]
+    parts = [f"{name} {said(result)}" for name, result in sorted(settings.items(), key=lambda item: item[0] != "lr")]
     parts += [f"batch {batch_size}"] if batch_size is not None else []
     return ", ".join(parts) or "its default"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from thalweg.lab.report.figures.palette import SHOWN, colour, dash, ramp, shown_first
+from thalweg.lab.report.figures.palette import SHOWN, color, dash, ramp, shown_first
 
 BORDERS = {"solid": "solid", "dashed": "dashed", "dotted": "dotted", "dotdash": "double"}
 LONG = 80  # letters: a headline above this is set smaller, and split at a colon
@@ -25,12 +25,12 @@ def in_a_script(value: Any) -> str:
 def sentences(verdict: str) -> tuple[str, str]:
     """A verdict's first sentence, and the rest: the one is the headline."""
     said = verdict.strip()
-    found = re.match(r"(.+?)([.;]) +(?=\S)(.+)", said, re.DOTALL)
-    if found is None and len(said) > LONG:
-        found = re.match(r"(.+)(:) +(.+)", said, re.DOTALL)
-    if found is None:
+    result = re.match(r"(.+?)([.;]) +(?=\S)(.+)", said, re.DOTALL)
+    if result is None and len(said) > LONG:
+        result = re.match(r"(.+)(:) +(.+)", said, re.DOTALL)
+    if result is None:
         return said, ""
-    head, mark, rest = found.groups()
+    head, mark, rest = result.groups()
     return f"{head}.", rest[0].upper() + rest[1:] if mark == ";" else rest  # half a sentence becomes one
 
 
@@ -47,11 +47,11 @@ def paste(line: str) -> str:
     )
 
 
-def facts(found: Sequence[tuple[str, str, str]]) -> str:
+def facts(result: Sequence[tuple[str, str, str]]) -> str:
     """Facts as (what, value, in small letters)."""
     cells = "".join(
         f"<div><dt>{escape(what)}</dt><dd>{escape(value)}<small>{escape(small)}</small></dd></div>"
-        for what, value, small in found
+        for what, value, small in result
     )
     return f'<dl class="facts">{cells}</dl>'
 
@@ -63,7 +63,7 @@ def items(title: str, lines: Sequence[str]) -> str:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), kind: str = "") -> str:
     """A table of cells that are HTML already; `numbers` are the columns set flush right."""
-    kinds = ['class="number"' if place in numbers else "" for place in range(len(headings))]
+    kinds = ['class="number"' if index in numbers else "" for index in range(len(headings))]
     head = "".join(f'<th scope="col" {kind}>{text}</th>' for kind, text in zip(kinds, headings, strict=True))
     body = "".join(
         "<tr>" + "".join(f"<td {kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
@@ -72,18 +72,18 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Seque
     return f'<div class="scroll {kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def named(name: str, place: int) -> str:
-    """An optimizer's name behind its colour and dash."""
-    return f"{key(place)}{escape(name)}"
+def named(name: str, index: int) -> str:
+    """An optimizer's name behind its color and dash."""
+    return f"{key(index)}{escape(name)}"
 
 
-def key(place: int) -> str:
-    style = f"border-top-style:{BORDERS[dash(place)]};border-top-color:{colour(place)}"
+def key(index: int) -> str:
+    style = f"border-top-style:{BORDERS[dash(index)]};border-top-color:{color(index)}"
     return f'<i class="key" style="{style}"></i>'
 
 
 def legend(names: Sequence[str]) -> str:
-    """What the colours of an ordered figure mean, from cold to hot."""
+    """What the colors of an ordered figure mean, from cold to hot."""
     swatches = "".join(
         f'<span><i style="border-top-color:{tone}"></i>{escape(name)}</span>'
         for name, tone in zip(names, ramp(len(names)), strict=True)
@@ -92,12 +92,12 @@ def legend(names: Sequence[str]) -> str:
 
 
 def verdict(said: str) -> str:
-    """A verdict in its colour."""
+    """A verdict in its color."""
     return f'<span class="mark {tint(said)}">{escape(said)}</span>'
 
 
 def tint(said: str) -> str:
-    """The class that colours a verdict: its first word."""
+    """The class that colors a verdict: its first word."""
     word = said.split()[0].strip(",:")
     return {"practically": "equal", "not": "undecided"}.get(word, escape(word))
 
@@ -108,9 +108,9 @@ def chips(names: Sequence[str]) -> str:
     tops = f'<button class="all" data-first="{SHOWN}">first {SHOWN}</button>' if len(names) > SHOWN else ""
     tops += f'<button class="all" data-first="{len(names)}">all</button>'
     return tops + "".join(
-        f'<button data-optimizer="{escape(name)}" aria-pressed="{str(place < first).lower()}">'
-        f"{named(name, place)}</button>"
-        for place, name in enumerate(names)
+        f'<button data-optimizer="{escape(name)}" aria-pressed="{str(index < first).lower()}">'
+        f"{named(name, index)}</button>"
+        for index, name in enumerate(names)
     )
 
 

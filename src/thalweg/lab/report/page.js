@@ -1,5 +1,5 @@
 "use strict";
-// The page: screens, the line to copy, chips, the switch of the x axis, colours of the figures, paper.
+// The page: screens, the line to copy, chips, the switch of the x axis, colors of the figures, paper.
 document.documentElement.classList.add("js");
 const all = selector => [...document.querySelectorAll(selector)];
 const on = button => button.getAttribute("aria-pressed") === "true";

@@ -45,7 +45,7 @@ class Screen:
 
 @dataclass(frozen=True)
 class Page:
-    """All of a report. `names` are the optimizers in the order of their colours."""
+    """All of a report. `names` are the optimizers in the order of their colors."""
 
     title: str
     about: str
@@ -101,10 +101,10 @@ def _part(part: Part, places: dict[str, str]) -> str:
 
 
 def _figures(screen: Screen) -> list[Figure]:
-    found: list[Figure] = []
+    result: list[Figure] = []
     for part in screen.parts:
-        found += [part] if isinstance(part, Figure) else part if isinstance(part, tuple) else []
-    return found
+        result += [part] if isinstance(part, Figure) else part if isinstance(part, tuple) else []
+    return result
 
 
 def _text(name: str) -> str:

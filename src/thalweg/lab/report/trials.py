@@ -53,7 +53,10 @@ def _data(trials: Sequence[Trial], unit: Unit) -> dict[str, Any]:
     tuned = hyperparameters(trials)
     columns: list[dict[str, Any]] = [
         {"name": "optimizer", "title": "optimizer"},
-        *({"name": f"knob {hyperparameter}", "title": hyperparameter, "digits": 4} for hyperparameter in tuned),
+        *(
+            {"name": f"hyperparameter {hyperparameter}", "title": hyperparameter, "digits": 4}
+            for hyperparameter in tuned
+        ),
         {"name": "seed", "title": "seed", "fixed": 0},
         {"name": "phase", "title": "phase"},
         {"name": "status", "title": "ended"},
@@ -80,14 +83,14 @@ def _data(trials: Sequence[Trial], unit: Unit) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
-def _cell(found: Any) -> Any:
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return None if found is None else str(found)
-    return _number(found)
+def _cell(result: Any) -> Any:
+    if isinstance(result, bool) or not isinstance(result, int | float):
+        return None if result is None else str(result)
+    return _number(result)
 
 
-def _number(found: float) -> float | None:
-    return float(f"{found:.6g}") if math.isfinite(found) else None
+def _number(result: float) -> float | None:
+    return float(f"{result:.6g}") if math.isfinite(result) else None
 
 
 def _seed_ranges(seeds: Sequence[int]) -> str:

@@ -82,7 +82,7 @@ class Comparison(Result):
             "stable to lr",
             "failed",
         ]
-        return headings, [self._cells(row, leader=place == 0) for place, row in enumerate(self.rows)]
+        return headings, [self._cells(row, leader=position == 0) for position, row in enumerate(self.rows)]
 
     def _cells(self, row: Row, leader: bool) -> list[str]:
         setting = wording.rate(row.settings["lr"]) if "lr" in row.settings else "default"

@@ -55,7 +55,7 @@ class RangeTest(Result):
         climbs = [trial for trial in self.trials if trial.phase == PHASE]
         self.ascents = tuple(ascent(trial, self.climb) for trial in climbs if trial.curve.steps)
         self.interval = interval_of(climbs, self.climb)
-        self.rows = tuple(sorted(self.tried[self.optimizer], key=lambda candidate: candidate.rate))
+        self.rows = tuple(sorted(self.candidates[self.optimizer], key=lambda candidate: candidate.rate))
         self.best = ranked(self.rows, self.larger_is_better)[0] if self.rows else None
         self.as_good = as_good_range(self.rows, self.best, self.larger_is_better) if self.best else None
         self.agrees = self._agrees()
@@ -120,14 +120,14 @@ class RangeTest(Result):
 def ascent(trial: Trial, climb: Climb) -> Ascent:
     """Where one climb's loss falls fastest, and where it turns up."""
     losses = [loss for loss in trial.curve.train_loss if math.isfinite(loss)]
-    rates = [climb.rate(place) for place in range(len(losses))]
+    rates = [climb.rate(position) for position in range(len(losses))]
     step = math.log10(climb.high / climb.low) / (climb.steps - 1)
     smooth = smoothed(losses, max(1, round(WINDOW / step)))
     steepest = turn = math.nan
     if smooth:
         lowest = min(range(len(smooth)), key=smooth.__getitem__)
         if smooth[0] - smooth[lowest] > FALL * abs(smooth[0]):
-            slopes = [smooth[place + 1] - smooth[place] for place in range(lowest)]
+            slopes = [smooth[position + 1] - smooth[position] for position in range(lowest)]
             steepest = rates[min(range(len(slopes)), key=slopes.__getitem__)]
             turn = rates[lowest]
     return Ascent(trial.seed, tuple(rates), tuple(losses), tuple(smooth), steepest, turn)
@@ -136,9 +136,9 @@ def ascent(trial: Trial, climb: Climb) -> Ascent:
 def smoothed(losses: Sequence[float], reach: int) -> list[float]:
     """The mean of each loss and its neighbours on both sides, as many on the one as on the other."""
     found = []
-    for place in range(len(losses)):
-        near = min(reach, place, len(losses) - 1 - place)
-        window = losses[place - near : place + near + 1]
+    for position in range(len(losses)):
+        near = min(reach, position, len(losses) - 1 - position)
+        window = losses[position - near : position + near + 1]
         found.append(sum(window) / len(window))
     return found
 
@@ -146,10 +146,10 @@ def smoothed(losses: Sequence[float], reach: int) -> list[float]:
 def interval_of(climbs: Sequence[Trial], climb: Climb) -> tuple[float, float] | None:
     """The interval that the seeds agree on: the medians of both ends; None where fewer than half saw the loss fall."""
     seen = [ascent(trial, climb) for trial in climbs if trial.done and trial.curve.steps]
-    fell = [each for each in seen if not math.isnan(each.turn)]
+    fell = [ascent for ascent in seen if not math.isnan(ascent.turn)]
     if not fell or 2 * len(fell) < len(climbs):
         return None
-    low, high = median(each.steepest for each in fell), median(each.turn for each in fell)
+    low, high = median(ascent.steepest for ascent in fell), median(ascent.turn for ascent in fell)
     return float(f"{low:.3g}"), float(f"{high:.3g}")
 
 
@@ -173,7 +173,7 @@ def sentence(found: RangeTest) -> str:
 
 def _describe(found: RangeTest) -> list[str]:
     protocol, task = found.spec["protocol"], found.spec["task"]
-    fell = [each for each in found.ascents if not math.isnan(each.turn)]
+    fell = [ascent for ascent in found.ascents if not math.isnan(ascent.turn)]
     notes = [
         f"Climbed from lr {protocol['low']:g} to {protocol['high']:g} in {protocol['steps']} steps, each by the same "
         f"factor, on {several(protocol['seeds'], 'seed')}; ended where the smoothed loss was 4 x its best.",
@@ -181,7 +181,7 @@ def _describe(found: RangeTest) -> list[str]:
         "to where it is lowest: the median of the seeds.",
     ]
     if len(fell) > 1:
-        lower, upper = sorted(each.steepest for each in fell), sorted(each.turn for each in fell)
+        lower, upper = sorted(ascent.steepest for ascent in fell), sorted(ascent.turn for ascent in fell)
         notes.append(
             f"The seeds' own ends: the lower one {rate(lower[0])} to {rate(lower[-1])}, "
             f"the upper one {rate(upper[0])} to {rate(upper[-1])}."

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.printable import visible
 from thalweg.lab.runners.choice import choice_notes
-from thalweg.lab.search.configurations import Candidate, candidates
+from thalweg.lab.search.configurations import Candidate, candidates_of
 from thalweg.lab.study.records import to_json
 from thalweg.lab.study.store import write_atomically
 from thalweg.lab.training.trial import Trial
@@ -64,9 +64,11 @@ class Result(ABC):
     @staticmethod
     def unsearched(trials: Sequence[Trial]) -> str:
         """Which finalists were never searched for: lines of the folder are gone."""
-        tried = {(trial.optimizer, trial.index) for trial in trials if trial.phase == "search"}
+        candidates = {(trial.optimizer, trial.index) for trial in trials if trial.phase == "search"}
         bare = {
-            (t.optimizer, t.index): None for t in trials if t.phase == "final" and (t.optimizer, t.index) not in tried
+            (t.optimizer, t.index): None
+            for t in trials
+            if t.phase == "final" and (t.optimizer, t.index) not in candidates
         }
         return ", ".join(f"the search of {name}, setting {index}" for name, index in bare)
 
@@ -88,10 +90,10 @@ class Result(ABC):
         """The table as people read it: headings and rows of text."""
 
     @cached_property
-    def tried(self) -> dict[str, list[Candidate]]:
+    def candidates(self) -> dict[str, list[Candidate]]:
         """The settings of the search, by optimizer."""
         searched = [trial for trial in self.trials if trial.phase == "search"]
-        return {name: candidates(t for t in searched if t.optimizer == name) for name in self.spec["optimizers"]}
+        return {name: candidates_of(t for t in searched if t.optimizer == name) for name in self.spec["optimizers"]}
 
     def shown(self) -> list[tuple[str, Trial]]:
         """The runs that a recording keeps, the best first, with their names: of one seed where all have one that ended

@@ -24,7 +24,7 @@ class SweepRow:
     at which a seed failed (NaN where none did), `value` the best rate's metric over the seeds that finished."""
 
     optimizer: str
-    tried: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
     best: Candidate
     value: Interval
     as_good: tuple[float, float] | None
@@ -34,7 +34,7 @@ class SweepRow:
 
     @property
     def default(self) -> Candidate:
-        return self.tried[0]
+        return self.candidates[0]
 
     @property
     def failed(self) -> bool:
@@ -43,8 +43,8 @@ class SweepRow:
 
     @property
     def failed_share(self) -> float:
-        return sum(candidate.failed for candidate in self.tried) / sum(
-            len(candidate.trials) for candidate in self.tried
+        return sum(candidate.failed for candidate in self.candidates) / sum(
+            len(candidate.trials) for candidate in self.candidates
         )
 
 
@@ -56,7 +56,7 @@ class Sweep(Result):
     def __init__(self, *parts: Any, **more: Any) -> None:
         super().__init__(*parts, **more)
         spec = self.spec
-        rows = [self._row(name, tried) for name, tried in self.tried.items()]
+        rows = [self._row(name, candidates) for name, candidates in self.candidates.items()]
         best_first = ranked([row.best for row in rows], self.larger_is_better)
         self.rows = tuple(sorted(rows, key=lambda row: next(i for i, p in enumerate(best_first) if p is row.best)))
         leader = self.rows[0]
@@ -73,28 +73,28 @@ class Sweep(Result):
     def _shown(self) -> dict[str, Sequence[Trial]]:
         return {row.optimizer: row.best.trials for row in self.rows}
 
-    def _row(self, optimizer: str, tried: list[Candidate]) -> SweepRow:
-        best = ranked(tried, self.larger_is_better)[0]
-        stable = highest_stable(tried)
-        broken = [p.rate for p in tried if p.failed and (math.isnan(stable) or p.rate > stable)]
+    def _row(self, optimizer: str, candidates: list[Candidate]) -> SweepRow:
+        best = ranked(candidates, self.larger_is_better)[0]
+        stable = highest_stable(candidates)
+        broken = [p.rate for p in candidates if p.failed and (math.isnan(stable) or p.rate > stable)]
         return SweepRow(
             optimizer=optimizer,
-            tried=tuple(tried),
+            candidates=tuple(candidates),
             best=best,
             value=mean_interval([trial.metric for trial in best.trials if trial.done]),
-            as_good=as_good_range(tried, best, self.larger_is_better),
+            as_good=as_good_range(candidates, best, self.larger_is_better),
             highest_stable=stable,
             fails_from=min(broken, default=math.nan),
-            on_edge=self._on_edge(tried, best),
+            on_edge=self._on_edge(candidates, best),
         )
 
-    def _on_edge(self, tried: Sequence[Candidate], best: Candidate) -> bool:
+    def _on_edge(self, candidates: Sequence[Candidate], best: Candidate) -> bool:
         """Whether the best is an end of the range. A default far outside it is not the range's end."""
         low, high = self.spec["protocol"]["lr"]
         step = 1.05 * (high / low) ** (1 / (self.spec["protocol"]["points"] - 1))
-        inside = [p.rate for p in tried if p.index != 0]
-        if tried[0].rate and min(inside) / step <= tried[0].rate <= max(inside) * step:
-            inside.append(tried[0].rate)
+        inside = [p.rate for p in candidates if p.index != 0]
+        if candidates[0].rate and min(inside) / step <= candidates[0].rate <= max(inside) * step:
+            inside.append(candidates[0].rate)
         return best.rate <= min(inside) or best.rate >= max(inside)
 
     @property
@@ -117,7 +117,7 @@ class Sweep(Result):
                 "fails_from_lr": row.fails_from,
                 "on_edge": row.on_edge,
                 "failed_share": row.failed_share,
-                "trainings": sum(len(candidate.trials) for candidate in row.tried),
+                "trainings": sum(len(candidate.trials) for candidate in row.candidates),
             }
             for rank, row in enumerate(self.rows, 1)
         ]
@@ -174,7 +174,7 @@ def _default(row: SweepRow, unit: Unit) -> str:
 
 def _breaks(row: SweepRow) -> str:
     if math.isnan(row.fails_from):
-        return f"none failed up to {rate(max(candidate.rate for candidate in row.tried))}"
+        return f"none failed up to {rate(max(candidate.rate for candidate in row.candidates))}"
     if math.isnan(row.highest_stable):
         return f"seeds fail from the lowest rate tried, {rate(row.fails_from)}, on"
     return f"stable up to {rate(row.highest_stable)}, failing from {rate(row.fails_from)} on"

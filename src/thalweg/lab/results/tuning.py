@@ -13,16 +13,16 @@ from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_inte
 from thalweg.lab.judging.wording.numbers import course, several
 from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
-from thalweg.lab.search.configurations import Candidate, candidates, ranked
+from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
 from thalweg.lab.search.hyperparameters import numbers
 from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.trial import Trial
 
 
-def finalists(tried: Sequence[Candidate], wanted: int, larger_is_better: bool) -> list[Candidate]:
+def finalists(candidates: Sequence[Candidate], wanted: int, larger_is_better: bool) -> list[Candidate]:
     """The default and the best others of a search."""
-    best = ranked([candidate for candidate in tried if candidate.index != 0], larger_is_better)
-    return [tried[0], *best[:wanted]]
+    best = ranked([candidate for candidate in candidates if candidate.index != 0], larger_is_better)
+    return [candidates[0], *best[:wanted]]
 
 
 class Tuning(Result):
@@ -31,8 +31,8 @@ class Tuning(Result):
     Beside what every result has: `rows` are its settings tried in full, best first (a setting's `index` tells when it
     was tried, 0 is the default); `finals` those that went on to fresh seeds, by index; `tuned` and `default` two of
     these; `judgement` is of the paired differences on the test set, positive where `tuned` is better (None where a
-    fresh seed of either failed); `margin` is what counts as equal; `knobs` are the ranges that were searched; `history`
-    the best value so far after each setting.
+    fresh seed of either failed); `margin` is what counts as equal; `hyperparameters` are the ranges that were searched;
+    `history` the best value so far after each setting.
     """
 
     verb = "tune"
@@ -41,10 +41,10 @@ class Tuning(Result):
         super().__init__(*parts, **more)
         (self.optimizer,) = self.spec["optimizers"]
         protocol = self.spec["protocol"]
-        tried = self.tried[self.optimizer]
-        self.rows = tuple(ranked(tried, self.larger_is_better))
-        going = {candidate.index for candidate in finalists(tried, protocol["finalists"], self.larger_is_better)}
-        ended = candidates(trial for trial in self.trials if trial.phase == "final" and trial.index in going)
+        candidates = self.candidates[self.optimizer]
+        self.rows = tuple(ranked(candidates, self.larger_is_better))
+        going = {candidate.index for candidate in finalists(candidates, protocol["finalists"], self.larger_is_better)}
+        ended = candidates_of(trial for trial in self.trials if trial.phase == "final" and trial.index in going)
         self.finals = {candidate.index: candidate for candidate in ended}
         self.default = self.finals[0]
         others = [candidate for candidate in ended if candidate.index != 0]
@@ -61,8 +61,10 @@ class Tuning(Result):
             return "no fresh seed of the default setting has been trained"
         if gone := cls.unsearched(trials):
             return f"{gone} is missing"
-        tried = candidates(trial for trial in trials if trial.phase == "search")
-        going = {p.index for p in finalists(tried, spec["protocol"]["finalists"], spec["task"]["larger_is_better"])}
+        candidates = candidates_of(trial for trial in trials if trial.phase == "search")
+        going = {
+            p.index for p in finalists(candidates, spec["protocol"]["finalists"], spec["task"]["larger_is_better"])
+        }
         # Who was a finalist before more trials were asked for needs no more seeds.
         missing = cls.seeds_missing(spec, [trial for trial in trials if trial.index in going])
         return f"{missing} are missing" if missing else ""
@@ -81,7 +83,7 @@ class Tuning(Result):
     def history(self) -> list[tuple[int, float]]:
         """(index, best validation metric so far), in the order of trial; failures leave it as it was."""
         best, found = math.nan, []
-        for candidate in self.tried[self.optimizer]:
+        for candidate in self.candidates[self.optimizer]:
             value = math.nan if candidate.failed else candidate.metric
             better = math.isnan(best) or (value > best if self.larger_is_better else value < best)
             best = value if better and not math.isnan(value) else best
@@ -93,7 +95,7 @@ class Tuning(Result):
         return mean_interval([trial.test_metric for trial in candidate.trials if trial.test_metric is not None])
 
     def values(self, candidate: Candidate) -> dict[str, float]:
-        """A setting, a number a knob."""
+        """A setting, a number a hyperparameter."""
         return numbers(candidate.settings, candidate.trials[0].batch_size)
 
     @property

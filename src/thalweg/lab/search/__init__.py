@@ -1,1 +1,1 @@
-"""Which settings are tried: the protocol's numbers, the knobs of an optimizer, who asks for the next setting."""
+"""Which configurations are tried: the protocol, the ranges of the hyperparameters, the samplers."""

@@ -69,7 +69,7 @@ class GoodRange:
         return math.log10(self.high / self.low)
 
 
-def candidates(trials: Iterable[Trial]) -> list[Candidate]:
+def candidates_of(trials: Iterable[Trial]) -> list[Candidate]:
     """Group trials into settings, in the order they were planned."""
     groups: dict[int, list[Trial]] = {}
     for trial in trials:
@@ -89,7 +89,9 @@ def ranked(candidates: Iterable[Candidate], larger_is_better: bool) -> list[Cand
     return sorted(candidates, key=key)
 
 
-def good_range(tried: Sequence[Candidate], best: Candidate, larger_is_better: bool, slack: float) -> GoodRange | None:
+def good_range(
+    candidates: Sequence[Candidate], best: Candidate, larger_is_better: bool, slack: float
+) -> GoodRange | None:
     """The learning rates next to the best whose metric is at most `slack` worse, without a gap.
 
     The ends lie between tried rates, where a straight line in log lr leaves the slack; at the last good rate where
@@ -97,11 +99,12 @@ def good_range(tried: Sequence[Candidate], best: Candidate, larger_is_better: bo
     """
     if math.isnan(best.complete_metric) or not best.rate > 0:
         return None
-    line = profile(tried, best, larger_is_better)
-    place = next(i for i, candidate in enumerate(line) if candidate.index == best.index)
-    sign = 1 if larger_is_better else -1
-    gaps = [sign * (best.complete_metric - p.complete_metric) for p in line]  # NaN for what failed
-    low = high = place
+    line = profile(candidates, best, larger_is_better)
+    position = next(i for i, candidate in enumerate(line) if candidate.index == best.index)
+    gaps = [
+        (best.complete_metric - p.complete_metric) * (1 if larger_is_better else -1) for p in line
+    ]  # NaN for what failed
+    low = high = position
     while low > 0 and gaps[low - 1] <= slack:
         low -= 1
     while high + 1 < len(line) and gaps[high + 1] <= slack:
@@ -113,13 +116,13 @@ def good_range(tried: Sequence[Candidate], best: Candidate, larger_is_better: bo
 
 
 def as_good_range(
-    tried: Sequence[Candidate], best: Candidate, larger_is_better: bool, slack: float | None = None
+    candidates: Sequence[Candidate], best: Candidate, larger_is_better: bool, slack: float | None = None
 ) -> tuple[float, float] | None:
     """Both ends of `good_range`; the slack is 5 % of the best, or one seed deviation if that is more."""
     if slack is None:
         slack = five_percent(best.metric, best.deviation)
-    found = good_range(tried, best, larger_is_better, slack)
-    return None if found is None else (found.low, found.high)
+    result = good_range(candidates, best, larger_is_better, slack)
+    return None if result is None else (result.low, result.high)
 
 
 def five_percent(value: float, deviation: float) -> float:
@@ -127,15 +130,15 @@ def five_percent(value: float, deviation: float) -> float:
     return max([AS_GOOD * abs(value), *([] if math.isnan(deviation) else [deviation])])
 
 
-def profile(tried: Sequence[Candidate], best: Candidate, larger_is_better: bool) -> list[Candidate]:
-    """One point for each learning rate, rising: the best of those that share it, whatever their other knobs.
+def profile(candidates: Sequence[Candidate], best: Candidate, larger_is_better: bool) -> list[Candidate]:
+    """One point for each learning rate, rising: the best of those that share it, whatever their other hyperparameters.
 
-    Where other knobs were tuned too, rates hardly repeat: those within a quarter of a decade count as shared,
+    Where other hyperparameters were tuned too, rates hardly repeat: those within a quarter of a decade count as shared,
     else a rate tried only with a poor momentum would look poor itself.
     """
     groups: list[list[Candidate]] = []
-    width = APART if joint(tried) else 1e-9
-    for candidate in sorted((p for p in tried if p.rate > 0), key=lambda p: p.rate):
+    width = APART if joint(candidates) else 1e-9
+    for candidate in sorted((p for p in candidates if p.rate > 0), key=lambda p: p.rate):
         if groups and math.log10(candidate.rate / groups[-1][0].rate) <= width:
             groups[-1].append(candidate)
         else:
@@ -143,29 +146,29 @@ def profile(tried: Sequence[Candidate], best: Candidate, larger_is_better: bool)
     return [best if best in group else ranked(group, larger_is_better)[0] for group in groups]
 
 
-def highest_stable(tried: Sequence[Candidate]) -> float:
+def highest_stable(candidates: Sequence[Candidate]) -> float:
     """The highest learning rate tried at which, and below which, no run failed; NaN if there is none."""
-    failed = min((candidate.rate for candidate in tried if candidate.failed), default=math.inf)
-    return max((candidate.rate for candidate in tried if candidate.rate < failed), default=math.nan)
+    failed = min((candidate.rate for candidate in candidates if candidate.failed), default=math.inf)
+    return max((candidate.rate for candidate in candidates if candidate.rate < failed), default=math.nan)
 
 
-def at_edge(tried: Sequence[Candidate], best: Candidate) -> bool:
+def at_edge(candidates: Sequence[Candidate], best: Candidate) -> bool:
     """Whether the best learning rate is the lowest or highest one tried: the optimum may lie beyond.
 
-    Where other knobs were tuned too, the lowest or highest quarter of a decade.
+    Where other hyperparameters were tuned too, the lowest or highest quarter of a decade.
     """
-    rates = [candidate.rate for candidate in tried if candidate.rate > 0]
+    rates = [candidate.rate for candidate in candidates if candidate.rate > 0]
     if len(set(rates)) < 2:
         return False
-    near = APART if joint(tried) else 1e-9
+    near = APART if joint(candidates) else 1e-9
     return math.log10(best.rate / min(rates)) <= near or math.log10(max(rates) / best.rate) <= near
 
 
-def joint(tried: Sequence[Candidate]) -> bool:
+def joint(candidates: Sequence[Candidate]) -> bool:
     """Whether more than the learning rate differs between the settings."""
     others = {
         repr((sorted((name, value) for name, value in p.settings.items() if name != "lr"), p.trials[0].batch_size))
-        for p in tried
+        for p in candidates
     }
     return len(others) > 1
 

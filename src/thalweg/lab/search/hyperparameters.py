@@ -1,4 +1,4 @@
-"""The knobs of an optimizer: what can be tuned beside the learning rate, over which range, on which scale."""
+"""The hyperparameters of an optimizer: what can be tuned beside the learning rate, over which range, on which scale."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SearchRange:
     high: float
     default: float
     setting: str  # the optimizer's argument
-    place: int | None = None  # in a tuple such as betas
+    index: int | None = None  # in a tuple such as betas
     complement: bool = False
 
     @property
@@ -58,29 +58,29 @@ class SearchRange:
 
 
 def search_ranges(entry: Entry, task: Task) -> dict[str, SearchRange]:
-    """All knobs of an optimizer, in the order of how much they matter; lr first, the batch size last."""
-    found = {}
+    """All hyperparameters of an optimizer, in the order of how much they matter; lr first, the batch size last."""
+    result = {}
     rate = entry.default_rate
     if rate:
         low, high = entry.search("lr") or (rate * 10**-1.5, rate * 10**1.5)
-        found["lr"] = SearchRange("lr", min(low, rate), max(high, rate), rate, "lr")
+        result["lr"] = SearchRange("lr", min(low, rate), max(high, rate), rate, "lr")
     for hyperparameter in (*_averages(entry), *_plain(entry)):
-        found[hyperparameter.name] = hyperparameter
-    if "weight_decay" in found and task.weight_decay is not None and "weight_decay" not in entry.settings:
-        found["weight_decay"] = replace(found["weight_decay"], default=task.weight_decay)
+        result[hyperparameter.name] = hyperparameter
+    if "weight_decay" in result and task.weight_decay is not None and "weight_decay" not in entry.settings:
+        result["weight_decay"] = replace(result["weight_decay"], default=task.weight_decay)
     own = task.batch_size
-    found["batch_size"] = SearchRange("batch_size", max(1, own / BATCH_REACH), own * BATCH_REACH, own, "batch_size")
-    return found
+    result["batch_size"] = SearchRange("batch_size", max(1, own / BATCH_REACH), own * BATCH_REACH, own, "batch_size")
+    return result
 
 
 def choose(entry: Entry, task: Task, wanted: Any) -> list[SearchRange]:
-    """The knobs that the user names: all but the batch size if None; `betas` stands for each of them.
+    """The hyperparameters that the user names: all but the batch size if None; `betas` stands for each of them.
 
     Args:
         wanted: names, a text such as "lr=1e-4:1e-1,betas", or a dictionary of name to range (None: the usual one).
 
     Raises:
-        LabError: for a knob the optimizer does not have, or a range that is none.
+        LabError: for a hyperparameter the optimizer does not have, or a range that is none.
     """
     known = search_ranges(entry, task)
     if wanted is None:
@@ -90,17 +90,17 @@ def choose(entry: Entry, task: Task, wanted: Any) -> list[SearchRange]:
         group = [
             hyperparameter.name
             for hyperparameter in known.values()
-            if hyperparameter.setting == name and hyperparameter.place is not None
+            if hyperparameter.setting == name and hyperparameter.index is not None
         ] or [name]
         for each in group:
             chosen[each] = _search_range(entry, known, each, range)
     if not chosen:
-        raise LabError("knobs: got none; must name at least one")
+        raise LabError("hyperparameters: got none; must name at least one")
     return list(chosen.values())
 
 
 def tuned(entry: Entry, task: Task, names: Sequence[str]) -> list[SearchRange]:
-    """Those of the named knobs that an optimizer has; `beta1` is its momentum where it has that instead."""
+    """Those of the named hyperparameters that an optimizer has; `beta1` is its momentum where it has that instead."""
     known = search_ranges(entry, task)
     wanted = [name if name in known or name != "beta1" else "momentum" for name in names]
     return [known[name] for name in wanted if name in known]
@@ -109,19 +109,19 @@ def tuned(entry: Entry, task: Task, names: Sequence[str]) -> list[SearchRange]:
 def settings(
     entry: Entry, hyperparameters: Sequence[SearchRange], values: Mapping[str, float]
 ) -> tuple[dict[str, Any], int | None]:
-    """The optimizer's settings, and the batch size, for these values of the knobs."""
+    """The optimizer's settings, and the batch size, for these values of the hyperparameters."""
     made: dict[str, Any] = {}
     batch = None
     for hyperparameter in hyperparameters:
         value = values[hyperparameter.name]
         if hyperparameter.name == "batch_size":
             batch = int(value) if value != hyperparameter.default else None
-        elif hyperparameter.place is None:
+        elif hyperparameter.index is None:
             made[hyperparameter.setting] = value
         else:
-            whole = list(made.get(hyperparameter.setting, entry.default(hyperparameter.setting)))
-            whole[hyperparameter.place] = value
-            made[hyperparameter.setting] = tuple(whole)
+            parts = list(made.get(hyperparameter.setting, entry.default(hyperparameter.setting)))
+            parts[hyperparameter.index] = value
+            made[hyperparameter.setting] = tuple(parts)
     return made, batch
 
 
@@ -131,7 +131,7 @@ def numbers(settings: Mapping[str, Any], batch_size: int | None = None) -> dict[
     for name, value in settings.items():
         if isinstance(value, tuple | list):
             stem = name.removesuffix("s")
-            flat |= {f"{stem}{place}": float(part) for place, part in enumerate(value, 1)}
+            flat |= {f"{stem}{index}": float(part) for index, part in enumerate(value, 1)}
         elif isinstance(value, int | float) and not isinstance(value, bool):
             flat[name] = float(value)
     return flat if batch_size is None else {**flat, "batch_size": float(batch_size)}
@@ -140,40 +140,40 @@ def numbers(settings: Mapping[str, Any], batch_size: int | None = None) -> dict[
 def _averages(entry: Entry) -> list[SearchRange]:
     """Momentum and the betas: weights of running means, searched as 1 - value."""
     own = _defaults(entry)
-    found = []
+    result = []
     betas = own.get("betas")
     if isinstance(betas, tuple):
-        for place, beta in enumerate(betas):
-            name = f"beta{place + 1}"
-            low, high = BETA1 if place == 0 else ((1 - beta) / 10, min(0.5, 50 * (1 - beta)))
-            found.append(_average(name, (low, high), beta, "betas", place))
+        for index, beta in enumerate(betas):
+            name = f"beta{index + 1}"
+            low, high = BETA1 if index == 0 else ((1 - beta) / 10, min(0.5, 50 * (1 - beta)))
+            result.append(_average(name, (low, high), beta, "betas", index))
     momentum = _number(own.get("momentum"))
     if momentum:
-        found.append(_average("momentum", MOMENTUM, momentum, "momentum"))
+        result.append(_average("momentum", MOMENTUM, momentum, "momentum"))
     for name, rule in ALSO_AVERAGES.items():
         if name in own and entry.rule is not None and entry.rule.name.startswith(rule):
             away = 1 - own[name]
-            found.append(_average(name, (away / 10, min(0.5, 50 * away)), own[name], name))
-    return found
+            result.append(_average(name, (away / 10, min(0.5, 50 * away)), own[name], name))
+    return result
 
 
 def _average(
-    name: str, range: tuple[float, float], default: float, setting: str, place: int | None = None
+    name: str, range: tuple[float, float], default: float, setting: str, index: int | None = None
 ) -> SearchRange:
     low, high = min(range[0], 1 - default), max(range[1], 1 - default)
-    return SearchRange(name, low, high, default, setting, place, complement=True)
+    return SearchRange(name, low, high, default, setting, index, complement=True)
 
 
 def _plain(entry: Entry) -> list[SearchRange]:
     own = _defaults(entry)
-    found = []
+    result = []
     if eps := _number(own.get("eps")):
-        found.append(SearchRange("eps", eps / 100, eps * 1e4, eps, "eps"))
+        result.append(SearchRange("eps", eps / 100, eps * 1e4, eps, "eps"))
     if "weight_decay" in own:
         usual = DECAY if entry.rule is not None and entry.rule.decay != "coupled" else COUPLED
         low, high = entry.search("weight_decay") or usual
-        found.append(SearchRange("weight_decay", low, high, float(own["weight_decay"]), "weight_decay"))
-    return found
+        result.append(SearchRange("weight_decay", low, high, float(own["weight_decay"]), "weight_decay"))
+    return result
 
 
 def _defaults(entry: Entry) -> dict[str, Any]:
@@ -193,15 +193,18 @@ def _search_range(
         low, high = (1 - range[1], 1 - range[0]) if hyperparameter.complement else range
         if not low > 0:
             raise LabError(
-                f"knobs: {name} got the range {range}; must lie above 0{' and below 1' * hyperparameter.complement}"
+                f"hyperparameters: {name} got the range {range}; "
+                f"must lie above 0{' and below 1' * hyperparameter.complement}"
             )
         return replace(hyperparameter, low=low, high=high)
     default = _number(_defaults(entry).get(name))
     usual = ", ".join(known)
     if not default:
-        raise LabError(f"knobs: {entry.name} has no knob {name!r}; it has {usual}")
+        raise LabError(f"hyperparameters: {entry.name} has no hyperparameter {name!r}; it has {usual}")
     if range is None:
-        raise LabError(f"knobs: {name} of {entry.name} has no usual range; must be given one, as in {name}=0.1:10")
+        raise LabError(
+            f"hyperparameters: {name} of {entry.name} has no usual range; must be given one, as in {name}=0.1:10"
+        )
     return SearchRange(name, *range, default, name)
 
 
@@ -220,7 +223,9 @@ def _range(name: str, range: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         low = high = math.nan
     if not 0 < low < high < math.inf:
-        raise LabError(f"knobs: {name} got the range {range!r}; must be two positive numbers, the lower first")
+        raise LabError(
+            f"hyperparameters: {name} got the range {range!r}; must be two positive numbers, the lower first"
+        )
     return low, high
 
 

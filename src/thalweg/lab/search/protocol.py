@@ -27,7 +27,8 @@ class Protocol:
         finalists: settings of each optimizer that go on to fresh seeds.
         finalist_seeds: fresh seeds for each finalist; only these decide.
         alpha: how often a verdict may be wrong, over all optimizers together.
-        knobs: what is tuned, of each optimizer those that it has: lr, beta1 (or momentum), beta2, eps, weight_decay.
+        hyperparameters: what is tuned, of each optimizer those that it has: lr, beta1 (or momentum), beta2, eps,
+            weight_decay.
         budget: seconds the whole may take; the numbers above were cut to fit. None: as long as it takes.
     """
 
@@ -92,7 +93,7 @@ class Protocol:
 def _hyperparameters(wanted: Any) -> tuple[str, ...]:
     names = tuple(listed(wanted)) if isinstance(wanted, str) else tuple(wanted)
     if "lr" not in names or not set(names) <= set(TUNABLE) or len(set(names)) < len(names):
-        raise LabError(f"knobs: got {wanted!r}; must be lr, and any of {', '.join(TUNABLE[1:])}")
+        raise LabError(f"hyperparameters: got {wanted!r}; must be lr, and any of {', '.join(TUNABLE[1:])}")
     return tuple(name for name in TUNABLE if name in names)
 
 
@@ -116,49 +117,49 @@ def first_look(default: float, search: tuple[float, float] | None, count: int) -
         else [math.sqrt(low * high)] * others
     )
     step = math.log(high / low) / max(1, others - 1)
-    found = [default]
+    result = [default]
     for rate in spaced:
         if (
             default > 0 and abs(math.log(rate / default)) < step / 20
         ):  # the default stands on the grid: do not train it twice
             rate *= math.exp(step / 2 if rate * 1.0001 < high else -step / 2)
-        found.append(_short(rate))
-    return list(dict.fromkeys(found))
+        result.append(_short(rate))
+    return list(dict.fromkeys(result))
 
 
 def joint_look(hyperparameters: Sequence[SearchRange], rates: Sequence[float]) -> list[dict[str, float]]:
-    """Values for all knobs: the default first, then the given learning rates, with the other knobs spread evenly.
+    """Values for all hyperparameters: the default first, then the given learning rates, the others spread evenly.
 
     Sobol points in the order of their first coordinate, which gives way to the learning rates: these stay as well
-    spread as when they are tuned alone, and any stretch of them meets all values of the other knobs.
+    spread as when they are tuned alone, and any stretch of them meets all values of the other hyperparameters.
     """
-    found = [{hyperparameter.name: hyperparameter.default for hyperparameter in hyperparameters}]
+    result = [{hyperparameter.name: hyperparameter.default for hyperparameter in hyperparameters}]
     places = sorted(spread("sobol", len(hyperparameters), len(rates) - 1))
-    for rate, place in zip(rates[1:], places, strict=True):
+    for rate, position in zip(rates[1:], places, strict=True):
         others = {
             hyperparameter.name: hyperparameter.value(hyperparameter.at(share))
-            for hyperparameter, share in zip(hyperparameters, place, strict=True)
+            for hyperparameter, share in zip(hyperparameters, position, strict=True)
         }
-        found.append({**others, "lr": rate})
-    return found
+        result.append({**others, "lr": rate})
+    return result
 
 
-def second_look(tried: Sequence[float], best: float | None, count: int, near: float = 0.0) -> list[float]:
+def second_look(rates_tried: Sequence[float], best: float | None, count: int, near: float = 0.0) -> list[float]:
     """Learning rates around the best so far; a decade on from it where it is the lowest or highest tried.
 
     Where nothing finished (`best` is None), smaller ones than any tried. What lies within `near` decades of the lowest
-    or highest counts as that: its neighbours may look worse only for their other knobs.
+    or highest counts as that: its neighbours may look worse only for their other hyperparameters.
     """
-    rates = sorted(rate for rate in tried if rate > 0)
+    rates = sorted(rate for rate in rates_tried if rate > 0)
     if not rates or count == 0:
         return []
     if best is None or best <= rates[0] * 10**near:
         return [_short(rates[0] * 10 ** -(j / count)) for j in range(1, count + 1)]
     if best >= rates[-1] / 10**near:
         return [_short(rates[-1] * 10 ** (j / count)) for j in range(1, count + 1)]
-    place = rates.index(best)
+    position = rates.index(best)
     above = (count + 1) // 2
-    return _between(best, rates[place + 1], above) + _between(rates[place - 1], best, count - above)
+    return _between(best, rates[position + 1], above) + _between(rates[position - 1], best, count - above)
 
 
 def _between(low: float, high: float, count: int) -> list[float]:

@@ -50,8 +50,8 @@ class Rungs:
         total = 0
         for round, start in enumerate(range(0, trials, batch)):
             left = min(batch, trials - start)
-            for place in range(len(self.ladder(round))):
-                if place:
+            for index in range(len(self.ladder(round))):
+                if index:
                     left = self.promoted(left - (start == 0)) + (start == 0) if left > (start == 0) else left
                 total += left
         return total

@@ -25,17 +25,17 @@ OPTUNA = {
 }
 SEED = 0  # the same command asks for the same settings
 
-Place = dict[str, float]  # a number on the searched scale for each knob
+Coordinates = dict[str, float]  # a number on the searched scale for each hyperparameter
 
 
 class Sampler(ABC):
     """Asked for the next settings, told how the last ones ended. The same answers give the same questions."""
 
     @abstractmethod
-    def ask(self, count: int) -> list[Place]:
+    def ask(self, count: int) -> list[Coordinates]:
         """The next settings; fewer where there are no more."""
 
-    def tell(self, place: Place, score: float, pruned_at: int | None = None) -> None:  # noqa: B027
+    def tell(self, coordinates: Coordinates, score: float, pruned_at: int | None = None) -> None:  # noqa: B027
         """How a setting ended, less is better: inf for one that failed. In the order they were asked for.
 
         Args:
@@ -47,7 +47,7 @@ class Spread(Sampler):
     """Settings that do not depend on what was found."""
 
     def __init__(self, method: str, hyperparameters: Sequence[SearchRange], count: int) -> None:
-        self.places = [
+        self.remaining = [
             {
                 hyperparameter.name: hyperparameter.at(share)
                 for hyperparameter, share in zip(hyperparameters, shares, strict=True)
@@ -55,9 +55,9 @@ class Spread(Sampler):
             for shares in spread(method, len(hyperparameters), count)
         ]
 
-    def ask(self, count: int) -> list[Place]:
-        asked, self.places = self.places[:count], self.places[count:]
-        return asked
+    def ask(self, count: int) -> list[Coordinates]:
+        next_ones, self.remaining = self.remaining[:count], self.remaining[count:]
+        return next_ones
 
 
 def spread(method: str, dimensions: int, count: int, seed: int = SEED) -> list[list[float]]:
@@ -80,9 +80,9 @@ def spread(method: str, dimensions: int, count: int, seed: int = SEED) -> list[l
 def _grid(dimensions: int, count: int) -> list[list[float]]:
     """The largest grid of at most `count` points: as many levels for each, the first ones get what is left."""
     levels = [max(1, math.floor(count ** (1 / dimensions) + 1e-9))] * dimensions
-    for place in range(dimensions):
-        while math.prod(levels) // levels[place] * (levels[place] + 1) <= count:
-            levels[place] += 1
+    for axis in range(dimensions):
+        while math.prod(levels) // levels[axis] * (levels[axis] + 1) <= count:
+            levels[axis] += 1
     axes = [[i / (n - 1) for i in range(n)] if n > 1 else [0.5] for n in levels]
     return [list(candidate) for candidate in product(*axes)]
 
@@ -91,7 +91,7 @@ class Optuna(Sampler):
     """One of Optuna's samplers, by ask-and-tell on a study in memory."""
 
     def __init__(
-        self, method: Any, hyperparameters: Sequence[SearchRange], known: Sequence[tuple[Place, float]] = ()
+        self, method: Any, hyperparameters: Sequence[SearchRange], known: Sequence[tuple[Coordinates, float]] = ()
     ) -> None:
         optuna = need("optuna", "lab")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -104,36 +104,36 @@ class Optuna(Sampler):
             for hyperparameter in hyperparameters
         }
         self.study = optuna.create_study(sampler=sampler, direction="minimize")
-        self.open: list[tuple[Place, Any]] = []
-        for place, score in known:
-            self._add(place, score)
+        self.open: list[tuple[Coordinates, Any]] = []
+        for coordinates, score in known:
+            self._add(coordinates, score)
 
-    def ask(self, count: int) -> list[Place]:
-        asked = [self.study.ask(self.space) for _ in range(count)]
-        self.open += [(dict(trial.params), trial) for trial in asked]
-        return [dict(trial.params) for trial in asked]
+    def ask(self, count: int) -> list[Coordinates]:
+        next_ones = [self.study.ask(self.space) for _ in range(count)]
+        self.open += [(dict(trial.params), trial) for trial in next_ones]
+        return [dict(trial.params) for trial in next_ones]
 
-    def tell(self, place: Place, score: float, pruned_at: int | None = None) -> None:
-        found = next((pair for pair in self.open if pair[0] == place), None)
-        if found is None:
-            self._add(place, score)
+    def tell(self, coordinates: Coordinates, score: float, pruned_at: int | None = None) -> None:
+        result = next((pair for pair in self.open if pair[0] == coordinates), None)
+        if result is None:
+            self._add(coordinates, score)
             return
-        self.open.remove(found)
-        trial = found[1]
+        self.open.remove(result)
+        trial = result[1]
         if pruned_at is None:
             self.study.tell(trial, score)
         else:
             trial.report(score, pruned_at)
             self.study.tell(trial, state=self.optuna.trial.TrialState.PRUNED)
 
-    def _add(self, place: Place, score: float) -> None:
+    def _add(self, coordinates: Coordinates, score: float) -> None:
         """What nobody asked for: the default setting, points known from elsewhere."""
-        made = self.optuna.trial.create_trial(params=dict(place), distributions=self.space, value=score)
+        made = self.optuna.trial.create_trial(params=dict(coordinates), distributions=self.space, value=score)
         self.study.add_trial(made)
 
 
 def build(
-    method: Any, hyperparameters: Sequence[SearchRange], count: int, known: Sequence[tuple[Place, float]] = ()
+    method: Any, hyperparameters: Sequence[SearchRange], count: int, known: Sequence[tuple[Coordinates, float]] = ()
 ) -> Sampler:
     """The sampler of this name, for at most `count` settings.
 

@@ -11,7 +11,7 @@ from thalweg.lab.arguments import folder_of, integer, seconds, the_task
 from thalweg.lab.cost.step_time import measure_milliseconds
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Comparison
-from thalweg.lab.search.configurations import APART, candidates, joint, ranked
+from thalweg.lab.search.configurations import APART, candidates_of, joint, ranked
 from thalweg.lab.search.hyperparameters import settings, tuned
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
 from thalweg.lab.study.campaign import Campaign, Progress
@@ -52,8 +52,8 @@ def compare(
         task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
         optimizers: names from the catalogue, entries, or `torch.optim.Optimizer` classes; all if None.
         preset: "quick", "standard" or "thorough"; the numbers after it change one of its numbers.
-        knobs: what is tuned of each optimizer: "lr", and any of "beta1" (momentum, where there is one), "beta2", "eps",
-            "weight_decay".
+        hyperparameters: what is tuned of each optimizer: "lr", and any of "beta1" (momentum, where there is one),
+            "beta2", "eps", "weight_decay".
         budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit,
             equally for all.
         epochs: instead of the task's own.
@@ -111,7 +111,9 @@ class Comparing:
         finalists = [
             (entry, candidate)
             for entry in self.entries
-            for candidate in ranked(candidates(self.campaign.searched(entry.name)), larger)[: self.protocol.finalists]
+            for candidate in ranked(candidates_of(self.campaign.searched(entry.name)), larger)[
+                : self.protocol.finalists
+            ]
         ]
         self.campaign.run(
             [
@@ -126,11 +128,11 @@ class Comparing:
     def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:
         self.campaign.run(
             [
-                self.campaign.job(entry, rates[entry.name][place], seed, index=start + place)
-                for place in range(max(len(found) for found in rates.values()))
+                self.campaign.job(entry, rates[entry.name][position], seed, index=start + position)
+                for position in range(max(len(result) for result in rates.values()))
                 for seed in self.protocol.search_seeds
                 for entry in self.entries
-                if place < len(rates[entry.name])
+                if position < len(rates[entry.name])
             ]
         )
 
@@ -145,13 +147,15 @@ class Comparing:
         return [settings(entry, hyperparameters, values)[0] for values in joint_look(hyperparameters, rates)]
 
     def _second(self, entry: Entry, first: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Learning rates around the best, or beyond the edge; other knobs as the best has them."""
-        found = candidates(self.campaign.searched(entry.name))
-        best = ranked(found, self.campaign.task.larger_is_better)[0]
+        """Learning rates around the best, or beyond the edge; other hyperparameters as the best has them."""
+        result = candidates_of(self.campaign.searched(entry.name))
+        best = ranked(result, self.campaign.task.larger_is_better)[0]
         rate = None if best.failed == len(best.trials) else best.rate
-        tried = [settings["lr"] for settings in first if "lr" in settings]
-        near = APART if joint(found) else 0.0
-        return [{**best.settings, "lr": rate} for rate in second_look(tried, rate, self.protocol.second_look, near)]
+        rates_tried = [settings["lr"] for settings in first if "lr" in settings]
+        near = APART if joint(result) else 0.0
+        return [
+            {**best.settings, "lr": rate} for rate in second_look(rates_tried, rate, self.protocol.second_look, near)
+        ]
 
 
 def within(

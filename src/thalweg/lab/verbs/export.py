@@ -30,19 +30,19 @@ def export(folder: str | Path, to: str, out: str | Path | None = None) -> Any:
     if to not in FORMATS:
         raise LabError(f"to: got {to!r}; must be {', '.join(FORMATS)}")
     folder = Path(folder)
-    found = read(folder)
+    result = read(folder)
     if to == "optuna":
         from thalweg.lab.exports import optuna
 
-        return optuna.write(found, str(out) if out is not None else f"sqlite:///{folder / 'optuna.db'}")
+        return optuna.write(result, str(out) if out is not None else f"sqlite:///{folder / 'optuna.db'}")
     target = Path(out) if out is not None else folder / to
     try:
         if to == "tensorboard":
             from thalweg.lab.exports import tensorboard
 
-            return tensorboard.write(found, target)
+            return tensorboard.write(result, target)
         from thalweg.lab.exports import wandb
 
-        return wandb.write(found, target)
+        return wandb.write(result, target)
     except OSError as error:
         raise StudyError(f"out: cannot write to {target}: {error.strerror}") from None

@@ -84,9 +84,9 @@ def range_test(
     folder = folder_of(out, here, task.name, "range", entries[0].name)
     with open_campaign(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
         RangeTesting(campaign, entries[0], climb, range(seeds)).run()
-        found = RangeTest(*campaign.study.parts)
-        found.save()
-    return found
+        result = RangeTest(*campaign.study.parts)
+        result.save()
+    return result
 
 
 class RangeTesting:
@@ -102,12 +102,12 @@ class RangeTesting:
             climbs = self.campaign.run(jobs)
         finally:
             self.campaign.runner = own
-        found = interval_of(climbs, self.climb)
-        if found is None:
+        result = interval_of(climbs, self.climb)
+        if result is None:
             self.campaign.total = len(self.seeds)
             return
         rates = {0: self.entry.default_rate}
-        for index, rate in enumerate(around(*found), 1):
+        for index, rate in enumerate(around(*result), 1):
             rates |= {} if rate in rates.values() else {index: rate}
         jobs = [
             self.campaign.job(self.entry, {"lr": rate}, seed, index=index)
@@ -139,5 +139,5 @@ class Climbing(Runner):
 
 def around(low: float, high: float) -> list[float]:
     """The rates of the small sweep, rising: one before the interval, those in it with both ends, one behind it."""
-    inside = [low * (high / low) ** (place / (INSIDE - 1)) for place in range(INSIDE)]
+    inside = [low * (high / low) ** (position / (INSIDE - 1)) for position in range(INSIDE)]
     return [float(f"{rate:.3g}") for rate in (low / OUTSIDE, *inside, high * OUTSIDE)]

@@ -56,10 +56,10 @@ class Replay:
     def __str__(self) -> str:
         rows = [["steps", "train loss", "validation loss", "metric", "recorded"]]
         curve, old = self.again.curve, self.recorded.curve.validation_metric
-        for place, step in enumerate(curve.steps):
-            numbers = [curve.train_loss[place], curve.validation_loss[place], curve.validation_metric[place]]
+        for position, step in enumerate(curve.steps):
+            numbers = [curve.train_loss[position], curve.validation_loss[position], curve.validation_metric[position]]
             rows.append(
-                [str(step), *(f"{n:.6g}" for n in numbers), f"{old[place]:.6g}" if place < len(old) else "none"]
+                [str(step), *(f"{n:.6g}" for n in numbers), f"{old[position]:.6g}" if position < len(old) else "none"]
             )
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
@@ -103,9 +103,9 @@ def report(folder: str | Path) -> Any:
     Raises:
         StudyError: for a folder that is no study, or has too few trials yet for an answer.
     """
-    found: Result = read(Path(folder))
-    found.save()
-    return found
+    result: Result = read(Path(folder))
+    result.save()
+    return result
 
 
 def _climb(spec: dict[str, Any]) -> Climb:
@@ -114,16 +114,16 @@ def _climb(spec: dict[str, Any]) -> Climb:
 
 
 def _find(trials: Sequence[Trial], start: str, folder: Path) -> Trial:
-    found = [each for each in trials if each.id.startswith(start)] if start else []
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise StudyError(f"trial: {start!r} begins {len(found)} trials of {folder}: {_some(found)}; must begin one")
+    result = [trial for trial in trials if trial.id.startswith(start)] if start else []
+    if len(result) == 1:
+        return result[0]
+    if result:
+        raise StudyError(f"trial: {start!r} begins {len(result)} trials of {folder}: {_some(result)}; must begin one")
     raise StudyError(f"trial: {folder} has none that begins with {start!r}; it has {_some(trials) or 'no trials'}")
 
 
 def _some(trials: Sequence[Trial]) -> str:
-    return ", ".join(each.id for each in trials[:3]) + (f" and {len(trials) - 3} more" if len(trials) > 3 else "")
+    return ", ".join(trial.id for trial in trials[:3]) + (f" and {len(trials) - 3} more" if len(trials) > 3 else "")
 
 
 def _where(folder: Path, spec: Mapping[str, Any], given: Task | str | None) -> Task | str:

@@ -11,7 +11,7 @@ from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, spa
 from thalweg.lab.errors import LabError
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Sweep
-from thalweg.lab.search.configurations import candidates, ranked
+from thalweg.lab.search.configurations import candidates_of, ranked
 from thalweg.lab.search.protocol import second_look
 from thalweg.lab.study.campaign import Campaign, Progress
 from thalweg.lab.study.optimizers import resolve
@@ -116,11 +116,11 @@ def sweep(
 
     with open_campaign(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
-        found = Sweep(*campaign.study.parts)
-        found.save()
+        result = Sweep(*campaign.study.parts)
+        result.save()
         if record:
-            recorder.record(campaign, entries, found)
-    return found
+            recorder.record(campaign, entries, result)
+    return result
 
 
 class Grid:
@@ -130,12 +130,12 @@ class Grid:
         self.low, self.count = low, count
         self.ratio = (high / low) ** (1 / (count - 1))
 
-    def rate(self, place: int) -> float:
-        return float(f"{self.low * self.ratio**place:.3g}")  # three digits: one can read and paste it
+    def rate(self, position: int) -> float:
+        return float(f"{self.low * self.ratio**position:.3g}")  # three digits: one can read and paste it
 
-    def index(self, place: int) -> int:
+    def index(self, position: int) -> int:
         """The trial's index: 0 is the default's, whatever is tried beyond the ends, and in whatever order."""
-        return 1 + place if place >= 0 else 10_000 - place
+        return 1 + position if position >= 0 else 10_000 - position
 
     def first(self, entry: Entry) -> dict[int, float]:
         """Rates by index: the default, and the grid without a rate that is as good as the default itself."""
@@ -144,7 +144,7 @@ class Grid:
         return {0: default, **self.at(range(self.count), default)}
 
     def at(self, places: Sequence[int], default: float) -> dict[int, float]:
-        rates = {self.index(place): self.rate(place) for place in places}
+        rates = {self.index(position): self.rate(position) for position in places}
         return {i: rate for i, rate in rates.items() if not self.same(rate, default)}
 
     def same(self, rate: float, other: float) -> bool:
@@ -181,8 +181,8 @@ class Sweeping:
 
     def _beyond(self, entry: Entry, ends: dict[str, tuple[int, int]]) -> dict[int, float]:
         """A decade more of rates on the side where the best rate is the last one."""
-        tried = candidates(self.campaign.searched(entry.name))
-        best = ranked(tried, self.campaign.task.larger_is_better)[0]
+        candidates = candidates_of(self.campaign.searched(entry.name))
+        best = ranked(candidates, self.campaign.task.larger_is_better)[0]
         low, high = ends[entry.name]
         default = entry.default_rate
         assert default is not None
@@ -200,13 +200,13 @@ class Sweeping:
 
     def _between(self, entry: Entry) -> dict[int, float]:
         """Half way from the best to its neighbours: a curve may be a sharp V between two points of a grid."""
-        tried = candidates(self.campaign.searched(entry.name))
-        best = ranked(tried, self.campaign.task.larger_is_better)[0]
-        rates = sorted({candidate.rate for candidate in tried if candidate.rate > 0})
+        candidates = candidates_of(self.campaign.searched(entry.name))
+        best = ranked(candidates, self.campaign.task.larger_is_better)[0]
+        rates = sorted({candidate.rate for candidate in candidates if candidate.rate > 0})
         if best.failed == len(best.trials) or best.rate in (rates[0], rates[-1]):
             return {}
-        found = second_look(rates, best.rate, 2)
-        return {CLOSER + round(1000 * math.log10(rate)): rate for rate in found}  # a rate's index is its own
+        result = second_look(rates, best.rate, 2)
+        return {CLOSER + round(1000 * math.log10(rate)): rate for rate in result}  # a rate's index is its own
 
     def _jobs(self, rates: Mapping[str, Mapping[int, float]]) -> list[Job]:
         return [

@@ -1,4 +1,4 @@
-"""All the knobs of one optimizer, by whichever search one likes; then its best settings against its default one."""
+"""All hyperparameters of one optimizer, by whichever search one likes; then its best against its default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from thalweg.lab.results import Tuning
 from thalweg.lab.results.tuning import finalists
 from thalweg.lab.search import hyperparameters as hyperparameter
 from thalweg.lab.search import samplers
-from thalweg.lab.search.configurations import candidates
+from thalweg.lab.search.configurations import candidates_of
 from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import Campaign, Progress
 from thalweg.lab.study.optimizers import resolve
@@ -61,8 +61,8 @@ def tune(
         optimizer: a name from the catalogue, an entry or a `torch.optim.Optimizer` class.
         method: "tpe", "grid", "random", "sobol", "halton", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", or one of
             Optuna's sampler objects.
-        knobs: names ("lr", "betas", "eps", "weight_decay", "momentum", "batch_size"), or names with ranges, as a
-            dictionary or as text: "lr=1e-4:1e-1,betas". All but the batch size if None.
+        hyperparameters: names ("lr", "betas", "eps", "weight_decay", "momentum", "batch_size"), or names with
+            ranges, as a dictionary or as text: "lr=1e-4:1e-1,betas". All but the batch size if None.
         trials: settings to try, the default first; more can be added to a study later, but for a grid.
         seeds: seeds for each; a setting counts as its mean.
         batch: settings chosen at once, before any of them has ended, so that they can train side by side.
@@ -106,7 +106,7 @@ def tune(
         recorder.check(task)
     protocol = {
         "method": samplers.name_of(method),
-        "hyperparameters": {each.name: each.range for each in chosen},
+        "hyperparameters": {one.name: one.range for one in chosen},
         **numbers,
         "pruner": pruner,
         "rungs": list(rungs.epochs),
@@ -126,11 +126,11 @@ def tune(
         agreed = campaign.study.spec["protocol"]
         sampler = samplers.build(method, chosen, agreed["trials"] - 1, _as_coordinates(known, chosen))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
-        found = Tuning(*campaign.study.parts)
-        found.save()
+        result = Tuning(*campaign.study.parts)
+        result.save()
         if record:
-            recorder.record(campaign, entries, found)
-    return found
+            recorder.record(campaign, entries, result)
+    return result
 
 
 def price(spec: Mapping[str, Any]) -> int:
@@ -150,16 +150,16 @@ def _known(where: str | None, chosen: Sequence[hyperparameter.SearchRange], task
         return []
     from thalweg.lab.exports.optuna import read
 
-    return read(where, [each.name for each in chosen], task.larger_is_better)
+    return read(where, [one.name for one in chosen], task.larger_is_better)
 
 
 def _as_coordinates(
     known: Sequence[Mapping[str, Any]], chosen: Sequence[hyperparameter.SearchRange]
-) -> list[tuple[samplers.Place, float]]:
-    """Known points on the searched scale; a knob that was not among theirs counts as at its default."""
+) -> list[tuple[samplers.Coordinates, float]]:
+    """Known points on the searched scale; a hyperparameter that was not among theirs counts as at its default."""
     return [
-        ({each.name: each.searched(one["values"].get(each.name, each.default)) for each in chosen}, one["score"])
-        for one in known
+        ({one.name: one.searched(trial["values"].get(one.name, one.default)) for one in chosen}, trial["score"])
+        for trial in known
     ]
 
 
@@ -211,70 +211,70 @@ class Tuner:
         self.first_at: dict[str, int] = {}  # what is asked for twice is one setting: its place is the first one
 
     def run(self) -> None:
-        default = {each.name: each.searched(each.default) for each in self.hyperparameters}
+        default = {one.name: one.searched(one.default) for one in self.hyperparameters}
         first, count, index, rounds = [default], self.protocol["trials"], 0, 0
         while index < count:
-            asked = first + self.sampler.ask(min(self.protocol["batch"], count - index) - len(first))
-            if not asked:
+            batch = first + self.sampler.ask(min(self.protocol["batch"], count - index) - len(first))
+            if not batch:
                 break  # the grid is at its end
-            self._round(index, asked, rounds)
-            index, first, rounds = index + len(asked), [], rounds + 1
+            self._round(index, batch, rounds)
+            index, first, rounds = index + len(batch), [], rounds + 1
         self._finals()
 
-    def _round(self, start: int, places: Sequence[samplers.Place], number: int) -> None:
+    def _round(self, start: int, coordinates: Sequence[samplers.Coordinates], number: int) -> None:
         """Train a batch, rung after rung, and tell the sampler in the order in which it was asked."""
-        settings = [self._settings(place) for place in places]
+        settings = [self._settings(one) for one in coordinates]
         if start == 0:  # exactly as it is, which the logarithmic scale cannot always say: a decay of 0
             settings[0] = self._default()
-        left = list(range(len(places)))
+        left = list(range(len(coordinates)))
         ends: dict[int, tuple[float, int | None]] = {}
         ladder = self.rungs.ladder(number)
         for epochs in ladder:
             last = epochs == ladder[-1]
-            scores = self._train({place: settings[place] for place in left}, start, epochs, last)
-            ends |= {place: (score, None if last else epochs) for place, score in scores.items()}
+            scores = self._train({member: settings[member] for member in left}, start, epochs, last)
+            ends |= {member: (score, None if last else epochs) for member, score in scores.items()}
             if not last:
                 # The default goes through: it is what the rest is measured by.
                 safe = [0] if start == 0 else []
-                others = sorted(set(left) - set(safe), key=lambda place: (scores[place], place))
+                others = sorted(set(left) - set(safe), key=lambda member: (scores[member], member))
                 left = safe + sorted(others[: self.rungs.promoted(len(others))])
-        for place, (score, pruned_at) in sorted(ends.items()):
-            self.sampler.tell(places[place], score, pruned_at)
+        for member, (score, pruned_at) in sorted(ends.items()):
+            self.sampler.tell(coordinates[member], score, pruned_at)
 
     def _train(
         self, settings: Mapping[int, tuple[dict[str, Any], int | None]], start: int, epochs: int, last: bool
     ) -> dict[int, float]:
         phase = "search" if last else f"rung {epochs}"
         jobs = {
-            (place, seed): self.campaign.job(
+            (member, seed): self.campaign.job(
                 self.entry,
-                made,
+                settings_of,
                 seed,
                 phase=phase,
-                index=self._index(made, batch, start + place),
+                index=self._index(settings_of, batch, start + member),
                 batch_size=batch,
                 epochs=epochs,
             )
             for seed in range(self.protocol["seeds"])
-            for place, (made, batch) in settings.items()
+            for member, (settings_of, batch) in settings.items()
         }
         new = {job.id for job in jobs.values()} - set(self.campaign.asked)
         self.campaign.total -= len(jobs) - len(new)
         trials = dict(zip(jobs, self.campaign.run(list(jobs.values())), strict=True))
         return {
-            place: self._score([trials[place, seed] for seed in range(self.protocol["seeds"])]) for place in settings
+            member: self._score([trials[member, seed] for seed in range(self.protocol["seeds"])]) for member in settings
         }
 
-    def _index(self, settings: Mapping[str, Any], batch_size: int | None, place: int) -> int:
-        return self.first_at.setdefault(repr((sorted(settings.items()), batch_size)), place)
+    def _index(self, settings: Mapping[str, Any], batch_size: int | None, member: int) -> int:
+        return self.first_at.setdefault(repr((sorted(settings.items()), batch_size)), member)
 
-    def _settings(self, place: Mapping[str, float]) -> tuple[dict[str, Any], int | None]:
-        values = {each.name: each.value(place[each.name]) for each in self.hyperparameters}
+    def _settings(self, coordinates: Mapping[str, float]) -> tuple[dict[str, Any], int | None]:
+        values = {one.name: one.value(coordinates[one.name]) for one in self.hyperparameters}
         return hyperparameter.settings(self.entry, self.hyperparameters, values)
 
     def _default(self) -> tuple[dict[str, Any], int | None]:
         return hyperparameter.settings(
-            self.entry, self.hyperparameters, {each.name: each.default for each in self.hyperparameters}
+            self.entry, self.hyperparameters, {one.name: one.default for one in self.hyperparameters}
         )
 
     def _score(self, trials: Sequence[Trial]) -> float:
@@ -285,7 +285,9 @@ class Tuner:
         return -mean if self.larger else mean
 
     def _finals(self) -> None:
-        going = finalists(candidates(self.campaign.searched(self.entry.name)), self.protocol["finalists"], self.larger)
+        going = finalists(
+            candidates_of(self.campaign.searched(self.entry.name)), self.protocol["finalists"], self.larger
+        )
         self.campaign.run(
             [
                 self.campaign.job(

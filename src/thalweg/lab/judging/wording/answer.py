@@ -78,18 +78,18 @@ def _findings(others: Sequence[Row], table: Table, unit: Unit, seeds: int) -> li
     groups: dict[str, list[Row]] = {}
     for row in others:
         groups.setdefault("failed" if row.failed_finals or not row.judgement else row.judgement.verdict, []).append(row)
-    found = []
+    result = []
     if rows := groups.get("better"):
-        found.append(f"better on the test set, though not on validation: {_gaps(rows, unit)}")
+        result.append(f"better on the test set, though not on validation: {_gaps(rows, unit)}")
     if rows := groups.get("practically equal"):
-        found.append(f"practically equal: {_names(rows)}")
+        result.append(f"practically equal: {_names(rows)}")
     if rows := groups.get("worse"):
-        found.append(f"worse: {_gaps(rows, unit)}")
+        result.append(f"worse: {_gaps(rows, unit)}")
     if rows := groups.get("undecided"):
-        found.append(f"undecided: {_names(rows)}{_needed(rows, table, seeds)}")
+        result.append(f"undecided: {_names(rows)}{_needed(rows, table, seeds)}")
     if rows := groups.get("failed"):
-        found.append(f"failed on a fresh seed: {_names(rows)}")
-    return found
+        result.append(f"failed on a fresh seed: {_names(rows)}")
+    return result
 
 
 def _names(rows: Sequence[Row]) -> str:

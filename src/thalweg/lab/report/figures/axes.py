@@ -10,7 +10,7 @@ from bokeh.core.validation import silence
 from bokeh.core.validation.warnings import MISSING_RENDERERS
 from bokeh.models import BasicTickFormatter, FixedTicker, HoverTool, LogTicker
 from bokeh.models.annotations import Span
-from bokeh.plotting import figure
+from bokeh.plotting import figure as bokeh_figure
 
 from thalweg.lab.report.figures.measure import Measure, good_end
 from thalweg.lab.report.figures.palette import GREY
@@ -25,7 +25,7 @@ ROW_HEIGHT = 26
 def plot(x_label: str, y_label: str | None, *, height: int = 380, log_x: bool = False, **options: Any) -> Any:
     """An empty figure. Pan and zoom wait in a toolbar: a finger on a figure scrolls the page."""
     kinds = {"x_axis_type": "log"} if log_x else {}
-    drawn = figure(
+    drawn = bokeh_figure(
         height=height,
         sizing_mode="stretch_width",
         tools="pan,box_zoom,reset,save",
@@ -96,7 +96,7 @@ def level(drawn: Any, at: float, **options: Any) -> None:
 
 
 def hover(drawn: Any, renderer: Any, title: str, *lines: tuple[str, str], **options: Any) -> None:
-    """What is shown of what is under the pointer, in the page's own colours, light or dark."""
+    """What is shown of what is under the pointer, in the page's own colors, light or dark."""
     cells = "".join(
         f'<div style="opacity:.72">{label}</div><div style="font-variant-numeric:tabular-nums">{text}</div>'
         for label, text in lines
@@ -112,10 +112,10 @@ def hover(drawn: Any, renderer: Any, title: str, *lines: tuple[str, str], **opti
     drawn.add_tools(HoverTool(renderers=[renderer], visible=False, tooltips=tip, **few, **options))
 
 
-def bad_edge(drawn: Any, place: int, count: int, larger_is_better: bool) -> float:
+def bad_edge(drawn: Any, index: int, count: int, larger_is_better: bool) -> float:
     """Where a failed run's cross stands: along the bad edge, each optimizer at its own height."""
     low, high = drawn.y_range.start, drawn.y_range.end
-    part = 0.02 + 0.07 * place / max(1, count)
+    part = 0.02 + 0.07 * index / max(1, count)
     part = part if larger_is_better else 1 - part
     logarithmic = type(drawn.yaxis[0]).__name__ == "LogAxis"
     return float(low * (high / low) ** part if logarithmic else low + (high - low) * part)

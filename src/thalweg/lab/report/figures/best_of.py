@@ -18,9 +18,9 @@ def best_of_figure(rows: Sequence[Row], measure: Measure) -> Any:
     columns = Columns([row.optimizer for row in rows], "xs", "ys", "band_x", "band_y")
     values: list[float] = []
     for row in (row for row in rows if row.best_of):
-        drawn_of = [found.k for found in row.best_of]
+        drawn_of = [result.k for result in row.best_of]
         low, middle, high = (
-            [measure.scale * getattr(found, end) for found in row.best_of] for end in ("low", "expected", "high")
+            [measure.scale * getattr(result, end) for result in row.best_of] for end in ("low", "expected", "high")
         )
         values += [value for value in (*low, *middle, *high) if math.isfinite(value)]
         columns.add(
@@ -30,13 +30,13 @@ def best_of_figure(rows: Sequence[Row], measure: Measure) -> Any:
             band_x=drawn_of + drawn_of[::-1],
             band_y=shorts(high + low[::-1]),
         )
-    drawn = valued("settings tried (k)", measure, values)
-    drawn.xaxis.ticker.num_minor_ticks = 0
+    figure = valued("settings tried (k)", measure, values)
+    figure.xaxis.ticker.num_minor_ticks = 0
     data, view = columns.source(), columns.picked()
-    drawn.multi_line("xs", "ys", source=data, line_color=GREY, line_alpha=0.22)
-    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.16, line_width=0, **columns.picked(most=2))
-    thick = {"line_color": "colour", "line_dash": "dash", "line_width": 2, "hover_line_width": 4}
-    lines = drawn.multi_line("xs", "ys", source=data, hover_line_color="colour", **thick, **view)
+    figure.multi_line("xs", "ys", source=data, line_color=GREY, line_alpha=0.22)
+    figure.patches("band_x", "band_y", source=data, color="color", alpha=0.16, line_width=0, **columns.picked(most=2))
+    thick = {"line_color": "color", "line_dash": "dash", "line_width": 2, "hover_line_width": 4}
+    lines = figure.multi_line("xs", "ys", source=data, hover_line_color="color", **thick, **view)
     reading = (("best of", "$snap_x{0}"), (f"expected {measure.name}", "$snap_y{0.[0000]}"))
-    hover(drawn, lines, "@name", *reading, line_policy="nearest")
-    return drawn
+    hover(figure, lines, "@name", *reading, line_policy="nearest")
+    return figure

@@ -12,7 +12,7 @@ from thalweg.lab.report.figures.axes import hover, valued
 from thalweg.lab.report.figures.curves import thin
 from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import Measure, short, shorts
-from thalweg.lab.report.figures.palette import COLOURS, GREY, ramp
+from thalweg.lab.report.figures.palette import COLORS, GREY, ramp
 
 
 class Climbed(Protocol):
@@ -35,20 +35,20 @@ class Climbed(Protocol):
 def climb(ascents: Sequence[Climbed], interval: tuple[float, float] | None, measure: Measure) -> Any:
     """Thin the loss of each step, thick the smoothed one; marks where it falls fastest and where it turns."""
     smooth = [value for ascent in ascents for value in ascent.smooth]
-    drawn = valued("learning rate", measure, smooth, log_x=True, height=420)
-    drawn.yaxis.axis_label = "training loss"
-    shade(drawn, interval)
-    colours = ramp(len(ascents))
-    lines: dict[str, list[Any]] = {name: [] for name in ("seed", "colour", "xs", "raw", "smooth")}
-    marks: dict[str, list[Any]] = {name: [] for name in ("seed", "colour", "x", "y", "marker", "what")}
-    for tone, ascent in zip(colours, ascents, strict=True):
-        kept = thin(len(ascent.rates), 400)
+    figure = valued("learning rate", measure, smooth, log_x=True, height=420)
+    figure.yaxis.axis_label = "training loss"
+    shade(figure, interval)
+    colors = ramp(len(ascents))
+    lines: dict[str, list[Any]] = {name: [] for name in ("seed", "color", "xs", "raw", "smooth")}
+    marks: dict[str, list[Any]] = {name: [] for name in ("seed", "color", "x", "y", "marker", "what")}
+    for tone, ascent in zip(colors, ascents, strict=True):
+        indices = thin(len(ascent.rates), 400)
         row = {
             "seed": f"seed {ascent.seed}",
-            "colour": tone,
-            "xs": shorts([ascent.rates[i] for i in kept]),
-            "raw": shorts([ascent.losses[i] for i in kept]),
-            "smooth": shorts([ascent.smooth[i] for i in kept]),
+            "color": tone,
+            "xs": shorts([ascent.rates[i] for i in indices]),
+            "raw": shorts([ascent.losses[i] for i in indices]),
+            "smooth": shorts([ascent.smooth[i] for i in indices]),
         }
         for name, cell in row.items():
             lines[name].append(cell)
@@ -62,18 +62,18 @@ def climb(ascents: Sequence[Climbed], interval: tuple[float, float] | None, meas
                 for name, value in zip(marks, cells, strict=True):
                     marks[name].append(value)
     data = table(lines)
-    drawn.multi_line("xs", "raw", source=data, line_color="colour", line_alpha=0.22)
-    thick = {"line_color": "colour", "line_width": 2, "hover_line_color": "colour", "hover_line_width": 4}
-    shown = drawn.multi_line("xs", "smooth", source=data, **thick)
-    candidates = drawn.scatter("x", "y", source=table(marks), marker="marker", size=11, color="colour")
+    figure.multi_line("xs", "raw", source=data, line_color="color", line_alpha=0.22)
+    thick = {"line_color": "color", "line_width": 2, "hover_line_color": "color", "hover_line_width": 4}
+    shown = figure.multi_line("xs", "smooth", source=data, **thick)
+    candidates = figure.scatter("x", "y", source=table(marks), marker="marker", size=11, color="color")
     reading = (("lr", "$snap_x{0.[0000000]}"), ("smoothed loss", "$snap_y{0.[0000]}"))
-    hover(drawn, shown, "@seed", *reading, line_policy="nearest")
-    hover(drawn, candidates, "@what", ("lr", "@x{0.[0000000]}"), ("", "@seed"))
-    return drawn
+    hover(figure, shown, "@seed", *reading, line_policy="nearest")
+    hover(figure, candidates, "@what", ("lr", "@x{0.[0000000]}"), ("", "@seed"))
+    return figure
 
 
-def shade(drawn: Any, interval: tuple[float, float] | None) -> None:
+def shade(figure: Any, interval: tuple[float, float] | None) -> None:
     """The interval as a band from top to bottom."""
     if interval is not None:
-        look: dict[str, Any] = {"fill_color": COLOURS[2], "fill_alpha": 0.12, "line_color": GREY, "line_dash": "dotted"}
-        drawn.add_layout(BoxAnnotation(left=interval[0], right=interval[1], **look))
+        look: dict[str, Any] = {"fill_color": COLORS[2], "fill_alpha": 0.12, "line_color": GREY, "line_dash": "dotted"}
+        figure.add_layout(BoxAnnotation(left=interval[0], right=interval[1], **look))

@@ -40,10 +40,10 @@ def curves(courses: Mapping[str, Course], measure: Measure, target: float = math
             continue
         longest = max(trials, key=lambda t: len(t.curve.steps))
         by_epoch = list(zip(*(_extended(measure.curve(t), len(longest.curve.steps)) for t in trials), strict=True))
-        kept = thin(len(by_epoch))
-        steps = [longest.curve.steps[i] for i in kept]
+        indices = thin(len(by_epoch))
+        steps = [longest.curve.steps[i] for i in indices]
         low, middle, high = (
-            shorts([of([v for v in by_epoch[i] if math.isfinite(v)] or [math.nan]) for i in kept])
+            shorts([of([v for v in by_epoch[i] if math.isfinite(v)] or [math.nan]) for i in indices])
             for of in (min, median, max)
         )
         values += [value for seeds in by_epoch for value in seeds]
@@ -57,22 +57,22 @@ def curves(courses: Mapping[str, Course], measure: Measure, target: float = math
             per_epoch=longest.curve.steps[-1] / len(longest.curve.steps),
             milliseconds=short(courses[name].milliseconds),
         )
-    drawn = valued("steps", measure, values, x_range=DataRange1d(range_padding=0.02))
-    _draw(drawn, columns, measure)
-    drawn.xaxis.name = "along"
+    figure = valued("steps", measure, values, x_range=DataRange1d(range_padding=0.02))
+    _draw(figure, columns, measure)
+    figure.xaxis.name = "along"
     if math.isfinite(target):
-        level(drawn, measure.scale * target, line_dash="dashed")
-    return drawn
+        level(figure, measure.scale * target, line_dash="dashed")
+    return figure
 
 
-def _draw(drawn: Any, columns: Columns, measure: Measure) -> None:
+def _draw(figure: Any, columns: Columns, measure: Measure) -> None:
     data, view = columns.source(), columns.picked()
     data.name = "courses"  # the page's script changes the x axis of sources of this name
-    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.13, line_width=0, **columns.picked(most=FEW))
-    thick = {"line_color": "colour", "line_dash": "dash", "line_width": 2, "hover_line_width": 4}
-    lines = drawn.multi_line("xs", "ys", source=data, hover_line_color="colour", **thick, **view)
+    figure.patches("band_x", "band_y", source=data, color="color", alpha=0.13, line_width=0, **columns.picked(most=FEW))
+    thick = {"line_color": "color", "line_dash": "dash", "line_width": 2, "hover_line_width": 4}
+    lines = figure.multi_line("xs", "ys", source=data, hover_line_color="color", **thick, **view)
     reading = (("at", "$snap_x{0.[00]}"), (measure.name, "$snap_y{0.[0000]}"))
-    hover(drawn, lines, "@name", *reading, line_policy="nearest")
+    hover(figure, lines, "@name", *reading, line_policy="nearest")
 
 
 def _extended(values: list[float], length: int) -> list[float]:

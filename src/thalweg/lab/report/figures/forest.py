@@ -23,41 +23,41 @@ def forest(judged: Table, unit: Unit, larger_is_better: bool) -> Any:
     scale = 100 if unit.percent else 1
     leader, others = judged.rows[0], judged.rows[1:]
     low, high = span(judged)
-    drawn = rows(
+    figure = rows(
         f"{unit.name} against {leader.optimizer}{' in points' if unit.percent else ''}, right is better",
         [row.optimizer for row in others],
         x_range=(scale * low, scale * high),
     )
     if math.isfinite(judged.margin):
         margin = scale * judged.margin
-        drawn.add_layout(BoxAnnotation(left=-margin, right=margin, fill_color=GREY, fill_alpha=0.15, line_color=None))
-    upright(drawn, 0)
-    seeds: dict[str, list[Any]] = {key: [] for key in ("x", "y", "colour")}
-    means: dict[str, list[Any]] = {key: [] for key in ("x", "y", "colour", "low", "high", "verdict", "name")}
+        figure.add_layout(BoxAnnotation(left=-margin, right=margin, fill_color=GREY, fill_alpha=0.15, line_color=None))
+    upright(figure, 0)
+    seeds: dict[str, list[Any]] = {key: [] for key in ("x", "y", "color")}
+    means: dict[str, list[Any]] = {key: [] for key in ("x", "y", "color", "low", "high", "verdict", "name")}
     for row in others:
         if row.judgement is None:
-            _say(drawn, row)
+            _say(figure, row)
             continue
-        found, colour = row.judgement.difference, VERDICTS[row.judgement.verdict]
+        result, color = row.judgement.difference, VERDICTS[row.judgement.verdict]
         each = [scale * value for value in differences(row, leader, larger_is_better)]
-        _add(seeds, x=[short(x) for x in each], y=[brief(row.optimizer)] * len(each), colour=[colour] * len(each))
+        _add(seeds, x=[short(x) for x in each], y=[brief(row.optimizer)] * len(each), color=[color] * len(each))
         _add(
             means,
-            x=[short(scale * found.mean)],
+            x=[short(scale * result.mean)],
             y=[brief(row.optimizer)],
-            colour=[colour],
-            low=[short(scale * found.low)],
-            high=[short(scale * found.high)],
+            color=[color],
+            low=[short(scale * result.low)],
+            high=[short(scale * result.high)],
             verdict=[status(row, False)],
             name=[row.optimizer],
         )
-    drawn.scatter("x", "y", source=table(seeds), size=5, color="colour", alpha=0.5)
+    figure.scatter("x", "y", source=table(seeds), size=5, color="color", alpha=0.5)
     data = table(means)
-    drawn.segment("low", "y", "high", "y", source=data, line_width=2.5, color="colour")
-    dots = drawn.scatter("x", "y", source=data, size=11, color="colour")
+    figure.segment("low", "y", "high", "y", source=data, line_width=2.5, color="color")
+    dots = figure.scatter("x", "y", source=data, size=11, color="color")
     interval = ("95 %", "@low{+0.000} to @high{+0.000}")
-    hover(drawn, dots, "@name", ("mean", "@x{+0.000}"), interval, ("verdict", "@verdict"))
-    return drawn
+    hover(figure, dots, "@name", ("mean", "@x{+0.000}"), interval, ("verdict", "@verdict"))
+    return figure
 
 
 def differences(row: Row, leader: Row, larger_is_better: bool) -> list[float]:
@@ -69,21 +69,21 @@ def differences(row: Row, leader: Row, larger_is_better: bool) -> list[float]:
 
 def span(judged: Table) -> tuple[float, float]:
     """Where the axis ends: all means, and intervals up to four times the middle one's reach."""
-    found = [row.judgement.difference for row in judged.rows if row.judgement]
-    means = [gap.mean for gap in found if math.isfinite(gap.mean)]
+    result = [row.judgement.difference for row in judged.rows if row.judgement]
+    means = [gap.mean for gap in result if math.isfinite(gap.mean)]
     margin = judged.margin if math.isfinite(judged.margin) else 0.0
     if not means:
         return (-1.5 * margin, 1.5 * margin) if margin else (-1.0, 1.0)
-    halves = sorted(gap.half for gap in found if math.isfinite(gap.half)) or [0.0]
+    halves = sorted(gap.half for gap in result if math.isfinite(gap.half)) or [0.0]
     most = WIDEST * halves[len(halves) // 2]
-    ends = [gap.mean + side * min(gap.half, most) for gap in found if math.isfinite(gap.half) for side in (-1, 1)]
+    ends = [gap.mean + side * min(gap.half, most) for gap in result if math.isfinite(gap.half) for side in (-1, 1)]
     low, high = min([*means, *ends, -1.5 * margin]), max([*means, *ends, 1.5 * margin])
     pad = 0.06 * (high - low) or 1.0
     return low - pad, high + pad
 
 
-def _say(drawn: Any, row: Row) -> None:
-    drawn.text(
+def _say(figure: Any, row: Row) -> None:
+    figure.text(
         [0],
         [brief(row.optimizer)],
         [status(row, False)],

@@ -1,4 +1,4 @@
-"""Many optimizers in one figure: all in grey behind, the chosen ones in colour, in a handful of renderers.
+"""Many optimizers in one figure: all in grey behind, the chosen ones in color, in a handful of renderers.
 
 A renderer for each optimizer would be the simple way, and a slow and large one: here a row of a column belongs to an
 optimizer, and the chips of the page move a filter over the rows.
@@ -11,7 +11,7 @@ from typing import Any
 
 from bokeh.models import BooleanFilter, CDSView, ColumnDataSource
 
-from thalweg.lab.report.figures.palette import colour, dash, ramp, shown_first
+from thalweg.lab.report.figures.palette import color, dash, ramp, shown_first
 
 PICKED = "picked"  # the page's script looks for renderers of this name, and for the most it may show
 
@@ -22,22 +22,22 @@ def table(columns: Mapping[str, Sequence[Any]]) -> Any:
 
 
 class Columns:
-    """Rows of a figure's data, each of an optimizer, in its colour.
+    """Rows of a figure's data, each of an optimizer, in its color.
 
     `ramped`: the rows are not optimizers but in an order of their own, cold to hot, and no chip hides them.
     """
 
     def __init__(self, order: Sequence[str], *cells: str, ramped: bool = False) -> None:
         self.order, self.ramped = list(order), ramped
-        self.colours = ramp(len(order)) if ramped else [colour(place) for place in range(len(order))]
-        self.data: dict[str, list[Any]] = {key: [] for key in ("name", "colour", "dash", *cells)}
+        self.colors = ramp(len(order)) if ramped else [color(position) for position in range(len(order))]
+        self.data: dict[str, list[Any]] = {key: [] for key in ("name", "color", "dash", *cells)}
 
     def add(self, name: str, **cells: Any) -> None:
-        place = self.order.index(name)
+        position = self.order.index(name)
         row = {
             "name": name,
-            "colour": self.colours[place],
-            "dash": "solid" if self.ramped else dash(place),
+            "color": self.colors[position],
+            "dash": "solid" if self.ramped else dash(position),
             **cells,
         }
         for key, column in self.data.items():

@@ -11,24 +11,24 @@ from thalweg.lab.report.configuration import in_words
 from thalweg.lab.report.figures.axes import hover, valued
 from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import Measure, short, shorts
-from thalweg.lab.report.figures.palette import COLOURS, GREY
+from thalweg.lab.report.figures.palette import COLORS, GREY
 from thalweg.lab.search.configurations import Candidate
 
 
-def history(tried: Sequence[Candidate], best: Sequence[float], measure: Measure) -> Any:
+def history(candidates: Sequence[Candidate], best: Sequence[float], measure: Measure) -> Any:
     """A dot a setting, in the order of trial; a step line over `best`, the best so far after each of them."""
-    ends = [measure.scale * candidate.metric for candidate in tried]
-    drawn = valued("settings tried", measure, ends, x_range=DataRange1d(range_padding=0.03))
-    places = list(range(1, len(tried) + 1))
+    ends = [measure.scale * candidate.metric for candidate in candidates]
+    figure = valued("settings tried", measure, ends, x_range=DataRange1d(range_padding=0.03))
+    places = list(range(1, len(candidates) + 1))
     line = table({"x": places, "y": shorts([measure.scale * value for value in best])})
-    drawn.step("x", "y", source=line, mode="after", line_color=COLOURS[0], line_width=2)
+    figure.step("x", "y", source=line, mode="after", line_color=COLORS[0], line_width=2)
     dots = table(
         {
             "x": places,
             "y": [short(end) for end in ends],
-            "setting": [in_words(candidate.settings, candidate.trials[0].batch_size) for candidate in tried],
+            "setting": [in_words(candidate.settings, candidate.trials[0].batch_size) for candidate in candidates],
         }
     )
-    shown = drawn.scatter("x", "y", source=dots, size=6, color=GREY, alpha=0.8)
-    hover(drawn, shown, "setting @x", ("setting", "@setting"), (measure.name, "@y"))
-    return drawn
+    shown = figure.scatter("x", "y", source=dots, size=6, color=GREY, alpha=0.8)
+    hover(figure, shown, "setting @x", ("setting", "@setting"), (measure.name, "@y"))
+    return figure

@@ -1,4 +1,4 @@
-"""One knob of a tuning: what each setting ended at, against the knob's value."""
+"""One hyperparameter of a tuning: what each setting ended at, against the hyperparameter's value."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from thalweg.lab.report.configuration import in_words
 from thalweg.lab.report.figures.axes import bad_edge, hover, valued
 from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import Measure, short
-from thalweg.lab.report.figures.palette import COLOURS, GREY, VERDICTS
+from thalweg.lab.report.figures.palette import COLORS, GREY, VERDICTS
 from thalweg.lab.search.configurations import Candidate
 
 Values = Mapping[int, float]  # by a setting's index
 
 
-def hyperparameter(tried: Sequence[Candidate], values: Values, label: str, measure: Measure, tuned: int) -> Any:
-    """Every training a dot, the default in a ring, the tuned setting in colour, a cross at the bad edge what failed.
+def hyperparameter(candidates: Sequence[Candidate], values: Values, label: str, measure: Measure, tuned: int) -> Any:
+    """Every training a dot, the default in a ring, the tuned setting in color, a cross at the bad edge what failed.
 
     `values` are above 0, on a logarithmic axis; a setting that has none is left out.
     """
-    ends = [measure.value(trial) for candidate in tried for trial in candidate.trials]
-    drawn = valued(label, measure, ends, log_x=True, height=300)
-    dots: dict[str, list[Any]] = {name: [] for name in ("x", "y", "colour", "size", "ring", "setting", "which", "seed")}
+    ends = [measure.value(trial) for candidate in candidates for trial in candidate.trials]
+    figure = valued(label, measure, ends, log_x=True, height=300)
+    dots: dict[str, list[Any]] = {name: [] for name in ("x", "y", "color", "size", "ring", "setting", "which", "seed")}
     crosses: dict[str, list[Any]] = {name: [] for name in ("x", "y", "setting", "what")}
-    floor = bad_edge(drawn, 0, 1, measure.larger_is_better)
-    for candidate in sorted(tried, key=lambda candidate: candidate.index == tuned):  # the tuned one lies on top
+    floor = bad_edge(figure, 0, 1, measure.larger_is_better)
+    for candidate in sorted(candidates, key=lambda candidate: candidate.index == tuned):  # the tuned one lies on top
         value = values.get(candidate.index, 0.0)
         for trial in candidate.trials if value > 0 else ():
             said = in_words(trial.settings, trial.batch_size)
@@ -37,7 +37,7 @@ def hyperparameter(tried: Sequence[Candidate], values: Values, label: str, measu
                 dots,
                 x=short(value),
                 y=short(measure.value(trial)),
-                colour=COLOURS[0] if mine else GREY,
+                color=COLORS[0] if mine else GREY,
                 size=10 if mine else 6,
                 ring=15 if candidate.index == 0 else 0,
                 setting=said,
@@ -45,14 +45,14 @@ def hyperparameter(tried: Sequence[Candidate], values: Values, label: str, measu
                 seed=trial.seed,
             )
     data = table(dots)
-    ring = {"marker": "diamond", "size": "ring", "fill_color": None, "line_color": COLOURS[1], "line_width": 1.8}
-    drawn.scatter("x", "y", source=data, **ring)
-    shown = drawn.scatter("x", "y", source=data, size="size", color="colour", alpha=0.85)
+    ring = {"marker": "diamond", "size": "ring", "fill_color": None, "line_color": COLORS[1], "line_width": 1.8}
+    figure.scatter("x", "y", source=data, **ring)
+    shown = figure.scatter("x", "y", source=data, size="size", color="color", alpha=0.85)
     cross = {"marker": "x", "size": 9, "line_color": VERDICTS["worse"], "line_width": 2}
-    failed = drawn.scatter("x", "y", source=table(crosses), **cross)
-    hover(drawn, shown, "@which", ("setting", "@setting"), (measure.name, "@y"), ("seed", "@seed"))
-    hover(drawn, failed, "@what", ("setting", "@setting"))
-    return drawn
+    failed = figure.scatter("x", "y", source=table(crosses), **cross)
+    hover(figure, shown, "@which", ("setting", "@setting"), (measure.name, "@y"), ("seed", "@seed"))
+    hover(figure, failed, "@what", ("setting", "@setting"))
+    return figure
 
 
 def _add(columns: dict[str, list[Any]], **cells: Any) -> None:

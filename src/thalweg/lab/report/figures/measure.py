@@ -55,9 +55,9 @@ def measures(unit: Unit, larger_is_better: bool) -> list[Measure]:
     return [metric] if unit.name == "loss" else [metric, Measure("loss", unit, False)]
 
 
-def line_of(tried: Sequence[Candidate], measure: Measure) -> list[tuple[float, list[float]]]:
+def line_of(candidates: Sequence[Candidate], measure: Measure) -> list[tuple[float, list[float]]]:
     """The learning rates in order, each with what its seeds ended at; where more was tuned, the best near it."""
-    known = [candidate for candidate in tried if candidate.rate > 0]
+    known = [candidate for candidate in candidates if candidate.rate > 0]
     if not known:
         return []
     line = profile(known, ranked(known, measure.larger_is_better)[0], measure.larger_is_better)

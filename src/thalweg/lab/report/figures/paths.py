@@ -18,17 +18,17 @@ LEVELS = 20
 FAINTEST = 0.1
 
 
-def paths_figure(found: Slice, order: Sequence[str]) -> Any:
+def paths_figure(result: Slice, order: Sequence[str]) -> Any:
     """Contours, the runs' ways, and a dot at each end."""
-    x, y = ((float(side[0]), float(side[-1])) for side in (found.x, found.y))
-    drawn = plot("first direction", "second direction", height=460, x_range=x, y_range=y)
-    there = found.values[np.isfinite(found.values)]
+    x, y = ((float(side[0]), float(side[-1])) for side in (result.x, result.y))
+    figure = plot("first direction", "second direction", height=460, x_range=x, y_range=y)
+    there = result.values[np.isfinite(result.values)]
     lines: list[Any] = []
     if there.size:
-        made = contour_generator(found.x, found.y, np.ma.masked_invalid(found.values))
+        made = contour_generator(result.x, result.y, np.ma.masked_invalid(result.values))
         for level in np.unique(np.quantile(there, np.linspace(0, 1, LEVELS + 2)[1:-1] ** 1.5)):
             lines += made.lines(float(level))
-    drawn.multi_line(
+    figure.multi_line(
         [shorts(line[:, 0].tolist()) for line in lines],
         [shorts(line[:, 1].tolist()) for line in lines],
         color=GREY,
@@ -37,18 +37,18 @@ def paths_figure(found: Slice, order: Sequence[str]) -> Any:
     )
     pieces = Columns(order, "x0", "y0", "x1", "y1", "share", "step")
     ends = Columns(order, "x", "y", "total")
-    for run in found.runs:
+    for run in result.runs:
         for k in range(1, len(run.path)):
             (x0, y0), (x1, y1) = run.path[k - 1], run.path[k]
             share = max(FAINTEST, float(run.share[k]))
             pieces.add(run.name, **dict(zip(("x0", "y0", "x1", "y1"), shorts([x0, y0, x1, y1]), strict=True)),
                        share=round(share, 3), step=int(run.steps[k]))  # fmt: skip
-        place = shorts(run.path[-1].tolist())
-        ends.add(run.name, x=place[0], y=place[1], total=f"{run.total:.0%}")
-    drawn.segment(
-        "x0", "y0", "x1", "y1", source=pieces.source(), color="colour", line_dash="dash", alpha="share", line_width=2.5,
+        index = shorts(run.path[-1].tolist())
+        ends.add(run.name, x=index[0], y=index[1], total=f"{run.total:.0%}")
+    figure.segment(
+        "x0", "y0", "x1", "y1", source=pieces.source(), color="color", line_dash="dash", alpha="share", line_width=2.5,
         **pieces.picked(),
     )  # fmt: skip
-    dots = drawn.scatter("x", "y", source=ends.source(), color="colour", size=9, **ends.picked())
-    hover(drawn, dots, "@name", ("of its way in this plane", "@total"))
-    return drawn
+    dots = figure.scatter("x", "y", source=ends.source(), color="color", size=9, **ends.picked())
+    hover(figure, dots, "@name", ("of its way in this plane", "@total"))
+    return figure

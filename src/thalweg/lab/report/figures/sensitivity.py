@@ -11,54 +11,54 @@ from thalweg.lab.judging.wording import rate
 from thalweg.lab.report.figures.axes import brief, hover, rows
 from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import short
-from thalweg.lab.report.figures.palette import GREY, VERDICTS, colour
+from thalweg.lab.report.figures.palette import GREY, VERDICTS, color
 
 
-def sensitivity(found: Sequence[Row]) -> Any:
+def sensitivity(result: Sequence[Row]) -> Any:
     """Thin over what was tried, thick over what is as good; a dot the best, a ring the default, x what failed."""
-    drawn = rows("learning rate", [row.optimizer for row in found], log_x=True)
-    names = ("name", "y", "colour", "tried_low", "tried_high", "low", "high", "best", "default", "decades", "said")
+    figure = rows("learning rate", [row.optimizer for row in result], log_x=True)
+    names = ("name", "y", "color", "tried_low", "tried_high", "low", "high", "best", "default", "decades", "said")
     bars: dict[str, list[Any]] = {name: [] for name in names}
     crosses: dict[str, list[Any]] = {name: [] for name in ("x", "y", "name")}
-    for place, row in enumerate(found):
-        rates = [candidate.rate for candidate in row.tried if candidate.rate > 0]
+    for position, row in enumerate(result):
+        rates = [candidate.rate for candidate in row.candidates if candidate.rate > 0]
         if not rates:
             continue
         good = row.sensitivity
         cells = {
             "name": row.optimizer,
             "y": brief(row.optimizer),
-            "colour": colour(place),
+            "color": color(position),
             "tried_low": min(rates),
             "tried_high": max(rates),
             "low": short(good.low if good else math.nan),
             "high": short(good.high if good else math.nan),
             "best": short(float(row.settings.get("lr", math.nan))),
             "default": next(
-                (candidate.rate for candidate in row.tried if candidate.index == 0 and candidate.rate > 0), None
+                (candidate.rate for candidate in row.candidates if candidate.index == 0 and candidate.rate > 0), None
             ),
             "decades": decades(row),
             "said": f"{rate(good.low)} to {rate(good.high)}" if good else "none",
         }
         for name, cell in cells.items():
             bars[name].append(cell)
-        for candidate in (p for p in row.tried if p.failed and p.rate > 0):
+        for candidate in (p for p in row.candidates if p.failed and p.rate > 0):
             for name, cell in (("x", short(candidate.rate)), ("y", brief(row.optimizer)), ("name", row.optimizer)):
                 crosses[name].append(cell)
     data = table(bars)
-    drawn.segment("tried_low", "y", "tried_high", "y", source=data, line_color=GREY, line_alpha=0.6)
-    thick = drawn.segment(
-        "low", "y", "high", "y", source=data, line_color="colour", line_width=9, line_alpha=0.45, line_cap="round"
+    figure.segment("tried_low", "y", "tried_high", "y", source=data, line_color=GREY, line_alpha=0.6)
+    thick = figure.segment(
+        "low", "y", "high", "y", source=data, line_color="color", line_width=9, line_alpha=0.45, line_cap="round"
     )
     failed = table(crosses)
-    drawn.scatter("x", "y", source=failed, marker="x", size=8, line_color=VERDICTS["worse"], line_width=1.8)
-    ring = {"marker": "diamond", "size": 14, "fill_color": None, "line_color": "colour", "line_width": 1.8}
-    drawn.scatter("default", "y", source=data, **ring)
-    dots = drawn.scatter("best", "y", source=data, size=9, color="colour")
+    figure.scatter("x", "y", source=failed, marker="x", size=8, line_color=VERDICTS["worse"], line_width=1.8)
+    ring = {"marker": "diamond", "size": 14, "fill_color": None, "line_color": "color", "line_width": 1.8}
+    figure.scatter("default", "y", source=data, **ring)
+    dots = figure.scatter("best", "y", source=data, size=9, color="color")
     reading = (("best lr", "@best{0.000000}"), ("as good", "@said"), ("decades", "@decades"))
     for renderer in (thick, dots):
-        hover(drawn, renderer, "@name", *reading)
-    return drawn
+        hover(figure, renderer, "@name", *reading)
+    return figure
 
 
 def decades(row: Row) -> str:

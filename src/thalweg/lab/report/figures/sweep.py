@@ -18,18 +18,23 @@ Searched = Mapping[str, Sequence[Candidate]]
 
 def sweep(searched: Searched, measure: Measure, hyperparameter: str = "learning rate") -> Any:
     """Median line, band from the worst seed to the best, every seed a dot, x what failed, a ring the default."""
-    values = [measure.value(trial) for tried in searched.values() for candidate in tried for trial in candidate.trials]
-    drawn = valued(hyperparameter, measure, values, log_x=True)
-    _lines(drawn, searched, measure)
-    _dots(drawn, searched, measure)
-    _crosses(drawn, searched, measure)
-    return drawn
+    values = [
+        measure.value(trial)
+        for candidates in searched.values()
+        for candidate in candidates
+        for trial in candidate.trials
+    ]
+    figure = valued(hyperparameter, measure, values, log_x=True)
+    _lines(figure, searched, measure)
+    _dots(figure, searched, measure)
+    _crosses(figure, searched, measure)
+    return figure
 
 
-def _lines(drawn: Any, searched: Searched, measure: Measure) -> None:
+def _lines(figure: Any, searched: Searched, measure: Measure) -> None:
     columns = Columns(list(searched), "xs", "ys", "band_x", "band_y")
-    for name, tried in searched.items():
-        line = line_of(tried, measure)
+    for name, candidates in searched.items():
+        line = line_of(candidates, measure)
         rates = shorts([rate for rate, _ in line])
         low, high = ([short(end(values)) for _, values in line] for end in (min, max))
         several = any(len(values) > 1 for _, values in line)
@@ -41,15 +46,15 @@ def _lines(drawn: Any, searched: Searched, measure: Measure) -> None:
             band_y=high + low[::-1] if several else [],
         )
     data, view = columns.source(), columns.picked()
-    drawn.multi_line("xs", "ys", source=data, line_color=GREY, line_alpha=0.22)
-    drawn.patches("band_x", "band_y", source=data, color="colour", alpha=0.13, line_width=0, **columns.picked(most=FEW))
-    drawn.multi_line("xs", "ys", source=data, line_color="colour", line_dash="dash", line_width=2, **view)
+    figure.multi_line("xs", "ys", source=data, line_color=GREY, line_alpha=0.22)
+    figure.patches("band_x", "band_y", source=data, color="color", alpha=0.13, line_width=0, **columns.picked(most=FEW))
+    figure.multi_line("xs", "ys", source=data, line_color="color", line_dash="dash", line_width=2, **view)
 
 
-def _dots(drawn: Any, searched: Searched, measure: Measure) -> None:
+def _dots(figure: Any, searched: Searched, measure: Measure) -> None:
     columns = Columns(list(searched), "x", "y", "ring", "setting", "seed", "note")
-    for name, tried in searched.items():
-        for candidate in tried:
+    for name, candidates in searched.items():
+        for candidate in candidates:
             for trial in (t for t in candidate.trials if t.done and candidate.rate > 0):
                 columns.add(
                     name,
@@ -61,18 +66,18 @@ def _dots(drawn: Any, searched: Searched, measure: Measure) -> None:
                     note="its default" if candidate.index == 0 else "",
                 )
     data, view = columns.source(), columns.picked()
-    ring = {"marker": "diamond", "size": "ring", "fill_color": None, "line_color": "colour", "line_width": 1.8}
-    drawn.scatter("x", "y", source=data, **ring, **view)
-    dots = drawn.scatter("x", "y", source=data, size=6, color="colour", hover_line_color="colour", **view)
+    ring = {"marker": "diamond", "size": "ring", "fill_color": None, "line_color": "color", "line_width": 1.8}
+    figure.scatter("x", "y", source=data, **ring, **view)
+    dots = figure.scatter("x", "y", source=data, size=6, color="color", hover_line_color="color", **view)
     reading = (("setting", "@setting"), (measure.name, "@y"), ("seed", "@seed"), ("", "@note"))
-    hover(drawn, dots, "@name", *reading)
+    hover(figure, dots, "@name", *reading)
 
 
-def _crosses(drawn: Any, searched: Searched, measure: Measure) -> None:
+def _crosses(figure: Any, searched: Searched, measure: Measure) -> None:
     columns = Columns(list(searched), "x", "y", "setting", "what")
-    for place, (name, tried) in enumerate(searched.items()):
-        y = bad_edge(drawn, place, len(searched), measure.larger_is_better)
-        for candidate in (p for p in tried if p.failed and p.rate > 0):
+    for position, (name, candidates) in enumerate(searched.items()):
+        y = bad_edge(figure, position, len(searched), measure.larger_is_better)
+        for candidate in (p for p in candidates if p.failed and p.rate > 0):
             failed = next(trial for trial in candidate.trials if not trial.done)
             columns.add(
                 name,
@@ -81,6 +86,6 @@ def _crosses(drawn: Any, searched: Searched, measure: Measure) -> None:
                 setting=in_words(candidate.settings, failed.batch_size),
                 what=f"{failed.status} on {candidate.failed} of {len(candidate.trials)}",
             )
-    look = {"marker": "x", "size": 9, "line_color": "colour", "line_width": 2}
-    crosses = drawn.scatter("x", "y", source=columns.source(), **look, **columns.picked())
-    hover(drawn, crosses, "@name", ("setting", "@setting"), ("", "@what"))
+    look = {"marker": "x", "size": 9, "line_color": "color", "line_width": 2}
+    crosses = figure.scatter("x", "y", source=columns.source(), **look, **columns.picked())
+    hover(figure, crosses, "@name", ("setting", "@setting"), ("", "@what"))

@@ -28,51 +28,51 @@ if TYPE_CHECKING:
     from thalweg.lab.results import Comparison
 
 
-def page(found: Comparison) -> Page:
+def page(result: Comparison) -> Page:
     """All screens of a comparison."""
-    task, preset = found.spec["task"]["name"], found.spec["protocol"]["preset"]
+    task, preset = result.spec["task"]["name"], result.spec["protocol"]["preset"]
     return Page(
         title=f"{task}: which optimizer?",
-        about=f"Which optimizer for {task}? {len(found.rows)} compared by the {preset} protocol",
+        about=f"Which optimizer for {task}? {len(result.rows)} compared by the {preset} protocol",
         screens=[
-            answer.screen(found.verdict, found.line, _facts(found), [_standings(found)], found.notes),
-            _sweep(found),
-            _curves(found),
-            _robustness(found),
-            trials.screen(found.trials, found.unit, found.spec, found.versions),
+            answer.screen(result.verdict, result.line, _facts(result), [_standings(result)], result.notes),
+            _sweep(result),
+            _curves(result),
+            _robustness(result),
+            trials.screen(result.trials, result.unit, result.spec, result.versions),
         ],
-        names=[row.optimizer for row in found.rows],
+        names=[row.optimizer for row in result.rows],
     )
 
 
-def _facts(found: Comparison) -> list[tuple[str, str, str]]:
-    leader, unit = found.rows[0], found.unit
+def _facts(result: Comparison) -> list[tuple[str, str, str]]:
+    leader, unit = result.rows[0], result.unit
     seeds = f"{len(leader.finals)} fresh seed{'s' * (len(leader.finals) > 1)}"
     good = leader.as_good
-    verdicts = Counter(row.judgement.verdict if row.judgement else "failed" for row in found.rows[1:])
+    verdicts = Counter(row.judgement.verdict if row.judgement else "failed" for row in result.rows[1:])
     others = ", ".join(f"{count} {word}" for word, count in verdicts.most_common())
     return [
         (f"Test {unit.name} of {leader.optimizer}", unit.interval(leader.test), f"95 % interval, {seeds}"),
         ("As good learning rates", " to ".join(dict.fromkeys(map(rate, good))) if good else "none", "on validation"),
-        *([("Against it", f"{len(found.rows) - 1} others", others)] if others else []),
-        answer.price(found.trials, found.versions),
+        *([("Against it", f"{len(result.rows) - 1} others", others)] if others else []),
+        answer.price(result.trials, result.versions),
     ]
 
 
-def _standings(found: Comparison) -> str:
-    unit, ends = found.unit, span(found.judged)
+def _standings(result: Comparison) -> str:
+    unit, ends = result.unit, span(result.judged)
     rows = []
-    for place, row in enumerate(found.rows):
-        said, gap = status(row, place == 0), row.judgement.difference if row.judgement else None
-        drawn = whisker(gap.mean, gap.low, gap.high, found.judged.margin, ends, said) if gap else ""
+    for index, row in enumerate(result.rows):
+        said, gap = status(row, index == 0), row.judgement.difference if row.judgement else None
+        figure = whisker(gap.mean, gap.low, gap.high, result.judged.margin, ends, said) if gap else ""
         difference = unit.gap(gap.mean, gap.half) if gap else ""
         edge = ' <span class="soft">(edge)</span>' if row.on_edge else ""
         cells = (
-            named(row.optimizer, place),
+            named(row.optimizer, index),
             verdict(said),
             escape(unit.interval(row.test)),
             escape(difference),
-            drawn,
+            figure,
             escape(in_words(row.settings)) + edge,
         )
         rows.append(cells)
@@ -80,23 +80,23 @@ def _standings(found: Comparison) -> str:
     return f"<h2>The standings</h2>{table([escape(text) for text in headings], rows, (2, 3), 'standings')}"
 
 
-def _sweep(found: Comparison) -> Screen:
-    searched = {row.optimizer: row.tried for row in found.rows}
+def _sweep(result: Comparison) -> Screen:
+    searched = {row.optimizer: row.candidates for row in result.rows}
     figures = tuple(
         Figure(f"sweep-{measure.of}", sweep(searched, measure), f"Validation {measure.name} by learning rate")
-        for measure in measures(found.unit, found.larger_is_better)
+        for measure in measures(result.unit, result.larger_is_better)
     )
     rows = [
         (
-            named(row.optimizer, place),
+            named(row.optimizer, index),
             escape(in_words(row.settings)),
-            escape(in_words(row.tried[0].settings)),
+            escape(in_words(row.candidates[0].settings)),
             escape(" to ".join(dict.fromkeys(map(rate, row.as_good))) if row.as_good else "none"),
             escape(decades(row)),
             escape(rate(row.highest_stable)),
-            f"{sum(candidate.failed for candidate in row.tried)} of {row.searched}",
+            f"{sum(candidate.failed for candidate in row.candidates)} of {row.searched}",
         )
-        for place, row in enumerate(found.rows)
+        for index, row in enumerate(result.rows)
     ]
     headings = ("optimizer", "best setting", "its default", "as good: lr", "decades", "stable to lr", "failed")
     return Screen(
@@ -113,18 +113,18 @@ def _sweep(found: Comparison) -> Screen:
     )
 
 
-def _curves(found: Comparison) -> Screen:
-    courses = {row.optimizer: Course(row.finals, row.milliseconds) for row in found.rows}
-    target = found.judged.target
+def _curves(result: Comparison) -> Screen:
+    courses = {row.optimizer: Course(row.finals, row.milliseconds) for row in result.rows}
+    target = result.judged.target
     figures = tuple(
         Figure(
             f"curves-{measure.of}",
             curves(courses, measure, target if measure.of == "metric" else math.nan),
             f"Validation {measure.name}",
         )
-        for measure in measures(found.unit, found.larger_is_better)
+        for measure in measures(result.unit, result.larger_is_better)
     )
-    timed = any(math.isfinite(row.milliseconds) for row in found.rows)
+    timed = any(math.isfinite(row.milliseconds) for row in result.rows)
     seconds = " Seconds are steps times what a step takes, measured alone." if timed else ""
     return Screen(
         "curves",
@@ -134,26 +134,26 @@ def _curves(found: Comparison) -> Screen:
             f"band from the worst to the best. The dashed line is the target of time to target.{seconds}</p>",
             switch(timed),
             figures,
-            *_paths(found),
+            *_paths(result),
         ],
         chips=True,
     )
 
 
-def _paths(found: Comparison) -> list[Part]:
+def _paths(result: Comparison) -> list[Part]:
     """The recorded runs on a slice of the loss, where the study has them."""
     try:
-        made = found.landscape()
+        made = result.landscape()
     except StudyError:  # it has none, or a damaged one
         return []
-    order = [row.optimizer for row in found.rows]
+    order = [row.optimizer for row in result.rows]
     runs = made.slices[0].runs
     if not {run.name for run in runs} <= set(order):
         return []
     shares = ", ".join(f"{run.name} {run.total:.0%}" for run in runs)
     return [
         Figure(
-            "ways",
+            "paths",
             paths_figure(made.slices[0], order),
             "The finalists' ways over the training loss",
             f"On the plane in which their checkpoints differ most; {made.title}. A piece is as opaque as the "
@@ -162,16 +162,16 @@ def _paths(found: Comparison) -> list[Part]:
     ]
 
 
-def _robustness(found: Comparison) -> Screen:
-    unit, larger = found.unit, found.larger_is_better
-    target = unit.value(found.judged.target)
+def _robustness(result: Comparison) -> Screen:
+    unit, larger = result.unit, result.larger_is_better
+    target = unit.value(result.judged.target)
     metric = measures(unit, larger)[0]
     parts: list[Part] = []
-    if len(found.rows) > 1:
+    if len(result.rows) > 1:
         parts.append(
             Figure(
                 "forest",
-                forest(found.judged, unit, larger),
+                forest(result.judged, unit, larger),
                 "Paired differences",
                 f"Test {unit.name} minus the leader's, seed by seed, with 95 % intervals. In the grey band a "
                 "difference does not matter. Blue: practically equal; red: worse; green: better; grey: undecided.",
@@ -181,26 +181,26 @@ def _robustness(found: Comparison) -> Screen:
         (
             Figure(
                 "sensitivity",
-                sensitivity(found.rows),
+                sensitivity(result.rows),
                 "Sensitivity to the learning rate",
                 "Thin: what was tried. Thick: what ends within 5 % of the best, or one seed deviation. A dot is the "
                 "best, a ring the default, a cross a failure.",
             ),
             Figure(
                 "reach",
-                reach(found.rows, found.judged.target, larger),
+                reach(result.rows, result.judged.target, larger),
                 f"Steps to {target}",
                 "Which is what the median default ends at. Every fresh seed is a dot, the bar their median, a cross "
                 "a seed that never got there.",
             ),
         ),
-        _targets(found),
+        _targets(result),
     ]
-    if any(row.best_of for row in found.rows):
+    if any(row.best_of for row in result.rows):
         parts.append(
             Figure(
-                "luck",
-                best_of_figure(found.rows, metric),
+                "best-of",
+                best_of_figure(result.rows, metric),
                 "Expected best of k settings",
                 f"The validation {unit.name} that a search of only k settings would have found; point at a "
                 "name for the band that holds the middle 80 % of such searches.",
@@ -210,17 +210,17 @@ def _robustness(found: Comparison) -> Screen:
     return Screen("robustness", "Robustness", [lead, *parts], chips=True)
 
 
-def _targets(found: Comparison) -> str:
+def _targets(result: Comparison) -> str:
     rows = [
         (
-            named(row.optimizer, place),
+            named(row.optimizer, index),
             f"{row.hits} of {len(row.finals)}",
             f"{row.steps_to_target:.0f}" if math.isfinite(row.steps_to_target) else "never",
             "" if math.isnan(row.milliseconds) else f"{row.milliseconds:.3g}",
             _seconds(row),
             escape(decades(row)),
         )
-        for place, row in enumerate(found.rows)
+        for index, row in enumerate(result.rows)
     ]
     headings = ("optimizer", "seeds that got there", "median steps", "ms a step", "seconds to target", "decades of lr")
     return f'<div class="block">{table(headings, rows, numbers=(1, 2, 3, 4, 5))}</div>'

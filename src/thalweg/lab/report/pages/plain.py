@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from thalweg.lab.results import Result
 
 
-def page(found: Result) -> Page:
+def page(result: Result) -> Page:
     """Two screens, of what every result has."""
-    task = found.spec["task"]["name"]
-    headings, rows = found.cells()
+    task = result.spec["task"]["name"]
+    headings, rows = result.cells()
     cells = [[escape(cell) for cell in row] for row in rows]
-    known = [answer.price(found.trials, found.versions)]
+    known = [answer.price(result.trials, result.versions)]
     parts = [f'<div class="block">{table([escape(text) for text in headings], cells)}</div>']
     return Page(
-        title=f"{task}: {found.verb}",
-        about=f"{found.verb} on {task}",
+        title=f"{task}: {result.verb}",
+        about=f"{result.verb} on {task}",
         screens=[
-            answer.screen(found.verdict, found.line, known, parts, found.notes),
-            trials.screen(found.trials, found.unit, found.spec, found.versions),
+            answer.screen(result.verdict, result.line, known, parts, result.notes),
+            trials.screen(result.trials, result.unit, result.spec, result.versions),
         ],
     )

@@ -19,57 +19,57 @@ if TYPE_CHECKING:
     from thalweg.lab.results.range_test import RangeTest
 
 
-def page(found: RangeTest) -> Page:
+def page(result: RangeTest) -> Page:
     """All screens of a range test."""
-    task = found.spec["task"]["name"]
+    task = result.spec["task"]["name"]
     return Page(
-        title=f"{task}: the learning rates of {found.optimizer}",
-        about=f"Which learning rates can {found.optimizer} use on {task}?",
+        title=f"{task}: the learning rates of {result.optimizer}",
+        about=f"Which learning rates can {result.optimizer} use on {task}?",
         screens=[
-            answer.screen(found.verdict, found.line, _facts(found), [_table(found)], found.notes),
-            _range(found),
-            _check(found),
-            _curves(found),
-            trials.screen(found.trials, found.unit, found.spec, found.versions),
+            answer.screen(result.verdict, result.line, _facts(result), [_table(result)], result.notes),
+            _range(result),
+            _check(result),
+            _curves(result),
+            trials.screen(result.trials, result.unit, result.spec, result.versions),
         ],
     )
 
 
-def _facts(found: RangeTest) -> list[tuple[str, str, str]]:
-    seen = sum(ascent.turn == ascent.turn for ascent in found.ascents)
-    interval = f"{rate(found.interval[0])} to {rate(found.interval[1])}" if found.interval else "none"
-    good = " to ".join(dict.fromkeys(map(rate, found.as_good))) if found.as_good else "none"
+def _facts(result: RangeTest) -> list[tuple[str, str, str]]:
+    seen = sum(ascent.turn == ascent.turn for ascent in result.ascents)
+    interval = f"{rate(result.interval[0])} to {rate(result.interval[1])}" if result.interval else "none"
+    good = " to ".join(dict.fromkeys(map(rate, result.as_good))) if result.as_good else "none"
     return [
-        ("Interval", interval, f"{seen} of {len(found.ascents)} seeds saw the loss fall"),
-        ("Checked by a sweep", "agrees" if found.agrees else "does not agree", f"as good there: {good}"),
-        *([("Best lr", rate(found.best.rate), found.unit.value(found.best.metric))] if found.best else []),
-        answer.price(found.trials, found.versions),
+        ("Interval", interval, f"{seen} of {len(result.ascents)} seeds saw the loss fall"),
+        ("Checked by a sweep", "agrees" if result.agrees else "does not agree", f"as good there: {good}"),
+        *([("Best lr", rate(result.best.rate), result.unit.value(result.best.metric))] if result.best else []),
+        answer.price(result.trials, result.versions),
     ]
 
 
-def _table(found: RangeTest) -> str:
-    headings, rows = found.cells()
+def _table(result: RangeTest) -> str:
+    headings, rows = result.cells()
     cells = [[escape(cell) for cell in row] for row in rows]
     return f"<h2>The sweep that checks it</h2>{table([escape(text) for text in headings], cells, (2,), 'standings')}"
 
 
-def _range(found: RangeTest) -> Screen:
-    seeds = [f"seed {ascent.seed}" for ascent in found.ascents]
-    drawn = climb(found.ascents, found.interval, Measure("loss", found.unit, False))
+def _range(result: RangeTest) -> Screen:
+    seeds = [f"seed {ascent.seed}" for ascent in result.ascents]
+    figure = climb(result.ascents, result.interval, Measure("loss", result.unit, False))
     lead = (
         "<h2>The loss while the learning rate grows</h2><p>One training a seed, the learning rate higher at each "
         "step. Thin: each step; thick: smoothed. A triangle marks where the loss falls fastest, a square where it "
         "turns up; their medians are the ends of the interval, shaded.</p>"
     )
-    return Screen("range", "Range", [lead, legend(seeds), Figure("climb", drawn, "Training loss by learning rate")])
+    return Screen("range", "Range", [lead, legend(seeds), Figure("climb", figure, "Training loss by learning rate")])
 
 
-def _check(found: RangeTest) -> Screen:
+def _check(result: RangeTest) -> Screen:
     figures = []
-    for measure in measures(found.unit, found.larger_is_better):
-        drawn = sweep({found.optimizer: found.rows}, measure)
-        shade(drawn, found.interval)
-        figures.append(Figure(f"sweep-{measure.of}", drawn, f"Validation {measure.name} by learning rate"))
+    for measure in measures(result.unit, result.larger_is_better):
+        figure = sweep({result.optimizer: result.rows}, measure)
+        shade(figure, result.interval)
+        figures.append(Figure(f"sweep-{measure.of}", figure, f"Validation {measure.name} by learning rate"))
     lead = (
         "<h2>Does a sweep agree?</h2><p>Trained in full at learning rates in the interval and just outside of it. "
         "A dot is one seed, the ring the default, a cross a training that failed; the interval is shaded.</p>"
@@ -77,15 +77,15 @@ def _check(found: RangeTest) -> Screen:
     return Screen("check", "Check", [lead, tuple(figures)])
 
 
-def _curves(found: RangeTest) -> Screen:
+def _curves(result: RangeTest) -> Screen:
     courses = {
         f"lr {rate(candidate.rate)}": Course(candidate.trials)
-        for candidate in found.rows
+        for candidate in result.rows
         if candidate.failed < len(candidate.trials)
     }
     figures = tuple(
         Figure(f"curves-{measure.of}", curves(courses, measure, ramped=True), f"Validation {measure.name}")
-        for measure in measures(found.unit, found.larger_is_better)
+        for measure in measures(result.unit, result.larger_is_better)
     )
     lead = "<h2>How the sweep trains</h2><p>The median of the seeds, in a band from the worst to the best.</p>"
     parts: list[Part] = [lead, switch(timed=False), legend(list(courses)), figures]

@@ -20,48 +20,48 @@ if TYPE_CHECKING:
 DRAWN = 6  # optimizers whose curves are drawn, the best first: each takes two figures
 
 
-def page(found: Sweep) -> Page:
+def page(result: Sweep) -> Page:
     """All screens of a sweep."""
-    task, names = found.spec["task"]["name"], [row.optimizer for row in found.rows]
+    task, names = result.spec["task"]["name"], [row.optimizer for row in result.rows]
     whose = names[0] if len(names) == 1 else f"{len(names)} optimizers"
     return Page(
         title=f"{task}: which learning rate?",
         about=f"Which learning rate for {whose} on {task}?",
         screens=[
-            answer.screen(found.verdict, found.line, _facts(found), [_table(found)], found.notes),
-            _sweep(found),
-            _curves(found),
-            trials.screen(found.trials, found.unit, found.spec, found.versions),
+            answer.screen(result.verdict, result.line, _facts(result), [_table(result)], result.notes),
+            _sweep(result),
+            _curves(result),
+            trials.screen(result.trials, result.unit, result.spec, result.versions),
         ],
         names=names,
     )
 
 
-def _facts(found: Sweep) -> list[tuple[str, str, str]]:
-    row = found.rows[0]
+def _facts(result: Sweep) -> list[tuple[str, str, str]]:
+    row = result.rows[0]
     if row.failed:
-        return [answer.price(found.trials, found.versions)]
+        return [answer.price(result.trials, result.versions)]
     good = " to ".join(dict.fromkeys(map(rate, row.as_good))) if row.as_good else "none"
     stable = f"failing from {rate(row.fails_from)} on" if row.fails_from == row.fails_from else "none failed above"
     return [
-        (f"Best lr of {row.optimizer}", rate(row.best.rate), found.unit.interval(row.value)),
+        (f"Best lr of {row.optimizer}", rate(row.best.rate), result.unit.interval(row.value)),
         ("As good learning rates", good, f"its default is {rate(row.default.rate)}"),
         ("Stable up to", rate(row.highest_stable), stable),
-        answer.price(found.trials, found.versions),
+        answer.price(result.trials, result.versions),
     ]
 
 
-def _table(found: Sweep) -> str:
-    headings, rows = found.cells()
-    cells = [[named(name, place), *map(escape, rest)] for place, (name, *rest) in enumerate(rows)]
+def _table(result: Sweep) -> str:
+    headings, rows = result.cells()
+    cells = [[named(name, index), *map(escape, rest)] for index, (name, *rest) in enumerate(rows)]
     return f"<h2>Each optimizer</h2>{table([escape(text) for text in headings], cells, range(1, len(headings)))}"
 
 
-def _sweep(found: Sweep) -> Screen:
-    searched = {row.optimizer: row.tried for row in found.rows}
+def _sweep(result: Sweep) -> Screen:
+    searched = {row.optimizer: row.candidates for row in result.rows}
     figures = tuple(
         Figure(f"sweep-{measure.of}", sweep(searched, measure), f"Validation {measure.name} by learning rate")
-        for measure in measures(found.unit, found.larger_is_better)
+        for measure in measures(result.unit, result.larger_is_better)
     )
     return Screen(
         "sweep",
@@ -76,32 +76,32 @@ def _sweep(found: Sweep) -> Screen:
     )
 
 
-def _curves(found: Sweep) -> Screen:
+def _curves(result: Sweep) -> Screen:
     parts: list[Part] = [
         "<h2>How each learning rate trains</h2><p>The median of the seeds, in a band from the worst to the best. "
         "Trainings that failed are among the trials.</p>",
         switch(timed=False),
     ]
-    for place, row in enumerate(found.rows[:DRAWN]):
+    for index, row in enumerate(result.rows[:DRAWN]):
         courses = courses_of(row)
         parts += [
-            f"<h3>{named(row.optimizer, place)}</h3>" if len(found.rows) > 1 else "",
+            f"<h3>{named(row.optimizer, index)}</h3>" if len(result.rows) > 1 else "",
             legend(list(courses)),
             tuple(
                 Figure(
-                    f"curves-{place}-{measure.of}", curves(courses, measure, ramped=True), f"Validation {measure.name}"
+                    f"curves-{index}-{measure.of}", curves(courses, measure, ramped=True), f"Validation {measure.name}"
                 )
-                for measure in measures(found.unit, found.larger_is_better)
+                for measure in measures(result.unit, result.larger_is_better)
             ),
         ]
-    if len(found.rows) > DRAWN:
-        parts.append(f"<p>Of the {len(found.rows)} optimizers the best {DRAWN} are drawn.</p>")
+    if len(result.rows) > DRAWN:
+        parts.append(f"<p>Of the {len(result.rows)} optimizers the best {DRAWN} are drawn.</p>")
     return Screen("curves", "Curves", parts)
 
 
 def courses_of(row: SweepRow) -> dict[str, Course]:
     """A course for each learning rate at which a seed finished, low to high."""
     rising = sorted(
-        (candidate for candidate in row.tried if candidate.failed < len(candidate.trials)), key=lambda p: p.rate
+        (candidate for candidate in row.candidates if candidate.failed < len(candidate.trials)), key=lambda p: p.rate
     )
     return {f"lr {rate(candidate.rate)}": Course(candidate.trials) for candidate in rising}

@@ -1,4 +1,4 @@
-"""The report of a tuning: tuned against default, every knob, how the search went on, the trials."""
+"""The report of a tuning: tuned against default, every hyperparameter, how the search went on, the trials."""
 
 from __future__ import annotations
 
@@ -21,96 +21,97 @@ if TYPE_CHECKING:
     from thalweg.lab.results.tuning import Tuning
 
 
-def page(found: Tuning) -> Page:
+def page(result: Tuning) -> Page:
     """All screens of a tuning."""
-    task = found.spec["task"]["name"]
-    pair = ["tuned", "default"] if found.tuned is not found.default else ["default"]
+    task = result.spec["task"]["name"]
+    pair = ["tuned", "default"] if result.tuned is not result.default else ["default"]
     return Page(
-        title=f"{task}: {found.optimizer} tuned",
-        about=f"Which setting of {found.optimizer} for {task}?",
+        title=f"{task}: {result.optimizer} tuned",
+        about=f"Which setting of {result.optimizer} for {task}?",
         screens=[
-            answer.screen(found.verdict, found.line, _facts(found), [_finalists(found)], found.notes),
-            _hyperparameters(found),
-            _search(found),
-            _curves(found),
-            trials.screen(found.trials, found.unit, found.spec, found.versions),
+            answer.screen(result.verdict, result.line, _facts(result), [_finalists(result)], result.notes),
+            _hyperparameters(result),
+            _search(result),
+            _curves(result),
+            trials.screen(result.trials, result.unit, result.spec, result.versions),
         ],
         names=pair,
     )
 
 
-def _facts(found: Tuning) -> list[tuple[str, str, str]]:
-    unit, settings = found.unit, found.spec["protocol"]["trials"]
-    seeds = f"test {unit.name}, {len(found.default.trials)} fresh seeds"
-    known = [("Default", unit.interval(found.interval(found.default)), seeds)]
-    if found.tuned is not found.default:
-        known.insert(0, ("Tuned", unit.interval(found.interval(found.tuned)), seeds))
-    if found.judgement:
-        gap = found.judgement.difference
-        known.append(("Difference", unit.gap(gap.mean, gap.half), found.judgement.verdict))
-    what, spent, small = answer.price(found.trials, found.versions)
-    return [*known, (what, spent, f"{small}, {settings} settings by {found.spec['protocol']['method']}")]
+def _facts(result: Tuning) -> list[tuple[str, str, str]]:
+    unit, settings = result.unit, result.spec["protocol"]["trials"]
+    seeds = f"test {unit.name}, {len(result.default.trials)} fresh seeds"
+    known = [("Default", unit.interval(result.interval(result.default)), seeds)]
+    if result.tuned is not result.default:
+        known.insert(0, ("Tuned", unit.interval(result.interval(result.tuned)), seeds))
+    if result.judgement:
+        gap = result.judgement.difference
+        known.append(("Difference", unit.gap(gap.mean, gap.half), result.judgement.verdict))
+    what, spent, small = answer.price(result.trials, result.versions)
+    return [*known, (what, spent, f"{small}, {settings} settings by {result.spec['protocol']['method']}")]
 
 
-def _finalists(found: Tuning) -> str:
+def _finalists(result: Tuning) -> str:
     """What went on to fresh seeds, the tuned setting first, the default last."""
-    order = sorted(found.finals.values(), key=lambda p: (p.index == 0, p.index != found.tuned.index, p.index))
+    order = sorted(result.finals.values(), key=lambda p: (p.index == 0, p.index != result.tuned.index, p.index))
     rows = [
         (
-            escape(_role(found, candidate)),
-            escape(found.unit.value(candidate.metric)),
-            escape(found.unit.interval(found.interval(candidate))),
-            *_gap(found, candidate),
+            escape(_role(result, candidate)),
+            escape(result.unit.value(candidate.metric)),
+            escape(result.unit.interval(result.interval(candidate))),
+            *_gap(result, candidate),
             escape(in_words(candidate.settings, candidate.trials[0].batch_size)),
         )
         for candidate in order
     ]
-    unit = escape(found.unit.name)
+    unit = escape(result.unit.name)
     headings = ("", f"validation {unit}", f"test {unit}", "against the default", "", "verdict", "setting")
     return f"<h2>On fresh seeds</h2>{table(headings, rows, (1, 2, 3), 'standings')}"
 
 
-def _role(found: Tuning, candidate: Candidate) -> str:
-    return "default" if candidate.index == 0 else "tuned" if candidate.index == found.tuned.index else "finalist"
+def _role(result: Tuning, candidate: Candidate) -> str:
+    return "default" if candidate.index == 0 else "tuned" if candidate.index == result.tuned.index else "finalist"
 
 
-def _gap(found: Tuning, candidate: Candidate) -> tuple[str, str, str]:
-    if found.judgement is None or candidate.index != found.tuned.index:
+def _gap(result: Tuning, candidate: Candidate) -> tuple[str, str, str]:
+    if result.judgement is None or candidate.index != result.tuned.index:
         return "", "", ""
-    gap = found.judgement.difference
+    gap = result.judgement.difference
     known = [
-        end for end in (gap.mean, gap.low, gap.high, 1.5 * found.margin, -1.5 * found.margin) if math.isfinite(end)
+        end for end in (gap.mean, gap.low, gap.high, 1.5 * result.margin, -1.5 * result.margin) if math.isfinite(end)
     ]
     ends = (1.06 * min(known), 1.06 * max(known)) if max(known) > min(known) else (-1.0, 1.0)
-    drawn = whisker(gap.mean, gap.low, gap.high, found.margin, ends, found.judgement.verdict)
-    return escape(found.unit.gap(gap.mean, gap.half)), drawn, verdict(found.judgement.verdict)
+    drawn = whisker(gap.mean, gap.low, gap.high, result.margin, ends, result.judgement.verdict)
+    return escape(result.unit.gap(gap.mean, gap.half)), drawn, verdict(result.judgement.verdict)
 
 
-def _hyperparameters(found: Tuning) -> Screen:
-    metric = measures(found.unit, found.larger_is_better)[0]
-    tried = found.tried[found.optimizer]
+def _hyperparameters(result: Tuning) -> Screen:
+    metric = measures(result.unit, result.larger_is_better)[0]
+    candidates = result.candidates[result.optimizer]
     figures: list[Figure] = []
-    for name, searched in found.hyperparameters.items():
+    for name, searched in result.hyperparameters.items():
         turned = bool(searched.get("complement"))
-        values = {p.index: found.values(p)[name] for p in tried if name in found.values(p)}
+        values = {p.index: result.values(p)[name] for p in candidates if name in result.values(p)}
         if turned:
             values = {index: 1 - value for index, value in values.items()}
         label = f"1 - {name}" if turned else name
-        drawn = hyperparameter(tried, values, label, metric, found.tuned.index)
+        drawn = hyperparameter(candidates, values, label, metric, result.tuned.index)
         away = "The default has no place on this axis: it is 0." if values.get(0) == 0 else ""
-        figures.append(Figure(f"knob-{len(figures)}", drawn, name, away))
+        figures.append(Figure(f"hyperparameter-{len(figures)}", drawn, name, away))
     lead = (
-        "<h2>What each knob does</h2><p>Every training of the search by the value of one knob; the others differ from "
-        "dot to dot. Blue is the tuned setting, a ring the default, a cross at the bad edge a training that failed.</p>"
+        "<h2>What each hyperparameter does</h2><p>Every run of the search by the value of one hyperparameter; "
+        "the others differ from dot to dot. Blue is the tuned setting, a ring the default, a cross at the bad edge "
+        "a run that failed.</p>"
     )
-    return Screen("hyperparameters", "Knobs", [lead, tuple(figures)])
+    return Screen("hyperparameters", "Hyperparameters", [lead, tuple(figures)])
 
 
-def _search(found: Tuning) -> Screen:
-    metric = measures(found.unit, found.larger_is_better)[0]
-    tried = found.tried[found.optimizer]
-    drawn = history(tried, [best for _, best in found.history], metric)
-    headings, rows = found.cells()
+def _search(result: Tuning) -> Screen:
+    metric = measures(result.unit, result.larger_is_better)[0]
+    candidates = result.candidates[result.optimizer]
+    drawn = history(candidates, [best for _, best in result.history], metric)
+    headings, rows = result.cells()
     cells = [[escape(cell) for cell in row] for row in rows]
     figure = Figure(
         "history", drawn, "The best so far", "A dot is a setting, in the order of trial; the first is the default."
@@ -124,13 +125,13 @@ def _search(found: Tuning) -> Screen:
     return Screen("search", "Search", parts)
 
 
-def _curves(found: Tuning) -> Screen:
-    courses = {"tuned": Course(found.tuned.trials), "default": Course(found.default.trials)}
-    if found.tuned is found.default:
+def _curves(result: Tuning) -> Screen:
+    courses = {"tuned": Course(result.tuned.trials), "default": Course(result.default.trials)}
+    if result.tuned is result.default:
         del courses["tuned"]
     figures = tuple(
         Figure(f"curves-{measure.of}", curves(courses, measure), f"Validation {measure.name}")
-        for measure in measures(found.unit, found.larger_is_better)
+        for measure in measures(result.unit, result.larger_is_better)
     )
     lead = (
         "<h2>Tuned and default on fresh seeds</h2><p>The median of the seeds, in a band from the worst to the best.</p>"
