@@ -17,6 +17,7 @@ from thalweg.conformance.subject import Subject, gradients, numbers
 THEME = "settings"
 STEPS = 6
 NO_LR = "it has no lr"
+LAST_DIGITS = 2.0**-21  # of a float32: four units in the last place
 RATES = (2.0**-7, 2.0**-9)  # the same number in float32 and float64
 FOLLOWED = ("lr", "momentum", "betas")  # what schedulers write
 
@@ -76,7 +77,10 @@ def weight_decay(s: Subject) -> str:
     still, pulled = s.params(), s.params()
     before = copies(still)
     s.run(still, zeros, weight_decay=0.0)
-    s.near(still, before, 3, "with weight_decay=0 and gradients of zero, the parameters")
+    # A last digit or two: Schedule-Free adds up to a parameter what it had taken apart.
+    kept = all(torch.allclose(p, old, rtol=LAST_DIGITS, atol=0.0) for p, old in zip(still, before, strict=True))
+    if not kept:
+        same(still, before, "with weight_decay=0 and gradients of zero, the parameters")
     s.run(pulled, zeros, weight_decay=0.1)
     if s.couples_parameters:  # Prodigy takes no step before a gradient that tells how far to go
         need(any(bool(different(p, old).any()) for p, old in zip(pulled, before, strict=True)), "zeros move nothing")
