@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test test-apart gpu test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate dist matrix clean
+.PHONY: install compare test test-apart docs gpu test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate dist matrix clean
 
 install: .venv/installed
 
@@ -39,6 +39,10 @@ check: install
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+# The docs site in site/, strictly: a warning fails. It opens without a network: site/index.html.
+docs: install
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
+
 fuzz: install
 	PYTHONPATH=tests .venv/bin/python -m fuzz --programs 5000 --operations 20 --seed $${SEED:-0}
 
@@ -62,4 +66,4 @@ matrix:
 	tests/matrix newest -n 2
 
 clean:
-	rm -rf .venv .venv-lowest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf site .venv .venv-lowest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from thalweg.lab.verbs.sweep import Sweep, sweep
     from thalweg.lab.verbs.tune import Tuning, tune
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Comparison",
     "RangeTest",

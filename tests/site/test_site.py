@@ -1,0 +1,85 @@
+"""The docs site: built strictly, every public name and every rule has its place, no link leads nowhere, no network."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import unquote
+
+import pytest
+
+from thalweg.catalogue import CATALOGUE
+
+pytest.importorskip("mkdocs")
+pytest.importorskip("material")
+pytest.importorskip("mkdocstrings")
+ROOT = Path(__file__).parents[2]
+
+
+class Page(HTMLParser):
+    """The anchors of a page, its links, and what it loads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.anchors |= {given[name] for name in ("id", "name") if given.get(name)}
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
+        if tag in ("script", "img") and given.get("src"):
+            self.loaded.append(given["src"])
+        if tag == "link" and given.get("rel") == "stylesheet":
+            self.loaded.append(given["href"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> dict[str, Page]:
+    """Every page of the site by its address."""
+    folder = tmp_path_factory.mktemp("site")
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    pages = {name: Page(path.read_text()) for name, path in files.items() if name.endswith(".html")}
+    return {**{name: Page("") for name in files}, **pages}
+
+
+def test_no_link_leads_nowhere(site):
+    lost = []
+    for name, page in site.items():
+        for link in {*page.links, *page.loaded}:
+            if re.match(r"[a-z]+:", link) or name == "404.html":
+                continue
+            target, _, anchor = unquote(link).partition("#")
+            at = os.path.normpath(os.path.join(os.path.dirname(name), target)) if target else name
+            if at not in site or (anchor and at.endswith(".html") and anchor not in site[at].anchors):
+                lost.append(f"{name}: {link}")
+    assert lost == []
+
+
+def test_the_network_is_not_needed(site):
+    assert [each for page in site.values() for each in page.loaded if re.match(r"https?:|//", each)] == []
+
+
+@pytest.mark.parametrize("namespace", ["thalweg", "thalweg.optim", "thalweg.lab", "thalweg.play", "thalweg.rule.words"])
+def test_every_public_name_is_in_the_reference(site, namespace):
+    module = import_module(namespace)
+    names = [name for name in module.__all__ if not isinstance(getattr(module, name), ModuleType)]
+    anchors = site[f"reference/{namespace}.html"].anchors
+    assert names and [name for name in names if name.lower() not in anchors] == []
+
+
+def test_every_rule_has_a_page(site):
+    """With its equations drawn, and its sections."""
+    for name in CATALOGUE:
+        assert {"hyperparameters", "state", "speed", "evidence"} <= site[f"reference/rules/{name}.html"].anchors
