@@ -102,3 +102,9 @@ def test_fair_races_stay_in_the_picture(name):
     low, high = low - (high - low) / 2, high + (high - low) / 2
     assert (found.positions >= low).all() and (found.positions <= high).all()
     assert (found.losses[:, -30:].mean(1) < found.losses[:, 0]).all()
+
+
+@pytest.mark.parametrize("start", [(float("nan"), 0.0), (0.0, float("inf"))])
+def test_a_start_that_is_no_place_is_refused(start):
+    with pytest.raises(ValueError, match="start: .* not finite"):
+        SURFACES["saddle"].start(start)

@@ -134,7 +134,7 @@ class _Walk:
 
     def along(self, entry: Entry, settings: Mapping[str, Any], steps: int) -> tuple[list[Numbers], list[Any]]:
         """One racer's positions and losses."""
-        p = torch.nn.Parameter(torch.tensor(self.place, dtype=self.dtype))
+        p = torch.nn.Parameter(torch.tensor(self.place, dtype=self.dtype, device="cpu"))
         engine = {"engine": "reference"} if entry.rule is not None else {}
         optimizer = entry.build([p], **settings, **engine)
         lr = optimizer.param_groups[0]["lr"]
@@ -157,5 +157,5 @@ class _Walk:
         slope: torch.Tensor = self.surface.slope(p.detach(), step, self.constants)[1]
         if self.deviation:
             chance = [self.deviation * normal(self.seed, step, place) for place in range(len(slope))]
-            slope = slope + torch.tensor(chance, dtype=slope.dtype)
+            slope = slope + torch.tensor(chance, dtype=slope.dtype, device=slope.device)
         return slope

@@ -48,7 +48,7 @@ def factors() -> dict[str, list[float]]:
 
 
 def _recorded(schedule: Schedule) -> list[float]:
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    optimizer = torch.optim.SGD([torch.zeros(1, device="cpu")], lr=1.0)
     scheduler = schedule(optimizer)
     found = []
     for _ in range(POINTS + 1):

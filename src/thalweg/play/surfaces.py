@@ -101,7 +101,10 @@ class Surface:
             return self.starts[where]
         if len(where) != self.dimension:
             raise ValueError(f"start: {where!r} has {len(where)} numbers; {self.name} takes {self.dimension}")
-        return tuple(map(float, where))
+        place = tuple(map(float, where))
+        if not all(map(math.isfinite, place)):
+            raise ValueError(f"start: {where!r} holds a number that is not finite; must be a place on the surface")
+        return place
 
     def slope(self, place: Any, step: int = 1, constants: Mapping[str, float] | None = None) -> tuple[Any, Any]:
         """Height and gradient at a place, a tensor whose last axis is the surface's."""

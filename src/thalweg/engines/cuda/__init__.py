@@ -23,7 +23,7 @@ from thalweg.engines import kernel
 from thalweg.engines.engine import Engine
 from thalweg.plan.on_device import DevicePlan, needs_device
 from thalweg.plan.plan import Plan
-from thalweg.rule.hyperparameters import plain
+from thalweg.rule.hyperparameters import number
 from thalweg.tensors.rounding import FULL
 from thalweg.update.cautious import LEAST
 from thalweg.update.update import Group, Update
@@ -200,11 +200,11 @@ class Cuda(Engine):
         followed = []  # settings that are tensors on the device: the host does not know them
         settings = board.host["settings"].reshape(len(plan.groups), width)
         for row, group in enumerate(plan.groups):
-            for column, value in enumerate(scalars.flat(group, desk.leaves)):
+            for column, (name, value) in enumerate(scalars.flat(group, desk.leaves)):
                 if isinstance(value, Tensor) and (value.device.type == "cuda" or value.device == desk.device):
                     followed.append((row * width + column, value))
                 else:
-                    settings[row, column] = plain(value)
+                    settings[row, column] = number(name, value)
             settings[row, desk.numbers.settings :] = desk.numbers.constants
         if not isinstance(plan.scale, Tensor):
             board.host["verdict"][:] = plan.scale, 0.0

@@ -80,13 +80,11 @@ def leaves(update: Update, group: Group) -> Leaves:
     return tuple(found)
 
 
-def flat(group: Group, of: Leaves) -> Iterator[Any]:
-    """A group's numbers in that order."""
+def flat(group: Group, of: Leaves) -> Iterator[tuple[str, Any]]:
+    """A group's numbers in that order, each with the name of its setting."""
     for name, count in of:
-        if count < 0:
-            yield group[name]
-        else:
-            yield from group[name]
+        for value in [group[name]] if count < 0 else group[name]:
+            yield name, value
 
 
 class Numbers:

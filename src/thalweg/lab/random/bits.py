@@ -35,7 +35,7 @@ def fill_bits(keys: Keys, count: int, device: torch.device) -> Tensor:
     """(streams, count) numbers below 2^32, as int64."""
     if device.type != "cpu":
         return bits_by_torch(keys, count, device)
-    out = torch.empty(len(keys), count, dtype=torch.int64)
+    out = torch.empty(len(keys), count, dtype=torch.int64, device="cpu")
     _loops().fill_bits(keys, out.numpy())
     return out
 
@@ -45,7 +45,7 @@ def fill_mask(keys: Keys, count: int, drop: float, kept: float, device: torch.de
     limit = min(2**32, round(drop * 2**32))
     if device.type != "cpu":
         return (bits_by_torch(keys, count, device) >= limit).float() * kept
-    out = torch.empty(len(keys), count)
+    out = torch.empty(len(keys), count, device="cpu")
     _loops().fill_mask(keys, limit, np.float32(kept), out.numpy())
     return out
 

@@ -252,7 +252,7 @@ def _exponential_(stream: Stream, input: Tensor, lambd: float = 1.0, **_: Any) -
 
 def _torch_normal(stream: Stream, mean: Any, std: Any = 1.0, size: Any = None, **named: Any) -> Tensor:
     given: list[Tensor] = [x for x in (mean, std) if isinstance(x, Tensor)]
-    shape = size if size is not None else sum(given, torch.zeros(())).shape
+    shape = size if size is not None else sum(given, torch.zeros((), device="cpu")).shape
     like = given[0] if given else None
     device = named.get("device", None if like is None else like.device)
     dtype = named.get("dtype") or (torch.get_default_dtype() if like is None else like.dtype)

@@ -93,7 +93,8 @@ class Losses:
 def _rows(task: Task, seed: int) -> list[Any]:
     source = task.sources["train"]
     if isinstance(source, Rows):
-        order = torch.randperm(source.rows, generator=torch.Generator().manual_seed(seed))[:ROWS].sort().values
+        order = torch.randperm(source.rows, generator=torch.Generator().manual_seed(seed), device="cpu")
+        order = order[:ROWS].sort().values
         return [tuple(tensor[order.to(tensor.device)] for tensor in source.tensors)]
     found, rows = [], 0
     seed_everything(seed, task.device)

@@ -49,7 +49,7 @@ class Rows:
             for start in range(0, self.rows, EVALUATION_ROWS):
                 yield tuple(tensor[start : start + EVALUATION_ROWS] for tensor in self.tensors)
             return
-        order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed), device="cpu")
         for chosen in torch.split(order, self.batch_size):
             yield tuple(tensor[chosen.to(tensor.device)] for tensor in self.tensors)
 
@@ -153,7 +153,7 @@ def split(source: Source, shares: Mapping[str, float]) -> dict[str, Source]:
     if isinstance(source, Loader) or source.rows is None:
         names = " and ".join(f"{name}={share:g}" for name, share in shares.items())
         raise ValueError(f"{names}: a share cannot be split off a DataLoader; must be {ALLOWED}")
-    order = torch.randperm(source.rows, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(source.rows, generator=torch.Generator().manual_seed(0), device="cpu")
     parts: dict[str, Source] = {}
     start = 0
     for name, share in shares.items():

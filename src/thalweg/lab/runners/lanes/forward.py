@@ -21,7 +21,7 @@ class Streams(Stream):
     def __init__(self, roots: Sequence[int], places: Sequence[int]) -> None:
         super().__init__(0)
         self.roots = list(roots)
-        self.places = torch.tensor(places)  # which root each lane has
+        self.places = torch.tensor(places, device="cpu")  # which root each lane has
 
     def _given(self, made: Tensor, shape: Shape) -> Tensor:
         made = made.view(len(self.roots), *shape)

@@ -24,7 +24,7 @@ class _Largest(torch.autograd.Function):
         images = x.flatten(0, -4)
         planes = images.flatten(0, 1)
         out = planes.new_empty(len(planes), planes.shape[1] // 2, planes.shape[2] // 2)
-        where = torch.empty(out.shape, dtype=torch.int32)
+        where = torch.empty(out.shape, dtype=torch.int32, device=out.device)
         largest(planes.contiguous().numpy(), out.numpy(), where.numpy())
         ctx.save_for_backward(images, where.view(*images.shape[:2], *out.shape[1:]).long())
         ctx.shape = x.shape

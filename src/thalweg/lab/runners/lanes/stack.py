@@ -60,7 +60,7 @@ class Stack:
 
     def select(self, kept: Sequence[int]) -> None:
         """Keep these lanes alone; their parameters stay the same objects, in new places."""
-        chosen = torch.tensor(kept)
+        chosen = torch.tensor(kept, device="cpu")
         for held in (self.parameters, self.buffers):
             for name, whole in held.items():
                 held[name] = whole.detach().index_select(0, chosen.to(whole.device))
