@@ -32,7 +32,7 @@ class TensorStep:
         return float((self.step / self.weight) ** 0.5) if self.weight > 0 else float("nan")
 
 
-class TensorStep:
+class WatchedParameter:
     """One parameter: `before` and `after` a step that is watched."""
 
     def __init__(self, param: Tensor) -> None:

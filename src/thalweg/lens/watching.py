@@ -19,7 +19,7 @@ from thalweg.lens.finding import Finding, told
 from thalweg.lens.output import Output, offset_and_spread, read
 from thalweg.lens.preflight import preflight
 from thalweg.lens.record import Record
-from thalweg.lens.tensor_step import TensorStep
+from thalweg.lens.tensor_step import WatchedParameter
 
 if TYPE_CHECKING:
     import pandas
@@ -28,7 +28,7 @@ EARLY, EVERY = 32, 16  # steps 1 to 32 are watched, then every 16th
 
 
 class lens:
-    """TensorStep a run, and tell what is wrong with it.
+    """Watch a run, and tell what is wrong with it.
 
     The weights are the same bits as without it: everything is read, nothing is changed, and no random number is used.
 
@@ -74,7 +74,7 @@ class lens:
             raise ValueError("model: has none of the optimizer's parameters; must be the model that it trains")
         if any(hasattr(p, "to_local") for p in inside):
             raise ValueError("optimizer: has sharded parameters (DTensor), which lens does not watch yet")
-        self.watches = {id(p): TensorStep(p) for p in inside}
+        self.watches = {id(p): WatchedParameter(p) for p in inside}
         self.accumulation = Accumulation(inside)
         self.record = Record(sizes={name: p.numel() for name, p in model.named_parameters()})
         self.handles: list[Any] = []
