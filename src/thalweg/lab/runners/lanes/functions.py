@@ -20,12 +20,16 @@ class Linear(torch.autograd.Function):
     gradient of w, whose last bits differ."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, w)
-        ctx.has_bias = b is not None
+    def forward(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:  # type: ignore[override]
         if w.shape[1] == 1 or _tiny(x, w):
             return torch.stack([F.linear(x[k], w[k], None if b is None else b[k]) for k in range(len(x))])
         return torch.bmm(x, w.mT) if b is None else torch.baddbmm(b.unsqueeze(1), x, w.mT)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        x, w, b = inputs
+        ctx.save_for_backward(x, w)
+        ctx.has_bias = b is not None
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:

@@ -18,7 +18,7 @@ class _Largest(torch.autograd.Function):
     """Torch's own backward pass, which is quick, takes the places as torch's forward pass has them."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         from thalweg.lab.runners.lanes.loops import largest
 
         images = x.flatten(0, -4)
@@ -26,9 +26,14 @@ class _Largest(torch.autograd.Function):
         out = planes.new_empty(len(planes), planes.shape[1] // 2, planes.shape[2] // 2)
         where = torch.empty(out.shape, dtype=torch.int32, device=out.device)
         largest(planes.contiguous().numpy(), out.numpy(), where.numpy())
-        ctx.save_for_backward(images, where.view(*images.shape[:2], *out.shape[1:]).long())
+        return out.view(*x.shape[:-2], *out.shape[1:]), where.view(*images.shape[:2], *out.shape[1:]).long()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        [x], (_, where) = inputs, output
+        ctx.mark_non_differentiable(where)
+        ctx.save_for_backward(x.flatten(0, -4), where)
         ctx.shape = x.shape
-        return out.view(*x.shape[:-2], *out.shape[1:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -56,4 +61,5 @@ def by_two(
         return None
     if input.device.type != "cpu" or input.dtype not in (torch.float32, torch.float64) or min(input.shape[-2:]) < 2:
         return None
-    return lane(apply(_Largest, lanes_first(input, lanes)))
+    largest, _ = apply(_Largest, lanes_first(input, lanes))
+    return lane(largest)
