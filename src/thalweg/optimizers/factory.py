@@ -111,7 +111,7 @@ EXAMPLE = """Example:
 
 >>> import torch
 >>> from {module} import {name}
->>> p = torch.nn.Parameter(torch.ones(3))
+>>> p = torch.nn.Parameter(torch.ones({shape}))
 >>> optimizer = {name}([p])
 >>> for _ in range(10):
 ...     {gradient}
@@ -132,5 +132,7 @@ def _document(name: str, module: str, rules: tuple[Rule, ...], gradient: str) ->
         )
     if module.startswith("thalweg."):
         gradient += ".to_sparse()" if rules[0].sparse == "only" else ""
-        parts.append(EXAMPLE.format(module=module, name=name, gradient=gradient))
+        shape = "3" if rules[0].unfit is None else "3, 3"
+        gradient = gradient.replace("ones(3)", f"ones({shape})")
+        parts.append(EXAMPLE.format(module=module, name=name, gradient=gradient, shape=shape))
     return "\n\n".join(parts)

@@ -170,13 +170,19 @@ class Hyperparameter:
         self.rule.check(self.name, value)
 
 
+def _details(hint: Any) -> tuple[Any, ...]:
+    """What an annotation says beside the type. Where the default is None, Python 3.10 puts an Optional around it."""
+    annotated = hint if hasattr(hint, "__metadata__") else next(iter(get_args(hint)), None)
+    return tuple(getattr(annotated, "__metadata__", ()))
+
+
 def declared(function: Callable[..., Any]) -> Iterator[Hyperparameter]:
     """The hyperparameters in a function's signature: its keyword-only arguments."""
     hints = get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not parameter.KEYWORD_ONLY:
             continue
-        details = get_args(hints.get(name))[1:]
+        details = _details(hints.get(name))
         valid = [detail for detail in details if isinstance(detail, (Valid, OneOf))]
         search = [(detail.low, detail.high) for detail in details if isinstance(detail, Search)]
         if not valid or parameter.default is parameter.empty:

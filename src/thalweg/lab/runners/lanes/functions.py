@@ -32,6 +32,11 @@ class Linear(torch.autograd.Function):
         ctx.has_bias = b is not None
 
     @staticmethod
+    def vmap(info: Any, in_dims: Any, *whole: Any) -> Any:
+        """From torch 2.14 on a function asks for this, also where its tensors are of all lanes already."""
+        return Linear.apply(*whole), None  # type: ignore[no-untyped-call]
+
+    @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         [g] = gradients
         x, w = ctx.saved_tensors

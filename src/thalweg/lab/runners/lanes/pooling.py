@@ -36,6 +36,11 @@ class _Largest(torch.autograd.Function):
         ctx.shape = x.shape
 
     @staticmethod
+    def vmap(info: Any, in_dims: Any, *whole: Any) -> Any:
+        """From torch 2.14 on a function asks for this, also where its tensors are of all lanes already."""
+        return _Largest.apply(*whole), (None, None)  # type: ignore[no-untyped-call]
+
+    @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         images, where = ctx.saved_tensors
         back = torch.ops.aten.max_pool2d_with_indices_backward
