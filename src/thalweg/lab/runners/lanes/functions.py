@@ -20,7 +20,7 @@ class Linear(torch.autograd.Function):
     gradient of w, whose last bits differ."""
 
     @staticmethod
-    def forward(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:  # type: ignore[override]
+    def forward(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
         if w.shape[1] == 1 or _tiny(x, w):
             return torch.stack([F.linear(x[k], w[k], None if b is None else b[k]) for k in range(len(x))])
         return torch.bmm(x, w.mT) if b is None else torch.baddbmm(b.unsqueeze(1), x, w.mT)

@@ -18,7 +18,7 @@ class _Largest(torch.autograd.Function):
     """Torch's own backward pass, which is quick, takes the places as torch's forward pass has them."""
 
     @staticmethod
-    def forward(x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         from thalweg.lab.runners.lanes.loops import largest
 
         images = x.flatten(0, -4)
