@@ -34,7 +34,7 @@ def test_ten_copies_where_test_follows_validation_closely() -> None:
 
 def test_without_the_corrections_copies_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the tests above can fail: each correction is taken away in turn."""
-    monkeypatch.setattr(judged, "TUNING_LUCK", (0.0,) * 4)
+    monkeypatch.setattr(judged, "TUNING_BIAS", (0.0,) * 4)
     tuned = share(verdicts(World([0.0] * 2, 10, points=24, finalists=1), 150), *TOLD_APART)
     monkeypatch.setattr("thalweg.lab.judging.statistics.selection_corrected", lambda p, *_: p)
     lucky = share(verdicts(World([0.0] * 10, 10, points=1, finalists=1, related=1.0), 150), *TOLD_APART)

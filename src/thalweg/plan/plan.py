@@ -31,7 +31,7 @@ from thalweg.update.update import Group, Reader, Settings, Update
 Tensor = torch.Tensor
 
 
-HELD = ("members", "params", "live", "states", "kept", "scales")  # of a plan, for as long as a step lasts
+HELD = ("members", "params", "live", "states", "rounding_state", "scales")  # of a plan, for as long as a step lasts
 
 
 class Plan:
