@@ -18,7 +18,7 @@ def parsed(*arguments: str) -> torch.optim.Optimizer:
     parser.add_subclass_arguments(torch.optim.Optimizer, "optimizer", skip={"params"}, instantiate=False)
     chosen = parser.parse_args(list(arguments)).optimizer
     cls = getattr(sys.modules[chosen.class_path.rpartition(".")[0]], chosen.class_path.rpartition(".")[2])
-    return cls([torch.nn.Parameter(torch.ones(2))], **chosen.get("init_args", {}))
+    return cls([torch.nn.Parameter(torch.ones(2, 2))], **chosen.get("init_args", {}))
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

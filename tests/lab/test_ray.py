@@ -139,8 +139,8 @@ import little
 from thalweg import optim
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.errors import LabError
-from thalweg.lab.runners import reach
-reach.JOIN = {join}
+from thalweg.lab.runners import ray_address
+ray_address.JOIN = {join}
 from thalweg.lab.runners import ray as module
 module.PATIENCE = 3.0
 

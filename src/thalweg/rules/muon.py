@@ -46,9 +46,9 @@ def per_step(
         "nesterov": nesterov,
         "coefficients": ns_coefficients,
         "eps": eps,
-        "steps": int(ns_steps),
+        "steps": ns_steps,
         "match": adjust_lr_fn == "match_rms_adamw",
-        "layout": (int(stack_dims), int(split)),
+        "layout": (stack_dims, split),
     }
 
 
@@ -75,7 +75,7 @@ def per_tensor(ps, gs, states, *, mu, nesterov, coefficients, eps, steps, match,
 
 def as_matrices(u, layout):
     """A tensor as a stack of matrices."""
-    stack_dims, split = layout
+    stack_dims, split = map(int, layout)
     shape = u.shape[stack_dims:]
     return u.reshape(-1, shape[0] // split, shape[1:].numel())
 
@@ -89,7 +89,7 @@ def orthogonal(x, coefficients, eps, steps):
     x = x / norm
     halves = x.dim() == 2 and len(x) >= LONG
     multiply_add = torch.baddbmm if x.dim() > 2 else torch.addmm
-    for _ in range(steps):
+    for _ in range(int(steps)):
         gram = upper_twice(x, x.mT) if halves else x @ x.mT
         square = upper_twice(gram, gram, b, c) if halves else multiply_add(gram, gram, gram, beta=b, alpha=c)
         x = multiply_add(x, square, x, beta=a)
