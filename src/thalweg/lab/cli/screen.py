@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thalweg.catalogue import Entry
     from thalweg.conformance.law import Law
     from thalweg.conformance.report import Outcome
-    from thalweg.lab.results import Result
+    from thalweg.lab.results import Answer
     from thalweg.lab.study.campaign import Progress
     from thalweg.lab.task.builtin import Listing
 
@@ -118,7 +118,7 @@ def _left(now: Progress) -> str:
     return f"about {length(now.seconds_left)} left"
 
 
-def show_result(result: Result) -> None:
+def show_result(result: Answer) -> None:
     """The table, the sentence, the line to paste, where the report is."""
     headings, rows = result.cells()
     if console.is_terminal:

@@ -83,12 +83,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows in order, and the two numbers they were judged by; `seconds_a_seed` is one more fresh seed for all."""
+    """The rows in order, and what they were judged by.
+
+    Args:
+        margin: a difference as small as this is of no use.
+        seconds_a_seed: what one more fresh seed for all takes.
+        tuning: how far the luck of the search moves a difference, in its deviations over seeds.
+    """
 
     rows: tuple[Row, ...]
     target: float
     margin: float
     seconds_a_seed: float = math.nan
+    larger_is_better: bool = True
+    tuning: float = 0.0
 
 
 def build_table(
@@ -130,14 +138,15 @@ def build_table(
     leader = rows[0]
     if margin is None:
         margin = 0.01 * abs(leader.test.mean)
-    judgements = _judge(rows, larger_is_better, margin, alpha, _tuning_bias(trials))
+    tuning = _tuning_bias(trials)
+    judgements = _judge(rows, larger_is_better, margin, alpha, tuning)
     judged = [
         replace(row, judgement=judgements.get(row.optimizer), as_good=_as_good(row, margin, larger_is_better))
         for row in rows
     ]
     finals = [trial for trial in trials if trial.phase == "final"]
     seconds = sum(trial.seconds for trial in finals) / len({trial.seed for trial in finals})
-    return Table(tuple(judged), target, margin, seconds)
+    return Table(tuple(judged), target, margin, seconds, larger_is_better, tuning)
 
 
 def baseline(search: Mapping[str, Sequence[Candidate]], larger_is_better: bool) -> float:
@@ -209,7 +218,7 @@ def _judge(
     leader, sign = rows[0], 1.0 if larger_is_better else -1.0
     if leader.failed_finals:
         return {}
-    complete_metric = {row.optimizer: _tested(row) for row in rows if not row.failed_finals}
+    complete_metric = {row.optimizer: tested(row) for row in rows if not row.failed_finals}
     its = complete_metric[leader.optimizer]
     seeds = [seed for seed in its if all(seed in mine for mine in complete_metric.values())]
     values = {name: [mine[seed] for seed in seeds] for name, mine in complete_metric.items()}
@@ -220,12 +229,13 @@ def _judge(
     }
     chosen_by = [[t.metric for t in row.finals if t.seed in seeds] for row in rows if not row.failed_finals]
     related = correlation(chosen_by, list(values.values()))
-    step = _resolution(list(values.values()))
-    steps = {row.optimizer: step for row in rows if not _same(row, leader)}
+    step = resolution(list(values.values()))
+    steps = {row.optimizer: step for row in rows if not same(row, leader)}
     return judge(differences, margin, alpha, related, steps, tuning)
 
 
-def _tested(row: Row) -> dict[int, float]:
+def tested(row: Row) -> dict[int, float]:
+    """Test values by fresh seed."""
     return {trial.seed: trial.test_metric for trial in row.finals if trial.test_metric is not None}
 
 
@@ -237,13 +247,13 @@ def _tuning_bias(trials: Sequence[Trial]) -> float:
     return TUNING_BIAS[min(max(finalists.values()), len(TUNING_BIAS)) - 1]
 
 
-def _same(row: Row, other: Row) -> bool:
+def same(row: Row, other: Row) -> bool:
     """Whether two optimizers are one: the same test values, loss too, on every seed."""
     mine, its = ({t.seed: (t.test_metric, t.test_loss) for t in r.finals} for r in (row, other))
     return mine == its
 
 
-def _resolution(values: Sequence[Sequence[float]]) -> float:
+def resolution(values: Sequence[Sequence[float]]) -> float:
     """The least step between two seeds of an optimizer: a row of an accuracy; 0 where seeds make no difference."""
     steps = [b - a for mine in values for a, b in itertools.pairwise(sorted(mine)) if b > a]
     return min(steps, default=0.0)

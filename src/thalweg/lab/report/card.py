@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.judging.wording import rate
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
@@ -16,6 +16,7 @@ from thalweg.lab.search.configurations import Candidate
 
 if TYPE_CHECKING:
     from thalweg.lab.results import Result
+    from thalweg.lab.results.answer import Answer
 
 ROWS = 10  # of the table; the report has them all
 LINES = 8  # of the drawing: one a color
@@ -23,15 +24,22 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 460, 190, 46, 34  # of the drawing, in pixels
 CELL = 'style="text-align:left;padding:3px 14px 3px 0;white-space:nowrap"'
 
 
-def card(result: Result) -> str:
+def card(result: Answer) -> str:
     """HTML that is readable in a light notebook and in a dark one: all ink is the notebook's own."""
     head, rest = sentences(result.verdict)
     line = f'<pre style="margin:8px 0;white-space:pre-wrap">{escape(result.line)}</pre>' if result.line else ""
     return (
         f'<div style="max-width:900px"><p style="margin:4px 0;font-size:1.15em"><b>{escape(head)}</b></p>'
         f'<p style="margin:4px 0">{escape(rest)}</p>{line}'
-        f"{drawing(_best_first(result), measures(result.unit, result.larger_is_better)[0])}{_table(result)}</div>"
+        f"{_picture(result)}{_table(result)}</div>"
     )
+
+
+def _picture(result: Any) -> str:
+    """A study's sweep; an answer over several studies has none of its own."""
+    if not hasattr(result, "candidates"):
+        return ""
+    return drawing(_best_first(result), measures(result.unit, result.larger_is_better)[0])
 
 
 def drawing(searched: Mapping[str, Sequence[Candidate]], measure: Measure) -> str:
@@ -152,7 +160,7 @@ def _names(lines: Mapping[str, object]) -> str:
     return result
 
 
-def _table(result: Result) -> str:
+def _table(result: Answer) -> str:
     headings, rows = result.cells()
     head = "".join(f"<th {CELL}>{escape(text)}</th>" for text in headings)
     body = "".join("<tr>" + "".join(f"<td {CELL}>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[:ROWS])

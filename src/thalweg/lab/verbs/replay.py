@@ -10,7 +10,7 @@ from typing import Any
 
 from thalweg.lab.cost.machine import torch_threads
 from thalweg.lab.errors import StudyError, TaskError
-from thalweg.lab.results import Result, read
+from thalweg.lab.results import Answer, read_answer
 from thalweg.lab.study.optimizers import rebuild
 from thalweg.lab.study.records import check_together, read_spec, read_trials, read_versions
 from thalweg.lab.task.builtin import BUILT_IN
@@ -97,13 +97,14 @@ def replay(folder: str | Path, trial: str, *, task: Task | str | None = None, op
     return Replay(recorded, new, distance(recorded, new))
 
 
-def report(folder: str | Path) -> Any:
-    """A study's result again, from its folder alone; its table, its JSON and its report are written anew.
+def report(folder: str | Path) -> Answer:
+    """A study's result again, from its folder alone, or that of several tasks; its table, its JSON and its report are
+    written again.
 
     Raises:
         StudyError: for a folder that is no study, or has too few trials yet for an answer.
     """
-    result: Result = read(Path(folder))
+    result = read_answer(Path(folder))
     result.save()
     return result
 

@@ -1,0 +1,154 @@
+"""One verdict over several tasks: its statistics by hand and by simulation, its words, its files."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import little
+import numpy as np
+import pytest
+from made_up import World, trial
+from scipy import stats
+
+from thalweg.lab.errors import StudyError
+from thalweg.lab.judging.joint import build_joint_table
+from thalweg.lab.judging.rows import Table, build_table
+from thalweg.lab.judging.wording.joint import joint_verdict
+from thalweg.lab.random.seeds import FRESH
+from thalweg.lab.results import Comparison, JointComparison, read_answer
+from thalweg.lab.verbs.compare import compare
+
+
+def table(values: dict[str, list[float]], margin: float = 0.01, larger: bool = True, **failed: int) -> Table:
+    """A study without a search: each optimizer's fresh seeds end at these values, validation and test alike."""
+    trials = []
+    for name, mine in values.items():
+        trials.append(trial(name, 0, 0, mine[0]))
+        for index, value in enumerate(mine):
+            ended: dict[str, Any] = {"status": "diverged", "test_metric": None} if index < failed.get(name, 0) else {}
+            trials.append(trial(name, 0, FRESH + index, value, value, test_loss=value + len(name), **ended))
+    return build_table(trials, list(values), larger, margin, 0.05)
+
+
+ONE = {"a": [0.90, 0.92, 0.94], "b": [0.89, 0.90, 0.91]}
+OTHER = {"a": [1.0, 1.2, 1.1], "b": [1.3, 1.4, 1.7]}
+
+
+def test_the_difference_is_the_mean_over_tasks_in_their_margins() -> None:
+    judged = build_joint_table({"one": table(ONE), "loss": table(OTHER, margin=0.1, larger=False)})
+    assert [row.optimizer for row in judged.rows] == ["a", "b"] and judged.weights == {"one": 1.0, "loss": 1.0}
+    first, second = np.array([-1.0, -2.0, -3.0]), np.array([-3.0, -2.0, -6.0])  # in margins, seed by seed
+    gap = judged.rows[1].judgement.difference
+    assert gap.mean == pytest.approx((first.mean() + second.mean()) / 2) and gap.n == 6
+    squares = np.array([first.var(ddof=1) / 3, second.var(ddof=1) / 3])
+    freedom = squares.sum() ** 2 / (squares**2 / 2).sum()
+    assert gap.half == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(squares.sum()) / 2)
+    assert judged.rows[1].over_tasks.half == pytest.approx(stats.t.ppf(0.975, 1) * abs(2 - 11 / 3) / 2)
+    assert judged.rows[1].differences["one"].mean == pytest.approx(-2.0)
+
+
+def test_a_task_of_far_differences_has_less_weight_and_keeps_its_test() -> None:
+    far = {"a": [10.0, 10.1, 10.2], "b": [0.0, 0.2, 0.1]}
+    judged = build_joint_table({"far": table(far), "near": table(ONE)})
+    assert judged.weights["near"] == 1.0
+    assert judged.weights["far"] == pytest.approx(0.01 / (10.0 / 10))  # ten weighted margins between the two
+    alone = build_joint_table({"far": table(far)}).rows[1].judgement
+    one = table(far).rows[1].judgement
+    assert alone.p_differs == pytest.approx(one.p_differs) and alone.difference.mean == pytest.approx(-1000, rel=0.01)
+
+
+def test_a_margin_of_nothing_divides_by_nothing() -> None:
+    perfect = build_joint_table({"t": table({"a": [0.0, 0.0, 0.0], "b": [0.0, 0.1, 0.2]}, margin=0.0, larger=False)})
+    assert math.isfinite(perfect.rows[1].judgement.difference.mean)
+
+
+def test_one_failed_seed_on_one_task_is_ranked_last_and_not_judged() -> None:
+    better = {"a": [0.90, 0.92, 0.94], "b": [0.99, 0.99, 0.99], "c": [0.8, 0.81, 0.83]}
+    judged = build_joint_table({"one": table(better), "two": table(better, b=1)})
+    assert [row.optimizer for row in judged.rows] == ["a", "c", "b"] and judged.rows[2].judgement is None
+    assert "not judged: b (failed on two)" in joint_verdict(judged)
+    assert joint_verdict(build_joint_table({"one": table(ONE, a=1, b=2)})).startswith("No answer for 1 tasks (one)")
+
+
+def test_what_a_task_lacks_is_said() -> None:
+    judged = build_joint_table({"one": table({**ONE, "c": [0.5, 0.5, 0.6]}), "two": table(ONE)})
+    assert judged.rows[-1].missing == ("two",)
+    assert "not judged: c (not run on two)" in joint_verdict(judged)
+
+
+def test_worse_on_the_whole_though_better_on_one_is_told() -> None:
+    up = {"a": [0.90, 0.91, 0.905], "b": [0.92, 0.931, 0.925]}
+    down = {"a": [0.90, 0.91, 0.905], "b": [0.80, 0.81, 0.806]}
+    said = joint_verdict(build_joint_table({"up": table(up), "down": table(down), "down again": table(down)}))
+    assert said.startswith("a leads over 3 tasks (up, down and down again); worse: b (-6.0 ")
+    assert "margins, though better on up)" in said
+
+
+@pytest.mark.parametrize("margins", [(0.5, 0.5, 0.5), (0.01, 0.5, 1.0)])
+def test_copies_are_seldom_told_apart_over_three_tasks(margins: tuple[float, ...]) -> None:
+    random, told, studies = np.random.default_rng(1), 0, 150
+    worlds = [World([0.0, 0.0], 3, points=7, finalists=1, margin=margin) for margin in margins]
+    for _ in range(studies):
+        judged = build_joint_table({str(index): world.study(random) for index, world in enumerate(worlds)})
+        told += judged.rows[1].judgement.verdict in ("better", "worse")
+    print(f"two copies over three tasks, told apart in {told / studies:.1%}")
+    assert told / studies <= 0.05 + 2 * (0.05 * 0.95 / studies) ** 0.5
+
+
+def test_more_tasks_find_what_one_cannot() -> None:
+    random, found = np.random.default_rng(2), {}
+    for count in (1, 4):
+        worlds = [World([0.0, -2.0], 3, points=7, finalists=1) for _ in range(count)]
+        tables = [build_joint_table({str(i): w.study(random) for i, w in enumerate(worlds)}) for _ in range(40)]
+        found[count] = sum(t.rows[1].judgement.verdict == "worse" for t in tables) / len(tables)
+    assert found[4] > 0.9 > found[1]
+
+
+@pytest.fixture(scope="module")
+def joint(tmp_path_factory: pytest.TempPathFactory) -> JointComparison:
+    folder = tmp_path_factory.mktemp("joint")
+    studies = {
+        name: compare(replace(little.task(), name=name), ["sgd", "adam"], trials=3, out=folder / name, on="alone")
+        for name in ("near", "far_off")
+    }
+    result = JointComparison(folder, studies)
+    result.save()
+    return result
+
+
+def test_it_is_read_from_its_folder(joint: JointComparison) -> None:
+    again = read_answer(joint.folder)
+    assert str(again) == str(joint) and again.to_csv() == joint.to_csv()
+    assert joint.verdict in str(joint) and joint.line.count("\n") == 1
+    assert json.loads((joint.folder / "result.json").read_text())["verdict"] == joint.verdict
+    assert (joint.folder / "table.csv").read_text().startswith("rank,optimizer,verdict,difference,difference_low,")
+
+
+def test_its_latex_is_escaped(joint: JointComparison) -> None:
+    text = (joint.folder / "table.tex").read_text()
+    assert r"far\_off: test accuracy" in text and r"\% $\pm$" in text
+    assert text.count(r"\\") == 1 + len(joint.rows) and text.count("{") == text.count("}")
+
+
+def test_its_report_shows_every_task_and_leads_to_its_own(joint: JointComparison) -> None:
+    text = (joint.folder / "report.html").read_text()
+    assert 'href="near/report.html"' in text and 'href="far_off/report.html"' in text
+    assert 'id="figure-joint-forest"' in text and all(row.optimizer in text for row in joint.rows)
+
+
+@pytest.mark.parametrize("inner", ["..", "a/b", "", 3])
+def test_a_folder_that_points_outside_is_refused(inner: Any, tmp_path: Path) -> None:
+    (tmp_path / "tasks.json").write_text(json.dumps({"tasks": {"near": inner}}))
+    with pytest.raises(StudyError, match="must be the name of a subfolder"):
+        read_answer(tmp_path)
+
+
+def test_a_study_that_is_missing_is_named(joint: JointComparison, tmp_path: Path) -> None:
+    (tmp_path / "tasks.json").write_text(json.dumps({"tasks": {"near": "near"}}))
+    with pytest.raises(StudyError, match="near"):
+        read_answer(tmp_path)
+    assert isinstance(joint.studies["near"], Comparison)
