@@ -120,7 +120,7 @@ import sys
 sys.modules["scipy"] = None
 import thalweg
 try:
-    thalweg.compare
+    thalweg.compare("digits")
 except ImportError as error:
     print(error)
 """

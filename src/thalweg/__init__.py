@@ -64,8 +64,5 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         from importlib import import_module
 
-        try:
-            return getattr(import_module(_LAZY[name]), name)
-        except ModuleNotFoundError as error:
-            raise ImportError(f"thalweg.{name} needs {error.name}: pip install 'thalweg[lab]'") from error
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'thalweg' has no attribute {name!r}")

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import sys
 
-LAB = ("bokeh", "cloudpickle", "cmaes", "optuna", "pandas", "scipy", "sklearn")
-
 
 def main() -> None:
     """Run the command line."""
     from thalweg.lab.cli.commands import app
+    from thalweg.lab.errors import MissingExtra
 
     try:
         app()
-    except ModuleNotFoundError as error:
-        name = (error.name or "").partition(".")[0]
-        if name not in LAB:
-            raise
-        sys.exit(f"The lab needs {name}, which is not installed: pip install 'thalweg[lab]'")
+    except MissingExtra as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -93,7 +93,8 @@ def test_show(name: str) -> None:
 
 WITHOUT_THE_LAB = """
 import sys
-from thalweg.cli import LAB, main
+from thalweg.cli import main
+from thalweg.lab.verbs.verb import LAB
 sys.modules.update(dict.fromkeys(LAB))
 sys.argv = ["thalweg", *sys.argv[1:]]
 main()

@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.results import Comparison
-from thalweg.lab.verbs.compare import Progress, compare
+from thalweg.lab.study.campaign import Progress
+from thalweg.lab.verbs.compare import compare
 
 TWO = ["sgd", torch.optim.Adam]
 

@@ -26,3 +26,16 @@ class TaskError(LabError):
 
 class StudyError(LabError):
     """A study's folder that cannot be gone on with, and what to do about it."""
+
+
+class MissingExtra(ModuleNotFoundError):
+    """A package of an extra that is not installed: says who needs it, and which command brings it.
+
+    Args:
+        who: what needs it, as it is called.
+        package: what is missing.
+        extra: the extra that brings it.
+    """
+
+    def __init__(self, who: str, package: str, extra: str) -> None:
+        super().__init__(f"{who} needs {package}: pip install 'thalweg[{extra}]'", name=package)

@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 import thalweg
-from thalweg.lab.cli import verbs
 from thalweg.lab.cli.screen import law_progress, progress_display, show_laws, show_rule, show_rules, show_tasks
-from thalweg.lab.cli.verbs import refuse, stopped
+from thalweg.lab.cli.verbs import VERBS, command, refuse, stopped
 from thalweg.lab.printable import visible
 
 app = typer.Typer(
@@ -39,8 +38,8 @@ def options(
     """Which optimizer, and which learning rate, for your model and your data: with the evidence."""
 
 
-for verb in (verbs.compare, verbs.sweep, verbs.range_test, verbs.tune, verbs.replay, verbs.report, verbs.export):
-    app.command()(verb)
+for verb in VERBS:
+    app.command()(command(verb))
 
 
 @app.command()

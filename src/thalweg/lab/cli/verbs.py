@@ -1,12 +1,14 @@
-"""The verbs on the command line: what they do is elsewhere; here it is asked for, and its result printed."""
+"""The verbs as commands, each made from its signature: what it does and what it is asked is in `lab/verbs/`."""
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from types import NoneType
+from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 
@@ -16,257 +18,71 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.exports.optuna import try_storage
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.printable import visible
+from thalweg.lab.results import Answer, Result
+from thalweg.lab.verbs.compare import compare
+from thalweg.lab.verbs.export import export
+from thalweg.lab.verbs.range_test import range_test
+from thalweg.lab.verbs.replay import Replay, replay, report
+from thalweg.lab.verbs.sweep import sweep
+from thalweg.lab.verbs.tune import tune
+from thalweg.lab.verbs.verb import Asked, Option, options
 
-if TYPE_CHECKING:
-    from thalweg.lab.results import Result
+VERBS: tuple[Callable[..., Any], ...] = (compare, sweep, range_test, tune, replay, report, export)
 
-TheTask = Annotated[str, typer.Argument(help="A built-in task (digits), my_task.py:task or package.module:task.")]
-Optimizers = Annotated[str, typer.Option(help="Names from `thalweg rules`, with commas.", show_default="all")]
-Named = Annotated[str, typer.Option("--optimizers", "--optimizer", help="Names from `thalweg rules`, with commas.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task")]
-Budget = Annotated[
-    str, typer.Option(help="How long it may take, such as 90s, 10m or 1h: less is tried.", show_default="none")
-]
-Limit = Annotated[
-    str, typer.Option(help="How long one run may take, such as 10m: then it counts as failed.", show_default="none")
-]
-On = Annotated[str, typer.Option(help="Where to train: auto, alone, lanes, processes, ray or ray:ADDRESS.")]
-Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard event files to the folder too.")]
-Wandb = Annotated[bool, typer.Option("--wandb", help="Write offline runs of Weights & Biases to the folder too.")]
-Out = Annotated[Path | None, typer.Option(help="The study's folder.", show_default="studies/TASK-...")]
-
-Record = Annotated[
-    bool, typer.Option("--record", help="Then train a run of each optimizer once more, for `thalweg play STUDY`.")
-]
+# What the command line asks of every verb that trains; from Python one calls `export` and `result.to_optuna`.
+EXPORTS = (
+    Asked("tensorboard", bool, False, Option("Write TensorBoard event files to the study's folder too.")),
+    Asked("wandb", bool, False, Option("Write offline runs of Weights & Biases to the study's folder too.")),
+    Asked("to_optuna", str, "", Option("Add all trials to an Optuna storage: sqlite:///x.db.", unset="none")),
+)
 
 
-def compare(
-    task: TheTask,
-    optimizers: Optimizers = "",
-    preset: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "quick",
-    trials: Annotated[int | None, typer.Option(help="Settings tried of each optimizer.", show_default="preset")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Seeds for each in the search.", show_default="preset")] = None,
-    finalists: Annotated[int | None, typer.Option(help="Settings of each that go on.", show_default="preset")] = None,
-    finalist_seeds: Annotated[
-        int | None,
-        typer.Option(help="Fresh seeds for each finalist; more can be added later.", show_default="preset"),
-    ] = None,
-    hyperparameters: Annotated[
-        str, typer.Option(help="lr, and any of beta1, beta2, eps, weight_decay.", show_default="preset")
-    ] = "",
-    budget: Budget = "",
-    epochs: Epochs = None,
-    time_limit: Limit = "",
-    on: On = "auto",
-    out: Out = None,
-    record: Record = False,
-    tensorboard: Tensorboard = False,
-    wandb: Wandb = False,
-) -> None:
-    """Compare optimizers on a task under one fair protocol. The same command again resumes."""
-    from thalweg.lab.verbs.compare import compare as run
+def asked_on_the_command_line(verb: Callable[..., Any]) -> list[Asked]:
+    """What a verb's command is asked: what its signature says, and the exports where it trains."""
+    asked = options(verb)
+    return [one for one in asked if one.option.typed] + (list(EXPORTS) if trains(verb) else [])
 
-    numbers: dict[str, Any] = {
-        "trials": trials,
-        "seeds": seeds,
-        "finalists": finalists,
-        "finalist_seeds": finalist_seeds,
-        "hyperparameters": hyperparameters or None,
-        "budget": budget or None,
-        "epochs": epochs,
-        "time_limit": time_limit or None,
-    }
-    _show(
-        lambda progress: run(
-            task,
-            optimizers or None,
-            preset,
-            on=on,
-            out=out,
-            record=record,
-            progress=progress,
-            **numbers,
-        ),
-        tensorboard,
-        wandb,
+
+def trains(verb: Callable[..., Any]) -> bool:
+    """Whether a verb tells its progress: it then ends with a study."""
+    return any(one.name == "progress" for one in options(verb))
+
+
+def command(verb: Callable[..., Any]) -> Callable[..., None]:
+    """The verb as typer reads it: its options with the types and the defaults that the command line has."""
+    parameters = [as_typed(one) for one in asked_on_the_command_line(verb)]
+    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+
+    def run(**given: Any) -> None:
+        (_train if trains(verb) else _read)(verb, {name: it for name, it in given.items() if it not in (None, "")})
+
+    run.__name__, run.__doc__ = verb.__name__, (inspect.getdoc(verb) or "").partition("\n\n")[0]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def as_typed(asked: Asked) -> inspect.Parameter:
+    """An option as typer declares it. A default that no word says is left out: the verb has it."""
+    option, default, kind = asked.option, asked.default, command_line_type(asked.annotation)
+    if asked.required:
+        declared: Any = typer.Option(*option.names, help=option.help)
+        if option.argument:
+            declared = typer.Argument(help=option.help)
+    else:
+        names = option.names or ((f"--{asked.name.replace('_', '-')}",) if default is False else ())
+        declared = typer.Option(*names, help=option.help, show_default=option.unset or True)
+        if option.unset:
+            default, kind = None, kind | None
+    return inspect.Parameter(
+        asked.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, declared]
     )
 
 
-def sweep(
-    task: TheTask,
-    optimizers: Named,
-    lr: Annotated[str, typer.Option(help="The range of learning rates.")] = "1e-5,1e-1",
-    points: Annotated[int, typer.Option(help="How many, evenly on a logarithmic scale.")] = 13,
-    closer: Annotated[int, typer.Option(help="How often to look half way from the best to its neighbours.")] = 3,
-    seeds: Annotated[int, typer.Option(help="Seeds for each; more can be added later.")] = 3,
-    budget: Budget = "",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="task, at most 10")] = None,
-    extend: Annotated[bool, typer.Option(help="Go on past the range while the best rate is at its edge.")] = True,
-    time_limit: Limit = "",
-    on: On = "auto",
-    out: Out = None,
-    record: Record = False,
-    tensorboard: Tensorboard = False,
-    wandb: Wandb = False,
-) -> None:
-    """Train with learning rates all over a range: where is the best, which are as good, where does it break?"""
-    from thalweg.lab.verbs.sweep import sweep as run
-
-    numbers: dict[str, Any] = {"lr": lr, "points": points, "closer": closer, "seeds": seeds, "epochs": epochs}
-    numbers |= {"extend": extend, "budget": budget or None, "time_limit": time_limit or None}
-    _show(
-        lambda progress: run(task, optimizers, on=on, out=out, record=record, progress=progress, **numbers),
-        tensorboard,
-        wandb,
-    )
-
-
-def range_test(
-    task: TheTask,
-    optimizer: Annotated[str, typer.Option("--optimizer", "--optimizers", help="A name from `thalweg rules`.")],
-    low: Annotated[float, typer.Option(help="Where the learning rate begins.")] = 1e-7,
-    high: Annotated[float, typer.Option(help="Where it ends, unless the loss blows up before.")] = 10.0,
-    steps: Annotated[int, typer.Option(help="Steps of one climb.")] = 200,
-    seeds: Annotated[int, typer.Option(help="Climbs, and seeds of the sweep that verifies them.")] = 3,
-    epochs: Annotated[int | None, typer.Option(help="Of that sweep.", show_default="task, at most 10")] = None,
-    time_limit: Limit = "",
-    on: On = "auto",
-    out: Out = None,
-    tensorboard: Tensorboard = False,
-    wandb: Wandb = False,
-) -> None:
-    """Let the learning rate climb within one training: where does the loss fall, where does it turn up?"""
-    from thalweg.lab.verbs.range_test import range_test as run
-
-    numbers: dict[str, Any] = {"low": low, "high": high, "steps": steps, "seeds": seeds, "epochs": epochs}
-    numbers["time_limit"] = time_limit or None
-    _show(
-        lambda progress: run(task, optimizer, on=on, out=out, progress=progress, **numbers),
-        tensorboard,
-        wandb,
-    )
-
-
-def tune(
-    task: TheTask,
-    optimizer: Annotated[str, typer.Option("--optimizer", "--optimizers", help="A name from `thalweg rules`.")],
-    method: Annotated[
-        str, typer.Option(help="tpe, grid, random, sobol, halton, gp, cmaes, nsgaii, nsgaiii or qmc.")
-    ] = "tpe",
-    hyperparameters: Annotated[
-        str, typer.Option(help="Such as lr,betas or lr=1e-4:1e-1,batch_size.", show_default="all but the batch size")
-    ] = "",
-    trials: Annotated[int, typer.Option(help="Settings to try, the default first; more can be added later.")] = 40,
-    seeds: Annotated[int, typer.Option(help="Seeds for each in the search.")] = 1,
-    batch: Annotated[int, typer.Option(help="Settings chosen at once, to train side by side.")] = 8,
-    finalists: Annotated[int, typer.Option(help="Settings that go on, against the default.")] = 2,
-    finalist_seeds: Annotated[int, typer.Option(help="Fresh seeds for each of these; more can be added later.")] = 5,
-    pruner: Annotated[str, typer.Option(help="asha or hyperband.", show_default="none")] = "",
-    from_optuna: Annotated[
-        str, typer.Option(help="Known points for the sampler: sqlite:///x.db:study.", show_default="none")
-    ] = "",
-    to_optuna: Annotated[
-        str, typer.Option(help="Add all trials to an Optuna storage: sqlite:///x.db.", show_default="none")
-    ] = "",
-    budget: Budget = "",
-    epochs: Epochs = None,
-    time_limit: Limit = "",
-    on: On = "auto",
-    out: Out = None,
-    record: Record = False,
-    tensorboard: Tensorboard = False,
-    wandb: Wandb = False,
-) -> None:
-    """Tune an optimizer's hyperparameters, and tell whether that beats its defaults. The same command again resumes."""
-    from thalweg.lab.verbs.tune import tune as run
-
-    numbers: dict[str, Any] = {
-        "trials": trials,
-        "seeds": seeds,
-        "batch": batch,
-        "finalists": finalists,
-        "finalist_seeds": finalist_seeds,
-        "epochs": epochs,
-    }
-    words: dict[str, Any] = {
-        "hyperparameters": hyperparameters,
-        "pruner": pruner,
-        "from_optuna": from_optuna,
-        "budget": budget,
-    }
-    words["time_limit"] = time_limit
-    words = {name: word for name, word in words.items() if word}
-
-    def tuned(progress: Callable[..., None]) -> Result:
-        if to_optuna:
-            try_storage(to_optuna)  # before the hours, not after
-        result = run(
-            task,
-            optimizer,
-            method=method,
-            on=on,
-            out=out,
-            record=record,
-            progress=progress,
-            **numbers,
-            **words,
-        )
-        if to_optuna:
-            result.to_optuna(to_optuna)
-        return result
-
-    _show(tuned, tensorboard, wandb)
-
-
-def replay(
-    folder: Annotated[Path, typer.Argument(help="The study's folder.")],
-    trial: Annotated[str, typer.Argument(help="A trial's id, or how it begins: see the report or trials.jsonl.")],
-    task: Annotated[
-        str,
-        typer.Option(help="Where the task is: its code runs, so a folder's word will not do.", show_default="study"),
-    ] = "",
-    optimizer: Annotated[
-        str, typer.Option(help="Where the optimizer is, if it is not the catalogue's.", show_default="study")
-    ] = "",
-) -> None:
-    """Train one trial of a study again, alone, and compare. Exit code 1 where it is not the same."""
-    from thalweg.lab.verbs.replay import replay as run
-
-    try:
-        result = run(folder, trial, task=task or None, optimizer=optimizer or None)
-    except LabError as error:
-        refuse(error)
-    print(visible(str(result)))
-    raise typer.Exit(0 if result.same else 1)
-
-
-def report(folder: Annotated[Path, typer.Argument(help="The study's folder.")]) -> None:
-    """Make a study's table and report anew from its folder."""
-    from thalweg.lab.verbs.replay import report as run
-
-    try:
-        result = run(folder)
-    except LabError as error:
-        refuse(error)
-    show_result(result)
-
-
-def export(
-    folder: Annotated[Path, typer.Argument(help="The study's folder.")],
-    to: Annotated[str, typer.Option(help="tensorboard, wandb (offline runs) or optuna.")],
-    out: Annotated[
-        str, typer.Option(help="Where to; for Optuna a storage.", show_default="in the study's folder")
-    ] = "",
-) -> None:
-    """Write a study's trials for another tool; again, after more trials, adds those."""
-    from thalweg.lab.verbs.export import export as run
-
-    try:
-        made = run(folder, to, out or None)
-    except LabError as error:
-        refuse(error)
-    what = f"{made}" if isinstance(made, Path) else f"Optuna study {made.study_name!r}, {len(made.trials)} trials"
-    print(visible(what))
+def command_line_type(annotation: Any) -> Any:
+    """A number or a switch is one; everything else is a word, which the verb reads."""
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
+    return kinds[0] if len(kinds) == 1 and kinds[0] in (bool, int, float) else str
 
 
 def refuse(error: ValueError | OSError) -> NoReturn:
@@ -282,20 +98,40 @@ def stopped() -> NoReturn:
     raise typer.Exit(130) from None
 
 
-def _show(run: Callable[[Callable[..., None]], Result], tensorboard: bool, wandb: bool) -> None:
+def _train(verb: Callable[..., Result], given: dict[str, Any]) -> None:
     """Run a verb with its progress shown, and the exports after it; Ctrl-C says how to go on."""
-    formats = [name for name, wanted in (("tensorboard", tensorboard), ("wandb", wandb)) if wanted]
+    formats = [name for name in ("tensorboard", "wandb") if given.pop(name)]
+    storage = given.pop("to_optuna", None)
     try:
         for name in formats:
             need(name, name)  # before the hours, not after
+        if storage:
+            try_storage(storage)
         with progress_display() as progress:
-            result = run(progress)
-        if formats:
-            from thalweg.lab.verbs.export import export as export_to
+            result = verb(**given, progress=progress)
+        if storage:
+            result.to_optuna(storage)
         for name in formats:
-            export_to(result.folder, name)
+            export(result.folder, name)
     except LabError as error:
         refuse(error)
     except KeyboardInterrupt:
         stopped()
     show_result(result)
+
+
+def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
+    """Run a verb that reads a study; a trial that is not the same again is exit code 1."""
+    try:
+        result = verb(**given)
+    except LabError as error:
+        refuse(error)
+    if isinstance(result, Answer):
+        show_result(result)
+    elif isinstance(result, Path):
+        print(visible(str(result)))
+    elif isinstance(result, Replay):
+        print(visible(str(result)))
+        raise typer.Exit(0 if result.same else 1)
+    else:
+        print(visible(f"Optuna study {result.study_name!r}, {len(result.trials)} trials"))

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from scipy import stats
-
+from thalweg.lab.judging.distributions import t_quantile
 from thalweg.lab.judging.rows import Row, Table, resolution, same, tested
 from thalweg.lab.judging.selection_bias import correlation
 from thalweg.lab.judging.statistics import (
@@ -213,7 +212,7 @@ def _judged(
         return row
     mine = strata[row.optimizer]
     mean, error, freedom = pooled(list(mine.values()), plain=True)
-    half = float(stats.t.ppf(1 - alpha / 2, freedom)) * error if freedom else math.nan
+    half = float(t_quantile(1 - alpha / 2, freedom)) * error if freedom else math.nan
     count = sum(len(one.values) for one in mine.values())
     judgement = Judgement(Interval(mean, mean - half, mean + half, count), *judgements[row.optimizer])
     differences = {task: mean_interval(one.values, 1 - alpha) for task, one in mine.items()}

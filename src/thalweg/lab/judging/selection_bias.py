@@ -15,7 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from thalweg.lab.judging.distributions import normal_quantile, t_tail
 
 STUDIES = 10_000
 COUNTS = (3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30, 37, 50, 75, 100)  # the next larger is stricter
@@ -53,7 +54,7 @@ def correlation(validation: Sequence[Sequence[float]], test: Sequence[Sequence[f
         return 1.0
     alike = (first * second).sum(1)[spreads > 0] / spreads[spreads > 0]
     middle = min(0.999, max(-0.999, float(alike.mean())))
-    return math.tanh(math.atanh(middle) + float(stats.norm.ppf(0.95)) / math.sqrt(freedom - 2))
+    return math.tanh(math.atanh(middle) + normal_quantile(0.95) / math.sqrt(freedom - 2))
 
 
 def _levelled(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,4 +82,4 @@ def _lowest(count: int, seeds: int, tenth: int) -> list[float]:
         errors[np.arange(many), leader] = 1.0
         result.append(np.abs(gaps.mean(2) / errors).max(1))
         rest -= many
-    return sorted((2 * stats.t.sf(np.concatenate(result), seeds - 1)).tolist())
+    return sorted((2 * t_tail(np.concatenate(result), seeds - 1)).tolist())

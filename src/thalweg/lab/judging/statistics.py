@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from thalweg.lab.judging.distributions import t_quantile, t_tail
 from thalweg.lab.judging.selection_bias import selection_corrected
 
 MOST_SEEDS = 1000
@@ -54,7 +54,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     mean = float(np.mean(values))
     if n == 1 or not math.isfinite(mean):
         return Interval(mean, math.nan, math.nan, n)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    half = float(t_quantile((1 + confidence) / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 
@@ -143,7 +143,7 @@ def two_sided(mean: float, error: float, freedom: float) -> float:
         return math.nan
     if error == 0:  # every seed gave the very same difference, and not for want of resolution
         return 1.0 if mean == 0 else 0.0
-    return float(2 * stats.t.sf(abs(mean) / error, freedom))
+    return float(2 * t_tail(abs(mean) / error, freedom))
 
 
 def two_one_sided(mean: float, error: float, freedom: float, margin: float) -> float:
@@ -152,7 +152,7 @@ def two_one_sided(mean: float, error: float, freedom: float, margin: float) -> f
         return math.nan
     if error == 0:
         return 0.0 if abs(mean) < margin or mean == 0 else 1.0
-    return float(stats.t.sf((margin - abs(mean)) / error, freedom))
+    return float(t_tail((margin - abs(mean)) / error, freedom))
 
 
 def seeds_to_decide(
@@ -201,7 +201,7 @@ def _posterior(n: int) -> tuple[NDArray[np.float64], ...]:
 @lru_cache(maxsize=256)
 def _needed(n: int, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     freedom = n + _FEW_TO_MANY - 1
-    return stats.t.ppf(1 - alpha / 2, freedom), stats.t.ppf(1 - alpha, freedom)
+    return t_quantile(1 - alpha / 2, freedom), t_quantile(1 - alpha, freedom)
 
 
 def moments(values: Sequence[float], resolution: float = 0.0, tuning: float = 0.0) -> tuple[float, float, int]:

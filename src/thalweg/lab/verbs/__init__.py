@@ -1,1 +1,1 @@
-"""The verbs, each in its own file: compare, sweep, tune, range test, replay."""
+"""Verbs: what one can ask, each a file that says all it asks in its signature (`verb.py`, `options.py`)."""

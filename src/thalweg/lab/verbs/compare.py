@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from thalweg.lab.arguments import folder_of, integer, seconds, the_task
 from thalweg.lab.cost.step_time import measure_milliseconds
@@ -14,13 +14,15 @@ from thalweg.lab.results import Comparison
 from thalweg.lab.search.configurations import APART, candidates_of, joint, ranked
 from thalweg.lab.search.hyperparameters import settings, tuned
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
-from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.campaign import Campaign
 from thalweg.lab.study.optimizers import resolve
 from thalweg.lab.study.records import to_json
 from thalweg.lab.study.session import affordable, describe, open_campaign, settled
 from thalweg.lab.task.task import Task
+from thalweg.lab.verbs.options import Budget, Epochs, Optimizers, Out, Record, Tell, TheTask, TimeLimit, Where
+from thalweg.lab.verbs.verb import Option, verb
 
-__all__ = ["Comparison", "Progress", "compare"]
+__all__ = ["Comparison", "compare"]
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -28,41 +30,39 @@ if TYPE_CHECKING:
 LEAST = 3  # trials: the default, and one to either side
 
 
+@verb
 def compare(
-    task: Task | str,
-    optimizers: Sequence[Any] | None = None,
-    preset: str = "quick",
+    task: TheTask,
+    optimizers: Optimizers = None,
+    preset: Annotated[
+        str, Option("quick, standard or thorough; the numbers after it change one of its numbers.")
+    ] = "quick",
     *,
-    trials: int | None = None,
-    seeds: int | None = None,
-    finalists: int | None = None,
-    finalist_seeds: int | None = None,
-    hyperparameters: Sequence[str] | str | None = None,
-    budget: str | float | None = None,
-    epochs: int | None = None,
-    time_limit: str | float | None = None,
-    on: str = "auto",
-    out: str | Path | None = None,
-    record: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    trials: Annotated[int | None, Option("Configurations tried of each optimizer.", unset="the preset's")] = None,
+    seeds: Annotated[int | None, Option("Seeds for each in the search.", unset="the preset's")] = None,
+    finalists: Annotated[
+        int | None, Option("Configurations of each optimizer that advance.", unset="the preset's")
+    ] = None,
+    finalist_seeds: Annotated[
+        int | None, Option("Fresh seeds for each finalist; more can be added later.", unset="the preset's")
+    ] = None,
+    hyperparameters: Annotated[
+        Sequence[str] | str | None,
+        Option(
+            "What is tuned of each optimizer: lr, and any of beta1 (momentum, where there is one), beta2, eps, "
+            "weight_decay.",
+            unset="the preset's",
+        ),
+    ] = None,
+    budget: Budget = None,
+    epochs: Epochs = None,
+    time_limit: TimeLimit = None,
+    on: Where = "auto",
+    out: Out = None,
+    record: Record = False,
+    progress: Tell = None,
 ) -> Comparison:
-    """Find out which optimizer, and which learning rate, suits a task. The same call again resumes.
-
-    Args:
-        task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
-        optimizers: names from the catalogue, entries, or `torch.optim.Optimizer` classes; all if None.
-        preset: "quick", "standard" or "thorough"; the numbers after it change one of its numbers.
-        hyperparameters: what is tuned of each optimizer: "lr", and any of "beta1" (momentum, where there is one),
-            "beta2", "eps", "weight_decay".
-        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit,
-            equally for all.
-        epochs: instead of the task's own.
-        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
-        on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
-        out: the study's folder; `studies/<task>-<preset>` if None.
-        record: afterwards train a run of each optimizer once more, with checkpoints, for `result.landscape()` and
-            `thalweg play STUDY`. A study at its end can be recorded by the same call again.
-        progress: called after each training.
+    """Find out which optimizer, and which learning rate, suits a task. Rerun it to resume the study.
 
     Raises:
         TaskError: for a task that cannot be trained.

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.results import read
+from thalweg.lab.verbs.options import Folder
+from thalweg.lab.verbs.verb import Option, verb
 
 FORMATS = ("tensorboard", "wandb", "optuna")
 
 
-def export(folder: str | Path, to: str, out: str | Path | None = None) -> Any:
-    """Write a study's trials for another tool. Again, after more trials, it adds those.
-
-    Args:
-        folder: the study's.
-        to: "tensorboard" (event files), "wandb" (offline runs) or "optuna" (a study in a storage).
-        out: the folder to write to, `FOLDER/tensorboard` or `FOLDER/wandb` if None; for Optuna the storage,
-            `sqlite:///FOLDER/optuna.db` if None.
+@verb
+def export(
+    folder: Folder,
+    to: Annotated[str, Option("tensorboard (event files), wandb (offline runs) or optuna (a study in a storage).")],
+    out: Annotated[
+        str | Path | None,
+        Option("The folder to write to; for Optuna the storage.", unset="in the study's folder"),
+    ] = None,
+) -> Any:
+    """Write a study's trials for another tool. Rerun it after more trials to add those.
 
     Returns:
         The folder; for Optuna its study.

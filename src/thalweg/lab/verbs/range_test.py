@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, span, the_task
 from thalweg.lab.errors import LabError
 from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import INSIDE, OUTSIDE, interval_of
 from thalweg.lab.runners import Runner
-from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.campaign import Campaign
 from thalweg.lab.study.optimizers import resolve
 from thalweg.lab.study.session import describe, open_campaign
 from thalweg.lab.task.task import Task
@@ -20,7 +19,9 @@ from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.loop import run_trial
 from thalweg.lab.training.trial import Trial
+from thalweg.lab.verbs.options import FewEpochs, Out, Tell, TheOptimizer, TheTask, TimeLimit, Where
 from thalweg.lab.verbs.sweep import MOST_EPOCHS
+from thalweg.lab.verbs.verb import Option, verb
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -28,36 +29,26 @@ if TYPE_CHECKING:
 __all__ = ["RangeTest", "range_test"]
 
 
+@verb
 def range_test(
-    task: Task | str,
-    optimizer: Any,
+    task: TheTask,
+    optimizer: TheOptimizer,
     *,
-    low: float = 1e-7,
-    high: float = 10.0,
-    steps: int = 200,
-    seeds: int = 3,
-    epochs: int | None = None,
-    time_limit: str | float | None = None,
-    on: str = "auto",
-    out: str | Path | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    low: Annotated[float, Option("Where the learning rate begins.")] = 1e-7,
+    high: Annotated[float, Option("Where it ends, unless the loss blows up before.")] = 10.0,
+    steps: Annotated[int, Option("Steps of one climb.")] = 200,
+    seeds: Annotated[int, Option("Climbs, and seeds for each rate of the sweep that verifies them.")] = 3,
+    epochs: FewEpochs = None,
+    time_limit: TimeLimit = None,
+    on: Where = "auto",
+    out: Out = None,
+    progress: Tell = None,
 ) -> RangeTest:
-    """Find an interval of learning rates in a few hundred steps, and verify it. The same call again resumes.
+    """Find an interval of learning rates in a few hundred steps, and verify it. Rerun it to resume the study.
 
     The learning rate climbs from `low` to `high` within one training, by the same factor each step. The interval goes
     from where the smoothed loss falls fastest to where it turns up; then rates inside it and just outside train in
     full, as in a sweep, and the answer says whether these agree.
-
-    Args:
-        task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
-        optimizer: a name from the catalogue, an entry or a `torch.optim.Optimizer` class.
-        steps: of one climb.
-        seeds: climbs, and seeds for each rate of the small sweep.
-        epochs: of the small sweep; the task's own, at most 10, if None.
-        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
-        on: where to train the small sweep: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
-        out: the study's folder; `studies/<task>-range-<optimizer>` if None.
-        progress: called after each training.
 
     Raises:
         TaskError: for a task that cannot be trained.

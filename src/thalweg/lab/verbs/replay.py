@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from thalweg.lab.cost.machine import torch_threads
 from thalweg.lab.errors import StudyError, TaskError
@@ -21,6 +21,8 @@ from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.job import Job, fewer_steps
 from thalweg.lab.training.loop import run_trial
 from thalweg.lab.training.trial import Configuration, Trial
+from thalweg.lab.verbs.options import Folder
+from thalweg.lab.verbs.verb import Option, verb
 
 __all__ = ["Replay", "replay", "report"]
 
@@ -66,14 +68,29 @@ class Replay:
         return "\n".join([*lines, "", self.verdict])
 
 
-def replay(folder: str | Path, trial: str, *, task: Task | str | None = None, optimizer: Any = None) -> Replay:
-    """Train one trial of a study again, by itself, and compare it with what is written down.
-
-    Args:
-        folder: the study's folder.
-        trial: the trial's id, or how it begins.
-        task: needed where it is not a built-in one: its code will run, and a folder may be anybody's.
-        optimizer: needed where it is not the catalogue's or torch's own, for the same reason.
+@verb
+def replay(
+    folder: Folder,
+    trial: Annotated[str, Option("A trial's id, or how it begins: see the report or trials.jsonl.", argument=True)],
+    *,
+    task: Annotated[
+        Task | str | None,
+        Option(
+            "Where the task is: its code runs, so a folder's word will not do, unless the task is built in.",
+            unset="the study's",
+            python="a `Task`",
+        ),
+    ] = None,
+    optimizer: Annotated[
+        Any,
+        Option(
+            "Where the optimizer is, if it is not the catalogue's or torch's.",
+            unset="the study's",
+            python="a class",
+        ),
+    ] = None,
+) -> Replay:
+    """Train one trial of a study again, by itself, and compare the two. The command exits with 1 where they differ.
 
     Raises:
         StudyError: for a folder that is no study, or a trial that it does not have.
@@ -97,9 +114,9 @@ def replay(folder: str | Path, trial: str, *, task: Task | str | None = None, op
     return Replay(recorded, new, distance(recorded, new))
 
 
-def report(folder: str | Path) -> Answer:
-    """A study's result again, from its folder alone, or that of several tasks; its table, its JSON and its report are
-    written again.
+@verb
+def report(folder: Folder) -> Answer:
+    """A study's result again, from its folder alone, or that of several tasks: table, JSON and report are written anew.
 
     Raises:
         StudyError: for a folder that is no study, or has too few trials yet for an answer.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, span, the_task
 from thalweg.lab.errors import LabError
@@ -13,11 +12,12 @@ from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Sweep
 from thalweg.lab.search.configurations import candidates_of, ranked
 from thalweg.lab.search.protocol import second_look
-from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.campaign import Campaign
 from thalweg.lab.study.optimizers import resolve
 from thalweg.lab.study.session import affordable, describe, open_campaign, settled
-from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
+from thalweg.lab.verbs.options import Budget, FewEpochs, Optimizers, Out, Record, Tell, TheTask, TimeLimit, Where
+from thalweg.lab.verbs.verb import Option, verb
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -30,42 +30,39 @@ CLOSER = 100_000  # indices from about here on are of the closer look
 DECADES_ON = 3  # how far past the range a best rate at its edge is followed
 
 
+@verb
 def sweep(
-    task: Task | str,
-    optimizers: Any,
+    task: TheTask,
+    optimizers: Optimizers,
     *,
-    lr: tuple[float, float] | str = (1e-5, 1e-1),
-    points: int = 13,
-    closer: int = 3,
-    seeds: int = 3,
-    budget: str | float | None = None,
-    epochs: int | None = None,
-    extend: bool = True,
-    time_limit: str | float | None = None,
-    on: str = "auto",
-    out: str | Path | None = None,
-    record: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    lr: Annotated[
+        tuple[float, float] | str,
+        Option(
+            "The range of learning rates, both ends included. The default of each optimizer is tried too.",
+            unset="1e-5,1e-1",
+        ),
+    ] = (1e-5, 1e-1),
+    points: Annotated[int, Option("Learning rates, evenly spaced over the range on a logarithmic scale.")] = 13,
+    closer: Annotated[
+        int, Option("How many times to try a rate more on either side of the best, half way to its neighbor.")
+    ] = 3,
+    seeds: Annotated[int, Option("Seeds for each learning rate; more can be added later.")] = 3,
+    budget: Budget = None,
+    epochs: FewEpochs = None,
+    extend: Annotated[
+        bool,
+        Option(
+            "Go on past the range, a decade at a time and three at most, while the best rate is at its edge. A budget "
+            "does not count it."
+        ),
+    ] = True,
+    time_limit: TimeLimit = None,
+    on: Where = "auto",
+    out: Out = None,
+    record: Record = False,
+    progress: Tell = None,
 ) -> Sweep:
-    """Train with learning rates all over a range, on several seeds. The same call again resumes.
-
-    Args:
-        task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
-        optimizers: one or several names, entries or `torch.optim.Optimizer` classes.
-        lr: the range; `points` rates are spread over it evenly on a logarithmic scale, its ends included. The
-            default of each optimizer is tried too.
-        closer: so many times, a rate more on either side of the best, half way to its neighbour.
-        seeds: seeds for each rate; more can be added to a study later.
-        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of points is cut to fit.
-            Going on past the range is not in it.
-        epochs: passes over the data; the task's own, at most 10, if None.
-        extend: go on past the range, a decade at a time and three at most, while the best rate is at its edge.
-        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
-        on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
-        out: the study's folder; `studies/<task>-sweep-<optimizers>` if None.
-        record: afterwards train a run of each optimizer once more, with checkpoints, for `result.landscape()` and
-            `thalweg play STUDY`. A study at its end can be recorded by the same call again.
-        progress: called after each training.
+    """Train with learning rates all over a range, on several seeds. Rerun it to resume the study.
 
     Raises:
         TaskError: for a task that cannot be trained.

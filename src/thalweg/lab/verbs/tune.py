@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, the_task
 from thalweg.lab.errors import LabError, StudyError
@@ -18,12 +18,14 @@ from thalweg.lab.search import hyperparameters as hyperparameter
 from thalweg.lab.search import samplers
 from thalweg.lab.search.configurations import candidates_of
 from thalweg.lab.search.pruning import Rungs
-from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.campaign import Campaign
 from thalweg.lab.study.optimizers import resolve
 from thalweg.lab.study.records import read_spec
 from thalweg.lab.study.session import affordable, describe, open_campaign, settled
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.trial import Trial
+from thalweg.lab.verbs.options import Budget, Epochs, Out, Record, Tell, TheOptimizer, TheTask, TimeLimit, Where
+from thalweg.lab.verbs.verb import Option, verb
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -33,51 +35,59 @@ __all__ = ["Tuning", "tune"]
 LEAST = 5  # trials of a budget
 
 
+@verb
 def tune(
-    task: Task | str,
-    optimizer: Any,
+    task: TheTask,
+    optimizer: TheOptimizer,
     *,
-    method: Any = "tpe",
-    hyperparameters: Any = None,
-    trials: int = 40,
-    seeds: int = 1,
-    batch: int = 8,
-    finalists: int = 2,
-    finalist_seeds: int = 5,
-    pruner: str | None = None,
-    from_optuna: str | None = None,
-    budget: str | float | None = None,
-    epochs: int | None = None,
-    time_limit: str | float | None = None,
-    on: str = "auto",
-    out: str | Path | None = None,
-    record: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    method: Annotated[
+        Any,
+        Option(
+            "tpe, grid, random, sobol, halton, gp, cmaes, nsgaii, nsgaiii or qmc.",
+            python="one of Optuna's sampler objects",
+        ),
+    ] = "tpe",
+    hyperparameters: Annotated[
+        Any,
+        Option(
+            "lr, betas, eps, weight_decay, momentum, batch_size, with ranges where you like: lr=1e-4:1e-1,betas.",
+            unset="all but the batch size",
+            python="a dictionary of names and ranges",
+        ),
+    ] = None,
+    trials: Annotated[
+        int, Option("Configurations to try, the default first; more can be added later, but for a grid.")
+    ] = 40,
+    seeds: Annotated[int, Option("Seeds for each in the search; a configuration counts as its mean.")] = 1,
+    batch: Annotated[
+        int, Option("Configurations chosen at once, before any of them has ended, to train side by side.")
+    ] = 8,
+    finalists: Annotated[int, Option("Configurations that advance to fresh seeds, against the default.")] = 2,
+    finalist_seeds: Annotated[int, Option("Fresh seeds for each of these; more can be added later.")] = 5,
+    pruner: Annotated[
+        str | None,
+        Option(
+            "asha or hyperband: configurations train a part of the epochs first, and only the best third goes on.",
+            unset="none",
+        ),
+    ] = None,
+    from_optuna: Annotated[
+        str | None,
+        Option(
+            "A storage and a study, sqlite:///x.db:study, whose finished trials the sampler is told. They are no "
+            "evidence: nothing is concluded from them.",
+            unset="none",
+        ),
+    ] = None,
+    budget: Budget = None,
+    epochs: Epochs = None,
+    time_limit: TimeLimit = None,
+    on: Where = "auto",
+    out: Out = None,
+    record: Record = False,
+    progress: Tell = None,
 ) -> Tuning:
-    """Tune an optimizer, and tell whether that was worth it. The same call again resumes.
-
-    Args:
-        task: a `Task`, or what the command line takes: "digits", "my_task.py:task".
-        optimizer: a name from the catalogue, an entry or a `torch.optim.Optimizer` class.
-        method: "tpe", "grid", "random", "sobol", "halton", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", or one of
-            Optuna's sampler objects.
-        hyperparameters: names ("lr", "betas", "eps", "weight_decay", "momentum", "batch_size"), or names with
-            ranges, as a dictionary or as text: "lr=1e-4:1e-1,betas". All but the batch size if None.
-        trials: settings to try, the default first; more can be added to a study later, but for a grid.
-        seeds: seeds for each; a setting counts as its mean.
-        batch: settings chosen at once, before any of them has ended, so that they can train side by side.
-        finalists: settings that go on to `finalist_seeds` fresh seeds, against the default.
-        pruner: "asha" or "hyperband": settings train a part of the epochs first, and only the best third goes on.
-        from_optuna: a storage and a study, "sqlite:///x.db:study": its finished trials are told to the sampler as
-            known points. They are no evidence: nothing is concluded from them.
-        budget: how long the whole may take, in seconds or as "90s", "10m", "1h": the number of trials is cut to fit.
-        epochs: instead of the task's own.
-        time_limit: how long one run may take, such as "10m"; one that takes longer is "timed out", and has failed.
-        on: where to train: "auto", "alone", "lanes", "processes", "ray" or "ray:ADDRESS".
-        out: the study's folder; `studies/<task>-tune-<optimizer>` if None.
-        record: afterwards train a run of each optimizer once more, with checkpoints, for `result.landscape()` and
-            `thalweg play STUDY`. A study at its end can be recorded by the same call again.
-        progress: called after each training.
+    """Tune an optimizer, and tell whether that was worth it. Rerun it to resume the study.
 
     Raises:
         TaskError: for a task that cannot be trained.
