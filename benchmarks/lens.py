@@ -1,6 +1,8 @@
-"""The planted suite of lens: twenty faults and sound runs, and which of them are found. Writes Markdown and JSON.
+"""The planted suite of lens: twenty faults and sound runs, and which of them are found. Writes Markdown and JSON lines.
 
     python benchmarks/lens.py --out benchmarks/results/lens.md
+
+Rerun the command to resume it: runs whose line is there are not run again.
 
 Models and seeds on which no threshold was chosen (`held out`) are reported apart. About a second a run and core.
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "lens"))
 
+KEYS = ("part", "kind", "name", "model", "seed")
 PARTS = {"made on": ("MADE_ON", (0, 1, 2), 2), "held out": ("HELD_OUT", (10, 11, 12), 6)}
 
 
@@ -30,8 +33,7 @@ def one(job: tuple[str, str, str, str, int]) -> dict[str, object]:
     torch.set_num_threads(1)
     plan = planted.SOUND[name] if kind == "sound" else planted.FAULTS[name](seed)
     early, found, _, _ = planted.run(plan, getattr(planted, PARTS[part][0])[model], seed)
-    row = {"part": part, "kind": kind, "name": name, "model": model, "seed": seed}
-    return row | {"expected": plan.finding, "early": early, "found": found}
+    return dict(zip(KEYS, job, strict=True)) | {"expected": plan.finding, "early": early, "found": found}
 
 
 def jobs(parts: list[str]) -> list[tuple[str, str, str, str, int]]:
@@ -45,7 +47,7 @@ def jobs(parts: list[str]) -> list[tuple[str, str, str, str, int]]:
             listed += [
                 (part, "sound", name, model, seeds[0] + more) for name in planted.SOUND for more in range(sound_seeds)
             ]
-    return listed
+    return sorted(listed, key=lambda job: job[-1])  # what is there before the end has some of each
 
 
 def summary(rows: list[dict], part: str) -> list[str]:
@@ -91,13 +93,18 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--processes", type=int, default=2)
     chosen = parser.parse_args()
-    with ProcessPoolExecutor(chosen.processes, mp_context=get_context("spawn")) as pool:
-        rows = list(pool.map(one, jobs(chosen.parts), chunksize=4))
+    kept = chosen.out.with_suffix(".jsonl")
+    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    done = {tuple(row[key] for key in KEYS) for row in rows}
+    waiting = [job for job in jobs(chosen.parts) if job not in done]
+    with ProcessPoolExecutor(chosen.processes, mp_context=get_context("spawn")) as pool, kept.open("a") as file:
+        for row in pool.map(one, waiting):
+            rows.append(row)
+            print(json.dumps(row), file=file, flush=True)
     text = ["# Lens: the planted suite", ""]
     for part in chosen.parts:
         text += summary(rows, part)
     chosen.out.write_text("\n".join(text).rstrip() + "\n")
-    chosen.out.with_suffix(".json").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
 
 
 if __name__ == "__main__":

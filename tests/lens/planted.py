@@ -164,8 +164,8 @@ FAULTS: dict[str, Callable[[int], Plan]] = {
     "layer never moves": lambda s: Plan("layer_never_moves", change=freeze, members=members),
     "bf16 stall": lambda s: Plan("lost_to_rounding", settings=adam(lr=1e-4), dtype=torch.bfloat16),
     "decay on norms": lambda s: Plan("decay_on_norms", torch.optim.AdamW, adam(weight_decay=1.0)),
-    "beta2 too long": lambda s: Plan(
-        "beta2_too_long", settings=adam(betas=(0.9, 0.9999)), scale=lambda t: 0.02 if t < 50 else 1.0
+    "beta2 too long": lambda s: Plan(  # at a rate at which it has consequences
+        "beta2_too_long", settings=adam(lr=1e-2, betas=(0.9, 0.9999)), scale=lambda t: 0.02 if t < 50 else 1.0
     ),
     "beta2 too short": lambda s: Plan("beta2_too_short", settings=adam(betas=(0.9, 0.5))),
     "eps rules": lambda s: (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,14 +13,19 @@ class Accumulation:
     """Watches the smallest parameter: what came in, and what stood there after it was added.
 
     After the first backward pass of a step the gradient is what came in, unless the last step's was still there.
+
+    Args:
+        params: what is trained.
+        looking: whether to look at the step that is being prepared; passes are counted at each.
     """
 
-    def __init__(self, params: Sequence[Tensor]) -> None:
+    def __init__(self, params: Sequence[Tensor], looking: Callable[[], bool]) -> None:
         usable = [p for p in params if p.requires_grad and p.numel() > 0]
         self.param = min(usable, key=Tensor.numel) if usable else None
+        self.looking = looking
         self.passes = 0
         self.first = True  # no step before: what is there may be on purpose
-        self.added = False
+        self.added: bool | None = None  # None: not looked
         self.incoming: Tensor | None = None
 
     def hooks(self) -> list[Any]:
@@ -31,14 +36,14 @@ class Accumulation:
             self.param.register_post_accumulate_grad_hook(self._arrived),  # type: ignore[no-untyped-call]
         ]
 
-    def since_last_step(self) -> tuple[int, bool]:
-        """Backward passes, and whether the first was added to an old gradient. Counting starts anew."""
-        counted = self.passes, self.added and not self.first
-        self.passes, self.added, self.first = 0, False, False
+    def since_last_step(self) -> tuple[int, bool | None]:
+        """Backward passes, and whether the first was added to an old gradient (None: not known). Counts anew."""
+        counted = self.passes, None if self.first else self.added
+        self.passes, self.added, self.first = 0, None, False
         return counted
 
     def _arrives(self, gradient: Tensor) -> None:
-        self.incoming = gradient.detach().clone() if self.passes == 0 else None
+        self.incoming = gradient.detach().clone() if self.passes == 0 and self.looking() else None
 
     def _arrived(self, param: Tensor) -> None:
         self.passes += 1

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from thalweg.lens import words
+
+if TYPE_CHECKING:
+    from thalweg.lens.tried import Tried
 
 MOST = 3  # findings that are told: the cause comes before its symptoms
 
@@ -28,6 +32,8 @@ class Finding:
         facts: the numbers that its sentences quote.
         where: names of the parameters it is about; empty for the whole run.
         step: the step at which it was first seen; None where that is not known.
+        text: which of its sentences, where it has several; empty: the only ones.
+        tried: what its advice did when it was tried; None where it was not.
     """
 
     name: str
@@ -35,10 +41,13 @@ class Finding:
     facts: Mapping[str, float | int | str] = field(default_factory=dict)
     where: tuple[str, ...] = ()
     step: int | None = None
+    text: str = ""
+    tried: Tried | None = None
 
     def tell(self, language: str = "en") -> str:
         """Symptom, cause, what to change, and the evidence, in "en" or "zh"."""
-        return words.tell(self.name, self.evidence.value, self.facts, self.where, self.step, language)
+        told = words.tell(self.text or self.name, self.evidence.value, self.facts, self.where, self.step, language)
+        return told if self.tried is None else f"{told}\n   {words.tell_tried(vars(self.tried), language)}"
 
     def __str__(self) -> str:
         return self.tell()

@@ -7,6 +7,7 @@ and its negative part stands at one class, it is that, and gives away the labels
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,3 +70,13 @@ def offset_and_spread(logits: Tensor) -> tuple[float, float] | None:
         return None
     z = logits.reshape(-1, logits.shape[-1])[:MOST_ROWS].float()
     return float(z.mean()), float(z.std(1).mean())
+
+
+def logits_of(output: Any) -> Tensor | None:
+    """The tensor of scores in what a model returns: itself, `.logits`, or the first of a tuple."""
+    if isinstance(output, Tensor):
+        return output
+    inner = getattr(output, "logits", None)
+    if inner is None and isinstance(output, tuple | list) and output:
+        inner = output[0]
+    return inner if isinstance(inner, Tensor) else None

@@ -10,9 +10,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from thalweg.lens.finding import Evidence, Finding
+from thalweg.roles import roles
 
 MOST_TRIED = 100_000  # steps of a schedule that are asked for its warm-up
 PULLED = 0.3  # lr * weight_decay * steps: the share by which decay shrinks what nothing holds
+SMALL = ("norm", "bias", "vector", "scalar")  # roles without decay, as `thalweg.optim.groups` has them
 SHORT_BETA2 = 0.9  # beta1's usual value: a shorter v is noisier than m
 
 
@@ -40,8 +42,9 @@ def preflight(
     if steps is not None and steps < 1:
         raise ValueError(f"steps: got {steps!r}; must be at least 1, or None")
     found = [*_membership(model, optimizer)]
+    small = {id(each.parameter) for each in roles(model) if each.role in SMALL}
     for group in optimizer.param_groups:
-        found += [*_dtypes(group), *_memory(group, steps, schedule), *_decay(group, steps)]
+        found += [*_dtypes(group), *_memory(group, steps, schedule), *_decay(group, steps, small)]
     return _once(found)
 
 
@@ -88,10 +91,10 @@ def _memory(group: dict[str, Any], steps: int | None, schedule: Callable[[int], 
         yield Finding("short_warm_up", Evidence.RULE_OF_THUMB, {"warm": warm, "needed": needed})
 
 
-def _decay(group: dict[str, Any], steps: int | None) -> Iterator[Finding]:
+def _decay(group: dict[str, Any], steps: int | None, small: set[int]) -> Iterator[Finding]:
     """Where it matters: lr x decay x steps is the share that it takes from a scale nothing else moves."""
     decay = group.get("weight_decay") or 0.0
-    vectors = [p for p in group["params"] if p.dim() < 2]
+    vectors = [p for p in group["params"] if id(p) in small]
     if not decay or not vectors or len(vectors) == len(group["params"]):
         return
     if steps is not None and float(group["lr"]) * float(decay) * steps > PULLED:

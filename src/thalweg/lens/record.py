@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from thalweg.lens.output import Output
@@ -20,6 +20,8 @@ class Record:
 
     settings: list[dict[str, Any]] = field(default_factory=list)  # of each group, as they were at the start
     sizes: dict[str, int] = field(default_factory=dict)  # of all parameters of the model, by name
+    roles: dict[str, str] = field(default_factory=dict)  # of the same, as `thalweg.roles` tells them
+    inside: set[str] = field(default_factory=set)  # those that the optimizer has
     steps: int = 0
     tensors: dict[int, dict[str, TensorStep]] = field(default_factory=dict)
     look_back: dict[int, float] = field(default_factory=dict)  # cosine of all gradients with the watched step before
@@ -29,7 +31,9 @@ class Record:
     scores: dict[int, tuple[float, float]] = field(default_factory=dict)  # offset and spread of the output
     totals: list[float] = field(default_factory=list)  # sum of `Output.total` over the passes of a step
     passes: int = 1  # backward passes a step, the most that were seen
-    added_to_old: int = 0  # steps whose first gradient was added to the last step's
+    added_to_old: list[bool] = field(default_factory=list)  # at steps that were looked at
+    energies: list[float] = field(default_factory=list)  # g^2 over the same few elements, a step
+    dtypes: str = ""  # of the parameters
     inputs: tuple[float, float] | None = None  # mean and deviation of the first batch
     dead: dict[str, tuple[int, int]] = field(default_factory=dict)  # rows without any gradient, rows, by weight
     never: dict[str, str] = field(default_factory=dict)  # parameters that never moved, and why
@@ -52,4 +56,4 @@ class Record:
         """A row a watched step and parameter, for a data frame."""
         for step, named in self.tensors.items():
             for name, each in named.items():
-                yield {"step": step, "parameter": name, "update_ratio": each.update_ratio} | vars(each)
+                yield {"step": step, "parameter": name, "update_ratio": each.update_ratio} | asdict(each)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,25 @@ from torch.optim import Optimizer
 from thalweg.lens import pathologies
 from thalweg.lens.accumulation import Accumulation
 from thalweg.lens.finding import Finding, told
-from thalweg.lens.output import Output, offset_and_spread, read
+from thalweg.lens.live import Live
+from thalweg.lens.log import logger, scalars
+from thalweg.lens.output import Output, logits_of, offset_and_spread, read
 from thalweg.lens.preflight import preflight
+from thalweg.lens.probe import Probe
 from thalweg.lens.record import Record
-from thalweg.lens.tensor_step import WatchedParameter
+from thalweg.lens.still_rows import StillRows
+from thalweg.lens.tensor_step import StepReader
+from thalweg.lens.words import texts
+from thalweg.roles import roles
 
 if TYPE_CHECKING:
     import pandas
 
+    from thalweg.lens.tried import Loss
+
 EARLY, EVERY = 32, 16  # steps 1 to 32 are watched, then every 16th
+OUTPUT_EVERY = 4  # steps, after the first: the output is read more often, for the course of the loss
+SMALL_OUTPUT = 65_536  # numbers: a large vocabulary's are read at watched steps alone
 
 
 class lens:
@@ -35,13 +46,16 @@ class lens:
     Args:
         optimizer: any torch.optim.Optimizer, Thalweg's included.
         model: the model that it trains.
-        log: called with a mapping of scalars, `lens/<quantity>/<parameter>`, and the step, at each watched step:
-            `wandb.log`, `lambda numbers, step: ...`. None: nothing is logged.
+        log: where scalars named `lens/<quantity>/<module>` go at each watched step: a SummaryWriter, a W&B run, or
+            any `function(mapping, step)`. None: nowhere.
+        live: show a line in the terminal while the run goes on.
+        snapshot: keep a copy of model and optimizer as they are at the start, for `tried` to start from.
         quiet: print nothing when the run ends.
         language: of what is printed: "en" or "zh".
 
     Raises:
-        ValueError: for a model that does not have the optimizer's parameters, and for sharded parameters.
+        ValueError: for a model that does not have the optimizer's parameters, a log that is none of these, a language
+            there is not.
 
     >>> model = nn.Linear(2, 1)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -62,28 +76,51 @@ class lens:
         optimizer: Optimizer,
         model: nn.Module,
         *,
-        log: Callable[..., Any] | None = None,
+        log: Any = None,
+        live: bool = False,
+        snapshot: bool = False,
         quiet: bool = False,
         language: str = "en",
     ) -> None:
+        texts(language)
         self.optimizer, self.model = optimizer, model
-        self.log, self.quiet, self.language = log, quiet, language
-        self.names = {id(p): name for name, p in model.named_parameters()}
+        self.snapshot, self.quiet, self.language = snapshot, quiet, language
+        self.log = logger(log)
+        self.live = Live(sys.stderr) if live else None
         inside = [p for group in optimizer.param_groups for p in group["params"]]
-        if not any(id(p) in self.names for p in inside):
+        names = {id(p): name for name, p in model.named_parameters()}
+        if not any(id(p) in names for p in inside):
             raise ValueError("model: has none of the optimizer's parameters; must be the model that it trains")
-        if any(hasattr(p, "to_local") for p in inside):
-            raise ValueError("optimizer: has sharded parameters (DTensor), which lens does not watch yet")
-        self.watches = {id(p): WatchedParameter(p) for p in inside}
-        self.accumulation = Accumulation(inside)
-        self.record = Record(sizes={name: p.numel() for name, p in model.named_parameters()})
+        self.names = [names.get(id(p), f"parameter {place}") for place, p in enumerate(inside)]
+        self.reader, self.probe = StepReader(inside), Probe(inside)
+        self.rows = StillRows(dict(zip(self.names, inside, strict=True)))
+        self.accumulation = Accumulation(inside, lambda: self.watched)
+        self.record = Record(
+            sizes={name: p.numel() for name, p in model.named_parameters()},
+            roles={each.name: each.role for each in roles(model)},
+            inside=set(self.names),
+            dtypes=", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in inside})),
+        )
         self.handles: list[Any] = []
         self.output: Output | None = None
         self.total = 0.0
+        self.skipped = self.entered = False
+        self.start: tuple[nn.Module, Optimizer] | None = None
 
     def __enter__(self) -> lens:
         keys = ("lr", "betas", "eps", "weight_decay", "momentum")
-        self.record.settings = [{key: g[key] for key in keys if key in g} for g in self.optimizer.param_groups]
+        groups = self.optimizer.param_groups
+        place = {id(p): name for name, p in zip(self.names, self.reader.params, strict=True)}
+        self.record.settings = [
+            {key: g[key] for key in keys if key in g} | {"names": [place[id(p)] for p in g["params"] if id(p) in place]}
+            for g in groups
+        ]
+        self.start = copy.deepcopy((self.model, self.optimizer)) if self.snapshot else None
+        self._hook()
+        self.entered = True
+        return self
+
+    def _hook(self) -> None:
         self.handles = [
             self.optimizer.register_step_pre_hook(self._before),
             self.optimizer.register_step_post_hook(self._after),
@@ -91,7 +128,11 @@ class lens:
             self.model.register_forward_hook(self._forward),
             *self.accumulation.hooks(),
         ]
-        return self
+
+    def _unhook(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+        self.handles.clear()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,9 +143,10 @@ class lens:
 
     def close(self) -> None:
         """Take all hooks off; what was seen stays."""
-        for handle in self.handles:
-            handle.remove()
-        self.handles.clear()
+        self._unhook()
+        self.entered = False
+        if self.live is not None:
+            self.live.end()
 
     def loss(self, value: Tensor | float) -> None:
         """Tell the loss of the step just taken: needed only where the model's output is not a classifier's."""
@@ -115,6 +157,31 @@ class lens:
         """What is wrong so far, the cause before its symptoms; empty for a healthy run."""
         self._summarize()
         return pathologies.diagnose(self.record)
+
+    def tried(self, loss: Loss, batches: Sequence[Any], *, steps: int = 100, repeats: int = 5) -> list[Finding]:
+        """The findings, with what their advice does where it changes the optimizer: tried in short runs.
+
+        They start from the run's snapshot where one was kept (`snapshot=True`), else from where the run is now.
+
+        Args:
+            loss: `loss(model, batch)` gives a batch's mean loss.
+            batches: at least 4; a quarter is held back, and the loss on it is what counts.
+            steps: of each short run.
+            repeats: short runs with each change, in other orders of the batches: 3 to 8.
+
+        Raises:
+            ValueError: naming the argument, its value and what is allowed.
+        """
+        from thalweg.lens.tried import tried
+
+        self._unhook()
+        try:
+            from_now = self.start is None or any(each.name == "lr_too_low" for each in self.findings)
+            model, optimizer = (self.model, self.optimizer) if from_now else self.start  # type: ignore[misc]
+            return tried(self.findings, model, optimizer, loss, batches, steps=steps, repeats=repeats)
+        finally:
+            if self.entered:
+                self._hook()
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a watched step and parameter."""
@@ -138,7 +205,12 @@ class lens:
     @property
     def watched(self) -> bool:
         """Whether the next step is one that is watched."""
-        return _watched(self.record.steps + 1)
+        return is_watched(self.record.steps + 1)
+
+    @property
+    def _reading(self) -> bool:
+        """Whether the model's output is read for the next step."""
+        return self.watched or self.record.steps % OUTPUT_EVERY == 0
 
     def _inputs(self, model: nn.Module, args: tuple[Any, ...]) -> None:
         first = next((each for each in args if isinstance(each, Tensor)), None)
@@ -146,13 +218,13 @@ class lens:
             self.record.inputs = float(first.detach().float().mean()), float(first.detach().float().std())
 
     def _forward(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if not torch.is_grad_enabled() or not model.training:
+        if not self._reading or not torch.is_grad_enabled() or not model.training:
             return
-        logits = _logits(output)
+        logits = logits_of(output)
         if logits is None or not logits.requires_grad:
             return
         values = logits.detach()
-        if self.watched or values.numel() <= 65_536:  # a large vocabulary's is read at watched steps alone
+        if self.watched or values.numel() <= SMALL_OUTPUT:
             logits.register_hook(lambda gradient: self._backward(values, gradient))  # type: ignore[no-untyped-call]
 
     def _backward(self, logits: Tensor, gradient: Tensor) -> None:
@@ -163,85 +235,90 @@ class lens:
         if self.output is not None:
             self.total += self.output.total
 
-    def _before(self, optimizer: Optimizer, *rest: Any) -> None:
+    def _before(self, optimizer: Optimizer, args: Any = (), kwargs: Any = None) -> Any:
+        """Called before `step`: where it is given a closure, the gradients are there once that has run."""
+        kwargs = kwargs or {}
+        closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)
+        if closure is None:
+            return self._ready(optimizer)
+        waiting = [True]
+
+        def watched_closure() -> Any:
+            loss = closure()
+            if waiting:
+                waiting.clear()
+                self._ready(optimizer)
+            return loss
+
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": watched_closure}
+        return (args[0], watched_closure, *args[2:]), kwargs
+
+    def _ready(self, optimizer: Optimizer) -> None:
+        """The gradients of a step are there, and the step is not taken yet."""
+        overflow = getattr(optimizer, "found_inf", None)  # a GradScaler's, in a fused step that will not be taken
+        self.skipped = overflow is not None and bool(overflow)
+        if self.skipped:
+            return
         record = self.record
         record.rates.append(float(optimizer.param_groups[0]["lr"]))
         step = record.steps + 1
         passes, added = self.accumulation.since_last_step()
         record.passes = max(record.passes, passes)
-        record.added_to_old += added
+        if added is not None:
+            record.added_to_old.append(added)
         if self.output is not None:
             record.outputs[step] = self.output
             record.losses[step] = self.output.loss
             record.totals.append(self.total)
         self.output, self.total = None, 0.0
-        if _watched(step - 1) or _watched(step):
-            looks = [0.0, 0.0, 0.0]
-            for group in optimizer.param_groups:
-                for p in group["params"]:
-                    watch = self.watches.get(id(p))
-                    if watch is None:
-                        continue
-                    looks = [a + b for a, b in zip(looks, watch.look_back(), strict=True)]
-                    if _watched(step):
-                        watch.before(optimizer.state.get(p, {}), group)
-            if looks[1] > 0 and looks[2] > 0:
-                record.look_back[step] = looks[0] / (looks[1] * looks[2]) ** 0.5
+        factor = getattr(optimizer, "grad_scale", None)
+        self.probe.see(1.0 if factor is None else 1.0 / float(factor))
+        cosine = self.reader.before(optimizer, self.watched)
+        if not math.isnan(cosine):
+            record.look_back[step] = cosine
+        if self.watched:
+            self.rows.see()
 
     def _after(self, optimizer: Optimizer, *rest: Any) -> None:
         record = self.record
-        record.steps += 1
-        if not _watched(record.steps):
+        if self.skipped:
             return
-        row = {}
-        for group in optimizer.param_groups:
-            for p in group["params"]:
-                watch = self.watches.get(id(p))
-                numbers = watch.after(optimizer.state.get(p, {}), group) if watch is not None else None
-                if numbers is not None:
-                    row[self.names.get(id(p), f"parameter {id(p)}")] = numbers
-        record.tensors[record.steps] = row
+        record.steps += 1
+        if not is_watched(record.steps):
+            return
+        seen = self.reader.after(optimizer)
+        row = record.tensors[record.steps] = {self.names[place]: numbers for place, numbers in seen.items()}
+        which = list(seen)
+        still = self.reader.shards.by_tensor(self.rows.counts([self.names[i] for i in which]), which).T.tolist()
+        for name, (rows, of) in zip(row, still, strict=True):
+            if of:
+                record.dead[name] = int(rows), int(of)
         if self.log is not None:
             look = record.look_back.get(record.steps)
-            self.log(scalars(row) | ({"lens/look_back": look} if look is not None else {}), step=record.steps)
+            self.log(scalars(row) | ({"lens/look_back": look} if look is not None else {}), record.steps)
+        if self.live is not None:
+            self.live.show(record)
 
     def _summarize(self) -> None:
-        """What only the end tells: units without any gradient, and parameters that never moved."""
+        """What only the end tells: parameters that never moved, and why."""
         record = self.record
-        inside = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
-        record.dead, record.never = {}, {}
+        record.energies = self.probe.read()
+        with_gradient = {name for row in record.tensors.values() for name in row}
+        moved = {name for row in record.tensors.values() for name, each in row.items() if each.gradient != 0}
+        record.never = {}
         for name, p in self.model.named_parameters():
-            watch = self.watches.get(id(p))
-            if id(p) not in inside:
+            if name not in record.inside:
                 if p.requires_grad:
                     record.never[name] = "no_group"
             elif not p.requires_grad:
                 record.never[name] = "frozen"
-            elif watch is None or watch.moved is None:
+            elif name not in with_gradient and not (p.grad is not None and p.grad.is_sparse):
                 record.never[name] = "no_gradient"
-            elif not watch.moved.any():
+            elif name in with_gradient and name not in moved:
                 record.never[name] = "zero_gradient"
-            else:
-                record.dead[name] = (int((~watch.moved).sum()), watch.moved.numel())
 
 
-def scalars(row: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a watched step by the names that TensorBoard and W&B show."""
-    quantities = ("update_ratio", "zeros", "lost", "out_of_date", "ruled_by_eps")
-    numbers = {f"lens/{q}/{name}": float(getattr(each, q)) for name, each in row.items() for q in quantities}
-    numbers |= {f"lens/gradient/{name}": each.gradient**0.5 for name, each in row.items()}
-    return {key: value for key, value in numbers.items() if not math.isnan(value)}
-
-
-def _watched(step: int) -> bool:
+def is_watched(step: int) -> bool:
+    """Whether the numbers of a step, from 1, are read."""
     return 1 <= step <= EARLY or (step > 0 and step % EVERY == 0)
-
-
-def _logits(output: Any) -> Tensor | None:
-    """The tensor of scores in what a model returns: itself, `.logits`, or the first of a tuple."""
-    if isinstance(output, Tensor):
-        return output
-    inner = getattr(output, "logits", None)
-    if inner is None and isinstance(output, tuple | list) and output:
-        inner = output[0]
-    return inner if isinstance(inner, Tensor) else None

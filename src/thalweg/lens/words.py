@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -44,6 +45,18 @@ def tell(
         lines.append(frame["where"] + ", ".join(where[:LISTED]) + more)
     lines += [frame["cause"] + cause, frame["change"] + change, frame["evidence"] + frame[evidence]]
     return "\n   ".join(lines)
+
+
+def tell_tried(tried: Mapping[str, Any], language: str) -> str:
+    """What a change did to the loss, when it was tried."""
+    frame = texts(language)["frame"]
+    low, high = tried["difference"] - tried["margin"], tried["difference"] + tried["margin"]
+    if not math.isfinite(low):
+        kind = "tried_breaks" if low > 0 else "tried_mends"
+    else:
+        kind = "tried_lowers" if high < 0 else "tried_raises" if low > 0 else "tried_nothing"
+    line: str = frame[kind].format(**{**tried, "difference": abs(tried["difference"])})
+    return line
 
 
 def healthy(language: str) -> str:

@@ -20,6 +20,7 @@ ORDER = (
     loop.schedule_over,
     data.inputs_not_normalized,
     gradients.vanishing,
+    rate.hardly_moves,
     units.dead,
     gradients.exploding,
     data.logits_drifting,
@@ -32,7 +33,8 @@ ORDER = (
 
 
 def diagnose(record: Record) -> list[Finding]:
-    """All findings of a run, in that order."""
+    """All findings of a run, in that order, each once."""
     if not record.tensors:
         return []
-    return [finding for look in ORDER if (finding := look(record)) is not None]
+    found = [finding for look in ORDER if (finding := look(record)) is not None]
+    return list({finding.name: finding for finding in reversed(found)}.values())[::-1]

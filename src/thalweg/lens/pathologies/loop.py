@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from statistics import median
+from statistics import fmean, median
 
 from thalweg.lens.finding import Evidence, Finding
 from thalweg.lens.record import Record
@@ -14,8 +14,8 @@ LEFT = 0.1  # of the steps that came after it
 
 
 def zero_grad_forgotten(record: Record) -> Finding | None:
-    share = record.added_to_old / max(record.steps - 1, 1)
-    if record.steps < 2 or share < 0.5:
+    looked = record.added_to_old
+    if not looked or fmean(looked) < 0.5:
         return None
     return Finding("zero_grad_forgotten", Evidence.PROOF, {}, step=2)
 

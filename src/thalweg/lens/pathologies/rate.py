@@ -12,6 +12,8 @@ TOO_LOW = -0.2  # cosine of the gradient with the step before it, over the secon
 LEAST = 4  # watched steps in the second half
 ROSE = 1.5  # times the first loss, within the first steps
 FIRST = 24
+LONG = 0.4  # a step over the weights; sound runs had at most 0.18 at the start, planted 0.56 and more
+FLAT, SHORT = 0.95, 0.15  # of the first loss; all steps over the weights: sound runs had at least 1.5, planted 0.08
 
 
 def too_low(record: Record) -> Finding | None:
@@ -21,6 +23,20 @@ def too_low(record: Record) -> Finding | None:
     lr = max(record.rates)
     facts = {"cosine": cosine, "steps": record.steps - record.steps // 2, "lr": lr, "better": 3 * lr}
     return Finding("lr_too_low", Evidence.RULE_OF_THUMB, facts, step=record.steps // 2)
+
+
+def hardly_moves(record: Record) -> Finding | None:
+    """The loss stands where it began, and all steps together are a small part of the weights."""
+    losses = [loss for _, loss in record.curve()]
+    if record.steps < 48 or len(losses) < 16 or not max(record.rates) > 0:
+        return None
+    ratio = fmean(losses[-8:]) / fmean(losses[:5])
+    way = fmean(_update_ratio(record, step) for step in record.tensors) * record.steps
+    if not (FLAT <= ratio <= 1.1 and way < SHORT):
+        return None
+    lr = max(record.rates)
+    facts = {"loss": fmean(losses[-8:]), "first": fmean(losses[:5]), "way": way, "lr": lr, "better": 10 * lr}
+    return Finding("lr_too_low", Evidence.RULE_OF_THUMB, facts, (), record.steps, "lr_too_low.hardly_moves")
 
 
 def too_high(record: Record) -> Finding | None:
@@ -43,14 +59,23 @@ def too_high(record: Record) -> Finding | None:
 
 
 def no_warm_up(record: Record) -> Finding | None:
-    """The loss rose at once, at the full rate, and came down later: the rate was right, but not yet."""
+    """The first steps were long and the loss rose, at the full rate; it came down later: the rate came too soon."""
     curve = record.curve()
-    if len(curve) < 2 * FIRST or record.rates[0] < 0.9 * max(record.rates):
+    if record.steps < 48 or not record.losses or record.rates[0] < 0.9 * max(record.rates):
         return None
-    first, early, late = curve[0][1], curve[1:FIRST], [loss for _, loss in curve[-10:]]
-    top = max(loss for _, loss in early)
-    if top < ROSE * first or not fmean(late) < 0.8 * first:
+    first = curve[0][1]
+    early = [(step, loss) for step, loss in curve[1:] if step <= FIRST]
+    if not early or not fmean(loss for _, loss in curve[-8:]) < 0.8 * first:
         return None
-    at = next(step for step, loss in early if loss == top)
-    facts = {"first": first, "top": top, "steps": at, "warm": max(10, record.steps // 10)}
+    at, top = max(early, key=lambda pair: pair[1])
+    share = max(_update_ratio(record, step) for step in (1, 2) if step in record.tensors)
+    if not (top > ROSE * first or (share > LONG and top > first)):
+        return None
+    facts = {"first": first, "top": top, "steps": at, "share": share, "warm": max(10, record.steps // 10)}
     return Finding("no_warm_up", Evidence.RULE_OF_THUMB, facts, step=at)
+
+
+def _update_ratio(record: Record, step: int) -> float:
+    """Norm of a step over the norm of the weights, of the whole model."""
+    weight = record.sum(step, "weight")
+    return float((record.sum(step, "step") / weight) ** 0.5) if weight > 0 else 0.0

@@ -11,31 +11,17 @@ DEAD = 0.3  # of a layer's units
 ASLEEP = 0.45  # the same in the first steps: a sound LSTM's head had 0.31 for 72 steps, which then woke
 LONG = 150
 LOST = 0.6  # of the steps
-WHY = {
-    "no_group": ("they are in no group of the optimizer.", "give them to the optimizer: model.parameters()"),
-    "frozen": ("requires_grad is False.", "parameter.requires_grad_(True), where that is not meant"),
-    "no_gradient": (
-        "no gradient ever reached them: the loss does not use them.",
-        "look for .detach() or unused modules",
-    ),
-    "zero_gradient": ("their gradients are exactly zero.", "look for a factor of zero or an output that is cut off"),
-}
+REASONS = ("no_group", "no_gradient", "zero_gradient", "frozen")
 
 
 def never_moves(record: Record) -> Finding | None:
     """One finding for the most serious reason. What is frozen and in the optimizer is there by mistake."""
-    for reason in ("no_group", "no_gradient", "zero_gradient", "frozen"):
+    for reason in REASONS:
         names = tuple(name for name, why in record.never.items() if why == reason)
         if names and record.steps >= 3:
             share = sum(record.sizes[name] for name in names) / max(sum(record.sizes.values()), 1)
-            why, fix = WHY[reason]
-            return Finding(
-                "layer_never_moves",
-                Evidence.PROOF,
-                {"count": len(names), "share": share, "why": why, "fix": fix},
-                names,
-                1,
-            )
+            facts = {"count": len(names), "share": share}
+            return Finding("layer_never_moves", Evidence.PROOF, facts, names, 1, f"layer_never_moves.{reason}")
     return None
 
 
@@ -70,4 +56,4 @@ def lost_to_rounding(record: Record) -> Finding | None:
     shares = [record.mean(step, "lost") for step in late if record.rates[step - 1] > 0]
     if len(shares) < 3 or not (share := median(shares)) >= LOST:
         return None
-    return Finding("lost_to_rounding", Evidence.PROOF, {"share": share, "dtype": "their dtype"}, step=late[0])
+    return Finding("lost_to_rounding", Evidence.PROOF, {"share": share, "dtype": record.dtypes}, step=late[0])
