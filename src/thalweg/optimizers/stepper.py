@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
 from operator import itemgetter, methodcaller
 from typing import Any
@@ -12,24 +12,19 @@ from typing import Any
 import torch
 from torch.autograd.graph import increment_version
 
-from thalweg import engines
 from thalweg.engines.engine import Engine
+from thalweg.optimizers.preparing import Prepared, precision_of, prepare
+from thalweg.optimizers.refusals import check_not_capturing
 from thalweg.plan.chunks import Integers
 from thalweg.plan.counters import Ages
-from thalweg.plan.foreign import ForeignPlan
 from thalweg.plan.members import Member, UserTensors
-from thalweg.plan.on_device import DevicePlan, QuantizedDevicePlan
+from thalweg.plan.on_device import DevicePlan
 from thalweg.plan.plan import Plan
 from thalweg.plan.process_groups import Sum
-from thalweg.plan.quantized import QuantizedPlan
 from thalweg.plan.signature import Signature
-from thalweg.plan.sparse import RowsPlan
-from thalweg.plan.state import check_complete, counts, share_ages, start
-from thalweg.rule.definition import Rule
+from thalweg.plan.state import check_complete, share_ages, start
 from thalweg.tensors.layout import check_apart, is_shard, local
-from thalweg.tensors.quantization import form_of, wide
-from thalweg.tensors.rounding import HALVES, rounding_of
-from thalweg.tensors.subclasses import address, adds_by_itself, check_memory, is_fake, ordinary
+from thalweg.tensors.subclasses import address, ordinary
 from thalweg.update.update import Group, Update
 
 Tensor = torch.Tensor
@@ -70,7 +65,7 @@ class Stepper:
             if self._signature is None or not self._signature.same(
                 Signature(parts, given, state, kinds, self._ordinary)
             ):
-                _check_not_capturing(params)
+                check_not_capturing(params)
                 self._signature, self._plans = None, []
                 self._sharded = any(map(is_shard, params))
                 if self._sharded:
@@ -183,61 +178,39 @@ class Stepper:
         guarded: bool,
     ) -> list[tuple[Engine, Plan]]:
         """Bring the states in order, and sort the parameters by the kernel that steps them."""
-        stepped = []
+        prepared: dict[int, Prepared] = {}
         for place, (p, g, (group, update, _)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
-                check_memory(place, local(p), "it")
-                check_memory(place, local(g), "its gradient")
-                _check(update, p, g, group)
-                engine = engines.choose(
-                    _able(self.engine, update.rule, p, g), local(p), group["differentiable"], update.cautious,
-                    update.rule.directs,
-                )  # fmt: skip
-                stepped.append((place, engine))
+                prepared[place] = prepare(place, p, g, group, update, self.engine, guarded)
                 check_complete(state.get(p) or {}, update.rule)
-        self._check_apart([params[place] for place, _ in stepped])
-        carried = dict.fromkeys(name for _, update, _ in members for name in update.rule.carried)
-        ages, ages_at = Ages(len(params), list(carried)), {}
-        ages_on: dict[torch.device, Ages] = {}
-        chosen: dict[Any, list[Member]] = {}
-        for place, engine in stepped:
-            p, (group, update, number) = params[place], members[place]
-            storage = rounding_of(p.dtype, group["rounding"])
-            if not state.get(p):
-                self._begun.append(p)
-            own_state = state[p]
-            fresh = start(own_state, update.rule, storage, p, group)
-            if not own_state:
-                del state[p]  # as in torch: checkpoints have no entry where nothing is kept
-            g = gradients[place]
-            sparse = place if g is not None and g.layout is not torch.strided and update.rule.sparse != "dense" else -1
-            form = form_of(update.rule.moments, group["state_dtype"], p)
-            on_device = sparse < 0 and engine.on_device(update, group, guarded)
-            own_ages = ages
-            if on_device:
-                own_ages = ages_on.setdefault(p.device, Ages(len(params), list(carried), p.device))
-            ages_at[place] = own_ages
-            own_ages.tensor[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
-            wide = p.dtype in HALVES and g is not None and g.dtype != p.dtype
-            how = (group["differentiable"], sparse, on_device, form, wide, not ordinary(type(local(p))))
-            key = (engine, update, p.dtype, p.device, storage, *how)
-            chosen.setdefault(key, []).append(Member(p, own_state, group, place, number))
-        for place, p in enumerate(params):
-            group, update, _ = members[place]
-            form = form_of(update.rule.moments, group["state_dtype"], p)
-            if p in state and counts(update.rule, rounding_of(p.dtype, group["rounding"]), form):
-                share_ages(state[p], ages_at.get(place, ages), place)
-        plans: list[tuple[Engine, Plan]] = []
-        for (engine, update, _, device, storage, _, sparse, on_device, form, wide, foreign), own in chosen.items():
-            own_ages = ages_on[device] if on_device else ages
-            if form:
-                plan: Plan = (QuantizedDevicePlan if on_device else QuantizedPlan)(update, storage, own, own_ages, form)
-            else:
-                plan = _kind(sparse, on_device, foreign)(update, storage, own, own_ages)
-            plan.wide = wide
-            engine.prepare(plan)
-            plans.append((engine, plan))
+        self._check_apart([params[place] for place in prepared])
+        carried = list(dict.fromkeys(name for _, update, _ in members for name in update.rule.carried))
+        ages: dict[torch.device | None, Ages] = {None: Ages(len(params), carried)}  # the host's, and devices' own
+        alike: dict[Prepared, list[Member]] = {}
+        for place, one in prepared.items():
+            if one.on_device and one.device not in ages:
+                ages[one.device] = Ages(len(params), carried, one.device)
+            group, _, number = members[place]
+            member, fresh = self._begin(params[place], one, group, place, number, state)
+            _ages(ages, one).tensor[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
+            alike.setdefault(one, []).append(member)
+        for place, (p, (group, update, _)) in enumerate(zip(params, members, strict=True)):
+            if p in state and precision_of(p, group, update).counts(update.rule):
+                share_ages(state[p], _ages(ages, prepared.get(place)), place)
+        plans = [(one.engine, one.plan(own, _ages(ages, one))) for one, own in alike.items()]
         return sorted(plans, key=lambda pair: pair[0].name == "cpu")
+
+    def _begin(
+        self, p: Tensor, prepared: Prepared, group: Group, place: int, number: int, state: State
+    ) -> tuple[Member, bool]:
+        """Make what is missing of a parameter's state; whether a state of the rule was missing."""
+        if not state.get(p):
+            self._begun.append(p)
+        own = state[p]
+        fresh = start(own, prepared.update.rule, prepared.precision.rounding, p, group)
+        if not own:
+            del state[p]  # as in torch: checkpoints have no entry where nothing is kept
+        return Member(p, own, group, place, number), fresh
 
     def _check_apart(self, params: Sequence[Tensor]) -> None:
         where = [(address(local(p)), p.shape, p.stride()) for p in params]
@@ -246,33 +219,9 @@ class Stepper:
             self._apart = where
 
 
-def _able(engine: str, rule: Rule, p: Tensor, g: Tensor) -> str:
-    """The engine by name; of rows that are no stretches of memory the reference alone."""
-    if g.layout is torch.strided or rule.sparse == "dense" or p.is_contiguous():
-        return engine
-    if engine not in ("auto", "reference"):
-        raise ValueError(
-            f"engine={engine!r}: a sparse gradient of a parameter with strides {p.stride()}, whose rows only "
-            "'reference' takes; or use 'auto'"
-        )
-    return "reference"
-
-
-def _kind(sparse: int, on_device: bool, foreign: bool) -> type[Plan]:
-    if foreign:
-        return ForeignPlan
-    if sparse >= 0:
-        return RowsPlan
-    return DevicePlan if on_device else Plan
-
-
-def _check_not_capturing(params: Sequence[Tensor]) -> None:
-    """Plans look at numbers and make tensors, which a CUDA graph could not repeat."""
-    if any(p.is_cuda for p in params) and torch.cuda.is_current_stream_capturing():
-        raise RuntimeError(
-            "a CUDA graph is capturing the first step, or the first since parameters, gradients, states or settings "
-            "changed: take a step before the capture, as torch's documentation of CUDA graphs shows"
-        )
+def _ages(ages: Mapping[torch.device | None, Ages], prepared: Prepared | None) -> Ages:
+    """Where a parameter's step count lies."""
+    return ages[prepared.device if prepared is not None and prepared.on_device else None]
 
 
 def _by_address(engine: Engine, plan: Plan) -> bool:
@@ -291,65 +240,6 @@ def _part(gradient: Tensor | None, param: Tensor) -> Tensor | None:
     if whole.placements != owner.placements:
         whole = whole.redistribute(owner.device_mesh, owner.placements)
     return local(whole)
-
-
-def _check(update: Update, p: Tensor, g: Tensor, group: Group) -> None:
-    """What a rule cannot do with a gradient, or a parameter: RuntimeError or ValueError, in torch's words."""
-    rule, sparse = update.rule, g.layout is not torch.strided
-    if p.is_meta and group["fused"]:
-        raise RuntimeError(f"`fused=True` requires all the params to hold numbers: {tuple(p.shape)} is on meta")
-    if p.is_inference() and not torch.is_inference_mode_enabled():
-        raise RuntimeError(
-            f"Inplace update to inference tensor outside InferenceMode is not allowed: a parameter of shape "
-            f"{tuple(p.shape)} was made under torch.inference_mode(); give the optimizer a clone of it"
-        )
-    if not ordinary(type(local(p))):
-        _check_class(rule, local(p), sparse, group)
-    if update.cautious and (is_shard(p) or (sparse and rule.sparse != "dense")):
-        what = "a sharded parameter" if is_shard(p) else "a sparse gradient"
-        raise RuntimeError(f"cautious=True counts over whole tensors, which {what} does not show; allowed is False")
-    if sparse and not rule.sparse:
-        raise RuntimeError(
-            f"{rule.name} does not support sparse gradients; SparseAdam, Adagrad and SGD do, or use dense ones"
-        )
-    if sparse and rule.sparse != "dense" and group["weight_decay"] != 0:
-        raise RuntimeError(
-            f"weight_decay={group['weight_decay']}: the weight_decay option is not compatible with sparse "
-            "gradients, which step only the rows they touch; allowed is 0"
-        )
-    if group["state_dtype"] != "float32":
-        if sparse and rule.sparse != "dense":
-            raise RuntimeError(
-                f"state_dtype={group['state_dtype']!r} with a sparse gradient: a row shares its scale with others, "
-                "which the step must not read; allowed is 'float32'"
-            )
-        reason = wide(p)
-        if reason:
-            raise ValueError(f"state_dtype={group['state_dtype']!r}: {reason}")
-    if rule.sparse == "only" and not sparse:
-        raise RuntimeError(f"{rule.name} does not support dense gradients, please consider Adam instead")
-    if rule.matrices and group["differentiable"]:
-        raise RuntimeError(
-            f"{rule.name} writes its matrices in place, where autograd cannot follow: differentiable=True"
-        )
-    if rule.matrices and (p.is_complex() or (is_shard(p) and not rule.stacks)):
-        what = "complex" if p.is_complex() else "sharded"
-        raise RuntimeError(f"{rule.name} works on whole real matrices: a {what} parameter is not supported")
-
-
-def _check_class(rule: Rule, p: Tensor, sparse: bool, group: Group) -> None:
-    """RuntimeError for what cannot be done through a class's own operations."""
-    reason = None
-    if group["differentiable"]:
-        reason = "differentiable=True records steps in torch's operations"
-    elif sparse and rule.sparse != "dense":
-        reason = "a sparse gradient steps rows, by their place in memory"
-    elif rule.per_tensor and is_fake(p):
-        reason = f"{rule.name} measures numbers, of which it has none"
-    elif adds_by_itself(p) and "p" in rule.initial.values():
-        reason = f"{rule.name} keeps a copy of the parameter, and goes on straight lines between the two"
-    if reason:
-        raise RuntimeError(f"a parameter of class {type(p).__name__}, which has operations of its own: {reason}")
 
 
 def _settle(plans: Sequence[Plan], sum_up: Sum | None) -> list[Plan]:
