@@ -185,3 +185,46 @@ def test_inside_distributed_data_parallel_nothing_is_stepped(one_process, before
     with pytest.raises(RuntimeError, match="DistributedDataParallel adds gradients up"):
         wrapped(torch.ones(3, 2)).sum().backward()
     assert torch.equal(model[0].weight, start)
+
+
+def _ddp(module):
+    return torch.nn.parallel.DistributedDataParallel(module)
+
+
+def _fsdp1(module, **settings):
+    fsdp = pytest.importorskip("torch.distributed.fsdp")
+    return fsdp.FullyShardedDataParallel(module, device_id=torch.device("cpu"), **settings)
+
+
+def _fsdp2(module):
+    fsdp = pytest.importorskip("torch.distributed.fsdp")
+    return fsdp.fully_shard(module, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (1,)))
+
+
+def _fsdp1_original(module):
+    return _fsdp1(module, use_orig_params=True)
+
+
+@pytest.mark.parametrize("wrap", [_ddp, _fsdp1, _fsdp1_original, _fsdp2])
+@pytest.mark.parametrize("part", [False, True])
+def test_a_model_that_is_wrapped_later_is_refused(wrap, part, one_process):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+    params = list(model.parameters())
+    optim.release_gradients(model, optim.SGD(params, lr=1.0, engine="reference"))
+    start = [p.detach().clone() for p in params]
+    if part:
+        model[0] = wrap(model[0])
+    else:
+        wrapped = wrap(model)
+    with pytest.raises(RuntimeError, match=r"release_gradients: .*(after they have arrived|was sharded since)"):
+        (model if part else wrapped)(torch.ones(3, 2)).sum().backward()
+    if wrap in (_ddp, _fsdp2):  # FSDP1 takes the parameters' memory
+        assert all(torch.equal(p, q) for p, q in zip(params, start, strict=True))
+
+
+def test_a_part_that_is_wrapped_later_and_called_alone_is_refused(one_process):
+    model = torch.nn.ModuleDict({"body": torch.nn.Linear(2, 3), "head": torch.nn.Linear(3, 1)})
+    optim.release_gradients(model, optim.SGD(model.parameters(), lr=1.0, engine="reference"))
+    model["body"] = _ddp(model["body"])
+    with pytest.raises(RuntimeError, match="DistributedDataParallel adds gradients up"):
+        model["head"](model["body"](torch.ones(3, 2)))

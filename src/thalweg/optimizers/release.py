@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from thalweg.optimizers.optimizer import Optimizer
 from thalweg.optimizers.stepper import Stepper
+from thalweg.plan.process_groups import is_flattened
+from thalweg.tensors.layout import is_shard
 
 Tensor = torch.Tensor
 UNREDUCED = (
@@ -39,8 +42,16 @@ class Release:
         self._inside: Counter[Tensor] = Counter()  # gradients since the last `step()`, out of inner passes
         self._several: set[Tensor] = set()  # those that had one from outside as well
         self._alone: set[Tensor] = set()  # those that have one in a step, out of an inner pass
+        self._params = params
+        self._shards = _shards(model)
         register: Any = torch.Tensor.register_post_accumulate_grad_hook
-        self._handles = [model.register_forward_pre_hook(_check_alone), *[register(p, self._arrived) for p in params]]
+        own = set(params)
+        owners = [each for each in model.modules() if own.intersection(each._parameters.values())]
+        self._handles = [
+            model.register_forward_pre_hook(self._check_wrapped),
+            *[each.register_forward_pre_hook(_check_alone) for each in owners],
+            *[register(p, self._arrived) for p in params],
+        ]
 
     def _arrived(self, param: Tensor) -> None:
         if _within_backward():
@@ -64,6 +75,20 @@ class Release:
             self._pass, self._stepped = now, set()
         self._stepped.add(param)
         self._step(param)
+
+    def _check_wrapped(self, model: torch.nn.Module, _: Any) -> None:
+        """RuntimeError in the forward pass of a model that was wrapped since, around or inside."""
+        _check_alone(model, _)
+        if not _distributed():
+            return
+        reducer = _reducer(model, self._params)
+        if reducer is not None:
+            raise RuntimeError(f"release_gradients: {UNREDUCED.format(reducer)}")
+        if _shards(model) > self._shards:
+            raise RuntimeError(
+                "release_gradients: the model was sharded since, which put other parameters in the place of those that "
+                "the optimizer has; shard it first (fully_shard), then make the optimizer, then release its gradients"
+            )
 
     def _step(self, param: Tensor) -> None:
         self._steppers[param] = self._optimizer.step_one(param, self._steppers.get(param))
@@ -105,8 +130,8 @@ def release_gradients(model: torch.nn.Module, optimizer: Optimizer) -> Release:
     It cannot be combined with what needs all gradients at once or more than one backward pass a step: `clip_norm`,
     `on_nonfinite`, a gradient scaler, gradient accumulation, rules that sum over all parameters (Prodigy). ValueError
     for the settings among these, and for DistributedDataParallel and FSDP1, which add gradients up over processes after
-    they have arrived (RuntimeError in the forward pass where the model is wrapped later); FSDP2 (`fully_shard`) hands
-    gradients over complete. A parameter that the optimizer does not have keeps its gradient.
+    they have arrived; FSDP2 (`fully_shard`) hands gradients over complete. A model that is wrapped or sharded later, as
+    a whole or in part, is a RuntimeError in the forward pass, before anything has moved. A parameter that the optimizer does not have keeps its gradient.
 
     >>> import torch, thalweg.optim as optim
     >>> model = torch.nn.Linear(2, 1)
@@ -127,7 +152,9 @@ def release_gradients(model: torch.nn.Module, optimizer: Optimizer) -> Release:
     for rule in optimizer.rules:
         if rule.summed:
             raise ValueError(f"release_gradients: {rule.name} sums over all parameters before it steps any")
-    _check_reduced(model)
+    reducer = _reducer(model, ())
+    if reducer is not None:
+        raise ValueError(f"release_gradients: {UNREDUCED.format(reducer)}")
     held = {p for group in optimizer.param_groups for p in group["params"]}
     return Release(optimizer, model, [p for p in model.parameters() if p in held and p.requires_grad])
 
@@ -145,16 +172,26 @@ def _within_backward() -> bool:
     return False
 
 
-def _check_alone(model: torch.nn.Module, _: Any) -> None:
-    """RuntimeError in the forward pass of a model that was wrapped since."""
+def _check_alone(_: torch.nn.Module, __: Any) -> None:
+    """RuntimeError inside the forward pass of DistributedDataParallel."""
     if DistributedDataParallel._active_ddp_module is not None:
         raise RuntimeError(f"release_gradients: {UNREDUCED.format('DistributedDataParallel')}")
 
 
-def _check_reduced(model: torch.nn.Module) -> None:
-    """ValueError where gradients are added up over processes after they have arrived."""
-    for module in model.modules():
-        if isinstance(module, DistributedDataParallel):
-            raise ValueError(f"release_gradients: {UNREDUCED.format('DistributedDataParallel')}")
-    if any(getattr(p, "_fsdp_flattened", False) for p in model.parameters()):
-        raise ValueError(f"release_gradients: {UNREDUCED.format('FullyShardedDataParallel (FSDP1)')}")
+def _distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _reducer(model: torch.nn.Module, params: Iterable[torch.nn.Parameter]) -> str | None:
+    """What adds the gradients up over processes after they have arrived; None where nothing does."""
+    if any(isinstance(module, DistributedDataParallel) for module in model.modules()):
+        return "DistributedDataParallel"
+    if any(is_flattened(p) for p in (*params, *model.parameters())):
+        return "FullyShardedDataParallel (FSDP1)"
+    return None
+
+
+def _shards(model: torch.nn.Module) -> int:
+    """How much of a model is sharded: modules of FSDP2, which has its parameters whole inside forward, and DTensors."""
+    fsdp = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", ())
+    return sum(isinstance(module, fsdp) for module in model.modules()) + sum(map(is_shard, model.parameters()))
