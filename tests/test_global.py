@@ -140,6 +140,41 @@ def flat(case: str) -> tuple[Any, Any]:
     return None, None
 
 
+class TwoHeads(torch.nn.Module):
+    """The second head is used on the second process alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.first, self.second = network().double(), torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+        self.double()
+
+    def forward(self, x: torch.Tensor, both: bool) -> torch.Tensor:
+        hidden = torch.tanh(self.body(x))
+        return self.first(hidden) + (self.second(hidden) if both else 0)
+
+
+def curved(wrap: Any, ranks: Any) -> list[torch.Tensor]:
+    """AdaHessian on the mean over the ranks' parts of the batch; parameters and estimates."""
+    torch.manual_seed(0)
+    model = TwoHeads()
+    forward = wrap(model)
+    optimizer = optim.AdaHessian(model.parameters(), lr=0.1, engine="reference")
+    for step in range(4):
+        x = torch.randn(16, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(step))
+        losses = [(forward(x[rank * 8 : rank * 8 + 8], rank == 1) ** 2).mean() for rank in ranks]
+        optimizer.zero_grad()
+        optimizer.estimate(torch.stack(losses).mean())
+        optimizer.step()
+    return [*map(whole, model.parameters()), *[state["hessian_diag"] for state in optimizer.state.values()]]
+
+
+def replicas() -> list[torch.Tensor]:
+    def wrap(model: torch.nn.Module) -> torch.nn.Module:
+        return torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+
+    return curved(wrap, [distributed.get_rank()])
+
+
 RUNS = [zero, zero_late, fsdp, tensor_parallel, flat]
 MARKS = {fsdp: needs_fsdp2}
 
@@ -154,6 +189,10 @@ def work(rank: int, folder: str) -> None:
                 left[run.__name__, case] = run(case)
             except Exception:
                 left[run.__name__, case] = traceback.format_exc()
+    try:
+        left["replicas"] = replicas()
+    except Exception:
+        left["replicas"] = traceback.format_exc()
     torch.save(left, f"{folder}/{rank}.pt")
     os._exit(0)  # as in test_distributed: without a farewell
 
@@ -186,6 +225,14 @@ def test_two_processes_judge_as_one(run, case, left):
         assert said == told
         for p, q in zip(params, expected, strict=True):
             assert torch.allclose(p, q, rtol=1e-4, atol=1e-5), (p - q).abs().max()
+
+
+def test_curvature_is_averaged_over_replicas(left):
+    expected = curved(lambda model: model, [0, 1])
+    for each in left:
+        assert not isinstance(each["replicas"], str), each["replicas"]
+        for mine, whole_batch in zip(each["replicas"], expected, strict=True):
+            assert torch.allclose(mine, whole_batch, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("engine", ["reference", "cpu"])

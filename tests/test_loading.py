@@ -243,6 +243,7 @@ BAD = [
     ({"maximize": "yes"}, "Invalid maximize value: 'yes'"),
     ({"weight_decay": "0.1"}, "Invalid weight_decay value: '0.1'"),
     ({"gradient_scale": None}, "Invalid value: None"),
+    ({"state_dtype": "int3"}, "Invalid state_dtype value: 'int3'"),  # though this setting is not taken over
 ]
 
 

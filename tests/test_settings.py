@@ -1,5 +1,7 @@
 """What counts as a number, a pair and a switch: what torch takes is taken, and kept as Python has it."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,60 @@ def test_one_that_is_set_between_steps_is_read():
     p.grad = torch.ones(1)
     optimizer.step()
     assert p.item() == pytest.approx(1 - 0.25 * 0.01 - 0.25, rel=1e-5)
+
+
+def stepped(name, value, **settings):
+    """Adam's parameter before and after a step with a setting that was changed after the first."""
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer = optim.Adam([p], **settings)
+    p.grad = torch.ones(3)
+    optimizer.step()
+    before = p.detach().clone()
+    optimizer.param_groups[0][name] = value
+    try:
+        optimizer.step()
+    except ValueError:
+        assert torch.equal(p, before) and optimizer.state[p]["step"] == 1
+        raise
+    return before, p.detach()
+
+
+@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("lr", float("nan")),
+        ("lr", torch.tensor(float("nan"))),
+        ("lr", np.float32("nan")),
+        ("betas", (0.9, float("nan"))),
+        ("betas", (0.9, 1.5)),
+        ("betas", (-0.1, 0.9)),
+        ("weight_decay", float("nan")),
+        ("gradient_scale", float("nan")),
+    ],
+)
+def test_what_a_setting_was_changed_to_is_looked_at_before_anything_moves(name, value, engine):
+    with pytest.raises(ValueError, match=f"{name}=.* in a parameter group: a step needs a number"):
+        stepped(name, value, engine=engine)
+
+
+@pytest.mark.parametrize("name, value", [("lr", -0.5), ("weight_decay", -1.0), ("eps", -0.5)])
+def test_what_is_below_a_range_later_is_taken_as_torch_takes_it(name, value):
+    with pytest.warns(UserWarning, match=f"{name} in a parameter group was set outside of {name} >= 0"):
+        before, after = stepped(name, value)
+    p = torch.nn.Parameter(torch.ones(3))
+    other = torch.optim.Adam([p])
+    p.grad = torch.ones(3)
+    other.step()
+    other.param_groups[0][name] = value
+    other.step()
+    assert not torch.equal(before, after) and torch.allclose(after, p, rtol=1e-5)
+
+
+def test_a_schedule_that_ends_a_rounding_below_0_is_told_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stepped("lr", -1e-19)
 
 
 @pytest.mark.parametrize(

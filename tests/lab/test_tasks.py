@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from thalweg.catalogue import CATALOGUE
-from thalweg.lab.errors import TaskError
+from thalweg.lab.errors import LabError, TaskError
 from thalweg.lab.study.optimizers import resolve
 from thalweg.lab.task import builtin
 from thalweg.lab.task.builtin import BUILT_IN, gan, mnist, rl, sources
@@ -26,6 +26,9 @@ from thalweg.lab.training.job import Job
 from thalweg.lab.training.loop import run_trial
 from thalweg.lab.training.trial import Configuration, Trial
 from thalweg.lab.verbs.compare import compare
+from thalweg.lab.verbs.range_test import range_test
+from thalweg.lab.verbs.sweep import sweep
+from thalweg.lab.verbs.tune import tune
 
 # name: rows to train, select and test; a learning rate that suits Adam; and what a short training must reach.
 EXPECTED: dict[str, tuple[tuple[int, int, int] | None, float, float]] = {
@@ -324,3 +327,34 @@ def test_a_users_file_with_an_lstm_and_a_loader_with_workers(tmp_path: Path) -> 
     assert len(compared.trials) == 6 and all(trial.done for trial in compared.trials)
     assert "digit" not in str(compared) and "mine" in str(compared)
     assert all(trial.curve.steps == [3] for trial in compared.trials)
+
+
+def embedding(dense: bool) -> Any:
+    layers = [torch.nn.Embedding(4, 4, sparse=True), torch.nn.Flatten(), *([torch.nn.Linear(4, 4)] * dense)]
+    rows = torch.randint(0, 4, (32, 1), generator=torch.Generator().manual_seed(0))
+    return little.task(
+        model=lambda: torch.nn.Sequential(*layers),
+        train=(rows, rows[:, 0]),
+        validation=(rows, rows[:, 0]),
+        test=(rows, rows[:, 0]),
+    )
+
+
+@pytest.mark.parametrize("verb", [compare, sweep, tune, range_test])
+@pytest.mark.parametrize(
+    "task, name, reason",
+    [
+        (embedding(False), "adam", "refuses sparse gradients; .*: sgd, .*sparse_adam"),
+        (embedding(False), torch.optim.Adam, "refuses sparse gradients"),
+        (embedding(True), "sparse_adam", "takes sparse gradients alone"),
+        (little.task(), "sparse_adam", "takes sparse gradients alone"),
+        (little.task(), torch.optim.SparseAdam, "takes sparse gradients alone"),
+        (little.task(), "muon", "matrices"),
+    ],
+)
+def test_an_optimizer_that_refuses_the_task_is_refused_before_anything_is_trained(
+    verb: Any, task: Any, name: Any, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LabError, match=f"optimizers: cannot step this task's model: .*{reason}"):
+        verb(task, [name], out=tmp_path / "study", on="alone")
+    assert not (tmp_path / "study").exists()

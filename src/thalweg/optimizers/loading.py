@@ -18,6 +18,7 @@ from thalweg.rule.definition import Rule
 from thalweg.rule.hyperparameters import plain
 from thalweg.tensors.quantization import form_of
 from thalweg.tensors.rounding import rounding_of
+from thalweg.update.transforms import SHARED
 
 StateDict = Mapping[str, Any]
 Group = Mapping[str, Any]
@@ -112,9 +113,11 @@ def settled(taken: StateDict, settle: Callable[[dict[str, Any]], None]) -> State
 
 
 def check_settings(taken: StateDict, groups: Groups, check: Callable[[Group], None]) -> None:
-    """ValueError for settings that the constructor would not take."""
+    """ValueError for settings that the constructor would not take, also where they are not taken over."""
+    small = SHARED["state_dtype"]
     for index, (saved, own) in enumerate(pairs(taken, groups)):
         try:
+            small.check(saved.get("state_dtype", small.default))
             check(merged(saved, own))
         except (ValueError, RuntimeError) as error:
             raise type(error)(f"the checkpoint's group {index}: {error}") from None

@@ -131,7 +131,8 @@ def release_gradients(model: torch.nn.Module, optimizer: Optimizer) -> Release:
     `on_nonfinite`, a gradient scaler, gradient accumulation, rules that sum over all parameters (Prodigy). ValueError
     for the settings among these, and for DistributedDataParallel and FSDP1, which add gradients up over processes after
     they have arrived; FSDP2 (`fully_shard`) hands gradients over complete. A model that is wrapped or sharded later, as
-    a whole or in part, is a RuntimeError in the forward pass, before anything has moved. A parameter that the optimizer does not have keeps its gradient.
+    a whole or in part, is a RuntimeError in the forward pass, before anything has moved. A parameter that the optimizer
+    does not have keeps its gradient.
 
     >>> import torch, thalweg.optim as optim
     >>> model = torch.nn.Linear(2, 1)

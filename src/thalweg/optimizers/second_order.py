@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import torch
 
 from thalweg.optimizers.optimizer import Optimizer
+from thalweg.optimizers.replicas import averaged, replicated, used_anywhere
 from thalweg.optimizers.stepper import Stepper
+from thalweg.plan.process_groups import is_flattened
 from thalweg.plan.state import ESTIMATE
 from thalweg.rule.hyperparameters import plain
 from thalweg.tensors.layout import is_shard
@@ -31,6 +33,9 @@ class SecondOrder(Optimizer):
     z depends on nothing but the setting `seed`, the parameter's place and its step: a resumed run draws what the whole
     one would have. The estimate is of the loss times `gradient_scale`, as the gradient is; clipping is of the
     gradient alone.
+
+    Under DistributedDataParallel `estimate(loss)` averages gradients and estimates over its processes, all of which
+    draw the same z; `loss.backward(create_graph=True)` is a RuntimeError there: the graph is of one process alone.
     """
 
     second_order: ClassVar[bool] = True
@@ -51,12 +56,19 @@ class SecondOrder(Optimizer):
         Called more than once before a step, gradients and estimates add up: those of a sum of losses.
         """
         params = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+        self._check_kinds(params)
         with torch.enable_grad():
-            gradients = torch.autograd.grad(loss, params, create_graph=True, allow_unused=True)
-        given = [(p, g) for p, g in zip(params, gradients, strict=True) if g is not None]
-        self._curvature([p for p, _ in given], [g for _, g in given])
-        for p, g in given:
-            p.grad = g.detach() if p.grad is None else p.grad.detach() + g.detach()
+            found: Sequence[Tensor | None] = torch.autograd.grad(loss, params, create_graph=True, allow_unused=True)
+        groups = replicated(params)
+        used = used_anywhere([g is not None for g in found], params, groups)
+        params = [p for p, each in zip(params, used, strict=True) if each]
+        gradients = [
+            torch.zeros_like(p) if g is None else g
+            for p, g in zip(params, [g for g, each in zip(found, used, strict=True) if each], strict=True)
+        ]
+        self._curvature(params, gradients, groups)
+        for p, g in zip(params, averaged([g.detach() for g in gradients], params, groups), strict=True):
+            p.grad = g if p.grad is None else p.grad.detach() + g
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
@@ -84,7 +96,13 @@ class SecondOrder(Optimizer):
                 "optimizer.estimate(loss) in place of loss.backward(), or loss.backward(create_graph=True)"
             )
         if due:
-            self._curvature(params, [p.grad for p in params if p.grad is not None])
+            if replicated(params):
+                raise RuntimeError(
+                    f"{type(self).__name__}: under DistributedDataParallel the gradients' graph is of this process "
+                    "alone; call optimizer.estimate(loss) in place of loss.backward(create_graph=True)"
+                )
+            self._check_kinds(params)
+            self._curvature(params, [p.grad for p in params if p.grad is not None], {})
         for p in params:
             _free(p)
 
@@ -108,13 +126,15 @@ class SecondOrder(Optimizer):
     def _age(self, p: Tensor) -> int:
         return int(self.state.get(p, {}).get("step", 0))
 
-    def _curvature(self, params: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-        """Put z * (H z) in the states of those for which it is due. Frees the gradients' graph."""
+    def _check_kinds(self, params: Sequence[Tensor]) -> None:
         for p in params:
-            own = not ordinary(type(p))
-            if p.is_complex() or is_shard(p) or own:
-                what = "complex" if p.is_complex() else "sharded" if is_shard(p) else f"{type(p).__name__}"
+            sharded, own = is_shard(p) or is_flattened(p), not ordinary(type(p))
+            if p.is_complex() or sharded or own:
+                what = "complex" if p.is_complex() else "sharded" if sharded else f"{type(p).__name__}"
                 raise RuntimeError(f"{type(self).__name__}: the curvature of a {what} parameter is not supported")
+
+    def _curvature(self, params: Sequence[Tensor], gradients: Sequence[Tensor], groups: Mapping[Tensor, Any]) -> None:
+        """Put z * (H z), the mean over replicas, in the states of those for which it is due. Frees the graph."""
         places = self._places(params)
         signs = [
             _signs(
@@ -131,10 +151,14 @@ class SecondOrder(Optimizer):
                 [signs[index] for index in followed],
                 allow_unused=True,
             )
-        for p, z, product, (_, group, due) in zip(params, signs, products, places, strict=True):
-            if due:
-                h = torch.zeros_like(p) if product is None else product * z
-                self._keep(p, h.detach() * plain(group["gradient_scale"]), group)
+        of_due = [
+            (p, torch.zeros_like(p) if product is None else (product * z).detach(), group)
+            for p, z, product, (_, group, due) in zip(params, signs, products, places, strict=True)
+            if due
+        ]
+        own = [p for p, _, _ in of_due]
+        for (p, _, group), h in zip(of_due, averaged([h for _, h, _ in of_due], own, groups), strict=True):
+            self._keep(p, h * plain(group["gradient_scale"]), group)
         self._estimates += 1
 
     def _keep(self, p: Tensor, h: Tensor, group: Mapping[str, Any]) -> None:

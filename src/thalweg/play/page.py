@@ -116,6 +116,7 @@ def _hyperparameter(each: Hyperparameter) -> dict[str, Any]:
         "default": None if each.default == math.inf else each.default,
         "minimum": _finite(limits.low) if limits else None,
         "maximum": _finite(limits.high) if limits else None,
+        "below": bool(limits and limits.open_above),  # the maximum itself is not allowed
         "search": each.search,
     }
 

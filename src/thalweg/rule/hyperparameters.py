@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set, Sized
 from dataclasses import dataclass
 from numbers import Real
@@ -55,6 +56,12 @@ class Valid:
         for index, number in enumerate(value):
             self._check_number(f"{self.message} at index {index}", f"{name}[{index}]", number)
 
+    def holds(self, value: Any) -> bool:
+        """Whether plain numbers are in the range; `high` itself passes."""
+        if type(value) is tuple:
+            return all([self.low <= each <= self.high for each in value])
+        return bool(self.low <= value <= self.high)
+
     def _check_number(self, message: str, name: str, value: Any) -> None:
         if isinstance(value, torch.Tensor):
             if value.numel() != 1:
@@ -96,6 +103,25 @@ def number(name: str, value: Any) -> Any:
     if type(found) is float or isinstance(found, tuple) or is_number(found):
         return found
     raise TypeError(f"{name}={value!r} in a parameter group: a step needs a number")
+
+
+NOISE = 1e-12  # by which a scheduler's last rate may be below 0
+
+
+def check_changed(name: str, value: Any, valid: Valid) -> None:
+    """Of a setting that a script or a scheduler has changed since: ValueError for NaN, which all parameters would be
+    after the step, and for what is outside a range that ends. What is below an open one goes its way, as in torch
+    (a rate below 0 goes uphill), with a warning."""
+    if valid.holds(value):
+        return
+    each = value if isinstance(value, tuple) else (value,)
+    if valid.high < math.inf or any(number != number for number in each):
+        raise ValueError(f"{name}={value!r} in a parameter group: a step needs a number, {valid.text(name)}")
+    if min(each) < valid.low - NOISE:
+        warnings.warn(
+            f"{name} in a parameter group was set outside of {valid.text(name)}: it is taken, as torch takes it",
+            stacklevel=2,
+        )
 
 
 def slip(key: str, known: Iterable[str]) -> str | None:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from thalweg.rule.definition import Rule
 from thalweg.rule.equations import Program
-from thalweg.rule.hyperparameters import OneOf, number
-from thalweg.update.transforms import NUMBERS, Transform
+from thalweg.rule.hyperparameters import OneOf, Valid, check_changed, number
+from thalweg.update.transforms import NUMBERS, SHARED, Transform
 
 Group = Mapping[str, Any]
 
@@ -86,6 +86,9 @@ class Reader:
         self._names = tuple(dict.fromkeys((*update.rule.hyperparameters, *NUMBERS)))
         self._take = itemgetter(*self._names)
         self._of_rule = update.rule.hyperparameters
+        every = {**SHARED, **update.rule.hyperparameters}
+        ranges = [(each, every[each].rule) for each in self._names if each in every]
+        self._ranges = [(name, valid) for name, valid in ranges if isinstance(valid, Valid)]
         self._words = {name for name, each in self._of_rule.items() if isinstance(each.rule, OneOf)}
         self._followed = followed
         self._known: tuple[tuple[Any, ...], Settings | None] = ((), None)  # values, and what they give for good
@@ -99,6 +102,8 @@ class Reader:
         found = dict(zip(self._names, values, strict=True))
         if not self._followed:
             found = {name: value if name in self._words else number(name, value) for name, value in found.items()}
+            for name, valid in self._ranges:
+                check_changed(name, found[name], valid)
         settings = Settings(found, {name: found[name] for name in self._of_rule})
         self._known = (values, settings) if all(map(_fixed, values)) else ((), None)
         return settings

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thalweg import lookup
-from thalweg.lab.errors import LabError
+from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.study.records import to_json
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
     from thalweg.lab.task.task import Task
+
+
+TORCH_TAKES_SPARSE = (torch.optim.SGD, torch.optim.Adagrad, torch.optim.SparseAdam)
 
 
 def resolve(optimizers: Any, task: Task | None = None) -> list[Entry]:
@@ -46,6 +49,36 @@ def resolve(optimizers: Any, task: Task | None = None) -> list[Entry]:
     if twice:
         raise LabError(f"optimizers: {', '.join(twice)} named twice; must be different")
     return entries
+
+
+def check_fit(task: Task, entries: Sequence[Entry]) -> None:
+    """LabError for optimizers that refuse the parameters of the task's model or their gradients: each of their runs
+    would fail."""
+    from thalweg.catalogue import CATALOGUE
+
+    refusals = {entry.name: reason for entry in entries if (reason := _refusal(task, entry)) is not None}
+    if refusals:
+        able = [name for name, entry in CATALOGUE.items() if _refusal(task, entry) is None]
+        told = "; ".join(f"{name}: {reason}" for name, reason in refusals.items())
+        raise LabError(
+            f"optimizers: cannot step this task's model: {told}; of the catalogue these can: {', '.join(able)}"
+        )
+
+
+def _refusal(task: Task, entry: Entry) -> str | None:
+    """Why an optimizer of ours or torch's cannot step the task's model; None where it can, or nobody knows."""
+    kinds = task.kinds_of_gradients
+    theirs = getattr(torch.optim, getattr(entry.optimizer, "__name__", ""), None) is entry.optimizer
+    if True in kinds and not (entry.takes_sparse and (not theirs or entry.optimizer in TORCH_TAKES_SPARSE)):
+        return "refuses sparse gradients"
+    if False in kinds and (not entry.takes_dense or entry.optimizer is torch.optim.SparseAdam):
+        return "takes sparse gradients alone"
+    if theirs or (entry.rule is not None and entry.rule.unfit is not None):
+        try:
+            entry.build([p for p in task.build(0).parameters() if p.requires_grad])
+        except ValueError as error:
+            return first_line(error)
+    return None
 
 
 def left_out(task: Task, entries: Sequence[Entry]) -> list[str]:

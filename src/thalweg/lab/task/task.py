@@ -198,9 +198,14 @@ class Task:
         """Which convention that is: looking took longer than a small model's forward pass."""
         return takes_model(self.loss)
 
-    @cached_property
+    @property
     def sparse_gradients(self) -> bool:
         """Whether the model has parameters with sparse gradients, which most optimizers refuse."""
+        return True in self.kinds_of_gradients
+
+    @cached_property
+    def kinds_of_gradients(self) -> frozenset[bool]:
+        """Whether gradients of the model's parameters are sparse: True, False, or both."""
         with preserving_process(self.device):
             seed_everything(0, self.device)
             try:
@@ -208,8 +213,8 @@ class Task:
                 batch = to_device(first_batch(self.sources["train"], 0), self.device)
                 self.compute_loss(model, batch).backward()  # type: ignore[no-untyped-call]
             except Exception:  # whatever is wrong shows in `check`
-                return False
-        return any(p.grad is not None and p.grad.is_sparse for p in model.parameters())
+                return frozenset()
+        return frozenset(p.grad.is_sparse for p in model.parameters() if p.grad is not None)
 
     def check(self) -> None:
         """Try one batch, so that a mistake shows before the study starts rather than in each of its trials.

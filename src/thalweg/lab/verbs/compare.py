@@ -15,7 +15,7 @@ from thalweg.lab.search.configurations import APART, candidates_of, joint, ranke
 from thalweg.lab.search.hyperparameters import settings, tuned
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
 from thalweg.lab.study.campaign import Campaign
-from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.records import to_json
 from thalweg.lab.study.session import affordable, describe, open_campaign, settled
 from thalweg.lab.task.task import Task
@@ -75,6 +75,7 @@ def compare(
     epochs = task.epochs if epochs is None else integer("epochs", epochs)
     entries = resolve(optimizers, task)
     task.check()
+    check_fit(task, entries)
     if record:
         recorder.check(task)
     longest = seconds("time_limit", time_limit)

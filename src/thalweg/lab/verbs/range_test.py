@@ -12,7 +12,7 @@ from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import INSIDE, OUTSIDE, interval_of
 from thalweg.lab.runners import Runner
 from thalweg.lab.study.campaign import Campaign
-from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.session import describe, open_campaign
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.climb import PHASE, Climb
@@ -65,6 +65,7 @@ def range_test(
     search_seeds(seeds)
     epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else integer("epochs", epochs)
     task.check()
+    check_fit(task, entries)
     protocol = {"low": climb.low, "high": climb.high, "steps": steps, "seeds": seeds}
     spec = describe("range-test", task, loaded_from, epochs, entries, protocol)
 

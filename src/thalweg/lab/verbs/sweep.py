@@ -13,7 +13,7 @@ from thalweg.lab.results import Sweep
 from thalweg.lab.search.configurations import candidates_of, ranked
 from thalweg.lab.search.protocol import second_look
 from thalweg.lab.study.campaign import Campaign
-from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.session import affordable, describe, open_campaign, settled
 from thalweg.lab.training.job import Job
 from thalweg.lab.verbs.options import Budget, FewEpochs, Optimizers, Out, Record, Tell, TheTask, TimeLimit, Where
@@ -80,6 +80,7 @@ def sweep(
     if fixed:
         raise LabError(f"optimizers: {', '.join(fixed)} has no learning rate to sweep")
     task.check()
+    check_fit(task, entries)
     if record:
         recorder.check(task)
     names = [entry.name for entry in entries]

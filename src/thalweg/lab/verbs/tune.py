@@ -19,7 +19,7 @@ from thalweg.lab.search import samplers
 from thalweg.lab.search.configurations import candidates_of
 from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import Campaign
-from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.records import read_spec
 from thalweg.lab.study.session import affordable, describe, open_campaign, settled
 from thalweg.lab.task.task import Task
@@ -112,6 +112,7 @@ def tune(
         method, chosen, 1, _as_coordinates(known, chosen)
     )  # what is wrong with it shows before anything is trained
     task.check()
+    check_fit(task, entries)
     if record:
         recorder.check(task)
     protocol = {

@@ -49,12 +49,20 @@ function readRacer(text) {
     if (value === "true" || value === "false") settings[name] = value === "true";
     else settings[name] = value.includes("/") ? value.split("/").map(numberOr) : numberOr(value);
     if (!fits(settings[name], firstOf(rule, name))) throw new Error(`no such setting: ${part}`);
+    if (![settings[name]].flat().every(each => inRange(each, rule, name))) throw new Error(`outside its range: ${part}`);
   }
   return { rule, settings };
 }
 
 // A rule's own default says what kind a setting is, and how many numbers it has; Prodigy's infinite one is null.
 const firstOf = (rule, name) => ({ weight_decay: 0, maximize: false, cautious: false }[name] ?? hyperparameter(rule, name).default ?? 0);
+// As the optimizer's constructor would take it; infinite only what is so at first (null).
+function inRange(value, rule, name) {
+  if (typeof value === "boolean") return true;
+  const { minimum = 0, maximum = null, below = false, default: first = 0 } = hyperparameter(rule, name) ?? {}; // weight_decay's
+  const inside = value >= (minimum ?? -Infinity) && value <= (maximum ?? Infinity) && !(below && value === maximum);
+  return inside && (Number.isFinite(value) || first === null);
+}
 const fits = (value, first) => typeof value === typeof first && value.length === first.length;
 
 const SCREENS = {}; // by name, in the order of their files: {fields, mount}
