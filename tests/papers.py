@@ -139,7 +139,7 @@ def adadelta(theta, gradient, *, steps, lr=1.0, rho=0.9, eps=1e-6, **common):
 
 
 def rmsprop(theta, gradient, *, steps, lr, alpha=0.99, eps=1e-8, momentum=0.0, centered=False, **common):
-    """Tieleman and Hinton 2012, Coursera lecture 6.5; centred: Graves 2013, arXiv:1308.0850; eps as torch."""
+    """Tieleman and Hinton 2012, Coursera lecture 6.5; centered: Graves 2013, arXiv:1308.0850; eps as torch."""
     descent = _Descent(theta, gradient, steps, lr, **common)
     n, g_bar, b = descent.zeros(), descent.zeros(), descent.zeros()
     for _, eta, g in descent:

@@ -127,7 +127,7 @@ def test_what_an_unsigned_state_was_promised_not_to_be_shows():
 @each_code
 @pytest.mark.parametrize("size", [1.0, 1e-20, 2.0**-14 * 0.77, 2.0**-17])
 def test_the_mean_is_right(code, size):
-    """Over steps, for one element; also far below the block's largest, where the neighbours are zero and the least."""
+    """Over steps, for one element; also far below the block's largest, where the neighbors are zero and the least."""
     x = torch.full((BLOCK,), 0.71 * size)
     x[::2] = 1.0
     if not code.signed and size < 2.0**-31:

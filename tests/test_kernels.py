@@ -43,7 +43,7 @@ def test_the_loop_is_vectorised_and_free_of_float64(subject):
     wide = re.findall(r"\bv(?:mul|add|sub|div|sqrt|fmadd\w*|fnmadd\w*|fmsub\w*|max)ps\s.*%[yz]mm", assembly)
     assert wide, "no arithmetic on whole vectors"
     if "sqrt" in update.program.words:
-        assert re.search(r"\bv(?:sqrt|rsqrt14|rsqrt)ps\s.*%[yz]mm", assembly), "the root is not vectorised"
+        assert re.search(r"\bv(?:sqrt|rsqrt14|rsqrt)ps\s.*%[yz]mm", assembly), "the root is not vectorized"
     doubles = re.findall(r"\bv?(?:cvtps2pd|cvtss2sd|cvtsd2ss|cvtpd2ps|\w+[ps]d)\s", assembly)
     doubles = [word for word in doubles if not re.match(r"v?(mov|xor|and|unpck|shuf|perm|broadcast)\w*", word.strip())]
     assert not doubles, f"double precision in the kernel: {doubles}"

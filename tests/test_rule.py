@@ -72,7 +72,7 @@ BODIES = [
     ("    p = p - lr * g.sqrt()\n    return p, m", 10, "unknown word 'g.sqrt'"),
     ("    p = p - lr * g.real\n    return p, m", 10, "an attribute or method"),
     ("    p = p - lr * g[0]\n    return p, m", 10, "an index"),
-    ("    p = p - lr * (g > 0)\n    return p, m", 10, "a comparison is no number"),
+    ("    p = p - lr * (g > 0)\n    return p, m", 10, "a comparison is not a number"),
     ("    p = p - where(g, 1.0, 2.0)\n    return p, m", 10, "the first argument of where is a comparison"),
     ("    p = p - where(0 < g < 1, 1.0, 2.0)\n    return p, m", 10, "a comparison has two sides"),
     (
@@ -161,7 +161,7 @@ def test_a_function_without_source_is_refused():
 
 
 def test_only_a_rule_makes_an_optimizer(define):
-    with pytest.raises(TypeError, match="'adam' is no Rule"):
+    with pytest.raises(TypeError, match="'adam' is not a Rule"):
         thalweg.optimizer("adam")
     with pytest.raises(ValueError, match="the first rule is the one chosen when no switch is on"):
         thalweg.optimizer(define(GOOD, when=("on",)))

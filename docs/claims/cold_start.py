@@ -20,7 +20,7 @@ WIDTH, HEADS, BLOCKS, STEPS = 32, 2, 6, 150
 
 
 class Block(nn.Module):
-    """Attention, then two layers; what comes out of each sum is normalised."""
+    """Attention, then two layers; what comes out of each sum is normalized."""
 
     def __init__(self) -> None:
         super().__init__()

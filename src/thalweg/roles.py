@@ -60,7 +60,7 @@ def roles(model: nn.Module, *, head: nn.Module | None = None) -> Roles:
         are not known: by their shape).
 
     Raises:
-        TypeError: for what is no module.
+        TypeError: for what is not a module.
 
     >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 2))
     >>> [each.role for each in roles(model)]

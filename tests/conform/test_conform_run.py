@@ -107,7 +107,7 @@ def test_the_report_in_words_and_as_json(tmp_path):
     assert text[0] == f"torch.optim.sgd.SGD(momentum=0.9), torch {torch.__version__.partition('+')[0]}"
     assert text[1:3] == ["3 laws: 1 hold, 2 break, 0 do not apply", "each on foreach=False | foreach=True | fused=True"]
     assert [line for line in text if line.isupper()] == ["BREAKS", "DOES NOT APPLY", "HOLDS"]
-    assert "      seen: lr=nan is taken without a word; expected: an error" in text
+    assert "      seen: lr=nan is silently accepted; expected: an error" in text
     assert "      [fused=True] momentum=0.9" not in str(report)  # given, so no mode
     assert "      [fused=True] raises TypeError" in str(report)
     local = try_laws(

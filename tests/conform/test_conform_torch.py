@@ -22,7 +22,7 @@ KNOWN = [
     (RMSPROP, "a_constant_gradient", {LOOP, FOREACH}, "centered=True: seen: nan by step"),
     (SGD, "gradients_are_left_alone", {FOREACH}, "nesterov=True, momentum=0.9: seen: the gradients after the step"),
     (ADAM, "autograd_is_told", {FUSED}, "version [0, 0] after"),
-    (SGD, "nan_lr", EVERY, "lr=nan is taken without a word"),
+    (SGD, "nan_lr", EVERY, "lr=nan is silently accepted"),
     (SGD, "misspelt_group_settings", EVERY, "a group with weight_decayy=0.1 is taken"),
     (ADAM, "overlapping_views", EVERY, "[:5] and [3:] of one tensor is taken"),
     (ADAM, "tensor_lr_of_each_group", {LOOP, FUSED}, "[0.001953125, 0.001953125]"),

@@ -373,7 +373,7 @@ def there(kind, dtype=torch.float32):
 
 def test_auto_takes_triton_on_cuda_and_says_once_where_there_is_none(monkeypatch, caplog):
     monkeypatch.setattr(card, "lacks", lambda device: None)
-    monkeypatch.setattr(kernel, "ordinary", lambda cls: True)  # `there` is no tensor at all
+    monkeypatch.setattr(kernel, "ordinary", lambda cls: True)  # `there` is not a tensor at all
     engines._tell.cache_clear()
     with caplog.at_level(logging.WARNING, "thalweg"):
         assert engines.choose("auto", there("cuda:0")).name == "cuda"

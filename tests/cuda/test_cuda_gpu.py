@@ -51,7 +51,7 @@ def test_a_graph_replays_the_steps(subject):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("small", ["int8", "bfloat16"])
 def test_a_graph_replays_the_steps_of_small_state(small, dtype):
-    """To the bit: what is rounded by chance takes its random bits from the step count on the device."""
+    """To the bit: what is rounded stochastically takes its random bits from the step count on the device."""
     shapes = [(LIMIT + 300,), (300, 70), (5,)]
     given = gradients(shapes, 6, dtype)
     params, steady = parameters(shapes, dtype), parameters(shapes, dtype)
@@ -71,7 +71,7 @@ def test_a_graph_replays_the_steps_of_small_state(small, dtype):
 
 @pytest.mark.parametrize("small", ["int8", "bfloat16"])
 def test_small_state_is_that_of_the_reference(small):
-    """Large enough for all multiprocessors, with a tail; a float32's last bit may turn a code into its neighbour."""
+    """Large enough for all multiprocessors, with a tail; a float32's last bit may turn a code into its neighbor."""
     shapes = [(3_000_001,)]
     given, ends = gradients(shapes, 5, torch.float32), []
     for engine in ("cuda", "reference"):

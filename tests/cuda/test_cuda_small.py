@@ -40,7 +40,7 @@ def pair(build, given, dtype=torch.float32, shapes=SHAPES, **more):
 
 def agree(ours, theirs, rounded=False):
     """Bit for bit in the interpreter, which rounds as torch does on a CPU. On a GPU a float32's last bit may differ,
-    2^-23 of it, which turns a code into its neighbour, 2^-3 away, once in 2^20 elements and steps. `rounded`: the
+    2^-23 of it, which turns a code into its neighbor, 2^-3 away, once in 2^20 elements and steps. `rounded`: the
     parameters' last bits may differ anywhere."""
     if DEVICE.type == "cpu" and not rounded:
         return same(ours, theirs)
@@ -79,7 +79,7 @@ ROUNDINGS = [(dtype, rounding) for dtype in HALVES for rounding in ROUNDINGS if 
 @each_small
 @pytest.mark.parametrize(("dtype", "rounding"), ROUNDINGS if FULL else ROUNDINGS[::3], ids=str)
 def test_beside_sixteen_bit_parameters(dtype, rounding, small):
-    """Parameters of float16 with moments of bfloat16 too, each rounded by chance of its own."""
+    """Parameters of float16 with moments of bfloat16 too, each rounded stochastically of its own."""
     given = gradients(SHAPES, 2, dtype)
     agree(*pair(optim.Adam, given, dtype, state_dtype=small, rounding=rounding, weight_decay=0.1))
 

@@ -26,7 +26,7 @@ def held(side: Side, p: Tensor) -> list[str]:
 @operation(weight=3)
 def replace_state(side: Side, dice: Dice) -> None:
     """By another tensor: of the same order in memory, or of another. Smaller, as in `rewrite_state`: the variance of
-    centred RMSprop, s - a a, must not fall below 0, where torch's is NaN and ours 0."""
+    centered RMSprop, s - a a, must not fall below 0, where torch's is NaN and ours 0."""
     p, turn = dice.one(side.params), dice.chance(0.5)
     for name in held(side, p):
         value = side.state(p)[name] * 0.8

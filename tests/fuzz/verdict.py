@@ -3,7 +3,7 @@
 The gradients are given, not computed from the parameters, so errors add up and do not feed on themselves. One step of a
 rule rounds some 16 times for an element, each by half a spacing at most, on either side: after n steps two sides may be
 16 n spacings apart, of the largest number that this state has had. NaN and infinity must stand in the same places, what
-is no number (step counts, names, shapes, dtypes, gradients, what operations noted) must be the same.
+is not a number (step counts, names, shapes, dtypes, gradients, what operations noted) must be the same.
 
 Half precision: a sum that lies between two numbers may round to either. One spacing is allowed, and then taken over
 from the reference, so that the next step starts from the same numbers.

@@ -40,11 +40,11 @@ def test_compare_a_users_file(tmp_path: Path) -> None:
     )
     code, out, error = run(*words)
     assert (code, error) == (0, "")
-    assert out.startswith(f"10 trainings; the study is in {tmp_path / 's'}\n")
+    assert out.startswith(f"10 runs; the study is in {tmp_path / 's'}\n")
     assert "sgd" in out and "adam" in out and f"report: {tmp_path / 's' / 'report.html'}" in out
     assert (tmp_path / "s" / "report.html").exists()
     code, out, _ = run(*words)
-    assert code == 0 and "10 trainings, 10 of them done before" in out
+    assert code == 0 and "10 runs, 10 of them done before" in out
     code, _, error = run(*words, "--epochs", "5")
     assert code == 2 and "task.epochs: 3 -> 5" in error and error.count("\n") == 1
 
@@ -161,12 +161,12 @@ def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, mon
         "0.5s",
     )
     words = (*words, "--on", "alone", "--out", str(tmp_path / "cut"))
-    # 12 ms a training, 2 x (trials + 3) trainings in nine tenths of half a second: 15 trials
+    # 12 ms a run, 2 x (trials + 3) runs in nine tenths of half a second: 15 trials
     code, out, _ = run(*words)
-    assert code == 0 and out.startswith("36 trainings; ") and "\nabout " in out
+    assert code == 0 and out.startswith("36 runs; ") and "\nabout " in out
     monkeypatch.setattr("thalweg.lab.cost.price._evaluation", lambda task: 1.0)  # measured once: it is not asked again
     code, again, _ = run(*words)
-    assert code == 0 and again.startswith("36 trainings, 36 of them done before")
+    assert code == 0 and again.startswith("36 runs, 36 of them done before")
     spec = json.loads((tmp_path / "cut" / "spec.json").read_text())
     assert spec["protocol"]["trials"] == 15 and spec["protocol"]["budget"] == 0.5
     assert "Cut to fit a budget of 0.5 s" in (tmp_path / "cut" / "result.json").read_text()
@@ -209,11 +209,11 @@ def test_progress_says_something_at_each_tenth_and_every_half_minute(capsys: pyt
         for done in range(1, 201):
             lines.tell(Progress(done, 200, 0, trial=object(), seconds_left=1.0))  # type: ignore[arg-type]
     out = capsys.readouterr().out.splitlines()
-    assert out[:2] == ["200 trainings; the study is in s", "about 1 min 30 s, run by one at a time"]
+    assert out[:2] == ["200 runs; the study is in s", "about 1 min 30 s, run by one at a time"]
     assert [line.split()[0] for line in out[2:]] == ["1", "8", *map(str, range(20, 201, 20))]
     with Lines(quiet=0.1) as lines:
         lines.tell(Progress(0, 2, 0))
         time.sleep(0.35)  # one training, and it takes its time
-    assert capsys.readouterr().out.splitlines().count("0 of 2 trainings") in (2, 3)
+    assert capsys.readouterr().out.splitlines().count("0 of 2 runs") in (2, 3)
     time.sleep(0.15)
     assert capsys.readouterr().out == ""

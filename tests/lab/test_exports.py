@@ -92,7 +92,7 @@ def test_on_request_with_a_verb_and_by_the_command(found: Sweep, tmp_path: Path)
 def test_what_cannot_be_exported(found: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LabError, match="to: got 'mlflow'; must be tensorboard, wandb, optuna"):
         export(found.folder, "mlflow")
-    with pytest.raises(StudyError, match="is no study"):
+    with pytest.raises(StudyError, match="is not a study"):
         export(tmp_path, "wandb")
     (tmp_path / "file").write_text("")
     with pytest.raises(StudyError, match="out: cannot write to"):

@@ -53,7 +53,7 @@ def test_a_model_that_runs_out_of_memory_has_its_own_name_for_it(tmp_path: Path)
     assert result.rows[0].optimizer == "sgd" and {t.status for t in result.trials if "Hungry" in t.optimizer} == {
         "out of memory"
     }
-    [note] = [note for note in result.notes if "ran out of memory: 4 of 4 trainings" in note]
+    [note] = [note for note in result.notes if "ran out of memory: 4 of 4 runs" in note]
     assert note.startswith(result.rows[1].optimizer)
 
 
@@ -151,9 +151,7 @@ def test_a_full_disk_costs_the_training_that_did_not_fit_and_no_other(
         study._log = Full(study._log, 1500)  # type: ignore[assignment]
         campaign = Campaign(little.task(), 3, study, Alone(), 8)
         asked = [campaign.job(CATALOGUE["sgd"], {"lr": 0.1}, seed) for seed in range(8)]
-        with pytest.raises(
-            StudyError, match="out: cannot write to .*: No space left on device; every training written"
-        ):
+        with pytest.raises(StudyError, match="out: cannot write to .*: No space left on device; every run written"):
             campaign.run(asked)
         assert (tmp_path / "trials.jsonl").read_bytes().endswith(b"}\n")  # half a line did not stay
     kept = read_trials(tmp_path / "trials.jsonl")
@@ -187,7 +185,7 @@ except StudyError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert "File too large; every training written before is kept" in done.stdout, done.stderr
+    assert "File too large; every run written before is kept" in done.stdout, done.stderr
     data = (tmp_path / "s" / "trials.jsonl").read_bytes()
     assert data.endswith(b"}\n") and 2000 < len(data) <= 3000
 

@@ -1,4 +1,4 @@
-"""Trainings side by side give what each gives alone, whoever the neighbours are."""
+"""Runs side by side give what each gives alone, whoever the neighbors are."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_every_rule_rides_or_says_why() -> None:
     jobs.append(job("lbfgs", torch.optim.LBFGS, epochs=1))
     reasons = [
         "AdaHessian needs the gradients' graph for its curvature",
-        "LBFGS works the loss out anew several times a step",
+        "LBFGS re-evaluates the closure several times a step",
     ]
     check(TASKS["perceptron"](), jobs, 64, reasons)
 

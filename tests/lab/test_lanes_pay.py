@@ -64,7 +64,7 @@ def test_what_cannot_ride_is_told_without_a_trial_of_lanes() -> None:
     found = probe(little.task(model=lambda: Item(2, 2)), [ADAM])
     assert not found.pays and found.lanes == 1 and ".item()" in found.reason
     found = probe(little.task(), [Entry.of(torch.optim.LBFGS)])
-    assert not found.pays and "LBFGS works the loss out anew" in found.reason
+    assert not found.pays and "LBFGS re-evaluates the closure" in found.reason
 
 
 def test_an_optimizer_that_draws_without_a_key_is_found_out() -> None:
@@ -84,7 +84,7 @@ def test_an_optimizer_that_draws_without_a_key_is_found_out() -> None:
 
 def test_a_task_that_does_not_work_alone_says_so() -> None:
     found = probe(little.task(model=lambda: nn.Linear(3, 2)), [ADAM])
-    assert not found.pays and "one training alone does not work: RuntimeError" in found.reason
+    assert not found.pays and "one run alone does not work: RuntimeError" in found.reason
 
 
 def test_verdicts() -> None:

@@ -100,7 +100,7 @@ def test_a_study_with_a_limit(tmp_path: Path) -> None:
         little.task(), [Plain, Hangs], trials=1, finalist_seeds=1, time_limit="2s", on="alone", out=tmp_path / "s"
     )
     assert {t.status for t in found.trials if "Hangs" in t.optimizer} == {"timed out"}
-    assert any("ran out of time: 2 of 2 trainings; the last said: took longer than" in note for note in found.notes)
+    assert any("ran out of time: 2 of 2 runs; the last said: took longer than" in note for note in found.notes)
     assert "Plain" in found.verdict and (tmp_path / "s" / "report.html").exists()
     with pytest.raises(ValueError, match="time_limit: got '1y'; must be a length of time"):
         verb.sweep(little.task(), "sgd", time_limit="1y", out=tmp_path / "t")

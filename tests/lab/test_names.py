@@ -110,4 +110,4 @@ def test_no_name_switches_the_reports_scripts_off(tmp_path: Path) -> None:
     assert "<" not in data and name in json.loads(data)["rows"][-1][-1]
     with browser.running(tmp_path / "profile") as page:
         page.open(tmp_path / "s" / "report.html", screen="trials")
-        assert page.ask("document.querySelectorAll('#trainings tbody tr').length") == len(found.trials)
+        assert page.ask("document.querySelectorAll('#runs tbody tr').length") == len(found.trials)

@@ -104,7 +104,7 @@ def test_both_ways_to_the_bits_agree() -> None:
 
 
 def test_bits_are_even_and_unrelated() -> None:
-    """Each of 256 values of the high byte as often; neighbours, steps and seeds uncorrelated."""
+    """Each of 256 values of the high byte as often; neighbors, steps and seeds uncorrelated."""
     bits = fill_bits(keys_of(range(4), 0, 1), 2**16, CPU)
     for row in bits:
         assert stats.chisquare(torch.bincount(row >> 24, minlength=256)).pvalue > 1e-4

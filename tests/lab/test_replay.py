@@ -71,7 +71,7 @@ def test_distance(found: Comparison) -> None:
 
 
 def test_what_cannot_be_replayed(found: Comparison, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="is no study"):
+    with pytest.raises(StudyError, match="is not a study"):
         replay(tmp_path, "a")
     with pytest.raises(StudyError, match="none that begins with ''"):
         replay(found.folder, "")
@@ -98,10 +98,10 @@ def test_a_sweeps_report_and_what_has_none(tmp_path: Path) -> None:
     made = sweep(little.task(), "sgd", points=2, seeds=1, epochs=1, extend=False, out=tmp_path / "s")
     again = report(tmp_path / "s")
     assert isinstance(again, Sweep) and str(again) == str(made)
-    with pytest.raises(StudyError, match="is no study"):
+    with pytest.raises(StudyError, match="is not a study"):
         report(tmp_path)
     (tmp_path / "s" / "trials.jsonl").write_text("")
-    with pytest.raises(StudyError, match="is not at its end: no training of sgd has ended"):
+    with pytest.raises(StudyError, match="is unfinished: no run of sgd has ended"):
         report(tmp_path / "s")
 
 
@@ -110,7 +110,7 @@ def test_a_study_that_is_not_at_its_end_says_what_is_missing(found: Comparison, 
         (tmp_path / name).write_text((found.folder / name).read_text())
     lines = (found.folder / "trials.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "trials.jsonl").write_text("".join(lines[:-1]))
-    with pytest.raises(StudyError, match="is not at its end: 1 fresh seeds of .* are missing; run its command again"):
+    with pytest.raises(StudyError, match="is unfinished: 1 fresh seeds of .* are missing; rerun its command"):
         report(tmp_path)
     (tmp_path / "trials.jsonl").write_text("".join(lines[:12]))
     with pytest.raises(StudyError, match="no fresh seed of sgd, "):

@@ -25,7 +25,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser]:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of twelve optimizers and 180 trainings."""
+    """A report of twelve optimizers and 180 runs."""
     found = large_study.comparison(tmp_path_factory.mktemp("many"), 12, trials=9, finalist_seeds=3, epochs=5)
     return found.report()
 
@@ -235,8 +235,8 @@ def test_the_x_axis_switches(page: browser.Browser, results: dict[str, Result]) 
 
 
 def column(page: browser.Browser, title: str) -> list[str]:
-    place = page.texts("#trainings th").index(title) + 1
-    return page.texts(f"#trainings td:nth-child({place})")
+    place = page.texts("#runs th").index(title) + 1
+    return page.texts(f"#runs td:nth-child({place})")
 
 
 def test_the_table_sorts_filters_finds_and_turns_pages(page: browser.Browser, many: Path) -> None:
@@ -248,21 +248,21 @@ def test_the_table_sorts_filters_finds_and_turns_pages(page: browser.Browser, ma
     page.click("#next")
     assert page.texts("#rows-shown") == ["51 to 100 of 180"]
     page.click("#before")
-    heading = page.texts("#trainings th").index("validation accuracy (%)") + 1
-    page.click(f"#trainings th:nth-child({heading}) button")
+    heading = page.texts("#runs th").index("validation accuracy (%)") + 1
+    page.click(f"#runs th:nth-child({heading}) button")
     rising = [float(text) for text in column(page, "validation accuracy (%)")]
     assert rising == sorted(rising)
-    page.click(f"#trainings th:nth-child({heading}) button")
+    page.click(f"#runs th:nth-child({heading}) button")
     falling = [float(text) for text in column(page, "validation accuracy (%)")]
     assert falling == sorted(falling, reverse=True) and falling[0] > rising[0]
-    assert page.ask("document.querySelector('#trainings th[aria-sort]').ariaSort") == "descending"
+    assert page.ask("document.querySelector('#runs th[aria-sort]').ariaSort") == "descending"
     Select(page.driver.find_element(By.CSS_SELECTOR, "[data-column=optimizer]")).select_by_value("optimizer_3")
     assert set(column(page, "optimizer")) == {"optimizer_3"} and page.texts("#rows-shown") == ["1 to 15 of 15 (of 180)"]
     Select(page.driver.find_element(By.CSS_SELECTOR, "[data-column=status]")).select_by_value("diverged")
     ended = column(page, "ended")
     assert ended and set(ended) == {"diverged"} and set(column(page, "validation accuracy (%)")) == {""}
     page.driver.find_element(By.ID, "find").send_keys("no such thing")
-    assert page.texts("#rows-shown") == ["no training is like that"] and column(page, "id") == []
+    assert page.texts("#rows-shown") == ["no run is like that"] and column(page, "id") == []
 
 
 def test_light_and_dark(page: browser.Browser, results: dict[str, Result]) -> None:

@@ -50,7 +50,7 @@ def finished(log: Path) -> list[bytes]:
 
 
 def stop(folder: Path, after: int, how: signal.Signals, on: str = "alone") -> tuple[int, str, str]:
-    """Run the comparison, slowly, and send it a signal at a random moment after so many trainings."""
+    """Run the comparison, slowly, and send it a signal at a random moment after so many runs."""
     log = folder / "stopped" / "trials.jsonl"
     process = subprocess.Popen(
         command("stopped", on),
@@ -93,7 +93,7 @@ def test_ctrl_c_then_sigkill_in_mid_write_then_again(tmp_path: Path, monkeypatch
     assert second[: len(first)] == first and 1 <= len(second) < TRAININGS
 
     again = run("stopped")
-    assert f"{TRAININGS} trainings, {len(second)} of them done before" in again
+    assert f"{TRAININGS} runs, {len(second)} of them done before" in again
     assert lines(log)[: len(second)] == second  # what was finished is as it was, to the byte
     ids = [json.loads(line)["id"] for line in lines(log)]
     assert len(ids) == len(set(ids)) == TRAININGS  # and nothing was run twice

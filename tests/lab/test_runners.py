@@ -293,7 +293,7 @@ def test_a_study_keeps_its_runner_and_tells(tmp_path: Path, monkeypatch: pytest.
     found = compare(little.task(), ["sgd"], on="alone", out=out, trials=2, finalist_seeds=3)
     again = json.loads((out / "versions.json").read_text())
     assert again["runner"] == kept["runner"] and [each["on"] for each in again["also_run_by"]] == ["alone"]
-    assert "Some were run by one training at a time (as asked)." in found.notes
+    assert "Some were run by one run at a time (as asked)." in found.notes
     alone = compare(little.task(), ["sgd"], on="alone", out=tmp_path / "alone", trials=2, finalist_seeds=3)
     assert numbers(found.trials) == numbers(alone.trials)
 

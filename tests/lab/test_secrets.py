@@ -62,7 +62,7 @@ def test_known_points_of_a_storage_with_a_password(tmp_path: Path) -> None:
         )
     )
     asked: dict[str, Any] = {"hyperparameters": "lr", "method": "tpe", "trials": 2, "finalist_seeds": 2, "on": "alone"}
-    for _ in range(2):  # the same call again resumes: the password is no part of the study
+    for _ in range(2):  # rerun the same call to resume: the password is no part of the study
         found = tune(
             little.task(metric="loss", epochs=1), "sgd", from_optuna=f"{storage}:before", out=tmp_path / "s", **asked
         )

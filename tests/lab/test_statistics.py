@@ -62,7 +62,7 @@ def test_three_verdicts() -> None:
         },
         margin=0.05,
     )
-    assert [found[name].verdict for name in found] == ["worse", "better", "practically equal", "undecided"]
+    assert [found[name].verdict for name in found] == ["worse", "better", "equivalent", "undecided"]
     assert found["unclear"].more_seeds is not None and found["worse"].more_seeds is None
 
 
@@ -128,5 +128,5 @@ def test_one_seed_and_no_spread_are_judged_without_a_crash() -> None:
     found = judge({"one": [0.3]}, margin=0.1)["one"]
     assert found.verdict == "undecided" and found.more_seeds is None and math.isnan(found.p_differs)
     same = judge({"tie": [0.0, 0.0, 0.0], "shift": [0.3, 0.3, 0.3], "hair": [0.01, 0.01, 0.01]}, margin=0.1)
-    assert [same[name].verdict for name in same] == ["practically equal", "better", "practically equal"]
+    assert [same[name].verdict for name in same] == ["equivalent", "better", "equivalent"]
     assert judge({}, margin=0.1) == {}

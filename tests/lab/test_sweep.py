@@ -34,7 +34,7 @@ def test_the_best_rate_of_theory_is_in_the_range(bowl: Sweep) -> None:
 def test_the_point_of_divergence_brackets_that_of_theory(bowl: Sweep) -> None:
     (row,) = bowl.rows
     assert row.highest_stable < quadratic.LARGEST < row.fails_from
-    assert row.fails_from / row.highest_stable == pytest.approx(100 ** (1 / 24), rel=0.02)  # neighbours on the grid
+    assert row.fails_from / row.highest_stable == pytest.approx(100 ** (1 / 24), rel=0.02)  # neighbors on the grid
 
 
 def test_the_answer_says_it(bowl: Sweep) -> None:

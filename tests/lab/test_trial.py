@@ -51,7 +51,7 @@ def test_the_same_trial_twice_is_the_same_to_the_bit(kind: str) -> None:
 
 
 def test_seeds_pair_optimizers() -> None:
-    """Two optimizers with a learning rate of zero are one run: initialisation, order and dropout agree."""
+    """Two optimizers with a learning rate of zero are one run: initialization, order and dropout agree."""
     task = little.task()
     sgd, adam = run(task, SGD, lr=0.0), run(task, ADAM, lr=0.0)
     assert sgd.curve == adam.curve

@@ -197,7 +197,7 @@ def test_the_rungs_of_a_task_in_steps_have_fewer_steps(on: str, tmp_path: Path) 
     found = tune(task, "adam", trials=9, batch=9, epochs=9, pruner="asha", finalist_seeds=1, on=on, out=tmp_path)
     lengths = {(trial.phase, trial.steps) for trial in found.trials if trial.done}
     assert lengths == {("rung 1", 4), ("rung 3", 12), ("search", 37), ("final", 37)}
-    assert "9 trainings of 4 steps, 3 trainings of 12 steps" in " ".join(found.notes)
+    assert "9 runs of 4 steps, 3 runs of 12 steps" in " ".join(found.notes)
     assert "more than 37 steps" in " ".join(found.notes)
     rung = next(trial for trial in found.trials if trial.phase == "rung 3")
     assert replay(tmp_path, rung.id, task=task).apart <= 1e-5

@@ -40,11 +40,11 @@ def test_every_kind_of_finding_in_one_answer() -> None:
     text = verdict(found, "digits", Unit("accuracy"), "more than 20 epochs")
     assert text.startswith("lead at lr 0.00562 (0.")
     for part in (
-        " are as good) leads on digits: 97.0 % ± 0.2 test accuracy on 8 fresh seeds; ",
-        "practically equal: near; ",
+        " perform equivalently) leads on digits: 97.0 % ± 0.2 test accuracy on 8 fresh seeds; ",
+        "equivalent within the margin: near; ",
         "worse: far (-2.0 ± 0.0 points); ",
         "undecided: open (about ",
-        " would decide); ",
+        " needed for 80 % power); ",
         "failed on a fresh seed: broken; ",
     ):
         assert part in text, text

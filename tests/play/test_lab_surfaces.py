@@ -1,4 +1,4 @@
-"""The lab's surface tasks are the page's surfaces: a training is a race, bit for bit."""
+"""The lab's surface tasks are the page's surfaces: a run is a race, bit for bit."""
 
 import json
 

@@ -60,7 +60,7 @@ def test_what_it_cannot_show(place):
     assert told.exit_code == 2 and "task: got 'nowhere'; must be a built-in task" in told.stderr
     (place / "empty").mkdir()
     told = asked("empty", "--out", "page.html")
-    assert told.exit_code == 2 and "empty is no study" in told.stderr
+    assert told.exit_code == 2 and "empty is not a study" in told.stderr
     swept = CliRunner().invoke(
         app,
         [
@@ -80,7 +80,7 @@ def test_what_it_cannot_show(place):
     )
     assert swept.exit_code == 0, swept.output
     told = asked("s", "--out", "page.html")
-    assert told.exit_code == 2 and "s has no recording; run its command again with --record" in told.stderr
+    assert told.exit_code == 2 and "s has no recording; rerun its command with --record" in told.stderr
     told = asked("s", "--optimizers", "adam", "--out", "page.html")
     assert told.exit_code == 2 and "is a study, which has its own" in told.stderr
     assert not (place / "page.html").exists()

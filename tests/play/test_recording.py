@@ -131,7 +131,7 @@ def test_every_runner_has_the_same_recording(tmp_path, on):
 def test_off_by_default_and_made_later_by_the_same_call(tmp_path):
     plain = sweep(little(), ["sgd", "adam"], points=2, closer=0, seeds=1, extend=False, out=tmp_path)
     assert not list(tmp_path.glob("recording*"))
-    with pytest.raises(StudyError, match="has no recording; run its command again with --record"):
+    with pytest.raises(StudyError, match="has no recording; rerun its command with --record"):
         plain.landscape()
     before = (tmp_path / "trials.jsonl").read_bytes()
     again = sweep(little(), ["sgd", "adam"], points=2, closer=0, seeds=1, extend=False, out=tmp_path, record=True)

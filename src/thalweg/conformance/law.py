@@ -63,4 +63,4 @@ def refused(action: Callable[[], object], what: str) -> str:
     except RefusedError as refusal:
         expect(refusal.clear, f"{what}: {refusal}", "an error that says what is wrong")
         return str(refusal)
-    raise BrokenError(f"{what} is taken without a word", "an error")
+    raise BrokenError(f"{what} is silently accepted", "an error")

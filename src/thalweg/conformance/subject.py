@@ -185,7 +185,7 @@ class Subject:
 
     @cached_property
     def couples_elements(self) -> bool:
-        """An element's step depends on its neighbours' gradients, as with norms over a tensor."""
+        """An element's step depends on its neighbors' gradients, as with norms over a tensor."""
         return self._coupled([(SEEN, SEEN)])
 
     @cached_property

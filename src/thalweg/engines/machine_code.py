@@ -1,7 +1,7 @@
 """Numba's machine code in the kernel cache, so that the next process compiles nothing.
 
 Numba's own cache raises where a file is damaged or a folder cannot be written, and runs what a flipped bit has made of
-the code. Here a file begins with the digest of the rest and of what it was made for; one that disagrees is no file.
+the code. Here a file begins with the digest of the rest and of what it was made for; one that disagrees is not a file.
 """
 
 from __future__ import annotations

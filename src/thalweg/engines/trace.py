@@ -51,7 +51,7 @@ class Trace:
         if isinstance(value, Symbol):
             return value.name
         if not isinstance(value, (int, float)):
-            raise Untraceable(f"{value!r} is no number")
+            raise Untraceable(f"{value!r} is not a number")
         self.constants[repr(float(value))] = float(value)
         place = list(self.constants).index(repr(float(value)))
         return self.symbol(self.spelling.constant(place, float(value))).name

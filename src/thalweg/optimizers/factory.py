@@ -45,7 +45,7 @@ def optimizer(
     """
     for rule in rules:
         if not isinstance(rule, Rule):
-            raise TypeError(f"optimizer(rule): {rule!r} is no Rule; make one with thalweg.Rule(...)")
+            raise TypeError(f"optimizer(rule): {rule!r} is not a Rule; make one with thalweg.Rule(...)")
     if not rules or rules[0].when:
         raise ValueError(
             "optimizer(rule): the first rule is the one chosen when no switch is on, so its `when` is empty"

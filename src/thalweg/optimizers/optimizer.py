@@ -53,7 +53,7 @@ class Optimizer(torch.optim.Optimizer):
     _arguments: ClassVar[inspect.Signature]
     example: ClassVar[str] = "p.grad = torch.ones(3)"  # how a gradient comes about, in the classes' docstrings
     second_order: ClassVar[bool] = False  # True where a step needs `loss.backward(create_graph=True)`
-    _beside: ClassVar[tuple[str, ...]] = ("master", "compensation")  # what a state may hold that is no rule's
+    _beside: ClassVar[tuple[str, ...]] = ("master", "compensation")  # what a state may hold that is not a rule's
 
     guard: Clipping
     _engine: str = "auto"
@@ -124,7 +124,7 @@ class Optimizer(torch.optim.Optimizer):
             )
         if small != "float32" and settings["differentiable"]:
             raise ValueError(
-                f"state_dtype={small!r} with differentiable=True: autograd cannot follow rounding by chance"
+                f"state_dtype={small!r} with differentiable=True: autograd cannot follow stochastic rounding"
             )
         for each in self.rules:
             # By its own switch, the last: Nesterov's momentum without momentum is a slip, not gradient descent.

@@ -294,7 +294,7 @@ class Plan:
 
     @property
     def stochastic(self) -> bool:
-        """True where anything is rounded by chance."""
+        """True where anything is rounded stochastically."""
         return self.storage.name == "stochastic"
 
     def noise(self, index: int) -> Noise:

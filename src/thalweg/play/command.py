@@ -22,7 +22,7 @@ def write(out: Path | None, rules: Sequence[str], model: Mapping[str, Any] | Non
     """Write the page, to a temporary file where no other is named; its place. `model` is a `Landscape`'s block.
 
     Raises:
-        ValueError: for what is no rule, and RuleError, with its line, for a rule that JavaScript cannot say.
+        ValueError: for what is not a rule, and RuleError, with its line, for a rule that JavaScript cannot say.
         OSError: where the file cannot be written.
     """
     from thalweg.play.page import html

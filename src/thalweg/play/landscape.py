@@ -199,7 +199,7 @@ def _checked(runs: Sequence[Run], size: int) -> int:
 
 
 def _part(count: int, stage: str) -> slice:
-    """The checkpoints of a third of a run; neighbours share an end, and each has two."""
+    """The checkpoints of a third of a run; neighbors share an end, and each has two."""
     if stage == "whole":
         return slice(0, count)
     place = TRANSFORMS.index(stage)

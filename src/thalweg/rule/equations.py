@@ -181,7 +181,7 @@ class _Reader:
 
     def check_value(self, node: ast.expr, known: set[str]) -> None:
         if isinstance(node, ast.Compare):
-            self.refuse(node, "a comparison is no number: it may only be the first argument of where")
+            self.refuse(node, "a comparison is not a number: it may only be the first argument of where")
         self.check_expression(node, known)
 
     def check_call(self, node: ast.Call, known: set[str]) -> None:

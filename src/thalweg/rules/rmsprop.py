@@ -1,7 +1,7 @@
-r"""RMSprop: divide by a running root mean square of the gradient. Plain or centred, each with momentum or without.
+r"""RMSprop: divide by a running root mean square of the gradient. Plain or centered, each with momentum or without.
 
 s_t = alpha s_{t-1} + (1 - alpha) g_t^2,   d_t = g_t / (sqrt(s_t) + eps)
-centred:        a_t = alpha a_{t-1} + (1 - alpha) g_t,   d_t = g_t / (sqrt(max(s_t - a_t^2, 0)) + eps)
+centered:        a_t = alpha a_{t-1} + (1 - alpha) g_t,   d_t = g_t / (sqrt(max(s_t - a_t^2, 0)) + eps)
 plain:          theta_t = theta_{t-1} - eta d_t
 with momentum:  b_t = mu b_{t-1} + d_t,   theta_t = theta_{t-1} - eta b_t
 """
@@ -60,12 +60,12 @@ NAMES = {"s": "square_avg", "b": "momentum_buffer", "a": "grad_avg"}
 rmsprop = Rule(
     name="rmsprop",
     title="RMSprop: divide by a running root mean square",
-    source="Tieleman and Hinton 2012, Coursera lecture 6.5; centred: Graves 2013, arXiv:1308.0850",
+    source="Tieleman and Hinton 2012, Coursera lecture 6.5; centered: Graves 2013, arXiv:1308.0850",
     per_step=per_step,
     per_element=plain,
     torch_names={"s": "square_avg"},
     moments={"s": "unsigned"},
-    departures="eps stands outside the root, as in torch. The centred variance is kept at 0 or above, where torch's "
+    departures="eps stands outside the root, as in torch. The centered variance is kept at 0 or above, where torch's "
     "rounds below zero and turns to NaN.",
 )
 rmsprop_momentum = replace(
@@ -81,7 +81,7 @@ rmsprop_momentum = replace(
 rmsprop_centred = replace(
     rmsprop,
     name="rmsprop_centred",
-    title="RMSprop, centred: divide by a running standard deviation",
+    title="RMSprop, centered: divide by a running standard deviation",
     per_element=centred,
     torch_names={name: NAMES[name] for name in "sa"},
     moments={},  # s - a * a would be the difference of two roundings
@@ -90,7 +90,7 @@ rmsprop_centred = replace(
 rmsprop_centred_momentum = replace(
     rmsprop_momentum,
     name="rmsprop_centred_momentum",
-    title="RMSprop, centred, with momentum",
+    title="RMSprop, centered, with momentum",
     per_element=centred_with_momentum,
     torch_names=NAMES,
     moments={"b": "signed"},

@@ -10,8 +10,8 @@
   exponent standing for E. Code 0 is zero; the two above all others are infinity and NaN. Numbers of an unsigned state
   that are below zero, which its rule promised not to make, turn to NaN.
 
-Numbers are rounded up or down by chance, so that the mean is right: by nearest a second moment would freeze, as a step
-changes it by a thousandth, and neighbouring codes are a tenth apart. The scales are powers of two for the same reason:
+Numbers are rounded up or down at random, so that the mean is right: by nearest a second moment would freeze, as a step
+changes it by a thousandth, and neighboring codes are a tenth apart. The scales are powers of two for the same reason:
 a number on the grid stays on it, whatever the scale, so that what does not change is not rounded anew in every step.
 Errors: at most 1/8 of a number (1/16 to the nearest) that is above the least code, which is 1.125 * 2^-15 (signed) or
 2^-31 (unsigned) of 2^(E - 127). Below it a signed number becomes zero or the least code, by chance; an unsigned one
@@ -107,7 +107,7 @@ class Random:
     """What one moment is rounded by in a step: 32 random bits an element (as int64), and 32 a block.
 
     A block begins with bits that are new in every step, and each element of it adds a constant to those before. So an
-    element's bits are as random as the block's, which is what a right mean asks for, and neighbours' are evenly spread.
+    element's bits are as random as the block's, which is what a right mean asks for, and neighbors' are evenly spread.
     One addition: mixing each element's bits anew took longer than moving its bytes. What is too small for any code is
     rounded to zero or not by a second number of the block.
     """

@@ -1,9 +1,9 @@
 """How float16 and bfloat16 parameters keep what a step adds to them: four ways to round, told in torch operations.
 
-Rules work in float32, with float32 state, whatever the parameter's dtype. A bfloat16 1.0 has no neighbour nearer than
+Rules work in float32, with float32 state, whatever the parameter's dtype. A bfloat16 1.0 has no neighbor nearer than
 0.0078: rounding to the nearest loses every smaller step. So `rounding` is one of
 
-- 'stochastic' (the default): up or down by chance, so that the mean is right. The random bits are a function of the
+- 'stochastic' (the default): up or down at random, so that the mean is right. The random bits are a function of the
   step, the element's place in its parameter and its value before, and of nothing else: the same whatever the number of
   threads, in every replica and shard, in whatever optimizer the parameter is, and after resume. No memory.
 - 'kahan': what rounding cut off is kept beside the parameter, in its dtype, and added before the next step.

@@ -87,7 +87,7 @@ def the_same_parameter_twice(s: Subject) -> str:
             s.build([p, p])
         except RefusedError:
             return said
-    expect(bool(heard), "one parameter twice in a group is taken without a word", "an error or a warning")
+    expect(bool(heard), "one parameter twice in a group is silently accepted", "an error or a warning")
     return f"between groups: {said}; within one: a warning"
 
 

@@ -71,7 +71,7 @@ def channels_last_parameters(s: Subject) -> str:
 
 @law(THEME)
 def misaligned_parameters(s: Subject) -> str:
-    """A parameter that starts at an odd address steps as any other, and its neighbours in memory stay."""
+    """A parameter that starts at an odd address steps as any other, and its neighbors in memory stay."""
     for offset in (1, 2, 3, 5):
         whole = numbers([64])[0]
         view = whole[offset : offset + 35].view(5, 7)

@@ -87,8 +87,8 @@ def nan_stays_in_its_element(s: Subject) -> str:
     s.run(bad, drawn)
     apart = different(bad[0], good[0]).flatten()
     apart[2] = False
-    expect(not apart.any(), f"{int(apart.sum())} of its 11 neighbours differ", "none")
-    return "its 11 neighbours: the same bits"
+    expect(not apart.any(), f"{int(apart.sum())} of its 11 neighbors differ", "none")
+    return "its 11 neighbors: the same bits"
 
 
 def _contained(s: Subject, poison: float) -> str:

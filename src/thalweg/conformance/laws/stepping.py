@@ -64,7 +64,7 @@ def no_gradient(s: Subject) -> str:
     expect(now.keys() == known.keys(), f"its state is {sorted(now)}", f"{sorted(known)} as before the first step")
     for name in known:
         same([now[name]], [known[name]], f"its state {name!r}")
-    return "3 steps of its neighbour: the same bits, " + (f"state {sorted(now)} untouched" if now else "no state")
+    return "3 steps of its neighbor: the same bits, " + (f"state {sorted(now)} untouched" if now else "no state")
 
 
 def _state(optimizer: torch.optim.Optimizer, p: torch.Tensor) -> dict[str, torch.Tensor]:

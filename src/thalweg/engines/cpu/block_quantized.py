@@ -143,7 +143,7 @@ def __unpack_{{kind}}(typing_context, code, base):
 
 @intrinsic
 def __pack_{{kind}}(typing_context, x, base, limit, random):
-    """A finite number as one of the two codes that are its neighbours, so that the mean is right."""
+    """A finite number as one of the two codes that are its neighbors, so that the mean is right."""
 
     def make(context, builder, signature, arguments):
         x, base, limit, random = arguments
@@ -158,7 +158,7 @@ def __pack_{{kind}}(typing_context, x, base, limit, random):
 
 @intrinsic
 def __mark_{{kind}}(typing_context, code, x):
-    """The code, or infinity's and NaN's where x is no number of this kind."""
+    """The code, or infinity's and NaN's where x is not a number of this kind."""
 
     def make(context, builder, signature, arguments):
         code, x = arguments
@@ -203,7 +203,7 @@ def __widen(typing_context, bits):
 
 @intrinsic
 def __shorten(typing_context, x, random, signed):
-    """One of the two bfloat16 neighbours, so that the mean is right; what is above zero stays there unless signed."""
+    """One of the two bfloat16 neighbors, so that the mean is right; what is above zero stays there unless signed."""
 
     def make(context, builder, signature, arguments):
         x, random, signed = arguments

@@ -113,7 +113,7 @@ def random_bits(typing_context, place, before, low, high):
 BY_CHANCE = '''
 @intrinsic
 def by_chance(typing_context, x, noise):
-    """One of the two 16-bit neighbours, so that the mean is right."""
+    """One of the two 16-bit neighbors, so that the mean is right."""
 
     def make(context, builder, signature, arguments):
         x, noise = arguments

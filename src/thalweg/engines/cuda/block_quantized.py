@@ -70,7 +70,7 @@ PACK = {
     True: f'''
 @triton.jit
 def __pack_{{kind}}(x, base, limit, random):
-    """Numbers as one of the two codes that are their neighbours, so that the mean is right."""
+    """Numbers as one of the two codes that are their neighbors, so that the mean is right."""
     pattern = x.to(tl.uint32, bitcast=True)
     size = pattern & 0x7FFFFFFF
     code = (tl.maximum(size, base + {1 << CUT}) - base + (random >> {32 - CUT})) >> {CUT}
@@ -83,7 +83,7 @@ def __pack_{{kind}}(x, base, limit, random):
     False: f'''
 @triton.jit
 def __pack_{{kind}}(x, base, random):
-    """Numbers as one of the two codes that are their neighbours, so that the mean is right; above zero they stay."""
+    """Numbers as one of the two codes that are their neighbors, so that the mean is right; above zero they stay."""
     size = x.to(tl.uint32, bitcast=True) & 0x7FFFFFFF
     code = (tl.maximum(size, base + {1 << CUT}) - base + (random >> {32 - CUT})) >> {CUT}
     code = tl.where(size == 0, 0, code)
@@ -102,7 +102,7 @@ def __widen(bits):
 
 @triton.jit
 def __shorten(x, random, signed: tl.constexpr):
-    """One of the two bfloat16 neighbours, so that the mean is right; what is above zero stays there unless signed."""
+    """One of the two bfloat16 neighbors, so that the mean is right; what is above zero stays there unless signed."""
     pattern = (x.to(tl.uint32, bitcast=True) + (random >> 16)) >> 16
     if not signed:
         pattern = tl.where((x > 0.0) & (pattern == 0), 1, pattern)

@@ -56,7 +56,7 @@ BY_CHANCE = {
     torch.bfloat16: '''
 @triton.jit
 def by_chance(x, noise):
-    """One of the two neighbours, so that the mean is right."""
+    """One of the two neighbors, so that the mean is right."""
     pattern = x.to(tl.uint32, bitcast=True) + (noise & 0xFFFF)
     return tl.where(x != x, 0x7FC0, pattern >> 16).to(tl.uint16)
 
@@ -64,7 +64,7 @@ def by_chance(x, noise):
     torch.float16: '''
 @triton.jit
 def by_chance(x, noise):
-    """One of the two neighbours, so that the mean is right. Below 2^-14 they are 2^-24 apart, whatever the exponent."""
+    """One of the two neighbors, so that the mean is right. Below 2^-14 they are 2^-24 apart, whatever the exponent."""
     pattern = (x.to(tl.uint32, bitcast=True) + (noise & 0x1FFF)) & 0xFFFFE000
     fine = tl.floor(x * 16777216.0 + (noise & 0xFFFF).to(tl.float32) * 0.0000152587890625) * 0.000000059604644775390625
     rounded = tl.where(tl.abs(x) < 0.00006103515625, fine, pattern.to(tl.float32, bitcast=True))

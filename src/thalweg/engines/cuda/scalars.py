@@ -76,7 +76,7 @@ def leaves(update: Update, group: Group) -> Leaves:
         elif numeric(value):
             found.append((name, -1))
         else:
-            raise Untraceable(f"{name}={value!r} is no number")
+            raise Untraceable(f"{name}={value!r} is not a number")
     return tuple(found)
 
 

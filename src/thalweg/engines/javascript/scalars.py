@@ -30,7 +30,7 @@ def setting_symbol(trace: Trace, name: str, default: Any) -> Any:
     if isinstance(default, (tuple, list)):
         return tuple(trace.symbol(f"h$.{name}[{place}]") for place in range(len(default)))
     if isinstance(default, str):
-        raise Untraceable(f"{name}={default!r} is no number")
+        raise Untraceable(f"{name}={default!r} is not a number")
     return Switch(trace, trace.symbol(f"h$.{name}").name)
 
 

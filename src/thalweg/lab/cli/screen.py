@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from thalweg.lab.task.builtin import Listing
 
 console = Console(highlight=False)
-FIRST_ESTIMATE = 8  # trainings after which the time they take is worth telling
-QUIET = 30.0  # seconds without a word
+FIRST_ESTIMATE = 8  # runs after which the time they take is worth telling
+QUIET = 30.0  # seconds without a line
 
 
 @contextmanager
 def progress_display() -> Iterator[Callable[[Progress], None]]:
-    """A function to call after each training."""
+    """A function to call after each run."""
     if not console.is_terminal:
         with Lines() as lines:
             yield lines.tell
@@ -85,7 +85,7 @@ class Lines:
             self._say(_stand(now))
 
     def _tick(self) -> None:
-        """A training may take minutes: somebody who reads the log wants to see that it lives."""
+        """A run may take minutes: somebody who reads the log wants to see that it lives."""
         while not self.over.wait(max(0.01, self.last_said + self.quiet - time.monotonic())):
             if self.now is not None and time.monotonic() - self.last_said >= self.quiet:
                 self._say(_stand(self.now))
@@ -97,12 +97,12 @@ class Lines:
 
 def _stand(now: Progress) -> str:
     left = _left(now)
-    return f"{now.done} of {now.total} trainings{', ' + left if left else ''}"
+    return f"{now.done} of {now.total} runs{', ' + left if left else ''}"
 
 
 def _price(now: Progress) -> str:
     before = f", {now.found} of them done before" if now.found else ""
-    first = f"{now.total} trainings{before}; the study is in {now.folder}"
+    first = f"{now.total} runs{before}; the study is in {now.folder}"
     if now.done >= now.total:
         return first
     price = f"about {length(now.seconds_left)}" if now.seconds_left is not None else ""
@@ -135,7 +135,7 @@ def show_tasks(listings: Sequence[Listing]) -> None:
     rows = [
         [t.name, t.about, t.metric, t.usual_time, f"pip install 'thalweg[{t.extra}]'" * bool(t.extra)] for t in listings
     ]
-    _print_table(["task", "what it is", "metric", "one training", "needs"], rows)
+    _print_table(["task", "what it is", "metric", "one run", "needs"], rows)
 
 
 def show_rules(entries: Sequence[Entry]) -> None:

@@ -24,7 +24,7 @@ SPARE = 0.9  # of a budget is planned with: the report and the runner's start ta
 
 
 def seconds_a_run(task: Task, epochs: int, milliseconds: Mapping[str, float | None]) -> dict[str, float]:
-    """What one training of each optimizer takes, one at a time: its steps, and its evaluations.
+    """What one run of each optimizer takes, one at a time: its steps, and its evaluations.
 
     An optimizer whose steps could not be measured counts as the mean of the others; nothing where none could, or where
     the data cannot tell its length.
@@ -49,11 +49,11 @@ def afford(
     least: int,
     limit: float | None = None,
 ) -> int:
-    """The largest number, at most `wanted`, whose trainings fit into a budget in seconds.
+    """The largest number, at most `wanted`, whose runs fit into a budget in seconds.
 
     Args:
         gain: how many times as many runs a second there are as one at a time.
-        trainings: how many each optimizer gets, by that number.
+        runs: how many each optimizer gets, by that number.
         limit: seconds that one run may take.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a training step of each optimizer takes, measured alone: lanes and neighbours would blur it."""
+"""What a training step of each optimizer takes, measured alone: lanes and neighbors would blur it."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _said(argument: str, where: Any) -> Iterator[None]:
 
 
 def write(result: Result, storage: Any, name: str | None = None) -> Any:
-    """Add every training of a study to an Optuna study, and return that.
+    """Add every run of a study to an Optuna study, and return that.
 
     Parameters are the settings, a number each (betas as beta1, beta2); the value is the validation metric at the end;
     optimizer, seed, phase, id, steps, seconds and the test metric are user attributes; the curve is the intermediate

@@ -25,21 +25,21 @@ def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], uni
 def _protocol(spec: Mapping[str, Any]) -> list[str]:
     protocol, task = spec["protocol"], spec["task"]
     cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
-    best = "setting" if protocol["finalists"] == 1 else f"{protocol['finalists']} settings"
+    best = "configuration" if protocol["finalists"] == 1 else f"{protocol['finalists']} configurations"
     return [
         f"Equal budgets: each optimizer got {protocol['trials']} {_search_notes(protocol)} (its default first, "
         "then log-spaced ones from its own search range, the last few around the best or up to a "
         f"decade past the edge) on {several(protocol['seeds'], 'seed')}, and its best {best} got "
         f"{several(protocol['finalist_seeds'], 'fresh seed')}; {course(task)} each. "
         f"{_tuned(protocol)}{cut}",
-        "Settings and the leader were chosen on validation, at the end of training; the test set was read "
+        "Configurations and the leader were chosen on validation, at the end of training; the test set was read "
         "once by each finalist. All optimizers share their seeds, so differences are paired.",
         data_note(task),
     ]
 
 
 def _search_notes(protocol: Mapping[str, Any]) -> str:
-    return "learning rates" if protocol.get("hyperparameters", ["lr"]) == ["lr"] else "settings"
+    return "learning rates" if protocol.get("hyperparameters", ["lr"]) == ["lr"] else "configurations"
 
 
 def _tuned(protocol: Mapping[str, Any]) -> str:
@@ -52,7 +52,7 @@ def _tuned(protocol: Mapping[str, Any]) -> str:
 def _run_notes(spec: Mapping[str, Any]) -> list[str]:
     options = dict(spec["task"].get("training", {}))
     without, refuse = options.pop("without_weight_decay", []), options.pop("left_out", [])
-    result = [f"All trainings: {', '.join(f'{name} {value}' for name, value in options.items())}."] if options else []
+    result = [f"All runs: {', '.join(f'{name} {value}' for name, value in options.items())}."] if options else []
     if "patience" in options:
         result.append(
             f"Early stopping: a run ends after {several(options['patience'], 'epoch')} without a better validation "
@@ -70,16 +70,16 @@ def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
     near = f"{100 * table.margin:.2g} points" if unit.percent else f"{table.margin:.3g}"
     return [
         f"Intervals are {level:.0%} t-intervals over fresh seeds, each on its own. Verdicts are stricter: they allow "
-        f"for {len(table.rows)} optimizers (Holm), for a leader and settings that were chosen partly by luck. "
-        f"Practically equal: surely nearer than {near}. More seeds: as many as would decide four times in five.",
+        f"for {len(table.rows)} optimizers (Holm), for a leader and configurations that were chosen partly by luck. "
+        f"Equivalent: surely nearer than {near}. More seeds: as many as are needed for 80 % power.",
         f"Steps to target: until validation {unit.name} first reaches {target} at an epoch's end, which is "
         "the median, over the optimizers, of what their default setting ends at. A miss counts as never.",
-        f"As good: learning rates next to the best that are nearer to it on validation than {near} or one seed "
+        f"Equivalent lr: learning rates next to the best that are nearer to it on validation than {near} or one seed "
         "deviation. Sensitivity, in decades: the same within 5 % or one seed deviation. Stable to: the highest "
         "one tried with no failure at or below it. Failed: the share of the search that crashed, ran out of memory "
         "or diverged (not finite, or a smoothed loss above 4 x its best).",
-        "Expected best of k: the mean over all ways to choose k of the settings spread before any was tried, without "
-        "the default; a setting that failed counts as the worst in this study.",
+        "Expected best of k: the mean over all ways to choose k of the configurations spread before any was tried, "
+        "without the default; a configuration that failed counts as the worst in this study.",
     ]
 
 
@@ -90,13 +90,13 @@ def _trouble(table: Table, trials: Sequence[Trial]) -> list[str]:
 
 
 def _failures(table: Table) -> list[str]:
-    """How many trainings failed, each kind by its name."""
+    """How many runs failed, each kind by its name."""
     failed = {row.optimizer: row.failures for row in table.rows if row.failures}
     lines = [
         f"{name} {', '.join(f'{number} x {status}' for status, number in ends.items())}"
         for name, ends in failed.items()
     ]
-    return [f"Trainings that failed: {'; '.join(lines)}."] if lines else []
+    return [f"Runs that failed: {'; '.join(lines)}."] if lines else []
 
 
 def _untested(spec: Mapping[str, Any]) -> list[str]:
@@ -110,13 +110,13 @@ def data_note(task: Mapping[str, Any]) -> str:
 
 
 def failures(trials: Sequence[Trial]) -> list[str]:
-    """What went wrong in each optimizer's trainings beside diverging: how often, and what was said last."""
+    """What went wrong in each optimizer's runs beside diverging: how often, and what was said last."""
     kinds: dict[tuple[str, Status], list[Trial]] = {}
     for trial in trials:
         if trial.status not in ("done", "diverged"):
             kinds.setdefault((trial.optimizer, trial.status), []).append(trial)
     return [
         f"{name} {status.in_words}: {len(failed)} of "
-        f"{sum(t.optimizer == name for t in trials)} trainings; the last said: {failed[-1].message}"
+        f"{sum(t.optimizer == name for t in trials)} runs; the last said: {failed[-1].message}"
         for (name, status), failed in kinds.items()
     ]

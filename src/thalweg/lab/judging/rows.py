@@ -62,18 +62,18 @@ class Row:
 
     @property
     def searched(self) -> int:
-        """Trainings in the search."""
+        """Runs in the search."""
         return sum(len(candidate.trials) for candidate in self.candidates)
 
     @property
     def failures(self) -> dict[str, int]:
-        """How many trainings failed, search and fresh seeds together, by what became of them."""
+        """How many runs failed, search and fresh seeds together, by what became of them."""
         everything = [trial for candidate in self.candidates for trial in candidate.trials] + list(self.finals)
         return dict(Counter(trial.status for trial in everything if not trial.done))
 
     @property
     def diverged_share(self) -> float:
-        """The share of trainings in the search that failed, in whatever way."""
+        """The share of runs in the search that failed, in whatever way."""
         return sum(candidate.failed for candidate in self.candidates) / self.searched
 
     @property

@@ -35,8 +35,8 @@ class Interval:
 class Judgement:
     """One optimizer against the leader. Positive differences are in its favour.
 
-    `verdict` is "better", "worse", "practically equal" or "undecided"; `more_seeds` is what an undecided one lacks to
-    be decided four times in five (None: cannot be told, or more than a thousand).
+    `verdict` is "better", "worse", "equivalent" or "undecided"; `more_seeds` is what an undecided one lacks to
+    be decided with 80 % power (None: cannot be told, or more than a thousand).
     """
 
     difference: Interval
@@ -68,11 +68,11 @@ def judge(
 ) -> dict[str, Judgement]:
     """Judge paired per-seed differences to the leader, corrected for their number and for the leader's luck.
 
-    "better" and "worse" are a paired t-test against 0; "practically equal" is two one-sided tests against
+    "better" and "worse" are a paired t-test against 0; "equivalent" is two one-sided tests against
     -margin and +margin, and goes first: a difference that is surely smaller than the margin is of no use.
 
     Args:
-        alpha: how often a study may call one better or worse that is as good; and how often one practically equal
+        alpha: how often a study may call one better or worse that is as good; and how often one equivalent
             that is not.
         correlation: of test with validation values: see `selection_bias`.
         resolution: the least step of the metric, such as one row of an accuracy, by optimizer; 0 if not given.
@@ -103,7 +103,7 @@ def judge(
 def in_a_word(mean: float, p_differs: float, p_equal: float, alpha: float) -> str:
     """The verdict that corrected p-values allow. Equal goes first: see `judge`."""
     if p_equal < alpha:
-        return "practically equal"
+        return "equivalent"
     if p_differs < alpha:
         return "better" if mean > 0 else "worse"
     return "undecided"

@@ -1,6 +1,6 @@
 """32 random bits an element, as a function of a key and the element's place: no state, so no order to keep.
 
-murmur3's mixer, keyed twice. Written twice: as a loop that Numba vectorises, for CPU tensors, and in torch operations
+murmur3's mixer, keyed twice. Written twice: as a loop that Numba vectorizes, for CPU tensors, and in torch operations
 for every other device; both give the same bits.
 """
 

@@ -1,4 +1,4 @@
-"""The bits on a CPU: loops that Numba compiles and vectorises, 0.6 ns an element; torch's generator takes 5.7."""
+"""The bits on a CPU: loops that Numba compiles and vectorizes, 0.6 ns an element; torch's generator takes 5.7."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seeds: one number fixes a trial's initialisation, data order and dropout; the caller's state stays."""
+"""Seeds: one number fixes a trial's initialization, data order and dropout; the caller's state stays."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def read(folder: Path) -> Landscape:
 
     block = _block(folder)
     if block is None:
-        raise StudyError(f"folder: {folder} has no recording; run its command again with --record")
+        raise StudyError(f"folder: {folder} has no recording; rerun its command with --record")
     return Landscape.of(block)
 
 

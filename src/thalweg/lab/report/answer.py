@@ -48,4 +48,4 @@ def price(trials: Sequence[Trial], versions: Mapping[str, Any]) -> tuple[str, st
     )
     threads = (versions.get("threads") or {}).get("threads")
     on = f" on {threads} thread{'s' * (threads > 1)}" if threads else ""
-    return "Price", spent, f"{len(trials)} trainings{on}"
+    return "Price", spent, f"{len(trials)} runs{on}"

@@ -1,4 +1,4 @@
-"""A training's setting in a few words."""
+"""A run's setting in a few words."""
 
 from __future__ import annotations
 

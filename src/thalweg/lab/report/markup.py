@@ -99,7 +99,7 @@ def verdict(said: str) -> str:
 def tint(said: str) -> str:
     """The class that colors a verdict: its first word."""
     word = said.split()[0].strip(",:")
-    return {"practically": "equal", "not": "undecided"}.get(word, escape(word))
+    return {"equivalent": "equal", "not": "undecided"}.get(word, escape(word))
 
 
 def chips(names: Sequence[str]) -> str:

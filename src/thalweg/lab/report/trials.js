@@ -1,11 +1,11 @@
 "use strict";
-// Every training, sorted and filtered here: only a page of rows is ever in the document, so thousands stay fast.
+// Every run, sorted and filtered here: only a page of rows is ever in the document, so thousands stay fast.
 (() => {
   const store = document.getElementById("trials-data");
   if (!store) return;
   const { columns, rows } = JSON.parse(store.textContent);
   const PAGE = 50;
-  const table = document.getElementById("trainings");
+  const table = document.getElementById("runs");
   const state = { sort: null, down: false, page: 0, shown: rows };
   const place = name => columns.findIndex(column => column.name === name);
 
@@ -52,7 +52,7 @@
     }));
     const some = state.shown.length === rows.length ? "" : ` (of ${rows.length})`;
     document.getElementById("rows-shown").textContent = state.shown.length
-      ? `${first + 1} to ${last} of ${state.shown.length}${some}` : "no training is like that";
+      ? `${first + 1} to ${last} of ${state.shown.length}${some}` : "no run is like that";
     document.getElementById("before").disabled = state.page === 0;
     document.getElementById("next").disabled = last >= state.shown.length;
   }

@@ -1,4 +1,4 @@
-"""The Trials screen: every training in a table that sorts and filters, and what the study was made with."""
+"""The Trials screen: every run in a table that sorts and filters, and what the study was made with."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from thalweg.lab.study.records import to_json
 from thalweg.lab.training.trial import Trial
 
 CONTROLS = """<div class="filters">
-<input id="find" type="search" placeholder="find: adam 0.001 done" aria-label="find trainings">
+<input id="find" type="search" placeholder="find: adam 0.001 done" aria-label="find runs">
 <select data-column="optimizer" aria-label="optimizer"><option value="">every optimizer</option></select>
 <select data-column="phase" aria-label="phase"><option value="">every phase</option></select>
 <select data-column="status" aria-label="status"><option value="">every end</option></select></div>
-<div class="scroll"><table id="trainings"><thead><tr></tr></thead><tbody></tbody></table></div>
+<div class="scroll"><table id="runs"><thead><tr></tr></thead><tbody></tbody></table></div>
 <div class="pages"><button id="before">before</button><button id="next">next</button>
 <span id="rows-shown" aria-live="polite"></span></div>"""
 
 
 def screen(trials: Sequence[Trial], unit: Unit, spec: Mapping[str, Any], versions: Mapping[str, Any]) -> Screen:
-    """A row a training; below it the spec and the versions, as they are in the study's folder."""
+    """A row a run; below it the spec and the versions, as they are in the study's folder."""
     failed = sum(not trial.done for trial in trials)
     ended = f"{failed} of them failed and stay in the table" if failed else "all of them finished"
     seeds = sorted({trial.seed for trial in trials if trial.phase == "final"})
@@ -37,8 +37,8 @@ def screen(trials: Sequence[Trial], unit: Unit, spec: Mapping[str, Any], version
         "trials",
         "Trials",
         [
-            f"<h2>Every training</h2><p>{len(trials)} trainings; {ended}.{escape(fresh)} "
-            f'An id names a training: <span class="code">thalweg replay FOLDER ID</span> runs it again.</p>',
+            f"<h2>Every run</h2><p>{len(trials)} runs; {ended}.{escape(fresh)} "
+            f'An id names a run: <span class="code">thalweg replay FOLDER ID</span> runs it again.</p>',
             CONTROLS,
             f'<script type="application/json" id="trials-data">{data}</script>',
             f"<details><summary>Spec and versions</summary><pre>{made}</pre></details>",

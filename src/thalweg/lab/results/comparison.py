@@ -78,7 +78,7 @@ class Comparison(Result):
             "verdict",
             f"steps to {target}",
             "hits",
-            "as good: lr",
+            "equivalent lr",
             "stable to lr",
             "failed",
         ]
@@ -130,6 +130,6 @@ class Comparison(Result):
             "highest_stable_lr": row.highest_stable,
             "on_edge": row.on_edge,
             "diverged_share": row.diverged_share,
-            "trainings": row.searched + len(row.finals),
+            "runs": row.searched + len(row.finals),
             "fresh_seeds_failed": row.failed_finals,
         }

@@ -23,7 +23,7 @@ def read_answer(folder: Path) -> Answer:
     """The answer in a folder: a study's, or the joint one of several.
 
     Raises:
-        StudyError: for a folder that is no study, or one that is not at its end.
+        StudyError: for a folder that is not a study's, or one that is unfinished.
     """
     return read_joint(folder) or read(folder)
 
@@ -32,7 +32,7 @@ def read(folder: Path) -> Result:
     """The result of a study, from its folder alone; nothing in it is changed.
 
     Raises:
-        StudyError: for a folder that is no study, or one that is not at its end.
+        StudyError: for a folder that is not a study's, or one that is unfinished.
     """
     spec = read_spec(folder)
     if spec["verb"] not in KINDS:
@@ -42,7 +42,7 @@ def read(folder: Path) -> Result:
     check_together(folder, spec, trials)
     lacking = kind.lacking(spec, trials)
     if lacking:
-        raise StudyError(f"folder: {folder} is not at its end: {lacking}; run its command again to go on")
+        raise StudyError(f"folder: {folder} is unfinished: {lacking}; rerun its command to resume")
     versions = read_versions(folder)
     try:
         return kind(folder, spec, versions, trials, resumed(versions))

@@ -123,8 +123,8 @@ class JointComparison(Answer):
             f"optimizer lies more than {FAR:g} margins behind the best has less weight, or it would drown the "
             f"others.{weights}",
             f"Intervals are {1 - self.alpha:.0%} t-intervals over fresh seeds (Welch's, a stratum a task). Verdicts "
-            "are stricter, as in one study: they allow for the number of optimizers, for a leader and settings that "
-            "were chosen partly by luck. Practically equal: surely nearer than one margin.",
+            "are stricter: they allow for the number of optimizers, for a leader and configurations that "
+            "were chosen partly by luck. Equivalent: surely nearer than one margin.",
             "Not in the intervals: which tasks these are. They are about these tasks, not about tasks in general; the "
             "columns over_tasks_low and over_tasks_high of table.csv hold the interval of tasks drawn at random.",
             *(f"Not judged: {row.optimizer}, {joint_status(row, False)}." for row in self.rows if not row.sound),

@@ -134,7 +134,7 @@ def ascent(trial: Trial, climb: Climb) -> Ascent:
 
 
 def smoothed(losses: Sequence[float], reach: int) -> list[float]:
-    """The mean of each loss and its neighbours on both sides, as many on the one as on the other."""
+    """The mean of each loss and its neighbors on both sides, as many on the one as on the other."""
     found = []
     for position in range(len(losses)):
         near = min(reach, position, len(losses) - 1 - position)
@@ -162,7 +162,7 @@ def sentence(found: RangeTest) -> str:
     low, high = map(rate, found.interval)
     head = f"{name} on {task}: learning rates {low} to {high}"
     if math.isnan(found.best.metric):
-        return f"{head} by the range test, but every training of the sweep failed."
+        return f"{head} by the range test, but every run of the sweep failed."
     value = found.unit.interval(mean_interval([trial.metric for trial in found.best.trials if trial.done]))
     best = f"{rate(found.best.rate)} ends best, at {value} validation {found.unit.name}"
     if not found.agrees:

@@ -22,9 +22,8 @@ class Result(Answer):
     """What a verb found. Everything here comes from the study's folder: it can be made again from that alone.
 
     A page needs no more than this: `verb`, `spec` (what was asked), `versions` (with what), `trials` (every one, failed
-    ones too), `tried` (the search's settings by optimizer), `unit` (how the metric is written), `verdict` (the answer
-    in a sentence), `line` (to paste; "" where nothing can be recommended), `notes` (how it was done, what went wrong,
-    what was not tested), `cells()` (the table as text), and `rows`, whose fields are the kind's own.
+    ones too), `candidates` (the search's configurations by optimizer), `unit` (how the metric is written), and `rows`,
+    whose fields are the kind's own, beside what every answer has.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class Result(Answer):
     def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
         """What a study needs before it has an answer, in words; empty where it has all."""
         bare = [name for name in spec["optimizers"] if not any(t.optimizer == name for t in trials)]
-        return f"no training of {', '.join(bare)} has ended" if bare else ""
+        return f"no run of {', '.join(bare)} has ended" if bare else ""
 
     @staticmethod
     def unsearched(trials: Sequence[Trial]) -> str:
@@ -55,7 +54,7 @@ class Result(Answer):
             for t in trials
             if t.phase == "final" and (t.optimizer, t.index) not in candidates
         }
-        return ", ".join(f"the search of {name}, setting {index}" for name, index in bare)
+        return ", ".join(f"the search of {name}, configuration {index}" for name, index in bare)
 
     @staticmethod
     def seeds_missing(spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
@@ -67,7 +66,7 @@ class Result(Answer):
 
     @cached_property
     def candidates(self) -> dict[str, list[Candidate]]:
-        """The settings of the search, by optimizer."""
+        """The configurations of the search, by optimizer."""
         searched = [trial for trial in self.trials if trial.phase == "search"]
         return {name: candidates_of(t for t in searched if t.optimizer == name) for name in self.spec["optimizers"]}
 

@@ -1,4 +1,4 @@
-"""What a sweep found: for each optimizer the best learning rate, those as good, and where training breaks."""
+"""What a sweep found: for each optimizer the best learning rate, the equivalent ones, and where training breaks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SweepRow:
 
     @property
     def failed(self) -> bool:
-        """Not one training ended."""
+        """Not one run ended."""
         return math.isnan(self.best.metric)
 
     @property
@@ -68,7 +68,7 @@ class Sweep(Result):
     def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
         ended = {trial.optimizer for trial in trials if trial.index == 0}
         bare = [name for name in spec["optimizers"] if name not in ended]
-        return f"no training of {', '.join(bare)} has ended" if bare else ""
+        return f"no run of {', '.join(bare)} has ended" if bare else ""
 
     def _shown(self) -> dict[str, Sequence[Trial]]:
         return {row.optimizer: row.best.trials for row in self.rows}
@@ -117,14 +117,14 @@ class Sweep(Result):
                 "fails_from_lr": row.fails_from,
                 "on_edge": row.on_edge,
                 "failed_share": row.failed_share,
-                "trainings": sum(len(candidate.trials) for candidate in row.candidates),
+                "runs": sum(len(candidate.trials) for candidate in row.candidates),
             }
             for rank, row in enumerate(self.rows, 1)
         ]
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         headings = [
-            "optimizer", "best lr", f"validation {self.unit.name}", "as good: lr", "default lr",
+            "optimizer", "best lr", f"validation {self.unit.name}", "equivalent lr", "default lr",
             f"{self.unit.name} there", "stable to lr", "fails from lr", "failed",
         ]  # fmt: skip
         return headings, [self._cells(row) for row in self.rows]
@@ -152,7 +152,7 @@ def sentence(rows: Sequence[SweepRow], task: str, unit: Unit) -> str:
     parts = [f"{leader.optimizer} on {task}: lr {rate(leader.best.rate)} ends best, at {unit.interval(leader.value)} "
              f"validation {unit.name} on {several(leader.value.n, 'seed')}"]  # fmt: skip
     if leader.as_good and leader.as_good[0] < leader.as_good[1]:
-        parts.append(f"{rate(leader.as_good[0])} to {rate(leader.as_good[1])} are as good")
+        parts.append(f"{rate(leader.as_good[0])} to {rate(leader.as_good[1])} perform equivalently")
     if leader.default.index != leader.best.index:
         parts.append(_default(leader, unit))
     parts.append(_breaks(leader))
@@ -191,12 +191,12 @@ def _describe(spec: Mapping[str, Any]) -> list[str]:
     further = ", and on past an end where the best rate stood there" if protocol["extend"] else ""
     return [
         f"Tried: {protocol['points']} learning rates from {low:g} to {high:g}, evenly on a logarithmic scale{further}; "
-        f"then {2 * protocol['closer']} more, each half way from the best to a neighbour; the default too; "
+        f"then {2 * protocol['closer']} more, each half way from the best to a neighbor; the default too; "
         f"{several(protocol['seeds'], 'seed')} each, {course(task)}.{cut}",
         "Values are of validation at the end of training; the test set was not read. The best of many rates looks a "
         "little better than it is, and optimizers are not judged against each other here: `thalweg compare` does that "
         "on fresh seeds.",
-        "As good: neighbouring rates within 5 %, or one seed deviation, of the best. Stable: no seed failed at it or "
+        "Equivalent: neighboring rates within 5 %, or one seed deviation, of the best. Stable: no seed failed at it or "
         "below. Failed: crashed, not finite, or a smoothed loss above 4 x its best.",
         data_note(task),
         f"Not tested: more than {course(task)}, other batch sizes, hyperparameters, schedules.",

@@ -156,8 +156,8 @@ class Tuning(Result):
         return judge({"tuned": differences}, self.margin, self.spec["protocol"]["alpha"])["tuned"]
 
     def _line(self) -> str:
-        """The tuned setting, but for where the default is as good: what nobody has to set needs no defence."""
-        plain = self.judgement is not None and self.judgement.verdict in ("practically equal", "worse")
+        """The tuned configuration; the default where it is equivalent, as what nobody sets needs no defense."""
+        plain = self.judgement is not None and self.judgement.verdict in ("equivalent", "worse")
         best = self.default if self.tuned.failed and not self.default.failed else self.tuned
         best = self.default if plain else best
         if best.failed == len(best.trials):
@@ -172,7 +172,7 @@ def sentence(found: Tuning) -> str:
     if found.tuned is found.default:
         return f"{name} on {task}: nothing but the default was tried."
     if found.tuned.failed and found.default.failed:
-        return f"No answer for {name} on {task}: the default and the best other setting fail on fresh seeds."
+        return f"No answer for {name} on {task}: the default and the best other configuration fail on fresh seeds."
     setting = ", ".join(f"{hyperparameter} {value:.6g}" for hyperparameter, value in found.values(found.tuned).items())
     head = f"{name} on {task}, tuned to {setting}"
     values = f"{unit.interval(found.interval(found.tuned))} against {unit.interval(found.interval(found.default))} "
@@ -184,13 +184,15 @@ def sentence(found: Tuning) -> str:
     by = f"{unit.gap(gap.mean, gap.half)}{' points' if unit.percent else ''}"
     if found.judgement.verdict == "undecided":
         more = found.judgement.more_seeds
-        needed = f"about {several(more, 'more seed')} would decide" if more else "a thousand seeds would not decide"
+        needed = (
+            f"about {several(more, 'more seed')} needed for 80 % power" if more else "a thousand seeds would not decide"
+        )
         needed = "one seed cannot tell" if gap.n < 2 else needed
         return f"Undecided: {head}, is {by} off the default ({values}); {needed}."
     ends = {
         "better": f"beats the default by {by}",
         "worse": f"is worse than the default by {by}: keep the default",
-        "practically equal": f"is practically equal to the default ({by}): keep the default",
+        "equivalent": f"is equivalent to the default ({by}): keep the default",
     }
     return f"{head}, {ends[found.judgement.verdict]}: {values}."
 
@@ -201,21 +203,21 @@ def _describe(found: Tuning) -> list[str]:
     ranges = ", ".join(_range(name, hyperparameter) for name, hyperparameter in found.hyperparameters.items())
     notes = [
         f"Searched: {ranges}, on logarithmic scales (of 1 - value for momentum and betas), by {protocol['method']}, "
-        f"{several(protocol['trials'], 'setting')} in batches of {protocol['batch']}, the default first; "
+        f"{several(protocol['trials'], 'configuration')} in batches of {protocol['batch']}, the default first; "
         f"{several(protocol['seeds'], 'seed')} each, {course(task)}.{cut}",
-        f"The default and the best {several(protocol['finalists'], 'other setting')} went on to "
+        f"The default and the best {several(protocol['finalists'], 'other configuration')} advanced to "
         f"{several(protocol['finalist_seeds'], 'fresh seed')}; of these the best on validation is compared with the "
         "default on the test set, seed by seed: what a search finds best looks better than it is.",
-        f"Practically equal: surely nearer than {found.unit.gap(found.margin).lstrip('+')}"
+        f"Equivalent: surely nearer than {found.unit.gap(found.margin).lstrip('+')}"
         f"{' points' if found.unit.percent else ''}.",
     ]
     pruned = Counter(trial.phase for trial in found.trials if trial.phase.startswith("rung "))
     if protocol["pruner"]:
         rungs = ", ".join(
-            f"{amount} trainings of {course(task, int(phase[5:]))}" for phase, amount in sorted(pruned.items())
+            f"{amount} runs of {course(task, int(phase[5:]))}" for phase, amount in sorted(pruned.items())
         )
         notes.append(
-            f"Pruned by {protocol['pruner']}: {rungs}; about a third of each rung went on, the default always, "
+            f"Pruned by {protocol['pruner']}: {rungs}; about a third of each rung advanced, the default always, "
             "and trained from the start again. What was given up early might have ended well."
         )
     if protocol["from_optuna"]:

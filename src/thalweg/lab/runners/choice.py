@@ -33,28 +33,28 @@ ALLOWED = "auto, alone, processes, lanes, ray or ray:ADDRESS"
 PROBING = 3.0  # seconds of training below which not even lanes are tried: that takes up to 2
 START_UP = 1.5  # seconds until worker processes are measured: 1.3 s where importing torch takes 0.7 s
 WORTH_IT = 1.1  # less gain than this is noise
-BESIDES = 1.5  # a training takes so much longer than its forward and backward passes: the optimizer, evaluation
+BESIDES = 1.5  # a run takes so much longer than its forward and backward passes: the optimizer, evaluation
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How a study's trainings are run, and why. `gain` is trainings a second against one at a time, None if unknown."""
+    """How a study's runs are executed, and why. `gain` is runs a second against one at a time, None if unknown."""
 
     on: str
     workers: int = 1
     lanes: int = 1
-    threads: int = 1  # of each training
+    threads: int = 1  # of each run
     gain: float | None = None
     reason: str = ""
 
     def __str__(self) -> str:
         how = {
-            "alone": "one training at a time",
-            "processes": f"{self.workers} processes, one training at a time in each",
-            "lanes": f"lanes, up to {self.lanes} trainings side by side"
+            "alone": "one run at a time",
+            "processes": f"{self.workers} processes, one run at a time in each",
+            "lanes": f"lanes, up to {self.lanes} runs side by side"
             + (f" in each of {self.workers} processes" if self.workers > 1 else ""),
             "ray": f"a Ray cluster of {self.workers} workers"
-            + (f", each with up to {self.lanes} trainings side by side" if self.lanes > 1 else ""),
+            + (f", each with up to {self.lanes} runs side by side" if self.lanes > 1 else ""),
         }[self.on.partition(":")[0]]
         gain = f", {self.gain:.2g} x as fast as one at a time" if self.gain is not None else ""
         return f"{how}{gain}{f' ({self.reason})' if self.reason else ''}."
@@ -70,14 +70,14 @@ def choose(
     threads: int | None = None,
     limit: float | None = None,
 ) -> tuple[Runner, Choice]:
-    """The runner for a task's trainings.
+    """The runner for a task's runs.
 
     Args:
-        on: "auto" takes what pays: lanes, else one process a core, else one training at a time. Or a runner's name.
-        trainings: how many there will be, about: a few short ones do not pay for starting anything.
+        on: "auto" picks the fastest runner: lanes, else one process a core, else one run at a time. Or a runner's name.
+        runs: how many there will be, about: a few short ones do not pay for starting anything.
         at_once: how many of them there are to go side by side, at most.
         limit: seconds that one run may take. "auto" then takes processes: a run that hangs can be ended there.
-        threads: torch threads of a training that runs alone; measured if None.
+        threads: torch threads of a run that is alone; measured if None.
 
     Raises:
         LabError: for an unknown name, and for a runner asked for by name that cannot run this task, with the reason.
@@ -131,7 +131,7 @@ def runner_of(
     at_once: int = MOST,
     limit: float | None = None,
 ) -> Iterator[tuple[Runner, Choice]]:
-    """The study's runner: chosen once, then kept, with the threads of its trainings. It is closed at the end.
+    """The study's runner: chosen once, then kept, with the threads of its runs. It is closed at the end.
 
     Another one asked for later runs the rest; the study tells.
     """
@@ -166,7 +166,7 @@ def runner_of(
 
 
 def choice_notes(versions: Mapping[str, Any]) -> list[str]:
-    """How a study's trainings were run, for its notes."""
+    """How a study's runs were executed, for its notes."""
     choices = [*filter(None, [versions.get("runner")]), *versions.get("also_run_by", [])]
     return [
         *(f"{'Run by' if place == 0 else 'Some were run by'} {Choice(**each)}" for place, each in enumerate(choices)),
@@ -212,7 +212,7 @@ def _what_pays(
 def _processes(
     task: Task, threads: int | None, reason: str, lanes: int = 1, gain: float = 1.0
 ) -> tuple[Processes, Choice]:
-    """Worker processes, and what they gain over one training at a time on the threads it would have."""
+    """Worker processes, and what they gain over one run at a time on the threads it would have."""
     with torch_threads(_threads(task, threads)):
         pace = measure_pace(task)
     runner = Processes(inner=Lanes(lanes) if lanes > 1 else None, batch=lanes)
@@ -267,7 +267,7 @@ def _start_of_a_pass(task: Task) -> float:
 
 
 def _steps(task: Task) -> float:
-    """The steps of one training, about."""
+    """The steps of one run, about."""
     rows = task.sources["train"].rows
     steps = getattr(task, "steps", None)
     if steps:

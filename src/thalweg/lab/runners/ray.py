@@ -30,7 +30,7 @@ from thalweg.lab.training.trial import Status, Trial
 
 LIVES = 3  # a job whose worker was lost this often is given up: clusters lose workers that did no wrong
 SECONDS = 3.0  # of training a batch should have: far more than it costs to ship
-MOST = 64  # trainings a batch: what a lost worker had begun is trained again
+MOST = 64  # runs a batch: what a lost worker had begun is trained again
 _held: dict[str, Task] = {}  # on a worker: the task it has unpacked last
 
 
@@ -40,8 +40,8 @@ class Ray(Runner):
     Args:
         address: of a cluster; None takes the one this process is connected to, the one that RAY_ADDRESS names, or
             starts one on this machine alone.
-        inner: the runner on each worker; one training at a time if None.
-        batch: trainings a batch at most, for an inner runner that trains so many side by side; for one at a time, as
+        inner: the runner on each worker; one run at a time if None.
+        batch: runs a batch at most, for an inner runner that trains so many side by side; for one at a time, as
             many as make a few seconds.
     """
 
@@ -249,12 +249,12 @@ def _short_folder() -> str | None:
 
 
 def _slots(ray: Any) -> int:
-    """How many trainings the cluster can run at once, now."""
+    """How many runs the cluster can run at once, now."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def _few(spent: float, ended: float, left: int, workers: int) -> int:
-    """Trainings for a batch of a few seconds, and no more than leave something for every worker."""
+    """Runs for a batch of a few seconds, and no more than leave something for every worker."""
     if not ended:
         return 1
     return max(1, min(MOST, int(SECONDS * ended / max(spent, 1e-6)), left // (2 * workers)))
@@ -263,7 +263,7 @@ def _few(spent: float, ended: float, left: int, workers: int) -> int:
 def _after_loss(
     jobs: dict[str, Job], error: Exception, todo: deque[list[Job]], deaths: Counter[str]
 ) -> Iterator[Trial]:
-    """A lost worker's trainings again, one by one: one that ends every worker is found and given up."""
+    """A lost worker's runs again, one by one: one that ends every worker is found and given up."""
     status = Status.OUT_OF_MEMORY if isinstance(error, _ray().exceptions.OutOfMemoryError) else Status.CRASHED
     for job in jobs.values():
         deaths[job.id] += 1

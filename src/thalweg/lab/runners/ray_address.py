@@ -14,7 +14,7 @@ PORT = 5.0  # seconds until somebody must take the connection
 JOIN = 22.0  # and until Ray must have joined: with the above, less than half a minute
 LOOK = 2.0  # seconds between questions to the head
 PATIENCE = 20.0  # of silence, after which it is given up: a busy one takes a few seconds
-LONGER = "RAY_gcs_rpc_server_reconnect_timeout_s"  # Ray ends this process after so long, 60 s, without a word
+LONGER = "RAY_gcs_rpc_server_reconnect_timeout_s"  # Ray ends this process after so long, 60 s, silently
 
 
 class Unanswered(Exception):

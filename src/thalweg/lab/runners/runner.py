@@ -23,7 +23,7 @@ class Runner(ABC):
     """
 
     name: str
-    workers: int = 1  # how many trainings go on at the same time, each with its own clock
+    workers: int = 1  # how many runs go on at the same time, each with its own clock
     reasons: Sequence[str] = ()  # why some could not be run as this runner runs them
 
     @abstractmethod

@@ -95,7 +95,7 @@ def good_range(
     """The learning rates next to the best whose metric is at most `slack` worse, without a gap.
 
     The ends lie between tried rates, where a straight line in log lr leaves the slack; at the last good rate where
-    its neighbour failed.
+    its neighbor failed.
     """
     if math.isnan(best.complete_metric) or not best.rate > 0:
         return None
@@ -174,7 +174,7 @@ def joint(candidates: Sequence[Candidate]) -> bool:
 
 
 def _crossing(line: Sequence[Candidate], gaps: Sequence[float], inside: int, outside: int, slack: float) -> float:
-    """The rate between two neighbours at which the gap to the best reaches the slack."""
+    """The rate between two neighbors at which the gap to the best reaches the slack."""
     start, end = line[inside].rate, line[outside].rate
     if math.isnan(gaps[outside]):
         return start

@@ -148,7 +148,7 @@ def second_look(rates_tried: Sequence[float], best: float | None, count: int, ne
     """Learning rates around the best so far; a decade on from it where it is the lowest or highest tried.
 
     Where nothing finished (`best` is None), smaller ones than any tried. What lies within `near` decades of the lowest
-    or highest counts as that: its neighbours may look worse only for their other hyperparameters.
+    or highest counts as that: its neighbors may look worse only for their other hyperparameters.
     """
     rates = sorted(rate for rate in rates_tried if rate > 0)
     if not rates or count == 0:

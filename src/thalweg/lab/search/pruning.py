@@ -26,7 +26,7 @@ class Rungs:
         """The rungs of a pruner; the whole training alone for none.
 
         Raises:
-            LabError: for an unknown one, or a training too short to be cut.
+            LabError: for an unknown one, or a run too short to be cut.
         """
         if pruner is None:
             return cls((epochs,))
@@ -46,7 +46,7 @@ class Rungs:
         return max(1, count // KEEP)
 
     def runs(self, trials: int, batch: int) -> int:
-        """How many trainings so many settings have, short ones included; the default goes through all rungs."""
+        """How many runs so many settings have, short ones included; the default goes through all rungs."""
         total = 0
         for round, start in enumerate(range(0, trials, batch)):
             left = min(batch, trials - start)

@@ -72,7 +72,7 @@ class Campaign:
         batch_size: int | None = None,
         epochs: int | None = None,
     ) -> Job:
-        """One training of `entry` with `settings`; `epochs` where they are not the study's."""
+        """One run of `entry` with `settings`; `epochs` where they are not the study's."""
         setting = Configuration(entry.name, dict(settings), seed, batch_size)
         kind = {"class": entry.optimizer.__qualname__, **entry.settings}
         epochs = epochs or self.epochs

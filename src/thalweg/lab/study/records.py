@@ -15,7 +15,7 @@ from thalweg.lab.study import validation
 from thalweg.lab.training.trial import Curve, Trial
 
 NAMES_OF_0_1 = {"knobs": "hyperparameters"}
-ANEW = "choose another --out, or delete the folder to start it anew"
+ANEW = "choose another --out, or delete the folder to start over"
 
 
 def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,11 +38,13 @@ def read_spec(folder: Path) -> dict[str, Any]:
     """What a study was asked.
 
     Raises:
-        StudyError: for a folder that is no study, or a damaged one.
+        StudyError: for a folder that is not a study's, or a damaged one.
     """
     spec = find_spec(folder)
     if spec is None:
-        raise StudyError(f"folder: {folder} is no study; must be a folder with a spec.json")
+        raise StudyError(
+            f"folder: {folder} is not a study folder: it has no spec.json; `thalweg compare --out` makes one"
+        )
     return spec
 
 
@@ -107,7 +109,7 @@ def check_together(folder: Path, spec: Mapping[str, Any], trials: Iterable[Trial
 
 
 def read_json(path: Path, fault: Callable[[Any], str]) -> Any:
-    """What a file holds, None where there is no file.
+    """What a file holds, None where no file is there.
 
     Raises:
         StudyError: for a file that cannot be read, or holds something else than it must.

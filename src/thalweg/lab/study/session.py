@@ -42,7 +42,7 @@ def open_campaign(
     """A campaign in the study's folder.
 
     Args:
-        total: how many trainings a spec amounts to; the study's spec may hold more seeds than were asked for.
+        total: how many runs a spec amounts to; the study's spec may hold more seeds than were asked for.
         limit: seconds that one run may take.
         on, at_once: where to train, and how many there are to go side by side: see `runners.choose`.
     """
@@ -71,7 +71,7 @@ def affordable(
     least: int,
     limit: float | None = None,
 ) -> int:
-    """The largest number whose trainings fit into a budget, on the runner that a study would get: see `cost.price`."""
+    """The largest number whose runs fit into a budget, on the runner that a study would get: see `cost.price`."""
     runner, choice = choose(task, entries, on, runs=sum(runs(wanted).values()), limit=limit)
     runner.close()
     return afford(budget, task, entries, epochs, choice.gain or 1.0, runs, wanted, least, limit)

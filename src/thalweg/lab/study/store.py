@@ -154,8 +154,8 @@ class Study:
                 if before["task"]["identity"] != wanted["task"]["identity"]:
                     changes += " (the task's source, its data or its model has changed)"
                 raise StudyError(
-                    f"out: {self.folder} is a study with other settings: {changes}. "
-                    f"Add --out {_beside(self.folder)} to keep both, or delete the folder to start it anew"
+                    f"out: {self.folder} holds a study that was asked something else: {changes}. "
+                    f"Add --out {_beside(self.folder)} to keep both, or delete the folder to start over"
                 )
             self.spec = wanted
         text = json.dumps(to_json(self.spec), indent=2) + "\n"
@@ -208,7 +208,7 @@ def _beside(folder: Path) -> Path:
 
 def _cannot_write(folder: Path, error: OSError) -> NoReturn:
     raise StudyError(
-        f"out: cannot write to {folder}: {error.strerror}; every training written before is kept, "
+        f"out: cannot write to {folder}: {error.strerror}; every run written before is kept, "
         "and the same command goes on from there"
     ) from None
 

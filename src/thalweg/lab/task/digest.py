@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg.lab.random.seeds import preserving_random_state, seed_everything
 
-ASKED = 8  # items: reading all of a large one would take longer than a training
+ASKED = 8  # items: reading all of a large one would take longer than a run
 
 
 def digest(dataset: Any) -> str:

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def evaluations(task: Task, epochs: int) -> int:
-    """How often a training is evaluated: each epoch, or that often within its steps, but at most once a step."""
+    """How often a run is evaluated: each epoch, or that often within its steps, but at most once a step."""
     return epochs if task.steps is None else min(epochs, task.steps)
 
 
 def total_steps(task: Task, epochs: int) -> int | None:
-    """How many gradient steps a training has; None where the data cannot tell."""
+    """How many gradient steps a run has; None where the data cannot tell."""
     if task.steps is not None:
         return task.steps
     length = task.sources["train"].length

@@ -55,7 +55,7 @@ class Task:
         weight_decay: given to each optimizer that has this setting, in its own way, coupled or decoupled.
         l2: adds l2 / 2 x the sum of squares of the parameters to the loss of every optimizer alike. It is in the
             gradient, not in the loss that is reported.
-        usual_time: how long a training takes, for a listing.
+        usual_time: how long a run takes, for a listing.
         about: the data and its size in a line, for a listing.
 
     Raises:
@@ -90,7 +90,7 @@ class Task:
         if isinstance(self.model, nn.Module):
             raise TaskError(
                 f"model: got a {type(self.model).__name__} that is already built; must be a function "
-                "that builds a new one, so that seeds fix its initialisation"
+                "that builds a new one, so that seeds fix its initialization"
             )
         for name in ("model", "loss"):
             if not callable(value := getattr(self, name)):
@@ -178,7 +178,7 @@ class Task:
             return identity(self)
 
     def build(self, seed: int) -> nn.Module:
-        """A new model as the seed initialises it; the caller's random state is left alone."""
+        """A new model as the seed initializes it; the caller's random state is left alone."""
         with preserving_random_state(self.device):
             seed_everything(derive(seed, "init"), self.device)
             model = self.model()

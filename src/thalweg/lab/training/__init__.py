@@ -1,1 +1,1 @@
-"""One training, from its seed to its curve."""
+"""One run, from its seed to its curve."""

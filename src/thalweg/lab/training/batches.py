@@ -1,4 +1,4 @@
-"""The batches of a training, up to each evaluation: their order, their random numbers, their augmentation."""
+"""The batches of a run, up to each evaluation: their order, their random numbers, their augmentation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thalweg.lab.task.task import Task
 def rounds(task: Task, seed: int, epochs: int) -> Iterator[Iterator[Any]]:
     """For each evaluation the batches before it, on the device and augmented. Use each up before the next.
 
-    They depend on the task and the seed alone: trainings of one seed may share them.
+    They depend on the task and the seed alone: runs of one seed may share them.
     """
     passes = Passes(task, seed)
     if task.steps is None:

@@ -1,4 +1,4 @@
-"""Notices a training that diverges, from the loss of each step."""
+"""Notices a run that diverges, from the loss of each step."""
 
 from __future__ import annotations
 

@@ -38,5 +38,5 @@ class Job:
 
 
 def fewer_steps(steps: int | None, epochs: int, whole: int) -> int | None:
-    """The steps of a training of `epochs` where the whole has `whole` and `steps`; None where it is as long as that."""
+    """The steps of a run of `epochs` where the whole has `whole` and `steps`; None where it is as long as that."""
     return None if steps is None or epochs == whole else max(1, round(steps * epochs / whole))

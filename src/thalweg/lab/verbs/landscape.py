@@ -24,7 +24,7 @@ def landscape_of(what: str, optimizers: str, progress: Callable[[Progress], None
     is where `thalweg compare` would put it, and what it has is not trained again.
 
     Raises:
-        StudyError: for a folder that is no study, or has no recording.
+        StudyError: for a folder that is not a study's, or has no recording.
         TaskError: for what is neither a folder nor a task.
         LabError: for optimizers where a study has its own.
     """

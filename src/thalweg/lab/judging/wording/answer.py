@@ -31,7 +31,7 @@ def status(row: Row, leader: bool) -> str:
 
 
 def verdict(table: Table, task: str, unit: Unit, untested: str = "") -> str:
-    """The answer in a few short clauses: who leads and how, who is as good, who is worse, what is open.
+    """The answer in a few short clauses: who leads and how, who is equivalent, who is worse, what is open.
 
     Args:
         untested: what the answer does not reach to, such as "more than 20 epochs".
@@ -56,12 +56,12 @@ def verdict(table: Table, task: str, unit: Unit, untested: str = "") -> str:
 
 
 def _setting(row: Row) -> str:
-    """` at lr 0.002 (0.0012 to 0.0035 are as good), beta1 0.9`."""
+    """` at lr 0.002 (0.0012 to 0.0035 perform equivalently), beta1 0.9`."""
     parts = []
     for name, value in row.settings.items():
         part = f"{name} {rate(value) if isinstance(value, float) else value}"
         if name == "lr" and row.as_good and (between := span(*row.as_good)) != rate(row.settings["lr"]):
-            part += f" ({between} are as good)"
+            part += f" ({between} perform equivalently)"
         parts.append(part)
     edge = ", at the edge of what was tried" if row.on_edge else ""
     return f" at {', '.join(parts)}{edge}" if parts else ""
@@ -81,8 +81,8 @@ def _findings(others: Sequence[Row], table: Table, unit: Unit, seeds: int) -> li
     result = []
     if rows := groups.get("better"):
         result.append(f"better on the test set, though not on validation: {_gaps(rows, unit)}")
-    if rows := groups.get("practically equal"):
-        result.append(f"practically equal: {_names(rows)}")
+    if rows := groups.get("equivalent"):
+        result.append(f"equivalent within the margin: {_names(rows)}")
     if rows := groups.get("worse"):
         result.append(f"worse: {_gaps(rows, unit)}")
     if rows := groups.get("undecided"):
@@ -114,4 +114,4 @@ def _needed(rows: Sequence[Row], table: Table, seeds: int) -> str:
     low, high = known[0], known[-1]
     text = f"about {several(high, 'more seed')}" if low == high else f"about {low} to {high} more seeds"
     time = f", {duration(high * table.seconds_a_seed)}," if math.isfinite(table.seconds_a_seed) else ""
-    return f" ({text}{time} would decide{'' if len(known) == len(needed) else ' some'})"
+    return f" ({text}{time} needed for 80 % power{'' if len(known) == len(needed) else ' on some'})"

@@ -30,7 +30,7 @@ def margins(mean: float, half: float = math.nan) -> str:
 
 
 def joint_verdict(table: JointTable) -> str:
-    """The answer in a few short clauses: who leads over all tasks, who is as good, who is worse, what is open."""
+    """The answer in a few short clauses: who leads over all tasks, who is equivalent, who is worse, what is open."""
     leader, others = table.rows[0], table.rows[1:]
     tasks = list(table.weights)
     over = f"{len(tasks)} tasks ({listed(tasks)})"
@@ -52,7 +52,7 @@ def _findings(others: Sequence[JointRow]) -> list[str]:
         groups.setdefault(row.judgement.verdict if row.judgement else "failed", []).append(row)
     said = {
         "better": "better on the test sets, though not on validation",
-        "practically equal": "practically equal",
+        "equivalent": "equivalent within the margin",
         "worse": "worse",
         "undecided": "undecided",
         "failed": "not judged",
@@ -65,7 +65,7 @@ def _named(row: JointRow) -> str:
     if row.judgement is None:
         return f"{row.optimizer} ({joint_status(row, False)})"
     gap, verdict = row.judgement.difference, row.judgement.verdict
-    against = row.ahead() if verdict in ("worse", "practically equal") else row.behind() if verdict == "better" else []
+    against = row.ahead() if verdict in ("worse", "equivalent") else row.behind() if verdict == "better" else []
     other = f", though {'worse' if verdict == 'better' else 'better'} on {listed(against)}" if against else ""
     size = f"{margins(gap.mean, gap.half)} margins" if verdict in ("better", "worse") else ""
     inside = f"{size}{other}" if size else other.removeprefix(", ")

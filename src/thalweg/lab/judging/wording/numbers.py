@@ -73,7 +73,7 @@ def several(number: int, what: str) -> str:
 
 
 def course(task: Mapping[str, Any], epochs: int | None = None) -> str:
-    """How long a training of a study's task is, in what the task is given in: `20 epochs`, `400 steps`; or a part."""
+    """How long a run of a study's task is, in what the task is given in: `20 epochs`, `400 steps`; or a part."""
     epochs, steps = epochs or task["epochs"], task.get("training", {}).get("steps")
     if steps is None:
         return several(epochs, "epoch")

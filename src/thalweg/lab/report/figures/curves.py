@@ -1,4 +1,4 @@
-"""Curves: how validation went on over a training, by steps, epochs or seconds."""
+"""Curves: how validation went on over a run, by steps, epochs or seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST = 120  # points of a curve: more cannot be seen at this width
 
 @dataclass(frozen=True)
 class Course:
-    """Trainings of one setting, a seed each; what a step takes in milliseconds, NaN where that was not measured."""
+    """Runs of one setting, a seed each; what a step takes in milliseconds, NaN where that was not measured."""
 
     trials: Sequence[Trial]
     milliseconds: float = math.nan
@@ -76,7 +76,7 @@ def _draw(figure: Any, columns: Columns, measure: Measure) -> None:
 
 
 def _extended(values: list[float], length: int) -> list[float]:
-    """A training that stopped early keeps what it ended at: leaving it out would show the others' median only."""
+    """A run that stopped early keeps what it ended at: leaving it out would show the others' median only."""
     return values + [values[-1]] * (length - len(values))
 
 

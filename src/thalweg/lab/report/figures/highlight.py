@@ -1,4 +1,4 @@
-"""Many optimizers in one figure: all in grey behind, the chosen ones in color, in a handful of renderers.
+"""Many optimizers in one figure: all in gray behind, the chosen ones in color, in a handful of renderers.
 
 A renderer for each optimizer would be the simple way, and a slow and large one: here a row of a column belongs to an
 optimizer, and the chips of the page move a filter over the rows.

@@ -16,7 +16,7 @@ Values = Mapping[int, float]  # by a setting's index
 
 
 def hyperparameter(candidates: Sequence[Candidate], values: Values, label: str, measure: Measure, tuned: int) -> Any:
-    """Every training a dot, the default in a ring, the tuned setting in color, a cross at the bad edge what failed.
+    """Every run a dot, the default in a ring, the tuned setting in color, a cross at the bad edge what failed.
 
     `values` are above 0, on a logarithmic axis; a setting that has none is left out.
     """

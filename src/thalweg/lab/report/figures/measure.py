@@ -1,4 +1,4 @@
-"""What a figure shows of a training: the task's metric or the loss, on validation, in the reader's unit."""
+"""What a figure shows of a run: the task's metric or the loss, on validation, in the reader's unit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Measure:
         return f"{self.unit.name} (%)" if self.unit.percent else self.unit.name
 
     def value(self, trial: Trial) -> float:
-        """What a training ended at; NaN if it failed."""
+        """What a run ended at; NaN if it failed."""
         return self.scale * (trial.metric if self.of == "metric" else trial.loss)
 
     def curve(self, trial: Trial) -> list[float]:
@@ -84,7 +84,7 @@ def good_end(values: Sequence[float], larger_is_better: bool, log: bool) -> tupl
 
 
 def short(value: float) -> float | None:
-    """Five digits: more cannot be seen in a figure, and would triple the file. None (a gap) for what is no number."""
+    """Five digits: more cannot be seen in a figure, and would triple the file. None, a gap, for NaN."""
     return float(f"{value:.5g}") if math.isfinite(value) else None
 
 

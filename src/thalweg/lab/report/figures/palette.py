@@ -13,7 +13,7 @@ LIGHT, DARK = "#ffffff", "#14191e"  # the grounds of the page
 SHOWN = 5  # in color at first; the chips bring the others
 FEW = 8  # so many and no more: all are in color from the start
 GREY = "#8a94a0"  # lines that are there to measure by: seen on both grounds, louder on neither
-VERDICTS = {"better": "#0a8972", "practically equal": "#1a7fd6", "worse": "#d4500f", "undecided": GREY}
+VERDICTS = {"better": "#0a8972", "equivalent": "#1a7fd6", "worse": "#d4500f", "undecided": GREY}
 
 
 def color(index: int) -> str:

@@ -1,4 +1,4 @@
-"""Sensitivity: how much of the learning rates tried is as good as the best, in decades."""
+"""Sensitivity: how much of the learning rates tried is equivalent to the best, in decades."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thalweg.lab.report.figures.palette import GREY, VERDICTS, color
 
 
 def sensitivity(result: Sequence[Row]) -> Any:
-    """Thin over what was tried, thick over what is as good; a dot the best, a ring the default, x what failed."""
+    """Thin over what was tried, thick over what is equivalent; a dot the best, a ring the default, x what failed."""
     figure = rows("learning rate", [row.optimizer for row in result], log_x=True)
     names = ("name", "y", "color", "tried_low", "tried_high", "low", "high", "best", "default", "decades", "said")
     bars: dict[str, list[Any]] = {name: [] for name in names}
@@ -55,7 +55,7 @@ def sensitivity(result: Sequence[Row]) -> Any:
     ring = {"marker": "diamond", "size": 14, "fill_color": None, "line_color": "color", "line_width": 1.8}
     figure.scatter("default", "y", source=data, **ring)
     dots = figure.scatter("best", "y", source=data, size=9, color="color")
-    reading = (("best lr", "@best{0.000000}"), ("as good", "@said"), ("decades", "@decades"))
+    reading = (("best lr", "@best{0.000000}"), ("equivalent", "@said"), ("decades", "@decades"))
     for renderer in (thick, dots):
         hover(figure, renderer, "@name", *reading)
     return figure

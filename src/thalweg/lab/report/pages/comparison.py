@@ -53,7 +53,7 @@ def _facts(result: Comparison) -> list[tuple[str, str, str]]:
     others = ", ".join(f"{count} {word}" for word, count in verdicts.most_common())
     return [
         (f"Test {unit.name} of {leader.optimizer}", unit.interval(leader.test), f"95 % interval, {seeds}"),
-        ("As good learning rates", " to ".join(dict.fromkeys(map(rate, good))) if good else "none", "on validation"),
+        ("Equivalent learning rates", " to ".join(dict.fromkeys(map(rate, good))) if good else "none", "on validation"),
         *([("Against it", f"{len(result.rows) - 1} others", others)] if others else []),
         answer.price(result.trials, result.versions),
     ]
@@ -76,7 +76,7 @@ def _standings(result: Comparison) -> str:
             escape(in_words(row.settings)) + edge,
         )
         rows.append(cells)
-    headings = ("optimizer", "verdict", f"test {unit.name}", unit.gap_name, "", "setting")
+    headings = ("optimizer", "verdict", f"test {unit.name}", unit.gap_name, "", "configuration")
     return f"<h2>The standings</h2>{table([escape(text) for text in headings], rows, (2, 3), 'standings')}"
 
 
@@ -98,13 +98,13 @@ def _sweep(result: Comparison) -> Screen:
         )
         for index, row in enumerate(result.rows)
     ]
-    headings = ("optimizer", "best setting", "its default", "as good: lr", "decades", "stable to lr", "failed")
+    headings = ("optimizer", "best configuration", "its default", "equivalent lr", "decades", "stable to lr", "failed")
     return Screen(
         "sweep",
         "Sweep",
         [
-            "<h2>What each setting ends at</h2><p>A dot is one training, the line goes through the median of the "
-            "seeds, the ring marks the optimizer's default, a cross at the bad edge is a training that failed. "
+            "<h2>What each configuration ends at</h2><p>A dot is one run, the line goes through the median of the "
+            "seeds, the ring marks the optimizer's default, a cross at the bad edge is a run that failed. "
             "The axes show the good end; point at a name to see it alone.</p>",
             figures,
             f'<div class="block">{table(headings, rows, numbers=(4, 5, 6))}</div>',
@@ -130,8 +130,8 @@ def _curves(result: Comparison) -> Screen:
         "curves",
         "Curves",
         [
-            "<h2>The finalists on fresh seeds</h2><p>Each optimizer at its best setting: the median of the seeds, in a "
-            f"band from the worst to the best. The dashed line is the target of time to target.{seconds}</p>",
+            "<h2>The finalists on fresh seeds</h2><p>Each optimizer at its best configuration: the median of the "
+            f"seeds, in a band from the worst to the best. The dashed line is the target.{seconds}</p>",
             switch(timed),
             figures,
             *_paths(result),
@@ -173,8 +173,8 @@ def _robustness(result: Comparison) -> Screen:
                 "forest",
                 forest(result.judged, unit, larger),
                 "Paired differences",
-                f"Test {unit.name} minus the leader's, seed by seed, with 95 % intervals. In the grey band a "
-                "difference does not matter. Blue: practically equal; red: worse; green: better; grey: undecided.",
+                f"Test {unit.name} minus the leader's, seed by seed, with 95 % intervals. In the gray band a "
+                "difference does not matter. Blue: equivalent; red: worse; green: better; gray: undecided.",
             )
         )
     parts += [
@@ -201,8 +201,8 @@ def _robustness(result: Comparison) -> Screen:
             Figure(
                 "best-of",
                 best_of_figure(result.rows, metric),
-                "Expected best of k settings",
-                f"The validation {unit.name} that a search of only k settings would have found; point at a "
+                "Expected best of k configurations",
+                f"The validation {unit.name} that a search of only k configurations would have found; point at a "
                 "name for the band that holds the middle 80 % of such searches.",
             )
         )

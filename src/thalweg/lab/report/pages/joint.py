@@ -80,7 +80,7 @@ def _tasks(result: JointComparison) -> Screen:
         joint_forest(result.rows, list(result.studies)),
         "Differences, task by task",
         "Test metric minus the joint leader's in each task's margins: a dot a task, the diamond the mean over the "
-        "tasks with its 95 % interval. In the grey band a difference does not matter.",
+        "tasks with its 95 % interval. In the gray band a difference does not matter.",
     )
     parts = [_study(name, study) for name, study in result.studies.items()]
     judged = any(row.judgement for row in result.rows)

@@ -41,7 +41,7 @@ def _facts(result: RangeTest) -> list[tuple[str, str, str]]:
     good = " to ".join(dict.fromkeys(map(rate, result.as_good))) if result.as_good else "none"
     return [
         ("Interval", interval, f"{seen} of {len(result.ascents)} seeds saw the loss fall"),
-        ("Checked by a sweep", "agrees" if result.agrees else "does not agree", f"as good there: {good}"),
+        ("Checked by a sweep", "agrees" if result.agrees else "does not agree", f"equivalent there: {good}"),
         *([("Best lr", rate(result.best.rate), result.unit.value(result.best.metric))] if result.best else []),
         answer.price(result.trials, result.versions),
     ]
@@ -57,7 +57,7 @@ def _range(result: RangeTest) -> Screen:
     seeds = [f"seed {ascent.seed}" for ascent in result.ascents]
     figure = climb(result.ascents, result.interval, Measure("loss", result.unit, False))
     lead = (
-        "<h2>The loss while the learning rate grows</h2><p>One training a seed, the learning rate higher at each "
+        "<h2>The loss while the learning rate grows</h2><p>One run a seed, the learning rate higher at each "
         "step. Thin: each step; thick: smoothed. A triangle marks where the loss falls fastest, a square where it "
         "turns up; their medians are the ends of the interval, shaded.</p>"
     )
@@ -72,7 +72,7 @@ def _check(result: RangeTest) -> Screen:
         figures.append(Figure(f"sweep-{measure.of}", figure, f"Validation {measure.name} by learning rate"))
     lead = (
         "<h2>Does a sweep agree?</h2><p>Trained in full at learning rates in the interval and just outside of it. "
-        "A dot is one seed, the ring the default, a cross a training that failed; the interval is shaded.</p>"
+        "A dot is one seed, the ring the default, a cross a run that failed; the interval is shaded.</p>"
     )
     return Screen("check", "Check", [lead, tuple(figures)])
 

@@ -45,7 +45,7 @@ def _facts(result: Sweep) -> list[tuple[str, str, str]]:
     stable = f"failing from {rate(row.fails_from)} on" if row.fails_from == row.fails_from else "none failed above"
     return [
         (f"Best lr of {row.optimizer}", rate(row.best.rate), result.unit.interval(row.value)),
-        ("As good learning rates", good, f"its default is {rate(row.default.rate)}"),
+        ("Equivalent learning rates", good, f"its default is {rate(row.default.rate)}"),
         ("Stable up to", rate(row.highest_stable), stable),
         answer.price(result.trials, result.versions),
     ]
@@ -68,7 +68,7 @@ def _sweep(result: Sweep) -> Screen:
         "Sweep",
         [
             "<h2>What each learning rate ends at</h2><p>A dot is one seed, the line goes through their median, the "
-            "band from the worst to the best. The ring marks the optimizer's default, a cross a training that "
+            "band from the worst to the best. The ring marks the optimizer's default, a cross a run that "
             "failed. The axes show the good end.</p>",
             figures,
         ],
@@ -79,7 +79,7 @@ def _sweep(result: Sweep) -> Screen:
 def _curves(result: Sweep) -> Screen:
     parts: list[Part] = [
         "<h2>How each learning rate trains</h2><p>The median of the seeds, in a band from the worst to the best. "
-        "Trainings that failed are among the trials.</p>",
+        "Runs that failed are among the trials.</p>",
         switch(timed=False),
     ]
     for index, row in enumerate(result.rows[:DRAWN]):

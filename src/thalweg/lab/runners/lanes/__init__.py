@@ -1,4 +1,4 @@
-"""Many trainings of one model side by side, as one stacked model."""
+"""Many runs of one model side by side, as one stacked model."""
 
 from thalweg.lab.runners.lanes.probe import Finding, probe
 

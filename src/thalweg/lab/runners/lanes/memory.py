@@ -14,7 +14,7 @@ COPIES = 8  # a parameter's gradient, states, best weights, and what the passes 
 
 
 def bytes_of_a_lane(task: Task) -> int:
-    """What one training holds: its parameters several times over, and what its forward pass keeps for the backward."""
+    """What one run holds: its parameters several times over, and what its forward pass keeps for the backward."""
     model = task.build(0).train()
     kept: dict[int, int] = {}
 

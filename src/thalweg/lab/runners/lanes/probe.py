@@ -1,4 +1,4 @@
-"""Whether a task's trainings can ride side by side, whether that is right, and whether it pays: by trying."""
+"""Whether a task's runs can ride side by side, whether that is right, and whether it pays: by trying."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STEPS = 20  # of the self-test
 FEW = 8  # lanes, which are tried first
 MOST = 128  # lanes: beyond, a step's memory leaves the caches
-GROWTH = 1.1  # more lanes are tried while trainings a second grow by this
+GROWTH = 1.1  # more lanes are tried while runs a second grow by this
 HOPELESS = 1.3  # where a few lanes are slower by this, more will not help
 WORTH_IT = 1.2  # less gain than this is not worth the difference
 ROWS = 64  # of an evaluation that is only tried
@@ -42,7 +42,7 @@ SAME = 1e-5  # how far apart the losses of a lane and of a lone run may be, rela
 
 @dataclass(frozen=True)
 class Finding:
-    """What the probe found. `gain`: trainings a second against one at a time; `lanes` is 1 where they cannot ride."""
+    """What the probe found. `gain`: runs a second against one at a time; `lanes` is 1 where they cannot ride."""
 
     pays: bool
     lanes: int
@@ -74,7 +74,7 @@ def probe(task: Task, entries: Sequence[Entry], seconds: float = 1.5, at_once: i
 
     Args:
         entries: the optimizers that will be trained.
-        at_once: how many trainings there will be to go side by side, at most.
+        at_once: how many runs there will be to go side by side, at most.
     """
     try:
         with preserving_process(task.device):
@@ -90,7 +90,7 @@ def test(task: Task, entries: Sequence[Entry], seconds: float = math.inf) -> str
     clock = time.perf_counter()
     first = run_trial(_short(task, 1), _jobs(entries[:1], 1)[0])
     if first.status is Status.CRASHED:
-        return f"one training alone does not work: {first.message}"
+        return f"one run alone does not work: {first.message}"
     took = time.perf_counter() - clock
     steps = max(2, min(STEPS, int(seconds / (4 * took + 1e-9))))
     short = _short(task, steps)
@@ -142,7 +142,7 @@ def _counts(at_once: int) -> list[int]:
 
 
 def _verdict(tried: Mapping[int, float]) -> Finding:
-    """What follows from the seconds of a training's step with so many lanes."""
+    """What follows from the seconds of a run's step with so many lanes."""
     alone, side_by_side = tried[1], {lanes: each for lanes, each in tried.items() if lanes > 1}
     if not side_by_side:
         return Finding(False, 1, 1.0, "there is no memory for several at once")

@@ -1,4 +1,4 @@
-"""Why trainings cannot ride in lanes, in plain words."""
+"""Why runs cannot ride in lanes, in plain words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from thalweg.lab.errors import first_line
 
 
 class CannotRide(Exception):
-    """These trainings must go one at a time; says why."""
+    """These runs must go one at a time; says why."""
 
 
 # What torch says where vmap cannot go on, and what a user would call it.
@@ -45,7 +45,7 @@ def optimizer_refusal(optimizer: torch.optim.Optimizer) -> str | None:
         return f"{name} needs the gradients' graph for its curvature"
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
-        return f"{name} works the loss out anew several times a step"
+        return f"{name} re-evaluates the closure several times a step"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Many trainings of one model side by side, as one stacked model."""
+"""Many runs of one model side by side, as one stacked model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thalweg.lab.training.loop import run_trial
 from thalweg.lab.training.time_limit import TimedOut, time_limit
 from thalweg.lab.training.trial import Trial
 
-LEAST = 2  # trainings: two gain 1.3 x on `digits-cnn`, and lose nothing on `digits`
+LEAST = 2  # runs: two gain 1.3 x on `digits-cnn`, and lose nothing on `digits`
 
 
 class Lanes(Runner):

@@ -34,7 +34,7 @@ class Stack:
     """The lanes' models. `lanes[k]` are the parameters of lane k, as an optimizer takes them: views of the whole.
 
     Args:
-        models: an initialised model for each seed.
+        models: an initialized model for each seed.
         seeds: the seed of each lane.
     """
 

@@ -71,7 +71,7 @@ class Processes(Runner):
 
     Args:
         workers: how many; one a core if None.
-        inner: the runner inside each worker; one training at a time if None.
+        inner: the runner inside each worker; one run at a time if None.
         batch: how many jobs a worker gets at once at most, for an inner runner that trains several side by side.
     """
 

@@ -44,7 +44,7 @@ def from_lightning(
     if isinstance(make_module, nn.Module) or not callable(make_module):
         raise TaskError(
             f"make_module: got {type(make_module).__name__}; must be a LightningModule's class, or a function that "
-            "builds a new one, so that seeds fix its initialisation"
+            "builds a new one, so that seeds fix its initialization"
         )
     data = datamodule() if isinstance(datamodule, type) else datamodule
     _call(data, "prepare_data")

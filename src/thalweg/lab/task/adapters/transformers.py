@@ -48,7 +48,7 @@ def from_transformers(
     if isinstance(make_model, nn.Module):
         raise TaskError(
             f"make_model: got a {type(make_model).__name__} that is already built; must be a function that builds a "
-            "new one, so that seeds fix its initialisation"
+            "new one, so that seeds fix its initialization"
         )
     if collate is None:
         try:
