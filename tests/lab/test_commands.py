@@ -193,7 +193,7 @@ def test_every_verb_runs_from_the_command_line(tmp_path: Path) -> None:
     ):
         code, out, error = run(verb, task, "--optimizer", "adam", *words, *short, "--out", str(tmp_path / verb))
         assert (code, error) == (0, "") and part in out
-        assert "run by one training at a time" in out and (tmp_path / verb / "report.html").exists()
+        assert "one run at a time" in out and (tmp_path / verb / "report.html").exists()
         code, out, _ = run("report", str(tmp_path / verb))
         assert code == 0 and part in out
 
@@ -209,11 +209,11 @@ def test_progress_says_something_at_each_tenth_and_every_half_minute(capsys: pyt
         for done in range(1, 201):
             lines.tell(Progress(done, 200, 0, trial=object(), seconds_left=1.0))  # type: ignore[arg-type]
     out = capsys.readouterr().out.splitlines()
-    assert out[:2] == ["200 runs; the study is in s", "about 1 min 30 s, run by one at a time"]
+    assert out[:2] == ["200 runs; the study is in s", "about 1 min 30 s, one at a time"]
     assert [line.split()[0] for line in out[2:]] == ["1", "8", *map(str, range(20, 201, 20))]
     with Lines(quiet=0.1) as lines:
         lines.tell(Progress(0, 2, 0))
-        time.sleep(0.35)  # one training, and it takes its time
+        time.sleep(0.35)  # one run, and it takes its time
     assert capsys.readouterr().out.splitlines().count("0 of 2 runs") in (2, 3)
     time.sleep(0.15)
     assert capsys.readouterr().out == ""

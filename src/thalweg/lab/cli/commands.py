@@ -44,7 +44,7 @@ for verb in VERBS:
 
 @app.command()
 def tasks() -> None:
-    """List the built-in tasks: their data, their metric, how long one training takes."""
+    """List the built-in tasks: their data, their metric, how long one run takes."""
     from thalweg.lab.task.builtin import LISTINGS
 
     show_tasks(LISTINGS)

@@ -106,8 +106,7 @@ def _price(now: Progress) -> str:
     if now.done >= now.total:
         return first
     price = f"about {length(now.seconds_left)}" if now.seconds_left is not None else ""
-    how = f"run by {now.how}" if now.how else ""
-    return "\n".join(filter(None, [first, ", ".join(filter(None, [price, how]))]))
+    return "\n".join(filter(None, [first, ", ".join(filter(None, [price, now.how]))]))
 
 
 def _left(now: Progress) -> str:

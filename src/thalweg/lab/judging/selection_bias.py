@@ -41,7 +41,7 @@ def selection_corrected(p: float, count: int, seeds: int, correlation: float) ->
 
 
 def correlation(validation: Sequence[Sequence[float]], test: Sequence[Sequence[float]]) -> float:
-    """How closely test values follow validation values, once optimizers and seeds are levelled: an upper limit.
+    """How closely test values follow validation values, once optimizers and seeds are leveled: an upper limit.
 
     A row an optimizer, a column a seed. 1, the strictest, where there is too little to tell.
     """

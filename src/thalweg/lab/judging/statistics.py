@@ -33,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One optimizer against the leader. Positive differences are in its favour.
+    """One optimizer against the leader. Positive differences are in its favor.
 
     `verdict` is "better", "worse", "equivalent" or "undecided"; `more_seeds` is what an undecided one lacks to
     be decided with 80 % power (None: cannot be told, or more than a thousand).

@@ -1,4 +1,4 @@
-"""The settings tried of one optimizer: which is best, which are as good, where it stops being stable."""
+"""The configurations tried of one optimizer: which is best, which are equivalent, where it stops being stable."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Successive halving: train all a little, the best third for longer. A rung is a whole, shorter training.
 
-A setting that goes on trains from the start again, with its schedule stretched to the longer training: a rung is then
-what it says, any trial can be replayed, and a study resumes from trials alone. It costs at most 44 % of what goes on.
+A configuration that advances trains from the start again, with its schedule stretched to the longer training: a rung is
+then what it says, any trial can be replayed, a study resumes from trials alone. It costs at most 44 % of what advances.
 """
 
 from __future__ import annotations

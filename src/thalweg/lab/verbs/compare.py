@@ -183,6 +183,6 @@ def within(
 
 
 def price(entry: Entry, protocol: Protocol) -> int:
-    """How many trainings an optimizer gets."""
+    """How many runs an optimizer gets."""
     trials = protocol.trials if entry.default_rate is not None else 1
     return trials * protocol.seeds + min(protocol.finalists, trials) * protocol.finalist_seeds

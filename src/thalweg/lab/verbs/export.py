@@ -28,7 +28,7 @@ def export(
         The folder; for Optuna its study.
 
     Raises:
-        StudyError: for a folder that is no study.
+        StudyError: for a folder that is not a study's.
         LabError: for an unknown format, or one whose package is not installed, or a folder that cannot be written.
     """
     if to not in FORMATS:

@@ -57,7 +57,7 @@ Record = Annotated[
     bool,
     Option(
         "Then train a run of each optimizer once more, with checkpoints, for `thalweg play STUDY` and "
-        "`result.landscape()`. A study at its end can be recorded by the same command again."
+        "`result.landscape()`. A study at its end can be recorded by the same command."
     ),
 ]
 Tell = Annotated[

@@ -46,7 +46,7 @@ def range_test(
 ) -> RangeTest:
     """Find an interval of learning rates in a few hundred steps, and verify it. Rerun it to resume the study.
 
-    The learning rate climbs from `low` to `high` within one training, by the same factor each step. The interval goes
+    The learning rate climbs from `low` to `high` within one run, by the same factor each step. The interval goes
     from where the smoothed loss falls fastest to where it turns up; then rates inside it and just outside train in
     full, as in a sweep, and the answer says whether these agree.
 
@@ -110,7 +110,7 @@ class RangeTesting:
         self.campaign.run(jobs)
 
     def _climb(self, seed: int) -> Job:
-        """A climb's identity is its own: it is no training at its first learning rate."""
+        """A climb's identity is its own: it is not that of a run at its first learning rate."""
         job = self.campaign.job(self.entry, {"lr": self.climb.low}, seed, phase=PHASE)
         identity = f"{self.campaign.identity}, {self.climb}, {self.entry.settings}"
         return replace(job, id=job.setting.identity(identity))

@@ -93,7 +93,7 @@ def replay(
     """Train one trial of a study again, by itself, and compare the two. The command exits with 1 where they differ.
 
     Raises:
-        StudyError: for a folder that is no study, or a trial that it does not have.
+        StudyError: for a folder that is not a study's, or a trial that it does not have.
         TaskError: for a task that is not named, cannot be found again, or is another one.
         LabError: for an optimizer that is not named, or is another one.
     """
@@ -119,7 +119,7 @@ def report(folder: Folder) -> Answer:
     """A study's result again, from its folder alone, or that of several tasks: table, JSON and report are written anew.
 
     Raises:
-        StudyError: for a folder that is no study, or has too few trials yet for an answer.
+        StudyError: for a folder that is not a study's, or has too few trials yet for an answer.
     """
     result = read_answer(Path(folder))
     result.save()

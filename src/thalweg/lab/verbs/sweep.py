@@ -197,7 +197,7 @@ class Sweeping:
         return self.grid.at(places, default)
 
     def _between(self, entry: Entry) -> dict[int, float]:
-        """Half way from the best to its neighbours: a curve may be a sharp V between two points of a grid."""
+        """Half way from the best to its neighbors: a curve may be a sharp V between two points of a grid."""
         candidates = candidates_of(self.campaign.searched(entry.name))
         best = ranked(candidates, self.campaign.task.larger_is_better)[0]
         rates = sorted({candidate.rate for candidate in candidates if candidate.rate > 0})

@@ -145,7 +145,7 @@ def tune(
 
 
 def price(spec: Mapping[str, Any]) -> int:
-    """How many trainings a tuning has at most: two equal settings are trained once."""
+    """How many runs a tuning has at most: two equal configurations are trained once."""
     protocol = spec["protocol"]
     count = protocol["trials"]
     if protocol["method"] == "grid":
