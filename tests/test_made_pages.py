@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from thalweg.lab.cli.commands import app
-from thalweg.lab.cli.verbs import EXPORTS, VERBS
+from thalweg.lab.cli.verbs import VERBS, besides
 from thalweg.lab.verbs.verb import Option, verb
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +31,7 @@ def test_the_made_parts_of_pages_are_as_the_code_has_them():
 def test_a_command_is_asked_what_the_function_takes(one):
     command = COMMANDS[one.__name__.replace("_", "-")]
     taken = set(inspect.signature(one).parameters)
-    after = {export.name for export in EXPORTS} if "progress" in taken else set()
+    after = {asked.name for asked in besides(one)}
     assert {parameter.name for parameter in command.params} - {"help"} == taken - PYTHON_ONLY | after
     for parameter in command.params:
         assert parameter.name == "help" or parameter.help

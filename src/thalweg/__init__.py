@@ -10,6 +10,7 @@ from thalweg.rule.definition import Rule, RuleError
 if TYPE_CHECKING:
     from thalweg.conformance.run import conform
     from thalweg.differences import explain_difference
+    from thalweg.lab.results import JointComparison
     from thalweg.lab.task.task import Task
     from thalweg.lab.verbs.compare import Comparison, compare
     from thalweg.lab.verbs.export import export
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = [
     "Comparison",
+    "JointComparison",
     "RangeTest",
     "Rule",
     "RuleError",
@@ -43,6 +45,7 @@ __all__ = [
 
 _LAZY = {
     "Comparison": "thalweg.lab.verbs.compare",
+    "JointComparison": "thalweg.lab.results",
     "RangeTest": "thalweg.lab.verbs.range_test",
     "Sweep": "thalweg.lab.verbs.sweep",
     "Task": "thalweg.lab.task.task",

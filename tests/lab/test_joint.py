@@ -14,13 +14,16 @@ import pytest
 from made_up import World, trial
 from scipy import stats
 
-from thalweg.lab.errors import StudyError
+from thalweg.lab.cli.commands import app
+from thalweg.lab.cli.screen import fitting
+from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.judging.joint import build_joint_table
 from thalweg.lab.judging.rows import Table, build_table
 from thalweg.lab.judging.wording.joint import joint_verdict
 from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.results import Comparison, JointComparison, read_answer
 from thalweg.lab.verbs.compare import compare
+from thalweg.lab.verbs.export import export
 
 
 def table(values: dict[str, list[float]], margin: float = 0.01, larger: bool = True, **failed: int) -> Table:
@@ -108,16 +111,55 @@ def test_more_tasks_find_what_one_cannot() -> None:
     assert found[4] > 0.9 > found[1]
 
 
+def two_tasks() -> list[Any]:
+    return [replace(little.task(), name=name) for name in ("near", "far_off")]
+
+
 @pytest.fixture(scope="module")
 def joint(tmp_path_factory: pytest.TempPathFactory) -> JointComparison:
     folder = tmp_path_factory.mktemp("joint")
-    studies = {
-        name: compare(replace(little.task(), name=name), ["sgd", "adam"], trials=3, out=folder / name, on="alone")
-        for name in ("near", "far_off")
-    }
-    result = JointComparison(folder, studies)
-    result.save()
-    return result
+    found = compare(two_tasks(), ["sgd", "adam"], trials=3, out=folder, on="alone")
+    assert isinstance(found, JointComparison)
+    return found
+
+
+def test_the_same_call_trains_nothing_again(joint: JointComparison) -> None:
+    before = {name: (study.folder / "trials.jsonl").read_bytes() for name, study in joint.studies.items()}
+    again = compare(two_tasks(), ["sgd", "adam"], trials=3, out=joint.folder, on="alone")
+    assert str(again) == str(joint)
+    assert before == {name: (study.folder / "trials.jsonl").read_bytes() for name, study in joint.studies.items()}
+
+
+def test_one_name_twice_and_no_task_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="task: got 'quadratic' twice; must be tasks of different names"):
+        compare("quadratic,quadratic", "sgd", out=tmp_path / "s")
+    with pytest.raises(LabError, match="task: got ''; must be a task"):
+        compare("", "sgd", out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_command_tells_it_as_json_too(joint: JointComparison, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app(["report", str(joint.folder)])
+    told = capsys.readouterr().out
+    assert joint.verdict in told and f"tables for a paper: {joint.folder / 'table.tex'}, table.csv" in told
+    with pytest.raises(SystemExit):
+        app(["report", str(joint.folder), "--json"])
+    parsed = json.loads(capsys.readouterr().out)
+    assert parsed["verdict"] == joint.verdict and len(parsed["table"]) == 2
+
+
+@pytest.mark.parametrize(("to", "name"), [("latex", "table.tex"), ("csv", "table.csv")])
+def test_a_table_is_exported_of_one_study_and_of_several(joint: JointComparison, to: str, name: str) -> None:
+    (joint.folder / name).unlink()
+    assert export(joint.folder, to) == joint.folder / name and (joint.folder / name).read_text()
+    assert export(joint.studies["near"].folder, to, joint.folder / f"one.{to}").read_text().count("sgd") >= 1
+
+
+def test_a_terminal_shows_the_columns_that_fit() -> None:
+    rows = [["adam", "0.001", "97.2 % ± 0.6", "leads"], ["schedule_free_adamw", "0.002", "97 % ± 1.0", "worse"]]
+    headings = ["optimizer", "lr", "test accuracy", "verdict"]
+    assert [fitting(headings, rows, width) for width in (200, 50, 49, 41, 40, 1)] == [4, 4, 3, 3, 2, 2]
 
 
 def test_it_is_read_from_its_folder(joint: JointComparison) -> None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thalweg.lab.errors import LabError, StudyError, TaskError
-    from thalweg.lab.results import Comparison, RangeTest, Result, Sweep, Tuning
+    from thalweg.lab.results import Answer, Comparison, JointComparison, RangeTest, Result, Sweep, Tuning
     from thalweg.lab.task.load import load_task
     from thalweg.lab.task.task import Task
 
 __all__ = [
+    "Answer",
     "Comparison",
+    "JointComparison",
     "LabError",
     "RangeTest",
     "Result",
@@ -25,6 +27,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "Answer": "thalweg.lab.results",
+    "JointComparison": "thalweg.lab.results",
     "Comparison": "thalweg.lab.results",
     "RangeTest": "thalweg.lab.results",
     "Result": "thalweg.lab.results",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False)
 FIRST_ESTIMATE = 8  # runs after which the time they take is worth telling
+GAP = 2  # between the columns of a table
 QUIET = 30.0  # seconds without a line
 
 
@@ -117,16 +119,21 @@ def _left(now: Progress) -> str:
     return f"about {length(now.seconds_left)} left"
 
 
-def show_result(result: Answer) -> None:
-    """The table, the sentence, the line to paste, where the report is."""
+def show_result(result: Answer, as_json: bool = False) -> None:
+    """The table, the sentence, the line to paste, where the report is; or all of it as JSON."""
+    if as_json:
+        print(json.dumps({**result.to_dict(), "folder": str(result.folder)}, indent=2))
+        return
     headings, rows = result.cells()
     if console.is_terminal:
-        _print_table(headings, rows)
+        _print_table(headings, rows, fit=True)
         console.print("\n", _plain(result.verdict, "bold"), sep="")
         console.print(_plain(f"{result.line}\n" if result.line else ""))
     else:
         print(result, end="\n\n")
     print(visible(f"report: {result.folder / 'report.html'}"))
+    if (result.folder / "table.tex").exists():
+        print(visible(f"tables for a paper: {result.folder / 'table.tex'}, table.csv"))
 
 
 def show_tasks(listings: Sequence[Listing]) -> None:
@@ -193,20 +200,33 @@ def show_laws(laws: Sequence[Law]) -> None:
     _print_table(["law", "about", "meaning"], [[law.name, law.theme, law.meaning] for law in laws])
 
 
-def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table; where there is no terminal, plain columns of their full width."""
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], fit: bool = False) -> None:
+    """A table; where there is no terminal, plain columns of their full width. `fit`: only the columns that fit."""
     rows = [[visible(str(cell)) for cell in row] for row in rows]
     if not console.is_terminal:
         widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
         for row in [headings, *rows]:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    shown = fitting(headings, rows, console.width) if fit else len(headings)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
+    for index, heading in enumerate(headings[:shown]):
+        table.add_column(heading, overflow="fold", no_wrap=fit and 0 < index < shown - 1)
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(_plain, row[:shown]))
     console.print(table)
+    if shown < len(headings):
+        console.print(_plain(f"Too wide for this terminal: {', '.join(headings[shown:])}.", "dim"))
+
+
+def fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many of the columns, from the left, fit side by side unbroken; two at least, of which the last may wrap.
+
+    >>> fitting(["optimizer", "lr", "accuracy"], [["adam", "0.001", "97.2 % ± 0.6"]], 25)
+    2
+    """
+    widths = [max(map(len, column)) + GAP for column in zip(headings, *rows, strict=True)]
+    return max(2, sum(sum(widths[: count + 1]) - GAP <= width for count in range(len(widths))))
 
 
 def _plain(text: str, style: str = "") -> Text:

@@ -6,6 +6,7 @@ import inspect
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, NoReturn, get_args
@@ -18,7 +19,7 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.exports.optuna import try_storage
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.printable import visible
-from thalweg.lab.results import Answer, Result
+from thalweg.lab.results import Answer, JointComparison
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
 from thalweg.lab.verbs.range_test import range_test
@@ -29,6 +30,7 @@ from thalweg.lab.verbs.verb import Asked, Option, options
 
 VERBS: tuple[Callable[..., Any], ...] = (compare, sweep, range_test, tune, replay, report, export)
 
+JSON = Asked("json", bool, False, Option("Print the answer as JSON; progress goes to standard error."))
 # What the command line asks of every verb that trains; from Python one calls `export` and `result.to_optuna`.
 EXPORTS = (
     Asked("tensorboard", bool, False, Option("Write TensorBoard event files to the study's folder too.")),
@@ -38,9 +40,13 @@ EXPORTS = (
 
 
 def asked_on_the_command_line(verb: Callable[..., Any]) -> list[Asked]:
-    """What a verb's command is asked: what its signature says, and the exports where it trains."""
-    asked = options(verb)
-    return [one for one in asked if one.option.typed] + (list(EXPORTS) if trains(verb) else [])
+    """What a verb's command is asked: what its signature says, and what the command line has beside it."""
+    return [one for one in options(verb) if one.option.typed] + besides(verb)
+
+
+def besides(verb: Callable[..., Any]) -> list[Asked]:
+    """What the command line alone asks: where to export to, and whether a machine reads the answer."""
+    return [*EXPORTS, JSON] if trains(verb) else [JSON] if verb is report else []
 
 
 def trains(verb: Callable[..., Any]) -> bool:
@@ -98,36 +104,39 @@ def stopped() -> NoReturn:
     raise typer.Exit(130) from None
 
 
-def _train(verb: Callable[..., Result], given: dict[str, Any]) -> None:
+def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
     """Run a verb with its progress shown, and the exports after it; Ctrl-C says how to go on."""
     formats = [name for name in ("tensorboard", "wandb") if given.pop(name)]
+    as_json = given.pop("json")
     storage = given.pop("to_optuna", None)
     try:
         for name in formats:
             need(name, name)  # before the hours, not after
         if storage:
             try_storage(storage)
-        with progress_display() as progress:
+        with redirect_stdout(sys.stderr) if as_json else nullcontext(), progress_display() as progress:
             result = verb(**given, progress=progress)
-        if storage:
-            result.to_optuna(storage)
-        for name in formats:
-            export(result.folder, name)
+        for study in result.studies.values() if isinstance(result, JointComparison) else [result]:
+            if storage:
+                study.to_optuna(storage)
+            for name in formats:
+                export(study.folder, name)
     except LabError as error:
         refuse(error)
     except KeyboardInterrupt:
         stopped()
-    show_result(result)
+    show_result(result, as_json)
 
 
 def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
     """Run a verb that reads a study; a trial that is not the same again is exit code 1."""
+    as_json = given.pop("json", False)
     try:
         result = verb(**given)
     except LabError as error:
         refuse(error)
     if isinstance(result, Answer):
-        show_result(result)
+        show_result(result, as_json)
     elif isinstance(result, Path):
         print(visible(str(result)))
     elif isinstance(result, Replay):

@@ -1,9 +1,10 @@
-"""The main job: many optimizers on one task under one fair protocol."""
+"""The main job: many optimizers on a task, or on several, under one fair protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +15,13 @@ from thalweg.lab.results import Comparison
 from thalweg.lab.search.configurations import APART, candidates_of, joint, ranked
 from thalweg.lab.search.hyperparameters import settings, tuned
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
-from thalweg.lab.study.campaign import Campaign
+from thalweg.lab.study.campaign import Campaign, Progress
 from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.records import to_json
 from thalweg.lab.study.session import affordable, describe, open_campaign, settled
 from thalweg.lab.task.task import Task
-from thalweg.lab.verbs.options import Budget, Epochs, Optimizers, Out, Record, Tell, TheTask, TimeLimit, Where
+from thalweg.lab.verbs.joint import Loaded, jointly, tasks_of
+from thalweg.lab.verbs.options import Budget, Epochs, Optimizers, Out, Record, Tell, TheTasks, TimeLimit, Where
 from thalweg.lab.verbs.verb import Option, verb
 
 __all__ = ["Comparison", "compare"]
@@ -32,7 +34,7 @@ LEAST = 3  # trials: the default, and one to either side
 
 @verb
 def compare(
-    task: TheTask,
+    task: TheTasks,
     optimizers: Optimizers = None,
     preset: Annotated[
         str, Option("quick, standard or thorough; the numbers after it change one of its numbers.")
@@ -61,17 +63,48 @@ def compare(
     out: Out = None,
     record: Record = False,
     progress: Tell = None,
-) -> Comparison:
-    """Find out which optimizer, and which learning rate, suits a task. Rerun it to resume the study.
+) -> Any:
+    """Find out which optimizer, and which learning rate, suits a task, or several. Rerun it to resume the study.
+
+    Returns:
+        A `Comparison`; over several tasks a `JointComparison`, whose folder has each task's study in a subfolder.
 
     Raises:
         TaskError: for a task that cannot be trained.
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
-    task, loaded_from, here = the_task(task)
     numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
-    protocol = Protocol.of(preset, **numbers, hyperparameters=hyperparameters, budget=budget)
+    study = partial(
+        _study,
+        optimizers=optimizers,
+        protocol={"preset": preset, **numbers, "hyperparameters": hyperparameters},
+        epochs=epochs,
+        time_limit=time_limit,
+        on=on,
+        record=record,
+        progress=progress,
+    )
+    tasks = [the_task(one) for one in tasks_of(task)]
+    return study(tasks[0], budget=budget, out=out) if len(tasks) == 1 else jointly(tasks, study, preset, budget, out)
+
+
+def _study(
+    loaded: Loaded,
+    *,
+    optimizers: Any,
+    protocol: Mapping[str, Any],
+    budget: str | float | None,
+    epochs: int | None,
+    time_limit: str | float | None,
+    on: str,
+    out: str | Path | None,
+    record: bool,
+    progress: Callable[[Progress], None] | None,
+) -> Comparison:
+    """The comparison on one task."""
+    task, loaded_from, here = loaded
+    agreed = Protocol.of(**protocol, budget=budget)
     epochs = task.epochs if epochs is None else integer("epochs", epochs)
     entries = resolve(optimizers, task)
     task.check()
@@ -79,10 +112,10 @@ def compare(
     if record:
         recorder.check(task)
     longest = seconds("time_limit", time_limit)
-    folder = folder_of(out, here, task.name, preset)
-    if protocol.budget is not None:
-        protocol = within(protocol, task, entries, epochs, on, folder, longest)
-    spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(protocol)))
+    folder = folder_of(out, here, task.name, agreed.preset)
+    if agreed.budget is not None:
+        agreed = within(agreed, task, entries, epochs, on, folder, longest)
+    spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(agreed)))
 
     def total(spec: Mapping[str, Any]) -> int:
         return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thalweg.lab.errors import LabError
 from thalweg.lab.recording.read import read
+from thalweg.lab.results import Comparison
 from thalweg.lab.study.campaign import Progress
 from thalweg.lab.study.records import read_spec
 from thalweg.lab.task.builtin import BUILT_IN
@@ -34,4 +35,5 @@ def landscape_of(what: str, optimizers: str, progress: Callable[[Progress], None
         if optimizers:
             raise LabError(f"--optimizers: {folder} is a study, which has its own; must be left out, or name a task")
         return read(folder)
-    return compare(what, optimizers or OPTIMIZERS, record=True, progress=progress).landscape()
+    study: Comparison = compare(what, optimizers or OPTIMIZERS, record=True, progress=progress)
+    return study.landscape()

@@ -16,6 +16,14 @@ TheTask = Annotated[
     Task | str,
     Option("A built-in task (digits), my_task.py:task or package.module:task.", argument=True, python="a `Task`"),
 ]
+TheTasks = Annotated[
+    Any,
+    Option(
+        "A built-in task (digits), my_task.py:task or package.module:task; several with commas get one joint verdict.",
+        argument=True,
+        python="a `Task`, and a list of tasks",
+    ),
+]
 Optimizers = Annotated[
     Any,
     Option(
