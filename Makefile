@@ -12,7 +12,7 @@ install: .venv/installed
 	touch $@
 
 compare: install
-	.venv/bin/thalweg compare digits --preset quick
+	.venv/bin/thalweg compare mnist1d --preset quick
 
 test: install
 	.venv/bin/pytest -n 2 -m "not apart"

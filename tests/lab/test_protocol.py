@@ -35,7 +35,7 @@ def test_a_best_at_the_edge_extends_the_range_by_a_decade() -> None:
 
 
 def test_presets_and_changes() -> None:
-    assert (PRESETS["quick"].trials, PRESETS["quick"].finalist_seeds) == (8, 3)
+    assert (PRESETS["quick"].trials, PRESETS["quick"].finalist_seeds) == (8, 5)
     assert (PRESETS["standard"].trials, PRESETS["standard"].finalists) == (25, 2)
     changed = Protocol.of("quick", trials=4, seeds=None)
     assert (changed.trials, changed.seeds) == (4, 1)

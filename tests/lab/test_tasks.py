@@ -32,6 +32,16 @@ from thalweg.lab.verbs.tune import tune
 
 # name: rows to train, select and test; a learning rate that suits Adam; and what a short training must reach.
 EXPECTED: dict[str, tuple[tuple[int, int, int] | None, float, float]] = {
+    "mnist1d": ((4000, 2000, 2000), 1e-2, 0.3),
+    "mnist1d-cnn": ((4000, 2000, 2000), 4e-2, 0.25),
+    "mnist1d-logistic": ((4000, 2000, 2000), 3e-2, 0.22),
+    "speech": ((768, 256, 256), 1e-2, 1.01),
+    "rare-classes": ((4608, 2304, 2304), 0.3, 6.0),
+    "noisy-labels": ((1078, 359, 360), 1e-2, 0.7),
+    "diabetes": ((265, 88, 89), 1e-2, 0.85),
+    "breast-cancer": ((341, 114, 114), 1e-2, 0.9),
+    "photograph": ((6400, 6400, 6400), 5e-3, 12.0),
+    "recall": ((2048, 512, 512), 1e-2, 0.87),
     "digits": ((1078, 359, 360), 1e-2, 0.8),
     "digits-cnn": ((1078, 359, 360), 1e-2, 0.7),
     "charlm": ((6400, 1024, 1024), 1e-2, 5.0),
@@ -100,7 +110,7 @@ def test_the_listing_needs_no_task_to_be_imported() -> None:
     tree = ast.parse(Path(builtin.__file__).read_text())
     imported = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert imported == {"__future__", "dataclasses", "importlib", "typing"}
-    assert len(BUILT_IN) == 13 and not any(isinstance(node, ast.Import) for node in tree.body)
+    assert len(BUILT_IN) == 23 and not any(isinstance(node, ast.Import) for node in tree.body)
 
 
 def test_the_listings_metric_is_the_tasks() -> None:
@@ -143,7 +153,7 @@ def test_a_comparison_leaves_out_what_refuses_sparse_gradients(tmp_path: Path) -
         test=(table, table[:, 0]),
         epochs=1,
     )
-    found = compare(sparse, trials=1, finalist_seeds=2, on="alone", out=tmp_path)
+    found = compare(sparse, "all", trials=1, finalist_seeds=2, on="alone", out=tmp_path)
     [note] = [line for line in found.notes if line.startswith("Left out, as they refuse the sparse gradients")]
     assert " adam," in note and "sgd" not in note.split(": ")[1].rstrip(".").split(", ")
     named = compare(sparse, ["sgd"], trials=1, finalist_seeds=2, on="alone", out=tmp_path / "named")

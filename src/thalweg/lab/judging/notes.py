@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.lab.arguments import length
 from thalweg.lab.judging.rows import Table
-from thalweg.lab.judging.wording.numbers import Unit, course, several
+from thalweg.lab.judging.wording.numbers import Unit, course, duration, several
 from thalweg.lab.training.trial import Status, Trial
 
 
@@ -17,6 +18,7 @@ def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], uni
         *_protocol(spec),
         *_run_notes(spec),
         *_columns(spec, table, unit),
+        *_decided(table),
         *_trouble(table, trials),
         *_untested(spec),
     ]
@@ -81,6 +83,25 @@ def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
         "Expected best of k: the mean over all ways to choose k of the configurations spread before any was tried, "
         "without the default; a configuration that failed counts as the worst in this study.",
     ]
+
+
+def _decided(table: Table) -> list[str]:
+    """How many of the pairs with the leader the evidence decides; where fewer than half, what half would take."""
+    others = table.rows[1:]
+    if len(others) < 2 or table.rows[0].failed_finals:
+        return []
+    open_ = [row for row in others if not row.failed_finals and row.judgement and row.judgement.verdict == "undecided"]
+    decided = len(others) - len(open_)
+    lacking = -(-len(others) // 2) - decided
+    if lacking <= 0:
+        return [f"Decided: {decided} of {len(others)} pairs with the leader."]
+    more = sorted(row.judgement.more_seeds for row in open_ if row.judgement and row.judgement.more_seeds)
+    head = f"Not decided: {len(open_)} of {len(others)} pairs with the leader."
+    if len(more) < lacking:
+        return [f"{head} No number of seeds is known that would decide half of them."]
+    seeds = more[lacking - 1]
+    time = duration(seeds * table.seconds_a_seed) if math.isfinite(table.seconds_a_seed) else ""
+    return [f"{head} Half take about {several(seeds, 'more seed')}{f', {time}' if time else ''}."]
 
 
 def _trouble(table: Table, trials: Sequence[Trial]) -> list[str]:

@@ -36,7 +36,7 @@ class Protocol:
     trials: int = 8
     seeds: int = 1
     finalists: int = 1
-    finalist_seeds: int = 3
+    finalist_seeds: int = 5
     alpha: float = 0.05
     hyperparameters: tuple[str, ...] = ("lr",)
     budget: float | None = None

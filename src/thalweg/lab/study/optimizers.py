@@ -18,22 +18,38 @@ if TYPE_CHECKING:
 
 TORCH_TAKES_SPARSE = (torch.optim.SGD, torch.optim.Adagrad, torch.optim.SparseAdam)
 
+# What people choose between: the classics, Adam and what is put in its place, and one that needs no learning rate.
+USUAL = (
+    "sgd",
+    "momentum",
+    "nesterov",
+    "adagrad",
+    "rmsprop",
+    "adam",
+    "adamw",
+    "nadam",
+    "radam",
+    "lion",
+    "schedule_free_adamw",
+    "prodigy",
+)
+ALL = "all"  # the rest of the catalogue too
+
 
 def resolve(optimizers: Any, task: Task | None = None) -> list[Entry]:
-    """Catalogue entries for what the user named, each once; for None all that take the gradients of the task's model.
+    """Catalogue entries for what the user named, each once.
+
+    Args:
+        optimizers: None stands for the usual dozen, "all" for the catalogue: of either, what takes the gradients of the
+            task's model. Where these are sparse so few do that None stands for them all.
 
     Raises:
         LabError: for an unknown name, one named twice, or none at all.
     """
-    from thalweg.catalogue import CATALOGUE, Entry
+    from thalweg.catalogue import Entry
 
-    if optimizers is None:
-        sparse = task is not None and task.sparse_gradients
-        optimizers = [
-            entry
-            for entry in CATALOGUE.values()
-            if entry.takes_all and (entry.takes_sparse if sparse else entry.takes_dense)
-        ]
+    if optimizers is None or optimizers in (ALL, [ALL], (ALL,)):
+        optimizers = _by_default(task, everything=optimizers is not None)
     if isinstance(optimizers, str):
         optimizers = lookup.listed(optimizers)
     if not isinstance(optimizers, Sequence):
@@ -81,11 +97,24 @@ def _refusal(task: Task, entry: Entry) -> str | None:
     return None
 
 
+def _by_default(task: Task | None, everything: bool) -> list[Entry]:
+    from thalweg.catalogue import CATALOGUE
+
+    sparse = task is not None and task.sparse_gradients
+    return [
+        entry
+        for name, entry in CATALOGUE.items()
+        if entry.takes_all
+        and (entry.takes_sparse if sparse else entry.takes_dense)
+        and (everything or sparse or name in USUAL)
+    ]
+
+
 def left_out(task: Task, entries: Sequence[Entry]) -> list[str]:
     """Of a comparison of the whole catalogue, what refuses the sparse gradients of the task's model."""
     from thalweg.catalogue import CATALOGUE
 
-    whole = task.sparse_gradients and list(entries) == resolve(None, task)
+    whole = task.sparse_gradients and list(entries) == resolve(ALL, task)
     return [name for name, entry in CATALOGUE.items() if whole and not entry.takes_sparse]
 
 

@@ -27,9 +27,9 @@ TheTasks = Annotated[
 Optimizers = Annotated[
     Any,
     Option(
-        "Names from `thalweg rules`, with commas, and settings where you like: adam(eps=1e-6).",
+        "Names from `thalweg rules`, with commas, and settings where you like: adam(eps=1e-6); all for the catalogue.",
         names=BOTH,
-        unset="all",
+        unset="the usual dozen",
         python="a list of names, of entries of the catalogue and of `torch.optim.Optimizer` classes",
     ),
 ]

@@ -26,8 +26,9 @@ class Listing:
 
     def load(self) -> Task:
         """The task itself."""
-        home = import_module(f"{__name__}.{self.module or self.name.replace('-', '_')}")
-        task: Task = getattr(home, self.name)() if self.module else home.task()
+        own = self.name.replace("-", "_")
+        home = import_module(f"{__name__}.{self.module or own}")
+        task: Task = getattr(home, own)() if self.module else home.task()
         return replace(task, about=self.about, usual_time=self.usual_time)
 
 
@@ -35,13 +36,39 @@ def _surface(name: str, about: str) -> Listing:
     return Listing(name, about, "distance to the optimum", "0.2 s", module="surfaces")
 
 
+def _mnist1d(model: str, about: str, usual_time: str) -> Listing:
+    return Listing(f"mnist1d{model}", about, "accuracy", usual_time, module="mnist1d")
+
+
 LISTINGS = (
+    _mnist1d("", "8,000 one-dimensional digits of 40 points; a network of two hidden layers", "1 s"),
+    _mnist1d("-cnn", "the same; three convolutions", "2 s"),
+    _mnist1d("-logistic", "the same; logistic regression", "0.2 s"),
+    Listing(
+        "speech",
+        "1,280 utterances of three to six synthetic phones; convolutions and a GRU, with CTC",
+        "phone error rate",
+        "6 s",
+    ),
     Listing("digits", "1,797 handwritten digits of 8 x 8 pixels; a network of one hidden layer", "accuracy", "0.2 s"),
     Listing("digits-cnn", "the same digits, shifted by chance; two convolutions with dropout", "accuracy", "1 s"),
     Listing("charlm", "540,672 characters of Python's library; a small transformer", "bits a character", "12 s"),
     Listing("sparse", "80,000 pairs of words of Python's library; sparse gradients", "accuracy", "2 s"),
     Listing("gan", "the digits; a generator and a critic, trained at once", "Fréchet distance", "1.5 s"),
     Listing("recsys", "129,348 counts of names in files of Python's library; matrix factorisation", "rmse", "1.5 s"),
+    Listing("diabetes", "442 people, ten measurements each; a perceptron", "rmse", "0.3 s", module="tabular"),
+    Listing(
+        "breast-cancer", "569 tumours, thirty measurements each; a perceptron", "accuracy", "0.3 s", module="tabular"
+    ),
+    Listing("noisy-labels", "the digits, 40 % of the training labels by chance; a wide network", "accuracy", "0.5 s"),
+    Listing(
+        "rare-classes",
+        "511 classes, the most frequent 256 times as frequent as the rarest; a linear model",
+        "loss on rare classes",
+        "0.3 s",
+    ),
+    Listing("photograph", "19,200 pixels; a network from places to colors", "peak signal to noise", "2 s"),
+    Listing("recall", "3,072 rows of symbols to be said again after a pause; a GRU", "wrong symbols", "4 s"),
     Listing("rl", "CartPole, played anew in each step; policy gradient", "mean return", "5 s", extra="rl"),
     _surface("saddle", "two numbers near a saddle between two minima"),
     _surface("rosenbrock", "two numbers in Rosenbrock's curved valley"),

@@ -1,0 +1,60 @@
+"""The claims whose scripts take seconds: run here, held to what their papers say and to what the page prints."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def claim(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(DOCS / "claims"))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return importlib.import_module(name)
+
+
+def on_the_page(rows: list[str]) -> bool:
+    return "\n".join(rows) in (DOCS / "claims.md").read_text()
+
+
+def test_without_correction_a_step_is_as_much_longer_as_the_formula_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    correction = claim("correction", monkeypatch)
+    found = correction.ratios()
+    formula = [(1 - 0.9**step) / math.sqrt(1 - 0.999**step) for step in range(1, len(found) + 1)]
+    assert found == pytest.approx(formula, rel=1e-6)
+    assert max(found) == found[12 - 1] and [round(found[step - 1], 2) for step in (1, 12, 100)] == [3.16, 6.57, 3.24]
+    assert on_the_page(correction.rows())
+
+
+def test_adam_goes_uphill_where_amsgrad_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    counterexample = claim("counterexample", monkeypatch)
+    adam, amsgrad = (counterexample.end(amsgrad, 20_000) for amsgrad in (False, True))
+    assert adam > 0.9 and amsgrad < -0.9
+
+
+def test_adaptive_rules_learn_to_say_yes_on_wilsons_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    wilson = claim("wilson", monkeypatch)
+    found = {rule: wilson.errors(rule) for rule in wilson.RULES}
+    assert all(trained == 0 for trained, _ in found.values())
+    minority = pytest.approx(1 - wilson.SHARE)
+    assert {rule for rule, (_, new) in found.items() if new == minority} == {"adagrad", "rmsprop", "adam"}
+    assert {rule for rule, (_, new) in found.items() if new == 0} == {"sgd", "momentum"}
+    assert on_the_page([f"| `{rule}` | {trained:.0%} | {new:.0%} |" for rule, (trained, new) in found.items()])
+
+
+def test_adam_with_a_large_eps_is_momentum(monkeypatch: pytest.MonkeyPatch) -> None:
+    inclusion = claim("inclusion", monkeypatch)
+    found = [inclusion.apart(eps) for eps in inclusion.EPSILONS]
+    assert found == sorted(found, reverse=True) and found[0] > 0.5 and found[-1] < 1e-9
+
+
+def test_sharpness_rises_to_two_over_the_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = claim("edge", monkeypatch)
+    start, late = edge.follow(0.4, edge.RATES[0.4])
+    assert start < 0.75 and late == pytest.approx(1, abs=0.15)
