@@ -13,7 +13,7 @@ import torch
 from thalweg.plan.counters import Ages
 from thalweg.plan.members import Member
 from thalweg.plan.plan import Plan
-from thalweg.tensors.layout import is_flat, is_shard, laid_like, local, real
+from thalweg.tensors.layout import is_flat, is_shard, laid_like, local, placed_alike, real
 from thalweg.tensors.quantization import BLOCK, SCALE, Code, Form, blocks, code_of, random_of
 from thalweg.tensors.rounding import Rounding
 from thalweg.update.update import Update
@@ -203,7 +203,8 @@ def fits(state: dict[str, Any], name: str, p: Tensor, code: Code) -> bool:
     """True where a state is kept as it must be, and lies as its parameter does."""
     held, scales = local(state[name]), state.get(name + SCALE)
     lies = is_flat(held) and (held.stride() == local(p).stride() or not is_flat(local(p)))
-    if held.dtype != code.dtype or held.device != p.device or not lies or held.shape != local(p).shape:
+    alike = held.shape == local(p).shape and placed_alike(state[name], p)
+    if held.dtype != code.dtype or held.device != p.device or not lies or not alike:
         return False
     if not code.window:
         return True

@@ -10,7 +10,7 @@ import torch
 from thalweg.plan.counters import Ages
 from thalweg.plan.quantized import begin, drop_scales, fits, keep, widened
 from thalweg.rule.definition import Rule
-from thalweg.tensors.layout import is_flat, is_shard, laid_like
+from thalweg.tensors.layout import is_flat, is_shard, laid_like, placed_alike, placed_like
 from thalweg.tensors.quantization import form_of
 from thalweg.tensors.rounding import HALVES, Rounding
 from thalweg.tensors.subclasses import ordinary, plain
@@ -135,6 +135,8 @@ def in_line(held: Tensor, name: str, p: Tensor, dtype: torch.dtype) -> Tensor:
             f"state {name!r} has shape {tuple(held.shape)}, its parameter {tuple(p.shape)}: "
             "the parameter was resized, or the checkpoint is of another model"
         )
+    if not placed_alike(held, p):  # kernels know addresses alone: another sharding's are of other elements
+        held = placed_like(held, p)
     if held.dtype != dtype or held.device != p.device or (held.stride() != p.stride() and is_flat(p)):
         return laid_like(held, p, dtype)
     return held

@@ -56,6 +56,31 @@ def is_shard(tensor: Tensor) -> bool:
     return hasattr(tensor, "_local_tensor")
 
 
+def placed_alike(one: Tensor, other: Tensor) -> bool:
+    """True where both are whole, or split over the same processes in the same way."""
+    if not (is_shard(one) and is_shard(other)):
+        return is_shard(one) == is_shard(other)
+    a: Any = one
+    b: Any = other
+    return bool(a.placements == b.placements and a.device_mesh == b.device_mesh)
+
+
+def placed_like(tensor: Tensor, reference: Tensor) -> Tensor:
+    """A tensor split over processes as another is, or whole as that is. All processes ask for it together."""
+    given: Any = tensor
+    if is_shard(given) and getattr(reference, "device_mesh", None) != given.device_mesh:
+        given = given.full_tensor()
+    if is_shard(reference):
+        from torch.distributed.tensor import DTensor, Replicate
+
+        due: Any = reference
+        if not is_shard(given):
+            every = [Replicate()] * due.device_mesh.ndim
+            given = DTensor.from_local(given.to(due.device), due.device_mesh, every, run_check=False)
+        given = given.redistribute(due.device_mesh, due.placements)
+    return given  # type: ignore[no-any-return]
+
+
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a DTensor; any other tensor itself."""
     part: Tensor = getattr(tensor, "_local_tensor", tensor)
