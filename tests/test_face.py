@@ -448,7 +448,7 @@ def test_an_entry_is_found_by_name_or_class():
     foreign = Entry.of(torch.optim.ASGD)
     assert foreign.search("lr") == (1e-5, 1e-1) and foreign.default("lr") == 0.01
     assert foreign.line(lr=0.5) == "torch.optim.ASGD(model.parameters(), lr=0.5)"
-    with pytest.raises(ValueError, match="'adma' is neither .* nor in the catalogue: sgd, momentum"):
+    with pytest.raises(ValueError, match="'adma' is neither .* nor in the catalogue; did you mean 'adam"):
         Entry.of("adma")
 
 

@@ -156,8 +156,8 @@ def _parsed(text: str) -> Entry:
         entry = Entry.of(lookup.find(name, "optimizers"))
     else:
         raise ValueError(
-            f"optimizers: {text!r} is neither a torch.optim.Optimizer class nor in the catalogue: "
-            f"{', '.join(CATALOGUE)}"
+            f"optimizers: {text!r} is neither a torch.optim.Optimizer class nor in the catalogue"
+            f"{lookup.did_you_mean(text.partition('(')[0], CATALOGUE) or ': ' + ', '.join(CATALOGUE)}"
         )
     known = inspect.signature(entry.optimizer).parameters
     for each in own:

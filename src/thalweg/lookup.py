@@ -6,6 +6,7 @@ import ast
 import difflib
 import importlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,6 +53,16 @@ def apart(text: str) -> tuple[str, dict[str, Any]]:
         raise ValueError(f"got {text!r}; the brackets must hold name=value, with plain values") from None
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint to put behind a message; empty where nothing known is like the name.
+
+    >>> did_you_mean("adm", ["adam", "sgd"]), did_you_mean("zzz", ["adam"])
+    ("; did you mean 'adam'?", '')
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def find(name: str, argument: str = "optimizer") -> type[torch.optim.Optimizer]:
     """The class of this name.
 
@@ -68,9 +79,7 @@ def find(name: str, argument: str = "optimizer") -> type[torch.optim.Optimizer]:
     found: object = _module(where, name, argument)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            near = difflib.get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{argument}: {where} has no {part!r}{hint}")
+            raise ValueError(f"{argument}: {where} has no {part!r}{did_you_mean(part, dir(found))}")
         found = getattr(found, part)
     if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
         raise ValueError(f"{argument}: {name} is {found!r}; must be a subclass of torch.optim.Optimizer")

@@ -54,7 +54,8 @@ def test_compare_a_users_file(tmp_path: Path) -> None:
     [
         (("compare", "no.py"), "task: no file no.py; must be a built-in task (digits, "),
         (("compare", "nothing"), "task: got 'nothing'; must be"),
-        (("compare", "digits", "--optimizers", "adamm"), "adamm"),
+        (("compare", "digts"), "task: got 'digts'; did you mean 'digits'? It must be a built-in task (digits, "),
+        (("compare", "digits", "--optimizers", "adamm"), "nor in the catalogue; did you mean 'adam'?"),
         (("compare", "digits", "--preset", "fast"), "preset: got 'fast'; must be quick, standard, thorough"),
         (("compare", "digits", "--trials", "0"), "trials: got 0; must be a whole number of at least 1"),
         (("show", "adamm"), "adamm"),

@@ -17,6 +17,7 @@ from typing import Any
 from thalweg.lab.errors import TaskError, first_line
 from thalweg.lab.task.builtin import BUILT_IN
 from thalweg.lab.task.task import Task
+from thalweg.lookup import did_you_mean
 
 ALLOWED = (
     f"a built-in task ({', '.join(BUILT_IN)}), mnist:path/to/folder, path/to/my_task.py:task or package.module:task"
@@ -45,7 +46,8 @@ def load_task(spec: str) -> Task:
         source, module = _import_file(path)
         return _take(module, attribute, where, path.stem, source)
     if not colon:
-        raise TaskError(f"task: got {spec!r}; must be {ALLOWED}")
+        near = did_you_mean(spec, BUILT_IN)
+        raise TaskError(f"task: got {spec!r}{f'{near} It' if near else ';'} must be {ALLOWED}")
     module = _running(where, lambda: importlib.import_module(where))
     source = Path(module.__file__).read_text() if module.__file__ else ""
     return _take(module, attribute, where, where.rpartition(".")[2], source)
