@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test test-apart docs gpu test-cuda test-cuda-compile check fuzz stub bench bench-cuda simulate dist matrix clean
+.PHONY: install compare test test-apart docs gpu test-cuda test-cuda-compile check fuzz stub tables bench bench-cuda simulate dist matrix clean
 
 install: .venv/installed
 
@@ -48,6 +48,9 @@ fuzz: install
 
 stub: install
 	.venv/bin/python tests/test_stub.py > stub.pyi && mv stub.pyi src/thalweg/optim/__init__.pyi
+
+tables: install
+	.venv/bin/python docs/generate/tables.py
 
 simulate: install
 	.venv/bin/python benchmarks/simulate.py

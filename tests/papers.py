@@ -6,6 +6,7 @@ Call `adam(theta, gradient, steps=..., lr=...)`: `gradient(theta, t)` is asked o
 `lr` is a float or a callable `lr(t)`. Every function also takes `weight_decay`, `decoupled` and `maximize`.
 """
 
+import inspect
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,16 @@ class Run:
     path: list
     state: dict
     lookahead: list = field(default_factory=list)  # classical_nesterov only: theta_t - gamma * V_t
+
+
+def oracles(module):
+    """Every oracle of a module, by its name."""
+    functions = {name: each for name, each in vars(module).items() if inspect.isfunction(each) and name[0] != "_"}
+    return {
+        name: each
+        for name, each in functions.items()
+        if each.__module__ == module.__name__ and list(inspect.signature(each).parameters)[:2] == ["theta", "gradient"]
+    }
 
 
 class _Descent:

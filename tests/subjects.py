@@ -36,42 +36,19 @@ def adahessian(theta: Any, gradient: Callable[..., Any], **settings: Any) -> pap
     return papers_modern.adahessian(theta, gradient, hessian=hessian, **settings)
 
 
+# A rule's oracle is the function of its name; here are those of which that is not all.
+BY_NAME = {**papers.oracles(papers), **papers.oracles(papers_modern), **papers.oracles(papers_matrix)}
 ORACLES: dict[str, Callable[..., papers.Run]] = {
+    **{name: oracle for name, oracle in BY_NAME.items() if name in CATALOGUE},
     "sgd": papers.gradient_descent,
-    "momentum": papers.momentum,
-    "nesterov": papers.nesterov,
-    "classical_momentum": papers.classical_momentum,
-    "classical_nesterov": papers.classical_nesterov,
-    "adagrad": papers.adagrad,
-    "adadelta": papers.adadelta,
-    "rmsprop": papers.rmsprop,
     "rmsprop_momentum": papers.rmsprop,
     "rmsprop_centred": papers.rmsprop,
     "rmsprop_centred_momentum": papers.rmsprop,
-    "adam": papers.adam,
-    "amsgrad": papers.amsgrad,
-    "adamw": papers.adamw,
     "adamw_amsgrad": papers.amsgrad,
-    "adamax": papers.adamax,
-    "nadam": papers.nadam,
-    "radam": papers.radam,
-    "asgd": papers_modern.asgd,
-    "rprop": papers_modern.rprop,
     "nadamw": partial(papers_modern.nadamw, ahead=0),  # AlgoPerf's form
-    "qhadam": papers_modern.qhadam,
-    "adabelief": papers_modern.adabelief,
-    "adan": papers_modern.adan,
-    "adopt": papers_modern.adopt,
-    "ademamix": papers_modern.ademamix,
-    "lion": papers_modern.lion,
-    "sparse_adam": papers_modern.sparse_adam,
-    "schedule_free_sgd": papers_modern.schedule_free_sgd,
     "schedule_free_adamw": beside(papers_modern.schedule_free_adamw),
     "schedule_free_radam": beside(papers_modern.schedule_free_radam),
-    "lars": papers_matrix.lars,
-    "lamb": papers_matrix.lamb,
     "adahessian": adahessian,
-    "shampoo": papers_matrix.shampoo,
     "soap": beside(papers_matrix.soap),
     "prodigy": beside(partial(papers_matrix.prodigy, eps_before=True)),
 }

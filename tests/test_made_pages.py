@@ -11,9 +11,11 @@ from typing import Annotated
 import pytest
 import typer
 
+from thalweg.catalogue import CLASSES
 from thalweg.lab.cli.commands import app
 from thalweg.lab.cli.verbs import VERBS, besides
 from thalweg.lab.verbs.verb import Option, verb
+from thalweg.rules import RULES, rules
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = typer.main.get_command(app).commands
@@ -53,3 +55,14 @@ def test_an_option_of_a_new_verb_is_its_signature_s():
 
     with pytest.raises(TypeError, match="weigh: exactly has no Option"):
         verb(weigh)
+
+
+def test_every_rule_that_lies_in_the_folder_is_in_a_class():
+    assert set(RULES) == {rule.name for cls in CLASSES for rule in cls.rules}
+    files = {path.stem for path in (ROOT / "src" / "thalweg" / "rules").glob("*.py")} - {"__init__"}
+    assert files <= set(RULES)
+
+
+def test_a_rule_that_is_not_there_is_refused():
+    with pytest.raises(KeyError, match="adm"):
+        rules("adam adm")

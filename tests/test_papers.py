@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import papers
 import papers_matrix as matrix
 import papers_modern as modern
 import pytest
@@ -19,13 +20,7 @@ NEEDED: dict[Any, dict[str, Any]] = {
     modern.asgd: {"lambd": 0.0},
     matrix.prodigy: {"d0": 1e-2},
 }
-RULES = [
-    *(modern.rprop, modern.asgd, modern.sparse_adam, modern.lion, modern.adabelief, modern.adan, modern.adopt),
-    *(modern.ademamix, modern.nadamw, modern.qhadam, modern.adahessian),
-    *(modern.schedule_free_sgd, modern.schedule_free_adamw, modern.schedule_free_radam),
-    *(matrix.lamb, matrix.lars, matrix.cautious_adam, matrix.cautious_lion, matrix.cautious_momentum),
-    *(matrix.prodigy, matrix.shampoo, matrix.soap),
-]
+RULES = [*papers.oracles(modern).values(), *papers.oracles(matrix).values()]
 START = STARTS[0]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 

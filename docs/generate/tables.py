@@ -12,12 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from thalweg.catalogue import CLASSES
 from thalweg.lab.cli.verbs import VERBS, asked_on_the_command_line
 from thalweg.lab.verbs.verb import Asked, Option
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("docs/lab.md",)
-PART = re.compile(r"(<!-- made: ([\w -]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+PAGES = ("docs/lab.md", "README.md", "README.zh.md")
+PART = re.compile(r"(<!-- made: ([\w -]+) -->\n?)(.*?)(<!-- end -->)", re.DOTALL)
+# What torch 2.6, the oldest that is allowed, has too: what is new in torch since then was here before.
+TORCHS = (
+    *("SGD", "ASGD", "Rprop", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"),
+    "SparseAdam",
+)
 
 
 def verbs() -> str:
@@ -54,7 +60,18 @@ def row(one: Asked, where: str = "") -> str:
     return f"| `{shown}` |{where} {option.help} | {'on' if one.default is True else default} |"
 
 
-MADE: dict[str, Callable[[], str]] = {"options": verbs}
+def beyond(comma: str, last: str) -> str:
+    """The classes that torch does not have, in the catalogue's order; those without a schedule in a word."""
+    names = [cls.__name__ for cls in CLASSES if cls.__name__ not in TORCHS]
+    words = list(dict.fromkeys("Schedule-Free" if name.startswith("ScheduleFree") else name for name in names))
+    return comma.join(words[:-1]) + last + words[-1]
+
+
+MADE: dict[str, Callable[[], str]] = {
+    "options": verbs,
+    "beyond torch": lambda: beyond(", ", " and "),
+    "beyond torch in Chinese": lambda: beyond("、", " 和 "),
+}
 
 
 def anew(text: str) -> str:

@@ -10,42 +10,16 @@ from typing import Any
 import torch
 
 from thalweg import lookup, optim
+from thalweg.optimizers.hybrid import Hybrid
 from thalweg.optimizers.optimizer import Optimizer
 from thalweg.rule.definition import Rule
 
-# The classes in display order, simple before refined.
-CLASSES: tuple[type[Optimizer], ...] = (
-    optim.SGD,
-    optim.ClassicalMomentum,
-    optim.ClassicalNesterov,
-    optim.ASGD,
-    optim.Rprop,
-    optim.Adagrad,
-    optim.Adadelta,
-    optim.RMSprop,
-    optim.Adam,
-    optim.AdamW,
-    optim.Adamax,
-    optim.NAdam,
-    optim.NAdamW,
-    optim.RAdam,
-    optim.QHAdam,
-    optim.AdaBelief,
-    optim.Adan,
-    optim.ADOPT,
-    optim.AdEMAMix,
-    optim.SparseAdam,
-    optim.Lion,
-    optim.ScheduleFreeSGD,
-    optim.ScheduleFreeAdamW,
-    optim.ScheduleFreeRAdam,
-    optim.LARS,
-    optim.LAMB,
-    optim.Prodigy,
-    optim.AdaHessian,
-    optim.Muon,
-    optim.Shampoo,
-    optim.SOAP,
+# The classes that `optim` makes of rules, in its order: simple before refined.
+CLASSES: tuple[type[Optimizer], ...] = tuple(
+    value
+    for value in vars(optim).values()
+    if isinstance(value, type) and issubclass(value, Optimizer) and value.__module__ == optim.__name__
+    if not issubclass(value, Hybrid)
 )
 FOREIGN_RATES = (1e-5, 1e-1)
 

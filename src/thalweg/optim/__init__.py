@@ -21,79 +21,14 @@ from thalweg.optimizers.release import release_gradients
 from thalweg.optimizers.schedule_free import ScheduleFree
 from thalweg.optimizers.second_order import SecondOrder
 from thalweg.roles import groups, roles
-from thalweg.rule.definition import Rule
-from thalweg.rules.adabelief import adabelief
-from thalweg.rules.adadelta import adadelta
-from thalweg.rules.adagrad import adagrad
-from thalweg.rules.adahessian import adahessian
-from thalweg.rules.adam import adam
-from thalweg.rules.adamax import adamax
-from thalweg.rules.adamw import adamw, adamw_amsgrad
-from thalweg.rules.adan import adan
-from thalweg.rules.ademamix import ademamix
-from thalweg.rules.adopt import adopt
-from thalweg.rules.amsgrad import amsgrad
-from thalweg.rules.asgd import asgd
-from thalweg.rules.classical_momentum import classical_momentum
-from thalweg.rules.classical_nesterov import classical_nesterov
-from thalweg.rules.lamb import lamb
-from thalweg.rules.lars import lars
-from thalweg.rules.lion import lion
-from thalweg.rules.momentum import momentum
-from thalweg.rules.muon import muon
-from thalweg.rules.nadam import nadam
-from thalweg.rules.nadamw import nadamw
-from thalweg.rules.nesterov import nesterov
-from thalweg.rules.prodigy import prodigy
-from thalweg.rules.qhadam import qhadam
-from thalweg.rules.radam import radam
-from thalweg.rules.rmsprop import rmsprop, rmsprop_centred, rmsprop_centred_momentum, rmsprop_momentum
-from thalweg.rules.rprop import rprop
-from thalweg.rules.schedule_free_adamw import schedule_free_adamw
-from thalweg.rules.schedule_free_radam import schedule_free_radam
-from thalweg.rules.schedule_free_sgd import schedule_free_sgd
-from thalweg.rules.sgd import sgd
-from thalweg.rules.shampoo import shampoo
-from thalweg.rules.soap import soap
-from thalweg.rules.sparse_adam import sparse_adam
+from thalweg.rules import rules
 
 # torch's own, as far as the installed torch has them.
 TORCHS = ("Adafactor", "LBFGS", "swap_in_optimizer_params_and_state")
-__all__ = [
-    "ADOPT",
-    "ASGD",
-    "LAMB",
-    "LARS",
-    "SGD",
-    "SOAP",
-    "AdEMAMix",
-    "AdaBelief",
-    "AdaHessian",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Adan",
-    "ClassicalMomentum",
-    "ClassicalNesterov",
+__all__ = [  # and, below, every class that is made here
     "Hybrid",
-    "Lion",
-    "Muon",
     "MuonAdamW",
-    "NAdam",
-    "NAdamW",
     "Optimizer",
-    "Prodigy",
-    "QHAdam",
-    "RAdam",
-    "RMSprop",
-    "Rprop",
-    "ScheduleFreeAdamW",
-    "ScheduleFreeRAdam",
-    "ScheduleFreeSGD",
-    "Shampoo",
-    "SparseAdam",
     "convert",
     "groups",
     "lr_scheduler",
@@ -102,7 +37,6 @@ __all__ = [
     "swa_utils",
 ]
 globals().update({name: getattr(torch.optim, name) for name in TORCHS if hasattr(torch.optim, name)})
-__all__ += [name for name in TORCHS if hasattr(torch.optim, name)]
 
 
 def __getattr__(name: str) -> NoReturn:
@@ -130,60 +64,78 @@ def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, 
     return checkpoints.convert(state_dict, from_, to, shared)
 
 
-# positional: torch's order of arguments
+# A line a class, simple before refined, which is the catalogue's order. Its first rule is the one without switches.
+# positional: torch's order of arguments; beyond torch that of the authors' own classes.
 _NO_MOMENTUM = {"momentum": 0.0}
 _ADAM = "lr betas eps weight_decay"
-SGD = optimizer(
-    sgd, momentum, nesterov, name="SGD", positional="lr momentum dampening weight_decay nesterov", defaults=_NO_MOMENTUM
-)
-ClassicalMomentum = optimizer(classical_momentum)
-ClassicalNesterov = optimizer(classical_nesterov)
-Adagrad = optimizer(adagrad, positional="lr lr_decay weight_decay initial_accumulator_value eps foreach")
-Adadelta = optimizer(adadelta, positional="lr rho eps weight_decay foreach")
-RMSprop = optimizer(
-    rmsprop, rmsprop_momentum, rmsprop_centred, rmsprop_centred_momentum, name="RMSprop", defaults=_NO_MOMENTUM,
-    positional="lr alpha eps weight_decay momentum centered capturable foreach maximize differentiable",
-)  # fmt: skip
-Adam = optimizer(adam, amsgrad, positional=f"{_ADAM} amsgrad")
-AdamW = optimizer(adamw, adamw_amsgrad, name="AdamW", positional=f"{_ADAM} amsgrad")
-Adamax = optimizer(adamax, positional=f"{_ADAM} foreach")
-NAdam = optimizer(nadam, name="NAdam", positional=f"{_ADAM} momentum_decay decoupled_weight_decay")
-RAdam = optimizer(radam, name="RAdam", positional=f"{_ADAM} decoupled_weight_decay")
-Rprop = optimizer(rprop, positional="lr etas step_sizes")
-ASGD = optimizer(
-    asgd, name="ASGD", positional="lr lambd alpha t0 weight_decay foreach maximize differentiable capturable"
-)
-SparseAdam = optimizer(sparse_adam, name="SparseAdam", positional="lr betas eps maximize")
-Muon = optimizer(muon, positional="lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn")
-# Beyond torch: the arguments in the order of the authors' own classes.
-Lion = optimizer(lion, positional="lr betas weight_decay")
-AdaBelief = optimizer(adabelief, name="AdaBelief", positional=_ADAM)
-Adan = optimizer(adan, positional=_ADAM)
-ADOPT = optimizer(adopt, name="ADOPT", positional="lr betas eps clip weight_decay")
-AdEMAMix = optimizer(ademamix, name="AdEMAMix", positional="lr betas alpha t_warmup eps weight_decay")
-NAdamW = optimizer(nadamw, name="NAdamW", positional=_ADAM)
-QHAdam = optimizer(qhadam, name="QHAdam", positional="lr betas nus eps weight_decay")
-LAMB = optimizer(lamb, name="LAMB", positional=_ADAM)
-LARS = optimizer(lars, name="LARS", positional="lr momentum weight_decay trust_coefficient eps")
-AdaHessian = optimizer(
-    adahessian, name="AdaHessian", base=SecondOrder,
-    positional=f"{_ADAM} hessian_power update_each average_conv_kernel seed",
-)  # fmt: skip
-Prodigy = optimizer(prodigy, positional="lr betas eps weight_decay")
 _AVERAGE = "r weight_lr_power"
+SGD = optimizer(
+    *rules("sgd momentum nesterov"),
+    name="SGD",
+    positional="lr momentum dampening weight_decay nesterov",
+    defaults=_NO_MOMENTUM,
+)
+ClassicalMomentum = optimizer(*rules("classical_momentum"))
+ClassicalNesterov = optimizer(*rules("classical_nesterov"))
+ASGD = optimizer(
+    *rules("asgd"), name="ASGD", positional="lr lambd alpha t0 weight_decay foreach maximize differentiable capturable"
+)
+Rprop = optimizer(*rules("rprop"), positional="lr etas step_sizes")
+Adagrad = optimizer(*rules("adagrad"), positional="lr lr_decay weight_decay initial_accumulator_value eps foreach")
+Adadelta = optimizer(*rules("adadelta"), positional="lr rho eps weight_decay foreach")
+RMSprop = optimizer(
+    *rules("rmsprop rmsprop_momentum rmsprop_centred rmsprop_centred_momentum"),
+    name="RMSprop",
+    defaults=_NO_MOMENTUM,
+    positional="lr alpha eps weight_decay momentum centered capturable foreach maximize differentiable",
+)
+Adam = optimizer(*rules("adam amsgrad"), positional=f"{_ADAM} amsgrad")
+AdamW = optimizer(*rules("adamw adamw_amsgrad"), name="AdamW", positional=f"{_ADAM} amsgrad")
+Adamax = optimizer(*rules("adamax"), positional=f"{_ADAM} foreach")
+NAdam = optimizer(*rules("nadam"), name="NAdam", positional=f"{_ADAM} momentum_decay decoupled_weight_decay")
+NAdamW = optimizer(*rules("nadamw"), name="NAdamW", positional=_ADAM)
+RAdam = optimizer(*rules("radam"), name="RAdam", positional=f"{_ADAM} decoupled_weight_decay")
+QHAdam = optimizer(*rules("qhadam"), name="QHAdam", positional="lr betas nus eps weight_decay")
+AdaBelief = optimizer(*rules("adabelief"), name="AdaBelief", positional=_ADAM)
+Adan = optimizer(*rules("adan"), positional=_ADAM)
+ADOPT = optimizer(*rules("adopt"), name="ADOPT", positional="lr betas eps clip weight_decay")
+AdEMAMix = optimizer(*rules("ademamix"), name="AdEMAMix", positional="lr betas alpha t_warmup eps weight_decay")
+SparseAdam = optimizer(*rules("sparse_adam"), name="SparseAdam", positional="lr betas eps maximize")
+Lion = optimizer(*rules("lion"), positional="lr betas weight_decay")
 ScheduleFreeSGD = optimizer(
-    schedule_free_sgd, name="ScheduleFreeSGD", base=ScheduleFree,
+    *rules("schedule_free_sgd"),
+    name="ScheduleFreeSGD",
+    base=ScheduleFree,
     positional=f"lr momentum weight_decay warmup_steps {_AVERAGE}",
-)  # fmt: skip
+)
 ScheduleFreeAdamW = optimizer(
-    schedule_free_adamw, name="ScheduleFreeAdamW", base=ScheduleFree, positional=f"{_ADAM} warmup_steps {_AVERAGE}"
+    *rules("schedule_free_adamw"),
+    name="ScheduleFreeAdamW",
+    base=ScheduleFree,
+    positional=f"{_ADAM} warmup_steps {_AVERAGE}",
 )
 ScheduleFreeRAdam = optimizer(
-    schedule_free_radam, name="ScheduleFreeRAdam", base=ScheduleFree, positional=f"{_ADAM} {_AVERAGE} silent_sgd_phase"
+    *rules("schedule_free_radam"),
+    name="ScheduleFreeRAdam",
+    base=ScheduleFree,
+    positional=f"{_ADAM} {_AVERAGE} silent_sgd_phase",
 )
-Shampoo = optimizer(shampoo, positional="lr eps weight_decay update_frequency")
-SOAP = optimizer(soap, name="SOAP", positional=f"{_ADAM} precondition_frequency max_precondition_dim")
+LARS = optimizer(*rules("lars"), name="LARS", positional="lr momentum weight_decay trust_coefficient eps")
+LAMB = optimizer(*rules("lamb"), name="LAMB", positional=_ADAM)
+Prodigy = optimizer(*rules("prodigy"), positional="lr betas eps weight_decay")
+AdaHessian = optimizer(
+    *rules("adahessian"),
+    name="AdaHessian",
+    base=SecondOrder,
+    positional=f"{_ADAM} hessian_power update_each average_conv_kernel seed",
+)
+Muon = optimizer(
+    *rules("muon"), positional="lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn"
+)
+Shampoo = optimizer(*rules("shampoo"), positional="lr eps weight_decay update_frequency")
+SOAP = optimizer(*rules("soap"), name="SOAP", positional=f"{_ADAM} precondition_frequency max_precondition_dim")
 
-# Of these names torch.optim has modules, and so has this package: `from thalweg.optim import adamw` gives that.
-for _name in ("optimizer", *(name for name, value in list(globals().items()) if isinstance(value, Rule))):
-    del globals()[_name]
+del globals()["optimizer"]  # torch.optim has a module of this name, and so has this package
+_made = [name for name, value in globals().items() if isinstance(value, type) and value.__module__ == __name__]
+__all__ += [name for name in (*_made, *TORCHS) if name in globals() and name not in __all__]
+__all__.sort(key=lambda name: (not name.isupper(), name))
