@@ -12,10 +12,11 @@ from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
+
+from filelock import FileLock, Timeout
 
 from thalweg.lab.errors import StudyError
-from thalweg.lab.study.locking import Busy, lock
 from thalweg.lab.study.records import (
     check_together,
     completed,
@@ -42,7 +43,7 @@ class Study:
         self.folder, self.spec, self.versions = folder, dict(spec), dict(versions)
         self.trials: dict[str, Trial] = {}
         self.notes: list[str] = []
-        self._lock: IO[str] | None = None
+        self._lock = FileLock(folder / "lock", timeout=0, thread_local=False)
         self._log: io.FileIO | None = None
         self._synced = 0.0
 
@@ -51,16 +52,13 @@ class Study:
             if self.folder.exists() and not self.folder.is_dir():
                 raise StudyError(f"out: {self.folder} is a file; must be a folder")
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / "lock", "w")
-        except (OSError, UnicodeError) as error:
-            raise StudyError(f"out: cannot write to {self.folder}: {why(error)}") from None
-        try:
-            lock(self._lock)
-        except Busy:
-            self._lock.close()
+            self._lock.acquire()
+        except Timeout:
             raise StudyError(
                 f"out: another process is working in {self.folder}; wait for it or choose another"
             ) from None
+        except (OSError, UnicodeError) as error:
+            raise StudyError(f"out: cannot write to {self.folder}: {why(error)}") from None
         try:
             self._agree_on_spec()
             self._agree_on_versions()
@@ -68,10 +66,10 @@ class Study:
             check_together(self.folder, self.spec, self.trials.values())
             self._log = open(self.folder / "trials.jsonl", "ab", buffering=0)
         except OSError as error:
-            self._lock.close()
+            self._lock.release()
             _cannot_write(self.folder, error)
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
         return self
 
@@ -83,8 +81,7 @@ class Study:
                 self.sync()
                 self._log.close()
         finally:
-            if self._lock is not None:
-                self._lock.close()
+            self._lock.release()
 
     def add(self, trial: Trial) -> None:
         """Write a trial down for good: no kill of this process loses it when this returns, no power cut after `sync`.

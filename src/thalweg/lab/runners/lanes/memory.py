@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from thalweg.lab.task.task import Task
@@ -30,15 +28,9 @@ def bytes_of_a_lane(task: Task) -> int:
 
 
 def available(device: str) -> float:
-    """Bytes that can be had now; infinite where the system does not tell."""
+    """Bytes that can be had now."""
     if torch.device(device).type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            found = next(line for line in file if line.startswith("MemAvailable"))
-        return float(found.split()[1]) * 1024
-    except (OSError, StopIteration):
-        pages = getattr(os, "sysconf_names", {})
-        if "SC_PHYS_PAGES" in pages and "SC_PAGE_SIZE" in pages:
-            return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE") / 2
-        return float("inf")
+    import psutil
+
+    return float(psutil.virtual_memory().available)
