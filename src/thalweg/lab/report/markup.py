@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from thalweg.lab.report.figures.palette import SHOWN, color, dash, ramp, shown_first
+from thalweg.lab.report.templates import piece
 
 BORDERS = {"solid": "solid", "dashed": "dashed", "dotted": "dotted", "dotdash": "double"}
 LONG = 80  # letters: a headline above this is set smaller, and split at a colon
@@ -41,35 +42,22 @@ def glued(text: str) -> str:
 
 def paste(line: str) -> str:
     """The line to paste, with a button that copies it."""
-    return (
-        f'<div class="paste"><pre id="line">{escape(line)}</pre>'
-        '<button id="copy" aria-label="copy the line">copy</button></div>'
-    )
+    return piece("paste", line)
 
 
-def facts(result: Sequence[tuple[str, str, str]]) -> str:
+def facts(known: Sequence[tuple[str, str, str]]) -> str:
     """Facts as (what, value, in small letters)."""
-    cells = "".join(
-        f"<div><dt>{escape(what)}</dt><dd>{escape(value)}<small>{escape(small)}</small></dd></div>"
-        for what, value, small in result
-    )
-    return f'<dl class="facts">{cells}</dl>'
+    return piece("facts", known)
 
 
 def items(title: str, lines: Sequence[str]) -> str:
     """A titled list; nothing where there are no lines."""
-    return f"<div><h3>{escape(title)}</h3><ul>{_bullets(lines)}</ul></div>" if lines else ""
+    return piece("items", title, lines)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), kind: str = "") -> str:
     """A table of cells that are HTML already; `numbers` are the columns set flush right."""
-    kinds = ['class="number"' if index in numbers else "" for index in range(len(headings))]
-    head = "".join(f'<th scope="col" {kind}>{text}</th>' for kind, text in zip(kinds, headings, strict=True))
-    body = "".join(
-        "<tr>" + "".join(f"<td {kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll {kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return piece("table", headings, rows, numbers, kind)
 
 
 def named(name: str, index: int) -> str:
@@ -78,40 +66,28 @@ def named(name: str, index: int) -> str:
 
 
 def key(index: int) -> str:
-    style = f"border-top-style:{BORDERS[dash(index)]};border-top-color:{color(index)}"
-    return f'<i class="key" style="{style}"></i>'
+    return piece("key", BORDERS[dash(index)], color(index))
 
 
 def legend(names: Sequence[str]) -> str:
     """What the colors of an ordered figure mean, from cold to hot."""
-    swatches = "".join(
-        f'<span><i style="border-top-color:{tone}"></i>{escape(name)}</span>'
-        for name, tone in zip(names, ramp(len(names)), strict=True)
-    )
-    return f'<p class="legend">{swatches}</p>'
+    return piece("legend", list(zip(names, ramp(len(names)), strict=True)))
 
 
 def verdict(said: str) -> str:
     """A verdict in its color."""
-    return f'<span class="mark {tint(said)}">{escape(said)}</span>'
+    return piece("verdict", tint(said), said)
 
 
 def tint(said: str) -> str:
     """The class that colors a verdict: its first word."""
     word = said.split()[0].strip(",:")
-    return {"equivalent": "equal", "not": "undecided"}.get(word, escape(word))
+    return {"equivalent": "equal", "not": "undecided"}.get(word, word)
 
 
 def chips(names: Sequence[str]) -> str:
     """A button for each optimizer, pressed where it is shown."""
-    first = shown_first(len(names))
-    tops = f'<button class="all" data-first="{SHOWN}">first {SHOWN}</button>' if len(names) > SHOWN else ""
-    tops += f'<button class="all" data-first="{len(names)}">all</button>'
-    return tops + "".join(
-        f'<button data-optimizer="{escape(name)}" aria-pressed="{str(index < first).lower()}">'
-        f"{named(name, index)}</button>"
-        for index, name in enumerate(names)
-    )
+    return piece("chips", names, [key(index) for index in range(len(names))], shown_first(len(names)), SHOWN)
 
 
 def whisker(mean: float, low: float, high: float, margin: float, ends: tuple[float, float], said: str) -> str:
@@ -123,17 +99,6 @@ def whisker(mean: float, low: float, high: float, margin: float, ends: tuple[flo
     def at(value: float) -> float:
         return round(WIDTH * max(-0.5, min(1.5, (value - start) / width)), 1)
 
-    middle = HEIGHT / 2
-    band = f'<rect x="{at(-margin)}" width="{at(margin) - at(-margin):.1f}" height="{HEIGHT}" fill="var(--sheet)"/>'
-    line = f'<line x1="{at(low)}" x2="{at(high)}" y1="{middle}" y2="{middle}" stroke="currentColor" stroke-width="2"/>'
-    return (
-        f'<svg class="whisker {tint(said)}" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">'
-        f"{band if math.isfinite(margin) else ''}"
-        f'<line x1="{at(0)}" x2="{at(0)}" y1="0" y2="{HEIGHT}" stroke="var(--grey)" stroke-width="1"/>'
-        f"{line if math.isfinite(low) else ''}"
-        f'<circle cx="{at(mean)}" cy="{middle}" r="4" fill="currentColor"/></svg>'
-    )
-
-
-def _bullets(lines: Sequence[str]) -> str:
-    return "".join(f"<li>{escape(line)}</li>" for line in lines)
+    band = (at(-margin), f"{at(margin) - at(-margin):.1f}") if math.isfinite(margin) else None
+    line = (at(low), at(high)) if math.isfinite(low) else None
+    return piece("whisker", tint(said), band, at(0), line, at(mean), WIDTH, HEIGHT)
