@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "compare": (thalweg.compare, {"optimizers": "adam,sgd", "preset": "quick"}),
     "sweep": (thalweg.sweep, {"optimizers": "sgd"}),
     "tune": (thalweg.tune, {"optimizer": "adam", "trials": 8}),
+    "range_test": (thalweg.range_test, {"optimizer": "sgd", "seeds": 2}),
 }
 
 
@@ -35,7 +36,7 @@ def test_it_is_read_and_reported_as_it_was(study: tuple[str, Path]) -> None:
     verb, folder = study
     before = table(folder)
     found = report(folder)
-    assert found.verb == verb and found.verdict and (folder / "report.html").stat().st_size > 100_000
+    assert found.verb.replace("-", "_") == verb and found.verdict and (folder / "report.html").stat().st_size > 100_000
     assert table(folder) == before
 
 

@@ -33,9 +33,13 @@ def conform(
 ) -> Report:
     """Try every law on an optimizer class, or those named, and tell what holds.
 
-    `optimizer` is the class or its name; the other keywords are its settings. The laws are tried in a child process,
-    `time_limit` seconds each, so that a crash or a hang breaks a law and nothing more; with `apart=False`, or for a
-    class that a fresh process cannot import, in this one.
+    Args:
+        optimizer: the class, or its name: 'torch.optim.SGD', 'package.module:Class', 'my_file.py:Class'.
+        laws: names of laws; all if None.
+        apart: whether to try them in a child process, so that a crash or a hang breaks a law and nothing more. A class
+            that a fresh process cannot import is tried in this one.
+        time_limit: seconds for each law, above 0, where they are tried apart.
+        settings: of the optimizer, by keyword.
 
     >>> import torch, thalweg
     >>> report = thalweg.conform(torch.optim.SGD, laws=["negative_lr", "nan_lr"], apart=False, foreach=False)

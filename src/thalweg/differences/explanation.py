@@ -105,8 +105,11 @@ def explain_difference(
 ) -> Explanation:
     """Run two optimizers on the same float64 gradients, and say where they part and what they do differently.
 
-    `first`, `second`: classes, or names: 'timm.optim:RMSpropTF', 'torch.optim.SGD(momentum=0.9)'.
-    Settings that both know run with the first's defaults, unless `settings` or the brackets say otherwise.
+    Args:
+        first: a class, or a name: 'timm.optim:RMSpropTF', 'torch.optim.SGD(momentum=0.9)'.
+        second: another. Settings that both know run with the first's defaults, unless told otherwise.
+        steps: how far to follow the two, at least 1.
+        settings: by keyword, for whichever of the two has them.
 
     Raises:
         DifferenceError: a name that cannot be found, a setting that neither has, a class that cannot be stepped so.

@@ -49,9 +49,15 @@ def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, 
     """A checkpoint of torch's as one of ours, or of ours as one of torch's: a copy; there and back changes nothing.
 
     The classes here load torch's checkpoints as they are, and torch's those of the same name here; this is for who
-    wants a file that holds exactly what the other side writes. `from_` and `to` are 'torch' and 'thalweg', or the
-    reverse.
-    ValueError where torch has no such setting or state.
+    wants a file that holds exactly what the other side writes.
+
+    Args:
+        state_dict: of either side.
+        from_: whose it is: 'torch' or 'thalweg'.
+        to: the other of the two.
+
+    Raises:
+        ValueError: for other names, and where torch has no such setting or state.
 
     >>> import torch
     >>> theirs = torch.optim.Adam([torch.zeros(2)]).state_dict()

@@ -30,9 +30,17 @@ def optimizer(
 ) -> type[Optimizer]:
     """A drop-in optimizer class from one rule, or from several between which settings choose (see `Rule.when`).
 
-    `positional`: the settings that may be given by place, in order; by default all hyperparameters of the rules, then
-    `weight_decay`. `defaults`: where the class differs from its rules. `name`: by default the first rule's.
-    `base`: the face, where the rule needs more of it than a step (`schedule_free`, `second_order`).
+    Args:
+        rules: the first is the one without switches.
+        name: of the class; the first rule's if None.
+        positional: the settings that may be given by place, in order, parted by spaces; by default all hyperparameters
+            of the rules, then `weight_decay`.
+        defaults: where the class differs from its rules.
+        base: the class to derive from, where the rule needs more than a step (`schedule_free`, `second_order`).
+
+    Raises:
+        TypeError: for what is not a rule.
+        ValueError: for no rule, or a first one that needs a switch.
 
     >>> import torch, thalweg
     >>> from thalweg.rules.sgd import sgd

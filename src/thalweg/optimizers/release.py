@@ -127,6 +127,10 @@ def release_gradients(model: torch.nn.Module, optimizer: Optimizer) -> Release:
     in order. The result is that of stepping at the end, bit for bit. `with release_gradients(model, optimizer): ...`,
     or `remove()` on what is returned, ends it.
 
+    Args:
+        model: all of whose parameters that the optimizer has are stepped so; the others keep their gradients.
+        optimizer: of `thalweg.optim`.
+
     It cannot be combined with what needs all gradients at once or more than one backward pass a step: `clip_norm`,
     `on_nonfinite`, a gradient scaler, gradient accumulation, rules that sum over all parameters (Prodigy). ValueError
     for the settings among these, and for DistributedDataParallel and FSDP1, which add gradients up over processes after

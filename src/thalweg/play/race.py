@@ -22,7 +22,16 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True)
 class Race:
-    """The paths: `positions` (racer, step, coordinate) and `losses` (racer, step), each from before the first step."""
+    """The paths of several optimizers over one surface, each from before the first step.
+
+    Args:
+        surface: what they raced over.
+        names: of the racers.
+        settings: of each racer's optimizer.
+        positions: by racer, step and coordinate.
+        losses: by racer and step.
+        constants: the surface's, by name.
+    """
 
     surface: Surface
     names: tuple[str, ...]

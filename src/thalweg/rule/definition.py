@@ -27,35 +27,45 @@ KINDS = ("signed", "unsigned", "slow")  # of moments
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """An optimizer's equations, written once.
+    """An optimizer's equations, written once. `element`, `hyperparameters` and `carried` are read from them.
 
-    `per_step(step, *carried, *, hyperparameters) -> dict` gives the numbers that `per_element` takes by keyword.
-    `step` is 1 in the first step. A positional argument after it is a number carried from step to step: its default
-    is its first value, and the dict holds its next one.
-    `per_element(p, g, *states, *, numbers) -> p, *states` is a line an equation, in the words of `thalweg.rule.words`.
-    A state starts at 0, or at the hyperparameter that `initial` names for it, or at the parameter ('p').
+    Args:
+        name: as the catalogue and the command line have it: lower case, words joined by `_`.
+        title: what it is, in a line.
+        source: authors, year, and where it was published.
+        per_step: `per_step(step, *carried, *, hyperparameters) -> dict`, the numbers that `per_element` takes by
+            keyword. `step` is 1 in the first step. A positional argument after it is a number carried from step to
+            step: its default is its first value, and the dict holds its next one.
+        per_element: `per_element(p, g, *states, *, numbers) -> p, *states`, a line an equation, in the words of
+            `thalweg.rule.words`. A state starts at 0 where `initial` says nothing.
+        departures: where it differs from its source, in sentences.
+        torch_names: by state, what torch calls it in a checkpoint; its own name where there is none.
+        initial: by state, the hyperparameter that it starts at, or 'p', the parameter.
+        when: the settings that must be on for a class with several rules to choose this one.
+        decay: 'coupled' (weight_decay * p joins the gradient), 'decoupled' (p shrinks by lr * weight_decay), or 'own'
+            (the equations take weight_decay as a hyperparameter).
+        weight_decay: the decay where nobody sets it, >= 0.
+        counts_steps: False where checkpoints hold no step count; `per_step` may then only ask whether step is 1.
+        sparse: what a sparse gradient does: 'rows' (only the rows it touches are stepped), 'only' (so, and no other
+            gradient is taken), 'dense' (it is made dense), '' (it is refused).
+        moments: the states that may be kept in 8 or 16 bits, each 'signed', 'unsigned' (never below zero) or 'slow'
+            (signed, over so many steps that 8 bits are too few): running averages, sums and maxima; not what is
+            subtracted from another state, nor a copy of a parameter or a gradient.
+        per_tensor: `per_tensor(p, g, state, *, numbers) -> dict`, which comes between the two. `state` holds the
+            tensor's states by letter, and those of `matrices`.
+        measures: the names of numbers that `per_tensor` returns: for `per_element`, or, where it is one of the
+            carried, its next value.
+        matrices: states of `per_tensor` alone, of shapes of their own: each value makes one, from the parameter in the
+            dtype of the arithmetic and the group's settings.
+        summed: whether `measures` are added up over all tensors of the optimizer.
+        directs: whether `per_tensor` also returns 'g', which `per_element` takes in place of the gradient.
+        stacks: whether `per_tensor` is called once for all tensors of one shape with the same numbers, and takes and
+            returns lists: `per_tensor([p, ...], [g, ...], [state, ...], *, numbers) -> {'g': [...]}`.
+        unfit: `unfit(p, settings)`: in words, why a parameter is none for this rule (Muon takes matrices), or None.
+        check: `check(settings)`: raises ValueError for settings that do not go together.
 
-    `per_tensor(p, g, state, *, numbers) -> dict` comes between the two, where there is one. `state` holds the tensor's
-    states by letter, and those of `matrices`, which have shapes of their own and which it may write: each value makes
-    one, from the parameter in the dtype of the arithmetic and the group's settings. What it returns under the names of
-    `measures` are numbers: for per_element, or, where it is one of the carried, its next value. With `summed`, numbers
-    are added up over all tensors of the optimizer. With `directs`, it also returns 'g': what per_element takes in place
-    of the gradient. With `stacks`, it is called once for all tensors of one shape with the same numbers, and takes and
-    returns lists: `per_tensor([p, ...], [g, ...], [state, ...], *, numbers) -> {'g': [...]}`.
-
-    `unfit(p, settings) -> str | None`: why a parameter is none for this rule (Muon takes matrices), in words.
-
-    `when`: the settings that must be on for a class with several rules to choose this one.
-    `decay`: 'coupled' (weight_decay * p joins the gradient), 'decoupled' (p shrinks by lr * weight_decay), or 'own'
-    (the rule's equations take weight_decay as a hyperparameter).
-    `counts_steps`: False where checkpoints hold no step count; `per_step` may then only ask whether step is 1.
-    `sparse`: what a sparse gradient does: 'rows' (only the rows it touches are stepped; with 'only' no other gradient
-    is taken), 'dense' (it is made dense), '' (it is refused).
-    `moments`: the states that may be kept in 8 or 16 bits, each 'signed', 'unsigned' (never below zero) or 'slow'
-    (signed, and over so many steps that 8 bits are too few). These are running averages, sums and maxima; not what is
-    subtracted from another state, nor a copy of a parameter or a gradient.
-
-    Raises RuleError, with the line and the reason, for equations that no engine could run.
+    Raises:
+        RuleError: with the line and the reason, for equations that no engine could run.
     """
 
     name: str

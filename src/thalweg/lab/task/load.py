@@ -29,6 +29,9 @@ FILE_MODULE = "thalweg_task_"  # how the modules of tasks' files are called
 def load_task(spec: str) -> Task:
     """The task that `spec` names: after the colon (default `task`) a Task, or a function that makes one.
 
+    Args:
+        spec: a built-in task (digits), mnist:FOLDER, my_task.py:task or package.module:task.
+
     Raises:
         TaskError: in one line, what is wrong with the name, the file or what it holds.
     """
