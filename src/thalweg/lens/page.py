@@ -17,7 +17,8 @@ STRIPS = {  # quantity: its name, and the range of its colors
     "lost": ("share of steps lost to rounding", 1e-2, 1.0),
     "out_of_date": ("squared gradient / second moment", 1e-2, 1e2),
 }
-MOST_LAYERS, MOST_TIMES = 60, 100  # a page stays under 1 MB: so many rows and columns a strip
+MOST_BYTES = 1_000_000
+MOST_LAYERS, MOST_TIMES = 60, 100  # rows and columns a strip; fewer where the page would be larger than that
 WIDTH, HEIGHT = 8, 12
 STYLE = """body{font:16px/1.6 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#14212b}
 pre{background:#f4f6f8;padding:1rem;white-space:pre-wrap;border-left:4px solid #0b6a84}
@@ -26,12 +27,19 @@ text{font:10px system-ui,sans-serif;fill:#52606c}svg{max-width:100%}"""
 
 
 def page(record: Record, findings: Sequence[Finding], language: str = "en") -> str:
-    """The page as text."""
+    """The page as text, at most 1 MB of it whatever the model: strips that are too fine are drawn coarser."""
+    layers, times = MOST_LAYERS, MOST_TIMES
+    while len((text := _page(record, findings, language, layers, times)).encode()) > MOST_BYTES and layers > 1:
+        layers, times = layers * 2 // 3, times * 2 // 3
+    return text
+
+
+def _page(record: Record, findings: Sequence[Finding], language: str, layers: int, times: int) -> str:
     told = [f"<pre>{escape(each.tell(language))}</pre>" for each in findings[:MOST]]
     body = "".join(told) or f"<p>{escape(healthy(language))}</p>"
     marks = [each.step for each in findings[:MOST] if each.step is not None]
     strips = "".join(
-        f"<h2>{escape(title)}, {low:g} to {high:g}</h2>{_strip(record, quantity, low, high, marks)}"
+        f"<h2>{escape(title)}, {low:g} to {high:g}</h2>{_strip(record, quantity, (low, high), marks, layers, times)}"
         for quantity, (title, low, high) in STRIPS.items()
     )
     return (
@@ -45,9 +53,13 @@ def _thinned(values: Sequence[int], most: int) -> list[int]:
     return list(values[::stride])
 
 
-def _strip(record: Record, quantity: str, low: float, high: float, marks: Sequence[int]) -> str:
-    times = _thinned(list(record.tensors), MOST_TIMES)
-    names = list(dict.fromkeys(name for time in times for name in record.tensors[time]))[:MOST_LAYERS]
+def _strip(
+    record: Record, quantity: str, colors: tuple[float, float], marks: Sequence[int], layers: int, most: int
+) -> str:
+    low, high = colors
+    times = _thinned(list(record.tensors), most)
+    whole = list(dict.fromkeys(name for time in times for name in record.tensors[time]))
+    names = [whole[place] for place in _thinned(range(len(whole)), layers)]
     cells = []
     for row, name in enumerate(names):
         cells.append(f'<text x="0" y="{HEIGHT * row + 10}">{escape(name[-28:])}</text>')
@@ -59,7 +71,7 @@ def _strip(record: Record, quantity: str, low: float, high: float, marks: Sequen
             light = 95 - 65 * min(max(shade, 0.0), 1.0)
             cells.append(
                 f'<rect x="{180 + WIDTH * column}" y="{HEIGHT * row}" width="{WIDTH}" height="{HEIGHT}" '
-                f'fill="hsl(196 80% {light:.0f}%)"><title>{escape(name)}, step {time}: {value:.3g}</title></rect>'
+                f'fill="hsl(196 80% {light:.0f}%)"><title>{escape(name[-60:])}, step {time}: {value:.3g}</title></rect>'
             )
     for mark in marks:
         column = sum(time < mark for time in times)

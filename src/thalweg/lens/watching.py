@@ -189,14 +189,23 @@ class lens:
 
         return pandas.DataFrame(list(self.record.rows()))
 
-    def report(self, path: str | Path) -> Path:
-        """Write one HTML page, which asks the network for nothing; its path."""
+    def report(self, path: str | Path, findings: Sequence[Finding] | None = None) -> Path:
+        """Write one HTML page, which asks the network for nothing; its path.
+
+        Args:
+            path: the file, in a folder that is there.
+            findings: what stands on top; None: those of now.
+
+        Raises:
+            ValueError: for a folder that is not there.
+        """
         from thalweg.lens.page import page
 
         out = Path(path)
         if not out.parent.is_dir():
             raise ValueError(f"path: no folder {out.parent}")
-        out.write_text(page(self.record, self.findings, self.language), encoding="utf-8")
+        told = self.findings if findings is None else findings
+        out.write_text(page(self.record, told, self.language), encoding="utf-8")
         return out.resolve()
 
     def __str__(self) -> str:

@@ -112,19 +112,37 @@ def play(
 
 @app.command()
 def lens(
-    file: Annotated[Path, typer.Argument(help="A checkpoint with an optimizer's state_dict, or a folder of one.")],
+    what: Annotated[
+        str,
+        typer.Argument(help="A checkpoint with an optimizer's state_dict, a folder of one, or a task to train now."),
+    ],
     model: Annotated[
         Path | None, typer.Option(help="The model's weights, where the checkpoint lacks them.", show_default=False)
     ] = None,
+    optimizer: Annotated[str, typer.Option(help="What trains the task.", show_default="none")] = "",
+    lr: Annotated[float | None, typer.Option(help="Its learning rate.", show_default="the optimizer's")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of the run.", show_default="the task's")] = None,
+    seed: Annotated[int, typer.Option(help="Of the model and the batches.")] = 0,
+    tried: Annotated[bool, typer.Option("--try", help="Try the advice in short runs, and say what it did.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the run's page there, an HTML file.", show_default=False)
+    ] = None,
     language: Annotated[str, typer.Option(help="en or zh.")] = "en",
 ) -> None:
-    """What an optimizer's state gives away about its run: dead units, steps lost to rounding, eps too large."""
-    from thalweg.lens.command import look
+    """What is wrong with a run: told by a checkpoint's state alone, or by training a task once, watched."""
+    from thalweg.lab.cli.lens import is_task, of_checkpoint, of_task
 
     try:
-        text = look(file, model, language)
+        if is_task(what):
+            text = of_task(what, optimizer, lr, epochs, seed, tried, out, language)
+        elif optimizer:
+            raise ValueError(f"--optimizer: {what} is not a task, which alone is trained; must be left out")
+        else:
+            text = of_checkpoint(Path(what), model, language)
     except (ValueError, OSError) as error:
         refuse(error)
+    except KeyboardInterrupt:
+        stopped()
     print(visible(text))
 
 

@@ -12,6 +12,7 @@ TOO_LOW = -0.2  # cosine of the gradient with the step before it, over the secon
 LEAST = 4  # watched steps in the second half
 ROSE = 1.5  # times the first loss, within the first steps
 FIRST = 24
+BLOWN_UP = 4.0  # times the first loss
 LONG = 0.4  # a step over the weights; sound runs had at most 0.18 at the start, planted 0.56 and more
 FLAT, SHORT = 0.95, 0.15  # of the first loss; all steps over the weights: sound runs had at least 1.5, planted 0.08
 
@@ -43,7 +44,7 @@ def too_high(record: Record) -> Finding | None:
     """The loss is no better than guessing, or far above its own best."""
     curve = [loss for _, loss in record.curve()]
     if len(curve) < 20:
-        return None
+        return _blown_up(record, curve)
     width = max(5, len(curve) // 20)
     means = [fmean(curve[at : at + width]) for at in range(0, len(curve) - width + 1, width)]
     late, best = median(means[-3:]), min(means)
@@ -56,6 +57,15 @@ def too_high(record: Record) -> Finding | None:
     lr = max(record.rates)
     facts = {"loss": late, "best": best, "floor": floor, "lr": lr, "better": lr / 10}
     return Finding("lr_too_high", Evidence.RULE_OF_THUMB, facts, step=record.curve()[-1][0])
+
+
+def _blown_up(record: Record, curve: list[float]) -> Finding | None:
+    """Within a few steps, before there is a course to judge."""
+    if len(curve) < 2 or curve[-1] <= BLOWN_UP * abs(curve[0]) or not max(record.rates) > 0:
+        return None
+    lr = max(record.rates)
+    facts = {"loss": curve[-1], "best": min(curve), "floor": curve[0], "lr": lr, "better": lr / 10}
+    return Finding("lr_too_high", Evidence.RULE_OF_THUMB, facts, (), record.curve()[-1][0], "lr_too_high.at_once")
 
 
 def no_warm_up(record: Record) -> Finding | None:
