@@ -31,13 +31,16 @@ def vanishing(record: Record) -> Finding | None:
 
 
 def exploding(record: Record) -> Finding | None:
-    """How sensitive the loss is to the weights at the start: |gradient| x |weights| / loss, which no scale changes."""
-    if record.steps < 3:
+    """How sensitive the loss is to the weights at the first step: |gradient| x |weights| / loss.
+
+    No scale changes it, and the learning rate has no part in it yet.
+    """
+    first = next(iter(record.tensors))
+    loss = record.losses.get(first, 0.0)
+    if record.steps < 3 or not loss > 0:
         return None
-    known = [step for step in list(record.tensors)[:EARLY] if record.losses.get(step, 0.0) > 0][:3]
-    norms = [(record.sum(step, "gradient") ** 0.5, record.sum(step, "weight") ** 0.5) for step in known]
-    ratios = [g * w / record.losses[step] for step, (g, w) in zip(known, norms, strict=True)]
-    if not ratios or not (ratio := median(ratios)) > EXPLODED:
+    norm, weight = record.sum(first, "gradient") ** 0.5, record.sum(first, "weight") ** 0.5
+    if not (ratio := norm * weight / loss) > EXPLODED:
         return None
-    facts = {"ratio": ratio, "norm": norms[0][0], "loss": record.losses[known[0]]}
+    facts = {"ratio": ratio, "norm": norm, "loss": loss}
     return Finding("exploding_gradients", Evidence.RULE_OF_THUMB, facts, (), 1)
