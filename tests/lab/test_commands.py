@@ -162,14 +162,14 @@ def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, mon
         "0.5s",
     )
     words = (*words, "--on", "alone", "--out", str(tmp_path / "cut"))
-    # 12 ms a run, 2 x (trials + 3) runs in nine tenths of half a second: 15 trials
+    # 12 ms a run, 2 x (trials + 5) runs in nine tenths of half a second: 13 trials
     code, out, _ = run(*words)
     assert code == 0 and out.startswith("36 runs; ") and "\nabout " in out
     monkeypatch.setattr("thalweg.lab.cost.price._evaluation", lambda task: 1.0)  # measured once: it is not asked again
     code, again, _ = run(*words)
     assert code == 0 and again.startswith("36 runs, 36 of them done before")
     spec = json.loads((tmp_path / "cut" / "spec.json").read_text())
-    assert spec["protocol"]["trials"] == 15 and spec["protocol"]["budget"] == 0.5
+    assert spec["protocol"]["trials"] == 13 and spec["protocol"]["budget"] == 0.5
     assert "Cut to fit a budget of 0.5 s" in (tmp_path / "cut" / "result.json").read_text()
 
 

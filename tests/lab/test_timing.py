@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,26 @@ def test_an_old_study_without_times_still_loads(tmp_path: Path) -> None:
     path.write_text(json.dumps(versions))
     found = read(tmp_path)
     assert isinstance(found, Comparison) and math.isnan(found.rows[0].milliseconds)
+
+
+@pytest.mark.parametrize("on", ["alone", "auto"])
+def test_a_study_with_a_budget_is_measured_once(on: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the budget is planned with is what the runner, its threads and the price are taken from."""
+    measured: list[str] = []
+
+    def counted(place: str) -> None:
+        module, _, name = place.rpartition(".")
+        function = getattr(import_module(module), name)
+
+        def asked(*given: Any, **named: Any) -> Any:
+            measured.append(name)
+            return function(*given, **named)
+
+        monkeypatch.setattr(place, asked)
+
+    for place in ("cost.price.measure_milliseconds", "cost.price.measure_threads", "cost.price._evaluation"):
+        counted(f"thalweg.lab.{place}")
+    for place in ("study.session.choose", "runners.choice.choose", "verbs.compare.measure_milliseconds"):
+        counted(f"thalweg.lab.{place}")
+    verb.compare(little.task(), ["sgd"], trials=3, budget="60s", on=on, out=tmp_path / on, progress=lambda _: None)
+    assert sorted(measured) == ["_evaluation", "choose", "measure_milliseconds", "measure_threads"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thalweg.lab.cost.machine import cores, measure_pace, measure_threads, torch_threads
+from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.isolation import preserving_process
 from thalweg.lab.passwords import without_passwords
@@ -130,6 +131,7 @@ def runner_of(
     runs: int = 100,
     at_once: int = MOST,
     limit: float | None = None,
+    estimate: Estimate | None = None,
 ) -> Iterator[tuple[Runner, Choice]]:
     """The study's runner: chosen once, then kept, with the threads of its runs. It is closed at the end.
 
@@ -144,13 +146,17 @@ def runner_of(
         choice = Choice(**first)
         runner = _on_ray(on, choice.lanes) if on.startswith("ray:") else again(choice)
     else:
-        timed = timed or measure_threads(task)
+        estimate = estimate or Estimate(task, entries, task.epochs, limit)
+        timed = timed or estimate.threads
         known_threads = timed["threads"]
         try:
             with time_limit(limit):  # a few steps are tried here
-                runner, choice = choose(
-                    task, entries, on, runs=runs, at_once=at_once, threads=known_threads, limit=limit
-                )
+                if estimate.choice is None or on.startswith("ray:"):
+                    runner, choice = choose(
+                        task, entries, on, runs=runs, at_once=at_once, threads=known_threads, limit=limit
+                    )
+                else:  # a budget was planned with it
+                    runner, choice = again(estimate.choice), estimate.choice
         except TimedOut as error:
             raise LabError(f"on: trying out how to run it {error}; name a runner, such as processes") from None
         if first is None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.cost.machine import versions
-from thalweg.lab.cost.price import afford, seconds_a_run
-from thalweg.lab.cost.step_time import measure_milliseconds
+from thalweg.lab.cost.machine import torch_threads, versions
+from thalweg.lab.cost.price import Estimate
 from thalweg.lab.runners import choose, runner_of
 from thalweg.lab.runners.choice import known
 from thalweg.lab.runners.lanes.probe import MOST
@@ -28,53 +27,58 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_campaign(
-    task: Task,
+    estimate: Estimate,
     spec: Mapping[str, Any],
     folder: Path,
-    entries: Sequence[Entry],
     total: Callable[[Mapping[str, Any]], int],
     *,
     on: str = "auto",
     at_once: int = MOST,
-    limit: float | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Campaign]:
     """A campaign in the study's folder.
 
     Args:
+        estimate: of the study's task, optimizers and limit, with what was measured for a budget before.
         total: how many runs a spec amounts to; the study's spec may hold more seeds than were asked for.
-        limit: seconds that one run may take.
         on, at_once: where to train, and how many there are to go side by side: see `runners.choose`.
     """
     known(on)
+    task, entries, limit = estimate.task, estimate.entries, estimate.limit
     with Study(folder, spec, versions()) as study:
         count = max(total(study.spec), len(study.trials))
         missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
         runs = -(-missing * epochs // task.epochs)  # of the task's own length
-        with runner_of(study, task, entries, on, runs, at_once, limit) as (runner, choice):
+        with runner_of(study, task, entries, on, runs, at_once, limit, estimate) as (runner, choice):
             seconds = None
-            if missing and progress is not None:  # somebody is there to be told the price
-                spent = study.settle("milliseconds", lambda: measure_milliseconds(task, entries, limit))
-                each = seconds_a_run(task, epochs, spent)
+            if missing and (progress is not None or estimate.choice):  # somebody is told, or a budget was planned by it
+                each = estimate.seconds(study.settle("milliseconds", lambda: estimate.milliseconds))
                 seconds = missing * fmean(each.values()) / (choice.gain or 1.0) if each else None
             yield Campaign(task, epochs, study, runner, count, progress, str(choice), seconds, limit)
 
 
 def affordable(
+    estimate: Estimate,
     budget: float,
-    task: Task,
-    entries: Sequence[Entry],
-    epochs: int,
     on: str,
     runs: Callable[[int], Mapping[str, int]],
     wanted: int,
     least: int,
-    limit: float | None = None,
+    at_once: int = MOST,
 ) -> int:
-    """The largest number whose runs fit into a budget, on the runner that a study would get: see `cost.price`."""
-    runner, choice = choose(task, entries, on, runs=sum(runs(wanted).values()), limit=limit)
+    """The largest number whose runs fit into a budget, on the runner that the study then gets: see `Estimate`."""
+    runner, estimate.choice = choose(
+        estimate.task,
+        estimate.entries,
+        on,
+        runs=sum(runs(wanted).values()),
+        at_once=at_once,
+        threads=int(estimate.threads["threads"]),
+        limit=estimate.limit,
+    )
     runner.close()
-    return afford(budget, task, entries, epochs, choice.gain or 1.0, runs, wanted, least, limit)
+    with torch_threads(estimate.choice.threads):
+        return estimate.affordable(budget, estimate.choice.gain or 1.0, runs, wanted, least)
 
 
 def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], Any]) -> Any:

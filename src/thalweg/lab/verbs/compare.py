@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from thalweg.lab.arguments import folder_of, integer, seconds, the_task
+from thalweg.lab.cost.price import Estimate
 from thalweg.lab.cost.step_time import measure_milliseconds
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Comparison
@@ -19,7 +20,6 @@ from thalweg.lab.study.campaign import Campaign, Progress
 from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.records import to_json
 from thalweg.lab.study.session import affordable, describe, open_campaign, settled
-from thalweg.lab.task.task import Task
 from thalweg.lab.verbs.joint import Loaded, jointly, tasks_of
 from thalweg.lab.verbs.options import Budget, Epochs, Optimizers, Out, Record, Tell, TheTasks, TimeLimit, Where
 from thalweg.lab.verbs.verb import Option, verb
@@ -113,14 +113,15 @@ def _study(
         recorder.check(task)
     longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, agreed.preset)
+    estimate = Estimate(task, entries, epochs, longest)
     if agreed.budget is not None:
-        agreed = within(agreed, task, entries, epochs, on, folder, longest)
+        agreed = within(agreed, estimate, on, folder)
     spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(agreed)))
 
     def total(spec: Mapping[str, Any]) -> int:
         return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
 
-    with open_campaign(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
+    with open_campaign(estimate, spec, folder, total, on=on, progress=progress) as campaign:
         Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
         comparison = Comparison(*campaign.study.parts)
         comparison.save()
@@ -192,24 +193,16 @@ class Comparing:
         ]
 
 
-def within(
-    protocol: Protocol,
-    task: Task,
-    entries: Sequence[Entry],
-    epochs: int,
-    on: str,
-    folder: Path,
-    limit: float | None = None,
-) -> Protocol:
+def within(protocol: Protocol, estimate: Estimate, on: str, folder: Path) -> Protocol:
     """The protocol with as many trials as its budget allows; the same as before where the study has begun."""
     budget = protocol.budget
     assert budget is not None
 
     def runs(trials: int) -> dict[str, int]:
-        return {entry.name: price(entry, replace(protocol, trials=trials)) for entry in entries}
+        return {entry.name: price(entry, replace(protocol, trials=trials)) for entry in estimate.entries}
 
     def cut() -> int:
-        return affordable(budget, task, entries, epochs, on, runs, protocol.trials, min(LEAST, protocol.trials), limit)
+        return affordable(estimate, budget, on, runs, protocol.trials, min(LEAST, protocol.trials))
 
     trials = settled(folder, "budget", budget, "trials", cut)
     return replace(protocol, trials=trials, finalists=min(protocol.finalists, trials))

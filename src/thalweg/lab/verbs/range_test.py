@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, span, the_task
+from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError
 from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import INSIDE, OUTSIDE, interval_of
@@ -72,9 +73,9 @@ def range_test(
     def total(spec: Mapping[str, Any]) -> int:
         return seeds * (2 + INSIDE + 2)  # a climb, the default, inside, a rate beyond each end
 
-    longest = seconds("time_limit", time_limit)
+    estimate = Estimate(task, entries, epochs, seconds("time_limit", time_limit))
     folder = folder_of(out, here, task.name, "range", entries[0].name)
-    with open_campaign(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
+    with open_campaign(estimate, spec, folder, total, on=on, progress=progress) as campaign:
         RangeTesting(campaign, entries[0], climb, range(seeds)).run()
         result = RangeTest(*campaign.study.parts)
         result.save()

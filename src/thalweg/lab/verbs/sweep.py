@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, span, the_task
+from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Sweep
@@ -87,21 +88,13 @@ def sweep(
     longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
     limit = seconds("budget", budget)
+    estimate = Estimate(task, entries, epochs, longest)
     if limit is not None:
         least = min(LEAST, points)
 
         def cut() -> int:
-            return affordable(
-                limit,
-                task,
-                entries,
-                epochs,
-                on,
-                lambda n: dict.fromkeys(names, (n + 1 + 2 * closer) * seeds),
-                points,
-                least,
-                longest,
-            )
+            runs = lambda n: dict.fromkeys(names, (n + 1 + 2 * closer) * seeds)  # noqa: E731
+            return affordable(estimate, limit, on, runs, points, least)
 
         points = settled(folder, "budget", limit, "points", cut)
     grid = Grid(low, high, points)
@@ -112,7 +105,7 @@ def sweep(
     def total(spec: Mapping[str, Any]) -> int:
         return sum(len(grid.first(entry)) + 2 * closer for entry in entries) * int(spec["protocol"]["seeds"])
 
-    with open_campaign(task, spec, folder, entries, total, on=on, limit=longest, progress=progress) as campaign:
+    with open_campaign(estimate, spec, folder, total, on=on, progress=progress) as campaign:
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
         result = Sweep(*campaign.study.parts)
         result.save()

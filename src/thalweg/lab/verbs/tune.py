@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, the_task
+from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.random.seeds import FRESH
@@ -126,14 +127,13 @@ def tune(
         "budget": seconds("budget", budget),
         "alpha": 0.05,
     }
+    estimate = Estimate(task, entries, epochs, longest)
+    at_once = max(batch * seeds, (finalists + 1) * finalist_seeds)
     if protocol["budget"] is not None:
-        protocol["trials"] = within(protocol, task, entries, epochs, on, folder, longest)
+        protocol["trials"] = within(protocol, estimate, on, folder, at_once)
     _grid_stays(folder, protocol)
     spec = describe("tune", task, loaded_from, epochs, entries, protocol)
-    at_once = max(batch * seeds, (finalists + 1) * finalist_seeds)
-    with open_campaign(
-        task, spec, folder, entries, price, on=on, at_once=at_once, limit=longest, progress=progress
-    ) as campaign:
+    with open_campaign(estimate, spec, folder, price, on=on, at_once=at_once, progress=progress) as campaign:
         agreed = campaign.study.spec["protocol"]
         sampler = samplers.build(method, chosen, agreed["trials"] - 1, _as_coordinates(known, chosen))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
@@ -182,24 +182,16 @@ def _grid_stays(folder: Path, protocol: Mapping[str, Any]) -> None:
             raise StudyError(f"out: {folder} is a grid of {old} trials, not {protocol['trials']}; choose another --out")
 
 
-def within(
-    protocol: Mapping[str, Any],
-    task: Task,
-    entries: Sequence[Entry],
-    epochs: int,
-    on: str,
-    folder: Path,
-    limit: float | None = None,
-) -> int:
+def within(protocol: Mapping[str, Any], estimate: Estimate, on: str, folder: Path, at_once: int) -> int:
     """As many trials as the budget allows; as before where the study has begun."""
-    (entry,) = entries
+    (entry,) = estimate.entries
 
     def runs(trials: int) -> dict[str, int]:
         return {entry.name: price({"protocol": {**protocol, "trials": trials}})}
 
     def cut() -> int:
         wanted = protocol["trials"]
-        return affordable(protocol["budget"], task, entries, epochs, on, runs, wanted, min(LEAST, wanted), limit)
+        return affordable(estimate, protocol["budget"], on, runs, wanted, min(LEAST, wanted), at_once)
 
     return int(settled(folder, "budget", protocol["budget"], "trials", cut))
 
