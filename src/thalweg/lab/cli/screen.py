@@ -183,6 +183,24 @@ def show_rule(entry: Entry) -> None:
     _print_table(["hyperparameter", "default", "valid", "searched"], rows)
     if rule.departures:
         print(f"\nDepartures: {rule.departures}")
+    show_order(entry)
+
+
+def show_order(entry: Entry) -> None:
+    """The first configurations of a rule's learned order, with how good the best of the first k was; or nothing."""
+    from thalweg.lab.search import order
+
+    known = order.known(entry)[: order.AHEAD]
+    if not known:
+        return
+    print(f"\nTo try first (thalweg tune TASK --optimizer {entry.name} --method learned), in this order. Regret of the")
+    print("best so far, on kinds of tasks left out: 0 is the best known, 1 the median configuration.")
+    regrets = order.orders()["rules"][entry.name]["regret"]
+    rows = [
+        [str(place), *(f"{value:g}" for value in values.values()), f"{regret:.2f}"]
+        for place, (values, regret) in enumerate(zip(known, regrets, strict=False), 1)
+    ]
+    _print_table(["", *known[0], "regret"], rows)
 
 
 @contextmanager

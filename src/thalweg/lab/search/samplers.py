@@ -14,6 +14,7 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.random.seeds import derive
 from thalweg.lab.search.hyperparameters import SearchRange
 
+LEARNED = "learned"
 SPREAD = ("grid", "random", "sobol", "halton")
 OPTUNA = {
     "tpe": "TPESampler",
@@ -132,10 +133,31 @@ class Optuna(Sampler):
         self.study.add_trial(made)
 
 
+class Ahead(Optuna):
+    """Given configurations first; then TPE, which was told how they ended."""
+
+    def __init__(
+        self,
+        first: Sequence[Coordinates],
+        hyperparameters: Sequence[SearchRange],
+        known: Sequence[tuple[Coordinates, float]] = (),
+    ) -> None:
+        super().__init__("tpe", hyperparameters, known)
+        self.first = list(first)
+
+    def ask(self, count: int) -> list[Coordinates]:
+        given, self.first = self.first[:count], self.first[count:]
+        return given + super().ask(count - len(given))
+
+
 def build(
-    method: Any, hyperparameters: Sequence[SearchRange], count: int, known: Sequence[tuple[Coordinates, float]] = ()
+    method: Any,
+    hyperparameters: Sequence[SearchRange],
+    count: int,
+    known: Sequence[tuple[Coordinates, float]] = (),
+    first: Sequence[Coordinates] = (),
 ) -> Sampler:
-    """The sampler of this name, for at most `count` settings.
+    """The sampler of this name, for at most `count` settings; `first` are those of a learned order.
 
     Raises:
         LabError: for a name that is none, or known points where the method learns from none.
@@ -143,9 +165,10 @@ def build(
     name = name_of(method)
     if name in SPREAD:
         if known:
-            raise LabError(f"from_optuna: method {name!r} learns from no points; must be {', '.join(OPTUNA)}")
+            allowed = ", ".join((LEARNED, *OPTUNA))
+            raise LabError(f"from_optuna: method {name!r} learns from no points; must be {allowed}")
         return Spread(name, hyperparameters, count)
-    return Optuna(method, hyperparameters, known)
+    return Ahead(first, hyperparameters, known) if name == LEARNED else Optuna(method, hyperparameters, known)
 
 
 def name_of(method: Any) -> str:
@@ -156,11 +179,12 @@ def name_of(method: Any) -> str:
     """
     if isinstance(method, str):
         name = method.lower().removesuffix("sampler")
-        if name in SPREAD or name in OPTUNA:
+        if name == LEARNED or name in SPREAD or name in OPTUNA:
             return name
     elif type(method).__module__.startswith("optuna") or hasattr(method, "sample_relative"):
         return type(method).__name__
-    raise LabError(f"method: got {method!r}; must be {', '.join((*SPREAD, *OPTUNA))}, or one of Optuna's samplers")
+    allowed = ", ".join((LEARNED, *SPREAD, *OPTUNA))
+    raise LabError(f"method: got {method!r}; must be {allowed}, or one of Optuna's samplers")
 
 
 def _sampler(method: Any) -> Any:

@@ -166,6 +166,7 @@ PROTOCOLS: dict[str, Shape] = {
         rungs=list_of(some),
         from_optuna=or_none(text),
         known=list_of(record(values=by_name(number), score=number)),
+        order_=list_of(by_name(number)),
         budget=lengthy,
         alpha=share,
     ),

@@ -16,7 +16,7 @@ from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Tuning
 from thalweg.lab.results.tuning import finalists
 from thalweg.lab.search import hyperparameters as hyperparameter
-from thalweg.lab.search import samplers
+from thalweg.lab.search import order, samplers
 from thalweg.lab.search.configurations import candidates_of
 from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import Campaign
@@ -44,7 +44,7 @@ def tune(
     method: Annotated[
         Any,
         Option(
-            "tpe, grid, random, sobol, halton, gp, cmaes, nsgaii, nsgaiii or qmc.",
+            "tpe, learned, grid, random, sobol, halton, gp, cmaes, nsgaii, nsgaiii or qmc.",
             python="one of Optuna's sampler objects",
         ),
     ] = "tpe",
@@ -109,9 +109,11 @@ def tune(
     folder = folder_of(out, here, task.name, "tune", entries[0].name)
     source = without_passwords(from_optuna) if isinstance(from_optuna, str) else from_optuna  # as the study keeps it
     known = settled(folder, "from_optuna", source, "known", lambda: _known(from_optuna, chosen, task))
-    samplers.build(
-        method, chosen, 1, _as_coordinates(known, chosen)
-    )  # what is wrong with it shows before anything is trained
+    first = []
+    if (name := samplers.name_of(method)) == samplers.LEARNED:
+        first = settled(folder, "method", name, "order", lambda: order.coordinates(entries[0], chosen))
+    # What is wrong with it shows before anything is trained.
+    samplers.build(method, chosen, 1, _as_coordinates(known, chosen), first)
     task.check()
     check_fit(task, entries)
     if record:
@@ -124,6 +126,7 @@ def tune(
         "rungs": list(rungs.epochs),
         "from_optuna": source,
         "known": known,
+        **({"order": first} if first else {}),
         "budget": seconds("budget", budget),
         "alpha": 0.05,
     }
@@ -135,7 +138,8 @@ def tune(
     spec = describe("tune", task, loaded_from, epochs, entries, protocol)
     with open_campaign(estimate, spec, folder, price, on=on, at_once=at_once, progress=progress) as campaign:
         agreed = campaign.study.spec["protocol"]
-        sampler = samplers.build(method, chosen, agreed["trials"] - 1, _as_coordinates(known, chosen))
+        told = _as_coordinates(known, chosen)
+        sampler = samplers.build(method, chosen, agreed["trials"] - 1, told, agreed.get("order", ()))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
         result = Tuning(*campaign.study.parts)
         result.save()

@@ -1,0 +1,94 @@
+"""Learned orders: how one is learned, what ships, and what `tune` makes of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import little
+import numpy as np
+import pytest
+
+from thalweg.catalogue import CATALOGUE
+from thalweg.lab.errors import LabError
+from thalweg.lab.search import order
+from thalweg.lab.search.hyperparameters import choose
+from thalweg.lab.verbs.tune import tune
+
+LISTED = sorted(order.orders()["rules"])
+
+
+def test_each_next_point_lowers_the_best_so_far_the_most() -> None:
+    """By hand: point 1 is the best alone, point 2 is good where it is bad, point 0 adds nothing to both."""
+    own = {"one": [[0.4, 0.0, 1.0]], "two": [[0.5, 0.6, 0.0]]}
+    assert order.greedy(own, 3) == [1, 2, 0]
+    assert order.greedy(own, 2) == [1, 2]
+
+
+def test_families_count_alike() -> None:
+    """Three tasks of one family do not outweigh one of another."""
+    own = {"many": [[0.0, 0.5]] * 3, "one": [[1.0, 0.0]]}
+    assert order.greedy(own, 1) == [1]
+
+
+def test_regrets_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="regrets: got one that is not finite"):
+        order.greedy({"one": [[0.0, math.nan]]}, 2)
+
+
+def test_the_best_of_more_is_no_worse() -> None:
+    dice = np.random.default_rng(0)
+    own = dice.random((6, 20))
+    found = order.greedy({str(k): [row.tolist()] for k, row in enumerate(own)}, 20)
+    assert sorted(found) == list(range(20))
+    for k in (1, 2):  # a greedy first step is the best one; the first two are no worse than the best and any other
+        best = min(np.minimum.reduce([own[:, j] for j in {found[0], other}]).mean() for other in range(20))
+        assert own[:, found[:k]].min(1).mean() == pytest.approx(own[:, found[0]].mean() if k == 1 else best)
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_what_ships_fits_the_rule(name: str) -> None:
+    """Every configuration is one that the optimizer takes, with all hyperparameters that `tune` asks for."""
+    entry = CATALOGUE[name]
+    chosen = choose(entry, little.task(), None)
+    points = order.coordinates(entry, chosen)
+    assert len(points) == order.AHEAD and [*points[0]] == [one.name for one in chosen]
+    for values in order.known(entry):
+        assert [*values] == [one.name for one in chosen]
+        for one in chosen:
+            assert one.value(one.searched(values[one.name])) == pytest.approx(values[one.name], rel=1e-6)
+
+
+def test_what_ships_says_how_it_was_made() -> None:
+    made = order.orders()["made"]
+    assert made["command"].startswith("python benchmarks/order.py") and made["seeds"] and "torch" in made["machine"]
+
+
+def test_tuning_begins_with_the_list_and_goes_on(tmp_path: Path) -> None:
+    name = LISTED[0]
+    chosen = choose(CATALOGUE[name], little.task(), None)
+    found = tune(little.task(), name, method="learned", trials=11, batch=4, finalist_seeds=2, out=tmp_path, epochs=1)
+    tried = [found_.settings for found_ in sorted(found.trials, key=lambda t: t.index) if found_.phase == "search"]
+    listed = [values["lr"] for values in order.known(CATALOGUE[name])][: order.AHEAD]
+    assert [settings["lr"] for settings in tried[1 : 1 + order.AHEAD]] == listed
+    assert len({settings["lr"] for settings in tried}) == 11 and found.spec["protocol"]["order"]
+    only = tune(
+        little.task(),
+        name,
+        method="learned",
+        hyperparameters="lr",
+        trials=3,
+        finalist_seeds=2,
+        out=tmp_path / "lr",
+        epochs=1,
+    )
+    assert next(t.settings for t in only.trials if t.index == 1) == {"lr": listed[0]} and len(chosen) > 1
+
+
+def test_a_rule_without_a_list_says_which_have_one(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=f"method: no order was learned for rprop; there is one for .*{LISTED[0]}"):
+        tune(little.task(), "rprop", method="learned", out=tmp_path)
+    own = re.escape("method: the learned order of " + LISTED[0] + " has no batch_size; it has lr")
+    with pytest.raises(LabError, match=own):
+        tune(little.task(), LISTED[0], method="learned", hyperparameters="lr,batch_size", out=tmp_path)
