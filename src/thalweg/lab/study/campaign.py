@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.runners import Runner
+from thalweg.lab.study.printed import log_prints
 from thalweg.lab.study.store import Study
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job, fewer_steps
@@ -86,7 +87,7 @@ class Campaign:
         missing = {job.id: job for job in jobs if job.id not in self.study.trials}
         ended = self.runner.run(self.task, list(missing.values()))
         try:
-            for trial in ended:
+            for trial in log_prints(iter(ended), self.study.folder):
                 self._take(trial)
         finally:  # an error or Ctrl-C, perhaps: nothing goes on training, and what ended meanwhile is written too
             getattr(ended, "close", lambda: None)()
