@@ -1,4 +1,4 @@
-"""Muon and MuonAdamW against torch's, Shampoo and SOAP against pytorch_optimizer's, on the matrices of transformers.
+"""Muon, MuonAdamW and Adafactor beside torch's, Shampoo and SOAP beside pytorch_optimizer's, on transformers' matrices.
 
 python benchmarks/matrices.py                   about 3 minutes
 python benchmarks/matrices.py --quick           a look, which is not kept as the day's full run
@@ -17,7 +17,7 @@ import torch
 
 import thalweg.optim as optim
 from interleave import Pace, compared, interleave, stopwatch
-from machine import describe, versions
+from machine import describe, load, versions
 from written import named, write
 
 WIDTH, LAYERS, LETTERS = 384, 6, 512  # of a transformer of 11 million numbers
@@ -91,6 +91,7 @@ def run(quick: bool) -> dict[str, Any]:
         "machine": describe(),
         "versions": versions(),
         "date": datetime.date.today().isoformat(),
+        "load": load(),
         "rows": [],
     }
     rate = product_rate()
@@ -106,6 +107,9 @@ def run(quick: bool) -> dict[str, Any]:
     shapes = transformer()
     found = measured({"ours": hybrid(parameters(shapes)), "torch": pair_of_torchs(parameters(shapes))}, pace)
     results["rows"].append({"what": "MuonAdamW against Muon and fused AdamW, 11M", "subjects": found})
+    sides = {"ours": optim.Adafactor, "torch": torch.optim.Adafactor}
+    found = measured({name: cls(parameters(shapes)).step for name, cls in sides.items()}, pace)
+    results["rows"].append({"what": "Adafactor, 11M", "subjects": found})
     if importlib.util.find_spec("pytorch_optimizer"):
         import pytorch_optimizer as theirs
 
@@ -122,7 +126,8 @@ def table(results: dict[str, Any]) -> str:
         "",
         f"{results['machine']['cpu']}, {results['machine']['threads']} threads, torch {results['versions']['torch']}. "
         f"Medians of interleaved steps; a product of bfloat16 matrices reaches {results['product_rate'] / 1e9:.0f} "
-        "GFLOP/s here, and `products` is what the Newton-Schulz products alone take at that rate.",
+        "GFLOP/s here, and `products` is what the Newton-Schulz products alone take at that rate. Load average before: "
+        f"{results['load'][0]:.1f} on {results['machine']['cores']} cores.",
         "",
         "| what | ours, ms | the other, ms | times ours | products, ms |",
         "| --- | ---: | ---: | ---: | ---: |",

@@ -241,6 +241,50 @@ def soap(
     return descent.run(exp_avg=m, exp_avg_sq=v, GG=[statistics[axis] for axis in axes])
 
 
+# Factored second moments
+
+
+def adafactor(
+    theta, gradient, *, steps, lr=1e-2, beta2_decay=-0.8, eps=(None, 1e-3), d=1.0, beta1=0.0, weight_decay=0.0,
+    relative_step=True, scale_parameter=True, warmup_init=False, add_eps=False, decoupled=False, **common,
+):  # fmt: skip
+    """Shazeer and Stern 2018, arXiv:1804.04235, Algorithms 4 (matrices) and 5 (vectors), in sums as the paper has them.
+
+    torch's form keeps V at eps_1^2 and above (and the mean of R at eps_1); the paper's (`add_eps`) adds eps_1 to G^2.
+    The decay, where `decoupled`, is of theta before the step, and no part of its size.
+    """
+    inside, beside = (0.0, weight_decay) if decoupled else (weight_decay, 0.0)
+    descent = _Descent(theta, gradient, steps, lr, weight_decay=inside, **common)
+    shape, m = descent.theta.shape, descent.zeros()
+    factored = len(shape) > 1
+    tiny = eps[0] if eps[0] is not None else (1e-30 if add_eps else np.finfo(np.float64).eps)
+    sums = [0.0, 0.0] if factored else [0.0]
+    for t, eta, g in descent:
+        beta = 1 - t**beta2_decay
+        squares = g * g + (tiny if add_eps else 0.0)
+        new = [squares.sum(axis=-1), squares.sum(axis=-2)] if factored else [squares]
+        sums = [beta * old + (1 - beta) * more for old, more in zip(sums, new, strict=True)]
+        v = sums[0]
+        if factored:
+            (rows, columns), (n, k) = sums, shape[-2:]
+            total = rows.sum(axis=-1)
+            total = total if add_eps else np.maximum(total, tiny * n * k)
+            v = np.einsum("...i,...j->...ij", rows, columns) / total[..., None, None]
+        u = g / np.sqrt(v if add_eps else np.maximum(v, tiny**2))
+        u = u / max(1.0, np.sqrt(np.mean(u * u)) / d)
+        first = min(eta, 1e-6 * t) if warmup_init else eta
+        alpha = min(first, 1 / np.sqrt(t)) if relative_step else eta
+        if scale_parameter:
+            alpha = alpha * max(eps[1], np.sqrt(np.mean(descent.theta**2)))
+        m = beta1 * m + (1 - beta1) * alpha * u
+        descent.move(eta * beside * descent.theta + m)
+    if not factored:
+        kept = {"variance": sums[0]}
+    else:
+        kept = {"row_var": sums[0][..., :, None] / shape[-1], "col_var": sums[1][..., None, :] / shape[-2]}
+    return descent.run(**kept, **({"exp_avg": m} if beta1 else {}))
+
+
 # Orthogonal directions
 
 

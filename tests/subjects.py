@@ -50,6 +50,8 @@ ORACLES: dict[str, Callable[..., papers.Run]] = {
     "schedule_free_radam": beside(papers_modern.schedule_free_radam),
     "adahessian": adahessian,
     "soap": beside(papers_matrix.soap),
+    "adafactor": beside(papers_matrix.adafactor),
+    "adafactor_momentum": beside(papers_matrix.adafactor),
     "prodigy": beside(partial(papers_matrix.prodigy, eps_before=True)),
 }
 SWITCHES = ("nesterov", "amsgrad")  # chosen by the oracle's name, not its argument
@@ -97,6 +99,8 @@ VARIATIONS: dict[str, list[dict[str, Any]]] = {
         {"d0": 1e-3, "d_coef": 0.9, "growth_rate": 1.4, "safeguard_warmup": True},
     ],
     "lamb": [BETAS, {"weight_decay": 0.3}],
+    "adafactor": [{"lr": 0.1, "eps": (0.1, 0.1), "d": 1.5, "weight_decay": 0.3, "scale_parameter": False}],
+    "adafactor_momentum": [{"beta1": 0.5, "add_eps": True}, {"warmup_init": True}],
 }
 TRANSFORMS: list[dict[str, Any]] = [
     {"weight_decay": 0.1},

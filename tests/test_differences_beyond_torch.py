@@ -31,6 +31,7 @@ def test_adabelief_rectified():
     others = [
         take("timm.optim:AdaBelief", **settings, rectify=False),
         take("pytorch_optimizer:AdaBelief", **settings),
+        take("thalweg.optim:AdaBelief", **settings),
         take_optax(library("optax").adabelief(1.0, eps=0.0, eps_root=0.0), G[:1]),
     ]
     for other in others:
@@ -39,7 +40,12 @@ def test_adabelief_rectified():
 
 def test_adabelief_eps():
     """Stored in s and added once more; optax names the two apart."""
-    for name, more in (("timm.optim:AdaBelief", {"rectify": False}), ("pytorch_optimizer:AdaBelief", {})):
+    names = {
+        "timm.optim:AdaBelief": {"rectify": False},
+        "pytorch_optimizer:AdaBelief": {},
+        "thalweg.optim:AdaBelief": {},
+    }
+    for name, more in names.items():
         assert same(take(name, lr=1.0, eps=0.01, **more), belief(0.01, 0.01))
     adabelief = library("optax").adabelief
     assert same(take_optax(adabelief(1.0, eps=0.01, eps_root=0.01)), belief(0.01, 0.01))
@@ -49,7 +55,7 @@ def test_adabelief_eps():
 
 def test_lion_default_decay():
     nothing = np.zeros((1, 3))
-    for name in ("timm.optim:Lion", "pytorch_optimizer:Lion"):
+    for name in ("timm.optim:Lion", "pytorch_optimizer:Lion", "thalweg.optim:Lion"):
         assert same(take(name, nothing, lr=0.1), nothing)
     assert same(take_optax(library("optax").lion(0.1), nothing), [0.1 * 1e-3 * P])
 
@@ -63,7 +69,9 @@ def test_prodigy_bias_correction():
     for expected, first in (
         (left_out, take("prodigyopt:Prodigy", **STEADY)),
         (left_out, take("pytorch_optimizer:Prodigy", **STEADY)),
+        (left_out, take("thalweg.optim:Prodigy", **STEADY)),
         (made, take("prodigyopt:Prodigy", **STEADY, use_bias_correction=True)),
+        (made, take("thalweg.optim:Prodigy", **STEADY, use_bias_correction=True)),
         (made, take_optax(contrib.prodigy(1.0), **STEADY)),
     ):
         assert math.isclose(first[0, 0], expected, rel_tol=ROUNDING / 1e-6)  # of a parameter of 1, moved by 1e-6
@@ -84,6 +92,7 @@ def test_lamb_bias_correction():
     for always in (
         take("timm.optim:Lamb", lr=0.1, eps=0.0, weight_decay=0.0, always_adapt=True),
         take_optax(library("optax").lamb(0.1, eps=0.0)),
+        take("thalweg.optim:LAMB", lr=0.1, eps=0.0),
     ):
         assert math.isclose(size(always), 0.1 * weight, rel_tol=ROUNDING)
 
@@ -92,14 +101,19 @@ def test_lamb_without_decay():
     """timm scales by the norms only where weight_decay is on: otherwise it is Adam."""
     without = take("timm.optim:Lamb", lr=0.1, eps=0.0, weight_decay=0.0, max_grad_norm=None)
     assert same(without, 0.1 * adam())
-    assert not same(without, take_optax(library("optax").lamb(0.1, eps=0.0)))
+    scaled = take_optax(library("optax").lamb(0.1, eps=0.0))
+    assert not same(without, scaled) and same(take("thalweg.optim:LAMB", lr=0.1, eps=0.0), scaled)
 
 
 def test_lamb_clipping():
     """timm first scales all gradients to a common norm of at most 1; the others take them as they come."""
     clipped = G / np.maximum(1, np.linalg.norm(G, axis=1, keepdims=True))
     settings = {"lr": 0.1, "eps": 0.0, "weight_decay": 0.0}
-    assert same(take("timm.optim:Lamb", **settings), 0.1 * adam(gradients=clipped))
+    theirs = take("timm.optim:Lamb", **settings)
+    assert same(theirs, 0.1 * adam(gradients=clipped))
+    always = take("timm.optim:Lamb", **settings, always_adapt=True)
+    ours = take("thalweg.optim:LAMB", **settings, clip_norm=1.0)
+    assert np.allclose(ours, always, rtol=1e-5)  # ours divides by norm + 1e-6, as torch's clipping does
     assert not same(0.1 * adam(gradients=clipped), 0.1 * adam())
 
 
@@ -108,7 +122,11 @@ def test_lamb_norm_cap():
     start = 100 * P / np.linalg.norm(P)
     capped = take("pytorch_optimizer:Lamb", start=start, lr=0.1, eps=0.0)
     assert math.isclose(size(capped), 10 * 0.1 * 10, rel_tol=ROUNDING)
-    assert math.isclose(size(take_optax(library("optax").lamb(0.1, eps=0.0), start=start)), 10, rel_tol=ROUNDING)
+    for unbounded in (
+        take_optax(library("optax").lamb(0.1, eps=0.0), start=start),
+        take("thalweg.optim:LAMB", start=start, lr=0.1, eps=0.0),
+    ):
+        assert math.isclose(size(unbounded), 10, rel_tol=ROUNDING)
 
 
 def test_lars_trust_ratio():
@@ -119,7 +137,8 @@ def test_lars_trust_ratio():
     assert same(take("pytorch_optimizer:LARS", **settings)[0], G[0])
     matrix = take("pytorch_optimizer:LARS", G[:, None, :], P[None, :], **settings)
     assert same(matrix[0], [ratio * G[0]])
-    assert same(take_optax(library("optax").lars(1.0, momentum=0.0))[0], ratio * G[0])
+    for always in (take_optax(library("optax").lars(1.0, momentum=0.0)), take("thalweg.optim:LARS", **settings)):
+        assert same(always[0], ratio * G[0])
 
 
 # Adafactor
@@ -128,9 +147,13 @@ def test_lars_trust_ratio():
 def test_adafactor_lr():
     """What lr=0.5 is in the first step, at |g| = 1 and a parameter of size 2: cap, factor, step or nothing."""
     settings = {"gradients": np.ones((1, 4)), "start": np.full(4, 2.0), "lr": 0.5}
-    assert math.isclose(take("torch.optim:Adafactor", **settings)[0, 0], 0.5 * 2)
-    later = take("torch.optim:Adafactor", **{**settings, "gradients": np.ones((9, 4))})
-    assert math.isclose(later[8, 0], abs(2 - later[:8, 0].sum()) / 3)  # min(lr, 1 / sqrt(9)) of what is left
+    for module in BOTH:
+        assert math.isclose(take(f"{module}:Adafactor", **settings)[0, 0], 0.5 * 2)
+        later = take(f"{module}:Adafactor", **{**settings, "gradients": np.ones((9, 4))})
+        assert math.isclose(later[8, 0], abs(2 - later[:8, 0].sum()) / 3)  # min(lr, 1 / sqrt(9)) of what is left
+    for scale, step in ((True, 0.5 * 2), (False, 0.5)):
+        ours = take("thalweg.optim:Adafactor", **settings, relative_step=False, scale_parameter=scale)
+        assert math.isclose(ours[0, 0], step)
     plain = take("transformers.optimization:Adafactor", **settings, relative_step=False, scale_parameter=True)
     assert math.isclose(plain[0, 0], 0.5 * 2)
     assert math.isclose(take("timm.optim:Adafactor", **settings)[0, 0], 0.5)
@@ -144,7 +167,8 @@ def test_adafactor_decay():
     """Decay by lr, by lr and the parameter's size, or by itself."""
     nothing, start, lr = np.zeros((1, 4)), np.full(4, 2.0), 0.01
     settings = {"gradients": nothing, "start": start, "lr": lr, "weight_decay": 0.1}
-    assert same(take("torch.optim:Adafactor", **settings), [lr * 0.1 * start])
+    for module in BOTH:
+        assert same(take(f"{module}:Adafactor", **settings), [lr * 0.1 * start])
     scaled = take("transformers.optimization:Adafactor", **settings, relative_step=False, scale_parameter=True)
     assert same(scaled, [lr * 2 * 0.1 * start])
     assert same(take_optax(library("optax").adafactor(lr, weight_decay_rate=0.1), nothing, start), [0.1 * start])
@@ -164,7 +188,8 @@ def test_adafactor_factoring():
         return same(direction(update[0]), direction(expected))
 
     assert not same(direction(factored), direction(whole))
-    assert like(take("torch.optim:Adafactor", [g], start), factored)
+    for module in BOTH:
+        assert like(take(f"{module}:Adafactor", [g], start), factored)
     assert like(take("transformers.optimization:Adafactor", [g], start), factored)
     assert like(take("pytorch_optimizer:AdaFactor", [g], start, betas=(None, 0.999)), factored)
     assert like(take("timm.optim:Adafactor", [g], start), whole)
@@ -186,6 +211,10 @@ def test_muon_scale():
     assert same(matched, 1.6 * plain) and same(take("torch.optim:Muon", **settings, adjust_lr_fn="original"), plain)
     theirs = take("timm.optim:Muon", **settings)
     assert same(theirs, 1.6 * take("timm.optim:Muon", **settings, adjust_lr_fn="original"))
+    assert same(take("thalweg.optim:Muon", **settings), plain)
+    assert np.allclose(
+        take("thalweg.optim:Muon", **settings, adjust_lr_fn="match_rms_adamw", nesterov=False), theirs, atol=0.02
+    )
     assert (default("torch.optim:Muon", "nesterov"), default("timm.optim:Muon", "nesterov")) == (True, False)
 
 

@@ -296,9 +296,9 @@ def work(rank: int, ranks: int, folder: str, run: str) -> None:
 def test_several_processes_train_as_one(run, ranks, tmp_path, monkeypatch):
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     torch.multiprocessing.spawn(work, args=(ranks, str(tmp_path), run), nprocs=ranks)
-    model = gpt()
-    start = [p.detach().clone() for p in model.parameters()]
+    model, left = gpt(), gpt()
     train(model, [ours(model)], 8)
-    for ours_left, p, first in zip(torch.load(tmp_path / "left.pt"), model.parameters(), start, strict=True):
-        moved = (p - first).abs().max()
-        assert (ours_left - p).abs().max() < 0.02 * moved  # a step is rounded to bfloat16, after other sums
+    with torch.no_grad():
+        for p, value in zip(left.parameters(), torch.load(tmp_path / "left.pt"), strict=True):
+            p.copy_(value)
+    close(left, model, gpt())

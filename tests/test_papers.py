@@ -67,7 +67,10 @@ def test_coupled_decay_is_part_of_the_gradient(rule):
 
 
 # Of the others the first step decays after it, or at the point of the gradient, or not at all.
-LATER = (modern.adopt, matrix.soap, modern.schedule_free_sgd, modern.schedule_free_adamw, modern.schedule_free_radam)
+LATER = (
+    *(modern.adopt, matrix.soap, modern.schedule_free_sgd, modern.schedule_free_adamw, modern.schedule_free_radam),
+    matrix.adafactor,
+)
 DECOUPLED = [rule for rule in RULES if rule not in (*LATER, matrix.prodigy, modern.sparse_adam)]
 
 

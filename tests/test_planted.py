@@ -116,6 +116,8 @@ SETTINGS = {
     "soap": [{"eps": 1e-2, "betas": (0.8, 0.95), "weight_decay": 0.3, "precondition_frequency": 3}],
     "lars": [{"weight_decay": 0.3, "eps": 0.1}],
     "lamb": [{"weight_decay": 0.3, "eps": 1e-2}],
+    "adafactor": [{"lr": 0.3, "weight_decay": 0.3}, {"lr": 0.3, "warmup_init": True}],
+    "adafactor_momentum": [{"lr": 0.3, "weight_decay": 0.3}, {"lr": 0.3, "warmup_init": True}],
 }
 # A change that makes no difference to any step is no fault.
 COUNTED = "whether there ever was a gradient decides; test_whole_tensors.py has the steps before the first one"

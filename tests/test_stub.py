@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from inspect import formatannotation
 from pathlib import Path
 
 import pytest
@@ -20,19 +21,19 @@ from thalweg.optimizers.optimizer import Optimizer as Face
 from thalweg.optimizers.schedule_free import ScheduleFree
 from thalweg.optimizers.second_order import SecondOrder
 
-BASES = {Face: "Face", ScheduleFree: "ScheduleFree", SecondOrder: "SecondOrder"}
+BASES = {Face: "Face", ScheduleFree: "ScheduleFree", SecondOrder: "SecondOrder", Hybrid: "Hybrid"}
 SOURCE = Path(__file__).parent.parent / "src"
 STUB = SOURCE / "thalweg" / "optim" / "__init__.pyi"
 HEAD = '''"""Written by tests/test_stub.py from the rules: what the package makes when it is imported."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from torch import Tensor
+from torch.nn import Module
 {torchs}
 from torch.optim.optimizer import ParamsT
 
-from thalweg.optim.muon_adamw import MuonAdamW as MuonAdamW
 from thalweg.optimizers.hybrid import Hybrid as Hybrid
 from thalweg.optimizers.optimizer import Optimizer as Face
 from thalweg.optimizers.release import release_gradients as release_gradients
@@ -47,7 +48,9 @@ def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, 
 
 def kind(annotation: object) -> str:
     """The type of a setting, as the stub writes it."""
-    text = inspect.formatannotation(annotation).replace("torch.Tensor", "Tensor").replace("typing.", "")
+    text = re.sub(
+        r"\b(torch|typing|collections\.abc|torch\.nn\.modules\.module)\.(?=[A-Z])", "", formatannotation(annotation)
+    )
     return "ParamsT" if annotation is ParamsT else text.replace("'", '"')
 
 
@@ -64,7 +67,7 @@ def render() -> str:
     parts = [HEAD.format(torchs="\n".join(f"from torch.optim import {name} as {name}" for name in handed_on))]
     for name in optim.__all__:
         cls = getattr(optim, name)
-        if not (inspect.isclass(cls) and issubclass(cls, Face)) or issubclass(cls, Hybrid):
+        if not (inspect.isclass(cls) and issubclass(cls, Face)) or cls is Hybrid:
             continue
         lines = ["self"]
         starred = False

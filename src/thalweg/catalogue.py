@@ -1,17 +1,24 @@
-"""The catalogue: every rule with the class and the settings that run it, as the lab and the command line name it."""
+"""The catalogue: every rule with the class and the settings that run it, as the lab and the command line name it.
+
+Beside the rules stand optimizers that have one for each role of parameters: `muon_adamw`, and `hybrid(matrix='muon',
+rest='adamw')` of any of them.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from thalweg import lookup, optim
-from thalweg.optimizers.hybrid import Hybrid
+from thalweg.optimizers.hybrid import REST, Hybrid, bound
 from thalweg.optimizers.optimizer import Optimizer
+from thalweg.roles import ROLES
 from thalweg.rule.definition import Rule
 
 # The classes that `optim` makes of rules, in its order: simple before refined.
@@ -46,16 +53,18 @@ class Entry:
         if isinstance(spec, Entry):
             return spec
         if isinstance(spec, str):
-            if spec in CATALOGUE:
-                return CATALOGUE[spec]
-            return _parsed(spec)
+            return listed(spec) or _parsed(spec)
+        if spec is Hybrid:
+            raise ValueError(f"optimizers: Hybrid is none without its parts; {HYBRID}")
         if inspect.isclass(spec) and issubclass(spec, torch.optim.Optimizer):
-            rule = spec.rules[0] if issubclass(spec, Optimizer) and spec.rules else None
-            known = [entry for entry in CATALOGUE.values() if entry.optimizer is spec and not entry.settings]
+            of_one = issubclass(spec, Optimizer) and not issubclass(spec, Hybrid)
+            rules = getattr(spec, "rules", ()) if of_one else ()
+            rule = rules[0] if rules else None
+            every = (*CATALOGUE.values(), *COMBINED.values())
+            known = [entry for entry in every if entry.optimizer is spec and not entry.settings]
             return known[0] if known else cls(f"{spec.__module__.split('.')[0]}.{spec.__name__}", spec, {}, rule)
         raise ValueError(
-            f"optimizers: {spec!r} is neither a torch.optim.Optimizer class nor in the catalogue: "
-            f"{', '.join(CATALOGUE)}"
+            f"optimizers: {spec!r} is neither a torch.optim.Optimizer class nor in the catalogue: {_names()}"
         )
 
     @property
@@ -73,8 +82,15 @@ class Entry:
         """False for a rule that refuses sparse gradients."""
         return self.rule is None or self.rule.sparse != ""
 
+    @property
+    def takes_model(self) -> bool:
+        """True for an optimizer that tells a model's parameters apart by their roles."""
+        return self.optimizer is hybrid or (isinstance(self.optimizer, type) and issubclass(self.optimizer, Hybrid))
+
     def build(self, params: Any, **settings: Any) -> torch.optim.Optimizer:
-        """The optimizer of these parameters, with settings on top of the entry's own."""
+        """The optimizer of a model, or of these parameters, with settings on top of the entry's own."""
+        if isinstance(params, nn.Module) and not self.takes_model:
+            params = params.parameters()
         return self.optimizer(params, **{**self.settings, **settings})
 
     def default(self, name: str) -> Any:
@@ -92,8 +108,17 @@ class Entry:
             return None
         return float(rate) if isinstance(rate, int | float) else None
 
+    @property
+    def rates(self) -> dict[str, tuple[float, float] | None]:
+        """The learning rates that are searched, each with its range: an optimizer of several rules has several."""
+        if self.optimizer is hybrid:
+            return {rate: entry.search("lr") for rate, (_, entry) in _parts(self.settings).items()}
+        return {"lr": None, **getattr(self.optimizer, "searched", {})}
+
     def search(self, name: str) -> tuple[float, float] | None:
         """The range to search for a setting, on a logarithmic scale; None where there is none."""
+        if range := self.rates.get(name):
+            return range
         if self.rule is None:
             return FOREIGN_RATES if name == "lr" else None
         hyperparameter = self.rule.hyperparameters.get(name)
@@ -101,12 +126,73 @@ class Entry:
 
     def line(self, **settings: Any) -> str:
         """The line to paste into a training script."""
+        if self.optimizer is hybrid:
+            return _hybrid_line({**self.settings, **settings})
         module = str(self.optimizer.__module__)
         if module.startswith("torch.optim."):  # torch.optim.adam hides the module of that name
             module = "torch.optim"
         name = self.optimizer.__name__ if isinstance(self.optimizer, type) else repr(self.optimizer)
         chosen = "".join(f", {key}={value!r}" for key, value in {**self.settings, **settings}.items())
-        return f"{module}.{name}(model.parameters(){chosen})"
+        return f"{module}.{name}(model{'' if self.takes_model else '.parameters()'}{chosen})"
+
+
+HYBRID = "name a rule for each role, such as hybrid(matrix='muon', rest='adamw')"
+
+
+def hybrid(model: Any, **settings: Any) -> Hybrid:
+    """One optimizer with a rule for each role of parameters, as the lab names it.
+
+    Args:
+        model: see `Hybrid`.
+        settings: by role, a name of the catalogue, with settings in brackets; roles of one name are one part. `lr` is
+            the rate of the first part, `<role>_lr`, with its first role, that of another.
+    """
+    parts: dict[str | tuple[str, ...], Any] = {
+        tuple(roles): partial(entry.optimizer, **entry.settings, lr=settings.get(rate, entry.default("lr")))
+        for rate, (roles, entry) in _parts(settings).items()
+    }
+    return Hybrid(model, parts)
+
+
+def _parts(settings: Mapping[str, Any]) -> dict[str, tuple[list[str], Entry]]:
+    """By the name of its rate each part's roles and entry, whose settings are without the rate."""
+    roles_of: dict[str, list[str]] = {}
+    for role, name in settings.items():
+        if role in (*ROLES, REST):
+            roles_of.setdefault(name, []).append(role)
+    found: dict[str, tuple[list[str], Entry]] = {}
+    for name, roles in roles_of.items():
+        found[f"{roles[0]}_lr" if found else "lr"] = (roles, Entry.of(name))
+    return found
+
+
+def _hybrid(text: str, given: Mapping[str, Any]) -> Entry:
+    """The entry of `hybrid(...)` with these arguments."""
+    for role, name in given.items():
+        if role not in (*ROLES, REST) or not isinstance(name, str):
+            raise ValueError(
+                f"optimizers: hybrid got {role}={name!r}; {HYBRID}; the roles are {', '.join((*ROLES, REST))}"
+            )
+    parts = _parts(given)
+    if not parts:
+        raise ValueError(f"optimizers: hybrid got no part; {HYBRID}")
+    for roles, entry in parts.values():
+        part: Any = partial(entry.optimizer, **entry.settings)
+        try:
+            bound("+".join(roles), part)
+        except TypeError as error:
+            raise ValueError(f"optimizers: {text}: {error}") from None
+    rates = {rate: entry.default("lr") for rate, (_, entry) in parts.items()}
+    return Entry(text, hybrid, {**given, **rates})
+
+
+def _hybrid_line(settings: Mapping[str, Any]) -> str:
+    lines = []
+    for rate, (roles, entry) in _parts(settings).items():
+        chosen = "".join(f", {key}={value!r}" for key, value in {**entry.settings, "lr": settings[rate]}.items())
+        key = repr(roles[0]) if len(roles) == 1 else repr(tuple(roles))
+        lines.append(f"{key}: partial({entry.optimizer.__module__}.{entry.optimizer.__name__}{chosen})")
+    return f"{Hybrid.__module__}.Hybrid(model, {{{', '.join(lines)}}})".replace(Hybrid.__module__, "thalweg.optim")
 
 
 def _entry(cls: type[Optimizer], rule: Rule) -> Entry:
@@ -124,14 +210,16 @@ def _parsed(text: str) -> Entry:
         name, own = lookup.apart(text)
     except ValueError as error:
         raise ValueError(f"optimizers: {error}") from None
-    if name in CATALOGUE:
-        entry = CATALOGUE[name]
+    if name == "hybrid":
+        return _hybrid(text, own)
+    if found := listed(name):
+        entry = found
     elif "." in name or ":" in name:
         entry = Entry.of(lookup.find(name, "optimizers"))
     else:
         raise ValueError(
             f"optimizers: {text!r} is neither a torch.optim.Optimizer class nor in the catalogue"
-            f"{lookup.did_you_mean(text.partition('(')[0], CATALOGUE) or ': ' + ', '.join(CATALOGUE)}"
+            f"{lookup.did_you_mean(text.partition('(')[0], (*CATALOGUE, *COMBINED)) or ': ' + _names()}"
         )
     known = inspect.signature(entry.optimizer).parameters
     for each in own:
@@ -140,4 +228,14 @@ def _parsed(text: str) -> Entry:
     return replace(entry, name=text, settings={**entry.settings, **own}) if own else entry
 
 
+def listed(name: str) -> Entry | None:
+    """The entry that has this name, if one has."""
+    return CATALOGUE.get(name) or COMBINED.get(name)
+
+
+def _names() -> str:
+    return ", ".join((*CATALOGUE, *COMBINED, "hybrid(...)"))
+
+
 CATALOGUE: dict[str, Entry] = {rule.name: _entry(cls, rule) for cls in CLASSES for rule in cls.rules}
+COMBINED: dict[str, Entry] = {"muon_adamw": Entry("muon_adamw", optim.MuonAdamW)}

@@ -31,7 +31,7 @@ def both(v8, entry, precision, settings, steps=300):
 
 def test_all_but_those_of_matrices_are_translated():
     missing = {name for name in CATALOGUE} - {entry.name for entry in ENTRIES}
-    assert missing == {"muon", "shampoo", "soap", "adahessian", "sparse_adam"}
+    assert missing == {"adafactor", "adafactor_momentum", "muon", "shampoo", "soap", "adahessian", "sparse_adam"}
 
 
 @pytest.mark.parametrize("settings", [{}, *TRANSFORMS], ids=lambda settings: "+".join(settings) or "plain")

@@ -33,6 +33,7 @@ EXCLUSIONS = {
     "a tensor setting with foreach=True": "torch's loops over lists cannot take one; here `foreach` chooses nothing",
     "betas of both kinds": "torch wants two floats or two tensors; here each is read for itself",
     "SparseAdam of complex parameters": "torch's lacks them; here they are pairs of real numbers, as everywhere",
+    "Adafactor of parameters without elements": "torch's class divides by their number, 0; here they are left alone",
     "names when a checkpoint is loaded": "torch ignores them; here they say which state is whose, or refuse it",
 }
 

@@ -86,11 +86,12 @@ def test_torchs_switches_change_nothing(configuration):
 
 @laws([each for each in DEFAULTS if not each.info.only_supports_sparse_grads])
 def test_parameters_of_several_dtypes(configuration):
-    """float64, float32 and complex together; each parameter's state has its dtype, as in torch."""
+    """float64, float32 and, where torch takes it, complex; each state has its parameter's dtype, as in torch."""
 
     def mixed():
         generator = torch.Generator().manual_seed(0)
-        kinds = (torch.float64, torch.float32, torch.complex64, torch.float64)
+        third = torch.complex64 if configuration.info.supports_complex else torch.float32
+        kinds = (torch.float64, torch.float32, third, torch.float64)
         return [torch.nn.Parameter(torch.randn(4, 3, generator=generator, dtype=dtype)) for dtype in kinds]
 
     params, theirs = mixed(), mixed()
@@ -234,7 +235,8 @@ def test_a_learning_rate_may_be_a_tensor_of_one_element(configuration, shape):
 
 @laws(DEFAULTS)
 def test_parameters_without_elements_and_of_none_dimensions(configuration):
-    shapes = [(0,), (3, 0), (), (2, 2)]
+    empty = [] if configuration.info.name == "Adafactor" else [(0,), (3, 0)]  # torch's divides by 0
+    shapes = [*empty, (), (2, 2)]
     outcomes = []
     for build in (configuration.build, configuration.build_torch):
         params = [torch.nn.Parameter(torch.ones(shape, dtype=torch.float64)) for shape in shapes]

@@ -66,6 +66,21 @@ def test_complex_numbers(configuration):
     assert torch.equal(torch.view_as_real(z.detach()), pair.detach())
 
 
+@laws([each for each in DEFAULTS if each.info.name == "Adafactor"])
+def test_no_elements(configuration):
+    """Adafactor of parameters without elements"""
+    for build in (configuration.build, configuration.build_torch):
+        p = torch.nn.Parameter(torch.ones(0, 4, dtype=torch.float64))
+        optimizer = build([p])
+        p.grad = torch.ones_like(p)
+        if build == configuration.build_torch:
+            with pytest.raises(ZeroDivisionError):
+                optimizer.step()
+        else:
+            optimizer.step()
+            assert optimizer.state[p]["row_var"].shape == (0, 1)
+
+
 @laws(DEFAULTS)
 def test_names_count(configuration):
     """names when a checkpoint is loaded"""

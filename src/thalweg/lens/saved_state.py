@@ -123,12 +123,6 @@ def parameters(state: Mapping[str, Any], weights: Mapping[str, Tensor] | None = 
     return found
 
 
-def without_state(state: Mapping[str, Any]) -> tuple[int, int]:
-    """How many parameters are in groups, and how many of them never had a gradient."""
-    indices = [index for group in state["param_groups"] for index in group.get("params", ())]
-    return len(indices), sum(not state["state"].get(index) for index in indices)
-
-
 def _named(state: Mapping[str, Any], weights: Mapping[str, Tensor] | None) -> dict[Any, tuple[str, Tensor]]:
     """Names and weights by index, where the model's weights are as many as the parameters and shapes agree."""
     if weights is None:

@@ -1,21 +1,22 @@
 """The drop-in namespace: `import thalweg.optim as optim` in place of `import torch.optim as optim`.
 
 Constructors, defaults and checkpoints are torch's; each class's equations are in the file of its rule. What no rule
-says (LBFGS, Adafactor) is torch's own, handed on: the same class, at torch's speed.
+says (LBFGS) is torch's own, handed on: the same class, at torch's speed.
 So is `Optimizer`: it is what every class here and there is an instance of, and what own classes are derived from.
 Every module of `torch.optim` is here under its name: `thalweg.optim.lr_scheduler`, `thalweg.optim.adamw`, ...
 """
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any, ClassVar, Literal, NoReturn
 
 import torch
+from torch.nn import Module
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 
-from thalweg.optim.muon_adamw import MuonAdamW
 from thalweg.optimizers import checkpoints
 from thalweg.optimizers.factory import optimizer
-from thalweg.optimizers.hybrid import Hybrid
+from thalweg.optimizers.hybrid import REST, Hybrid
 from thalweg.optimizers.optimizer import Optimizer as Face
 from thalweg.optimizers.release import release_gradients
 from thalweg.optimizers.schedule_free import ScheduleFree
@@ -24,7 +25,7 @@ from thalweg.roles import groups, roles
 from thalweg.rules import rules
 
 # torch's own, as far as the installed torch has them.
-TORCHS = ("Adafactor", "LBFGS", "swap_in_optimizer_params_and_state")
+TORCHS = ("LBFGS", "swap_in_optimizer_params_and_state")
 __all__ = [  # and, below, every class that is made here
     "Hybrid",
     "MuonAdamW",
@@ -135,11 +136,77 @@ AdaHessian = optimizer(
     base=SecondOrder,
     positional=f"{_ADAM} hessian_power update_each average_conv_kernel seed",
 )
+Adafactor = optimizer(
+    *rules("adafactor adafactor_momentum"),
+    name="Adafactor",
+    defaults={"beta1": 0.0},
+    positional="lr beta2_decay eps d weight_decay",
+)
 Muon = optimizer(
     *rules("muon"), positional="lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn"
 )
 Shampoo = optimizer(*rules("shampoo"), positional="lr eps weight_decay update_frequency")
 SOAP = optimizer(*rules("soap"), name="SOAP", positional=f"{_ADAM} precondition_frequency max_precondition_dim")
+
+
+class MuonAdamW(Hybrid):
+    """Muon for the matrices and convolutions of a model, and each expert's matrices; AdamW for all else.
+
+    Args:
+        model: see `Hybrid`.
+        lr: Muon's learning rate.
+        momentum: Muon's.
+        weight_decay: of matrices, convolutions, embeddings and head; norms, biases and single numbers have none.
+        adamw_lr: AdamW's learning rate.
+        betas, eps: AdamW's.
+        adjust_lr_fn: how Muon's rate is adjusted to a matrix's shape: see `Muon`.
+        clip_norm, on_nonfinite, engine: as in every class here.
+
+    Source: Jordan et al. 2024 (which parameters are whose); Liu et al. 2025, arXiv:2502.16982.
+
+    >>> from torch import nn
+    >>> import thalweg.optim as optim
+    >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4), nn.Linear(4, 9))
+    >>> [(group["part"], len(group["params"])) for group in optim.MuonAdamW(model).param_groups]
+    [('matrix+convolution', 1), ('embedding+head', 2), ('rest', 2)]
+    """
+
+    # The ranges to search its rates in: its rules' own.
+    searched: ClassVar = {
+        "lr": Muon.rules[0].hyperparameters["lr"].search,
+        "adamw_lr": AdamW.rules[0].hyperparameters["lr"].search,
+    }
+
+    def __init__(
+        self,
+        model: Module | Iterable[Any],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.1,
+        adamw_lr: float = 3e-4,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        *,
+        adjust_lr_fn: Literal[None, "original", "match_rms_adamw"] = None,
+        clip_norm: float | None = None,
+        on_nonfinite: str = "propagate",
+        engine: str = "auto",
+    ) -> None:
+        muon = partial(Muon, lr=lr, momentum=momentum, weight_decay=weight_decay, adjust_lr_fn=adjust_lr_fn)
+        adamw = partial(AdamW, lr=adamw_lr, betas=betas, eps=eps)
+        super().__init__(
+            model,
+            {
+                ("matrix", "convolution"): muon,
+                "experts": partial(muon, stack_dims=1),
+                ("embedding", "head"): partial(adamw, weight_decay=weight_decay),
+                REST: partial(adamw, weight_decay=0.0),
+            },
+            clip_norm=clip_norm,
+            on_nonfinite=on_nonfinite,
+            engine=engine,
+        )
+
 
 del globals()["optimizer"]  # torch.optim has a module of this name, and so has this package
 _made = [name for name, value in globals().items() if isinstance(value, type) and value.__module__ == __name__]

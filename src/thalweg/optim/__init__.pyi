@@ -1,18 +1,17 @@
 """Written by tests/test_stub.py from the rules: what the package makes when it is imported."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from torch import Tensor
+from torch.nn import Module
 from torch.optim import LBFGS as LBFGS
-from torch.optim import Adafactor as Adafactor
 from torch.optim import Optimizer as Optimizer
 from torch.optim import lr_scheduler as lr_scheduler
 from torch.optim import swa_utils as swa_utils
 from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 from torch.optim.optimizer import ParamsT
 
-from thalweg.optim.muon_adamw import MuonAdamW as MuonAdamW
 from thalweg.optimizers.hybrid import Hybrid as Hybrid
 from thalweg.optimizers.optimizer import Optimizer as Face
 from thalweg.optimizers.release import release_gradients as release_gradients
@@ -275,6 +274,36 @@ class Adadelta(Face):
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
     ) -> None: ...
 
+class Adafactor(Face):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.01,
+        beta2_decay: float | Tensor = -0.8,
+        eps: tuple[float | Tensor | None, float | Tensor] = (None, 0.001),
+        d: float | Tensor = 1.0,
+        weight_decay: float | Tensor = 0.0,
+        *,
+        relative_step: bool = True,
+        scale_parameter: bool = True,
+        warmup_init: bool = False,
+        add_eps: bool = False,
+        beta1: float | Tensor = 0.0,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        gradient_scale: float | Tensor = 1.0,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        state_dtype: Literal["float32", "bfloat16", "int8"] = "float32",
+        cautious: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        clip_norm: float | None = None,
+        on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
+        engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
 class Adagrad(Face):
     def __init__(
         self,
@@ -497,6 +526,23 @@ class Muon(Face):
         clip_norm: float | None = None,
         on_nonfinite: Literal["propagate", "skip_step", "raise"] = "propagate",
         engine: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    ) -> None: ...
+
+class MuonAdamW(Hybrid):
+    def __init__(
+        self,
+        model: Module | Iterable[Any],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.1,
+        adamw_lr: float = 0.0003,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-08,
+        *,
+        adjust_lr_fn: Literal[None, "original", "match_rms_adamw"] = None,
+        clip_norm: float | None = None,
+        on_nonfinite: str = "propagate",
+        engine: str = "auto",
     ) -> None: ...
 
 class NAdam(Face):

@@ -1,7 +1,8 @@
-"""`torch.optim._adafactor` itself."""
+"""`torch.optim._adafactor` with the Adafactor of this package."""
 
-from torch.optim._adafactor import *  # noqa: F403
+from torch.optim._adafactor import adafactor as adafactor
 
-from thalweg.optim._torchs import stand_in
+from thalweg.optim import Adafactor as Adafactor
+from thalweg.optim._torchs import complete
 
-stand_in(__name__)
+complete(globals())

@@ -107,7 +107,12 @@ def _kind(name: str, default: Any, rule: Valid | OneOf | None) -> Any:
     """The type of a setting. Numbers may be tensors: autograd follows them (`differentiable`), a graph reads them."""
     words = WORDS.get(name) or (rule.values if isinstance(rule, OneOf) else (True, False))
     if isinstance(rule, Valid):
-        return float | Tensor if rule.count is None else tuple[(float | Tensor,) * rule.count]  # type: ignore[misc]
+        if rule.count is None:
+            return float | Tensor
+        places = range(rule.count)
+        return tuple.__class_getitem__(
+            tuple(float | Tensor | None if place in rule.none_at else float | Tensor for place in places)
+        )
     if name == "clip_norm":
         return float | None
     if any(isinstance(each, str) for each in words):

@@ -10,14 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from thalweg import engines
-from thalweg.optimizers.clipping import Clipping
 from thalweg.optimizers.optimizer import OF_THE_OPTIMIZER, Optimizer
-from thalweg.optimizers.stepper import Stepper
-from thalweg.plan.process_groups import group_of_maker
 from thalweg.roles import ROLES, roles
 from thalweg.rule.definition import Rule
-from thalweg.rule.hyperparameters import slip
 from thalweg.update.update import Update
 
 REST = "rest"
@@ -59,8 +54,6 @@ class Hybrid(Optimizer):
         on_nonfinite: str = "propagate",
         engine: str = "auto",
     ) -> None:
-        if engine not in engines.NAMES:
-            raise ValueError(f"engine={engine!r}: allowed are {', '.join(map(repr, engines.NAMES))}")
         self._parts: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {}
         names: dict[str, str] = {}  # the part of each role
         for given, part in parts.items():
@@ -69,14 +62,8 @@ class Hybrid(Optimizer):
                 if role not in (*ROLES, REST):
                     raise ValueError(f"parts: got the role {role!r}; must be one of {', '.join((*ROLES, REST))}")
                 names[role] = "+".join(named)
-            self._parts["+".join(named)] = _bound("+".join(named), part)
-        self._engine = engine
-        self.guard = Clipping(clip_norm, on_nonfinite, group_of_maker())
-        self._stepper = Stepper(engine)
-        torch.optim.Optimizer.__init__(self, self._grouped(model, names), {})
-        for device in {p.device for group in self.param_groups for p in group["params"]}:
-            engines.ready(engine, device)
-        self._start_states()
+            self._parts["+".join(named)] = bound("+".join(named), part)
+        self._equip(self._grouped(model, names), {}, clip_norm, on_nonfinite, engine)
 
     def _grouped(self, model: nn.Module | Iterable[Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
         found: dict[str, list[Any]] = {}
@@ -136,11 +123,7 @@ class Hybrid(Optimizer):
         part = param_group.get("part") if isinstance(param_group, dict) else None
         if part not in self._parts:
             raise ValueError(f"part: got {part!r} in a parameter group; must be one of {', '.join(self._parts)}")
-        settings = self._parts[part][1]
-        for key in param_group.keys() - settings.keys() - {"params", "part"}:
-            if near := slip(key, settings):
-                raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near!r}?")
-        super().add_param_group({**settings, **param_group})
+        super().add_param_group({**self._parts[part][1], **param_group})
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
@@ -181,8 +164,12 @@ class Hybrid(Optimizer):
         return {**super().__getstate__(), "_parts": self._parts}
 
 
-def _bound(name: str, part: Part) -> tuple[type[Optimizer], dict[str, Any]]:
-    """A part's class, and all its settings."""
+def bound(name: str, part: Part) -> tuple[type[Optimizer], dict[str, Any]]:
+    """A part's class, and all its settings.
+
+    Raises:
+        TypeError, ValueError: for what is no part.
+    """
     given = part if isinstance(part, partial) else partial(part)
     cls: Any = given.func
     plain = isinstance(cls, type) and issubclass(cls, Optimizer) and not issubclass(cls, Hybrid) and cls.rules

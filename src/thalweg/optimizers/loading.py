@@ -217,7 +217,7 @@ class StateCheck:
             rule, held = rule_of(merged(saved, own)), list(states(taken, saved, own))
             anew = self._anew(rule, rules[0], saved, held)
             for called, place, state, p in held:
-                fault = self._fault(rule, anew[place], saved, called, state, p)
+                fault = self._fault(rule, anew[place], saved, merged(saved, own), called, state, p)
                 if fault is not None and not restart:
                     raise fault
                 if fault is not None:
@@ -253,11 +253,18 @@ class StateCheck:
         }
 
     def _fault(
-        self, rule: Rule, anew: set[str], saved: Group, called: str, state: Mapping[str, Any], p: torch.Tensor
+        self,
+        rule: Rule,
+        anew: set[str],
+        saved: Group,
+        own: Group,
+        called: str,
+        state: Mapping[str, Any],
+        p: torch.Tensor,
     ) -> Exception | None:
         if state.keys() == {ESTIMATE}:
             return None
-        absent = [name for name in lacking(state, rule, _rounding_state(saved, p)) if name not in anew]
+        absent = [name for name in lacking(state, rule, p, own, _rounding_state(saved, p)) if name not in anew]
         if absent:
             has = ", ".join(state)
             return ValueError(f"the checkpoint's state of {called} lacks {', '.join(absent)} (it has {has}); {ANEW}")

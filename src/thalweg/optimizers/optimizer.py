@@ -69,17 +69,29 @@ class Optimizer(torch.optim.Optimizer):
         bound.apply_defaults()
         defaults = dict(bound.arguments)
         del defaults["params"]
-        self._engine = defaults.pop("engine")
-        if self._engine not in engines.NAMES:
-            raise ValueError(f"engine={self._engine!r}: allowed are {', '.join(map(repr, engines.NAMES))}")
-        self.guard = Clipping(defaults.pop("clip_norm"), defaults.pop("on_nonfinite"), group_of_maker())
+        of_all = {setting: defaults.pop(setting) for setting in OF_THE_OPTIMIZER}
         self._settle(defaults)
         self._check(defaults)
-        self._stepper = Stepper(self._engine)
+        self._equip(params, defaults, **of_all)
+
+    def _equip(
+        self,
+        params: Iterable[Any],
+        defaults: dict[str, Any],
+        clip_norm: float | None,
+        on_nonfinite: str,
+        engine: str,
+    ) -> None:
+        """The one door: what every optimizer has, whatever its rules are."""
+        if engine not in engines.NAMES:
+            raise ValueError(f"engine={engine!r}: allowed are {', '.join(map(repr, engines.NAMES))}")
+        self._engine = engine
+        self.guard = Clipping(clip_norm, on_nonfinite, group_of_maker())
+        self._stepper = Stepper(engine)
         super().__init__(params, defaults)
         # Loaded here, so that the first step does not wait for Numba's import (0.6 s).
         for device in {p.device for group in self.param_groups for p in group["params"]}:
-            engines.ready(self._engine, device)
+            engines.ready(engine, device)
         self._start_states()
 
     @classmethod
@@ -165,9 +177,9 @@ class Optimizer(torch.optim.Optimizer):
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
-        for key in param_group.keys() - self.defaults.keys() - {"params"}:
-            near = slip(key, self.defaults)
-            if near:
+        known = self._kept_in(param_group)
+        for key in param_group.keys() - {*known, "params"}:
+            if near := slip(key, known):
                 raise ValueError(f"unknown setting {key!r} in a parameter group: did you mean {near!r}?")
         self._settle(param_group)
         self._check({**self.defaults, **param_group})

@@ -55,8 +55,8 @@ def check(update: Update, p: Tensor, g: Tensor, group: Group) -> None:
             f"{rule.name} writes its matrices in place, where autograd cannot follow: differentiable=True"
         )
     if rule.matrices and (p.is_complex() or (is_shard(p) and not rule.stacks)):
-        what = "complex" if p.is_complex() else "sharded"
-        raise RuntimeError(f"{rule.name} works on whole real matrices: a {what} parameter is not supported")
+        what, name = "complex" if p.is_complex() else "sharded", rule.title.partition(":")[0]
+        raise RuntimeError(f"{name} does not support {what} parameters: it works on whole real matrices")
 
 
 def _check_class(rule: Rule, p: Tensor, sparse: bool, group: Group) -> None:

@@ -182,7 +182,7 @@ class Stepper:
         for place, (p, g, (group, update, _)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
                 prepared[place] = prepare(place, p, g, group, update, self.engine, guarded)
-                check_complete(state.get(p) or {}, update.rule)
+                check_complete(state.get(p) or {}, update.rule, p, group)
         self._check_apart([params[place] for place in prepared])
         carried = list(dict.fromkeys(name for _, update, _ in members for name in update.rule.carried))
         ages: dict[torch.device | None, Ages] = {None: Ages(len(params), carried)}  # the host's, and devices' own

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thalweg.plan.process_groups import GlobalSums
-from thalweg.tensors.layout import is_shard, local, real
+from thalweg.tensors.layout import in_full, is_shard, local, placed_like, real
 
 if TYPE_CHECKING:
     from thalweg.plan.plan import Plan
@@ -45,30 +45,19 @@ def measure_stacks(plan: Plan) -> list[dict[str, Any]]:
             given = [whole_tensors(plan, index) for index in stack]
             ps, gs, states = zip(*map(_gathered, given), strict=True)
             made = rule.per_tensor(ps, gs, states, **{name: own[name] for name in rule.tensor_numbers})
-            for index, (p, g, state), whole, direction in zip(stack, given, states, made["g"], strict=True):
+            for index, (p, g, state), gathered, direction in zip(stack, given, states, made["g"], strict=True):
                 if is_shard(p):
-                    direction = _part_of(direction, p)
+                    direction = local(placed_like(direction, p))
                     for letter, held in state.items():
-                        local(held).copy_(_part_of(whole[letter], held))
+                        if is_shard(held):
+                            local(held).copy_(local(placed_like(gathered[letter], held)))
                 plan.redirect(index, local(g), direction)
     return [{}] * len(plan.members)
 
 
 def _gathered(given: tuple[Tensor, Tensor, dict[str, Tensor]]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     p, g, state = given
-    return _full(p), _full(g), {letter: _full(held) for letter, held in state.items()}
-
-
-def _full(tensor: Any) -> Any:
-    return tensor.full_tensor() if is_shard(tensor) else tensor
-
-
-def _part_of(whole: Tensor, like: Any) -> Tensor:
-    """This process's part of a tensor that every process has."""
-    from torch.distributed.tensor import DTensor, Replicate
-
-    replicated = DTensor.from_local(whole, like.device_mesh, [Replicate()] * like.device_mesh.ndim, run_check=False)
-    return local(replicated.redistribute(like.device_mesh, like.placements))
+    return in_full(p), in_full(g), {letter: in_full(held) for letter, held in state.items()}
 
 
 def whole_tensors(plan: Plan, index: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

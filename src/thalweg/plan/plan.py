@@ -232,7 +232,8 @@ class Plan:
 
     def by_letter(self, index: int) -> dict[str, Tensor]:
         """A tensor's states, and matrices, by their letters in the equations."""
-        return {letter: self.members[index].state[name] for letter, name in self.update.rule.torch_names.items()}
+        state = self.members[index].state
+        return {letter: state[name] for letter, name in self.update.rule.torch_names.items() if name in state}
 
     def redirect(self, index: int, gradient: Tensor, direction: Tensor) -> None:
         """Let a direction take the gradient's place. It lies as the states do, or as the parameter."""

@@ -10,7 +10,7 @@ import torch
 from thalweg.plan.counters import Ages
 from thalweg.plan.quantized import begin, drop_scales, fits, keep, widened
 from thalweg.rule.definition import Rule
-from thalweg.tensors.layout import is_flat, is_shard, laid_like, placed_alike, placed_like
+from thalweg.tensors.layout import in_full, is_flat, is_shard, laid_like, placed_alike, placed_like
 from thalweg.tensors.quantization import form_of
 from thalweg.tensors.rounding import HALVES, Rounding
 from thalweg.tensors.subclasses import ordinary, plain
@@ -27,18 +27,23 @@ def counts(rule: Rule, storage: Rounding, form: Sized = ()) -> bool:
     return rule.counts_steps or storage.name == "stochastic" or bool(form)
 
 
-def lacking(state: Mapping[str, Any], rule: Rule, kept: str = "") -> list[str]:
+def lacking(state: Mapping[str, Any], rule: Rule, p: Tensor, group: Mapping[str, Any], kept: str = "") -> list[str]:
     """What a state that is there lacks of a whole one. `kept`: what its storage keeps, where that must be there."""
     numbers = ("step", *rule.carried) if rule.counts_steps else ()
     due = (*rule.torch_names.values(), *numbers, *([kept] if kept else ()))
-    return [name for name in due if state.get(name) is None]
+    absent = [name for name in due if state.get(name) is None]
+    if not absent or not rule.matrices:
+        return absent
+    blank = torch.empty(p.shape, device="meta")
+    none = {rule.torch_names[letter] for letter, make in rule.matrices.items() if make(blank, group) is None}
+    return [name for name in absent if name not in none]
 
 
-def check_complete(state: Mapping[str, Any], rule: Rule) -> None:
+def check_complete(state: Mapping[str, Any], rule: Rule, p: Tensor, group: Mapping[str, Any]) -> None:
     """RuntimeError where some of a rule's state is there, and some is not. A rule that a switch has chosen adds to that
     of another, and begins with what it finds."""
-    absent = lacking(state, rule) if not rule.when and state.keys() - {ESTIMATE} else []
-    if absent and len(absent) < len(lacking({}, rule)):
+    absent = lacking(state, rule, p, group) if not rule.when and state.keys() - {ESTIMATE} else []
+    if absent and len(absent) < len(lacking({}, rule, p, group)):
         raise RuntimeError(
             f"a parameter's state lacks {', '.join(absent)} (it has {', '.join(state)}): it was written by hand, or by "
             "another optimizer; `del optimizer.state[parameter]` begins it anew"
@@ -64,11 +69,11 @@ def start(state: State, rule: Rule, storage: Rounding, p: Tensor, group: Mapping
         held = state.get(name)
         if letter in rule.matrices:
             make = rule.matrices[letter]
-            if held is None:
-                state[name] = make(p.detach().to(dtype), group)
-            else:
-                check_matrix(held, name, make(torch.empty_like(p, dtype=dtype, device="meta"), group), p)
+            if held is not None:
+                check_matrix(held, name, make(torch.empty(p.shape, dtype=dtype, device="meta"), group), p)
                 state[name] = held.to(p.device, dtype)
+            elif (made := make(in_full(p.detach()).to(dtype), group)) is not None:
+                state[name] = placed_like(made, p) if is_shard(p) and made.shape == p.shape else made
         elif letter in form:
             if held is None:
                 missing = True
@@ -150,11 +155,12 @@ def is_projected(held: Any, p: Tensor, group: Mapping[str, Any]) -> bool:
     return isinstance(held, Tensor) and held.shape != p.shape and group.get("rank") in tuple(held.shape)
 
 
-def check_matrix(held: Tensor, name: str, due: Tensor, p: Tensor) -> None:
+def check_matrix(held: Tensor, name: str, due: Tensor | None, p: Tensor) -> None:
     """RuntimeError where a state with a shape of its own cannot be this parameter's."""
-    if held.shape != due.shape:
+    if due is None or held.shape != due.shape:
+        expected = "none" if due is None else tuple(due.shape)
         raise RuntimeError(
-            f"state {name!r} has shape {tuple(held.shape)}, and {tuple(due.shape)} is due for a parameter of shape "
+            f"state {name!r} has shape {tuple(held.shape)}, and {expected} is due for a parameter of shape "
             f"{tuple(p.shape)}: the parameter was resized, a setting was changed, or the checkpoint is of another model"
         )
 

@@ -56,7 +56,7 @@ class Rule:
         measures: the names of numbers that `per_tensor` returns: for `per_element`, or, where it is one of the
             carried, its next value.
         matrices: states of `per_tensor` alone, of shapes of their own: each value makes one, from the parameter in the
-            dtype of the arithmetic and the group's settings.
+            dtype of the arithmetic and the group's settings, or None for a parameter that has none.
         summed: whether `measures` are added up over all tensors of the optimizer.
         directs: whether `per_tensor` also returns 'g', which `per_element` takes in place of the gradient.
         stacks: whether `per_tensor` is called once for all tensors of one shape with the same numbers, and takes and

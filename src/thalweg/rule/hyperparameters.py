@@ -24,6 +24,7 @@ class Valid:
     """The values that are allowed: `low <= value <= high`, without `high` itself where `open_above`.
 
     `count`: how many such numbers the setting holds, as a tuple or list; None where it is one number alone.
+    `none_at`: the places of those that may be None. `message`: where it has a {}, the number's place, from 1, is there.
     """
 
     message: str
@@ -31,6 +32,7 @@ class Valid:
     high: float = math.inf
     open_above: bool = False
     count: int | None = None
+    none_at: tuple[int, ...] = ()
 
     def text(self, name: str) -> str:
         if self.high == math.inf:
@@ -54,13 +56,21 @@ class Valid:
         if not isinstance(value, (tuple, list)) or len(value) != self.count:
             raise ValueError(f"Invalid {name}: {value!r} ({name} must be {self.count} numbers, {self.text('each')})")
         for index, number in enumerate(value):
-            self._check_number(f"{self.message} at index {index}", f"{name}[{index}]", number)
+            if number is None and index in self.none_at:
+                continue
+            message = self.message.format(index + 1) if "{}" in self.message else f"{self.message} at index {index}"
+            self._check_number(message, f"{name}[{index}]", number)
 
     def holds(self, value: Any) -> bool:
         """Whether plain numbers are in the range; `high` itself passes."""
         if type(value) is tuple:
-            return all([self.low <= each <= self.high for each in value])
+            return all([self.low <= each <= self.high for each in (self.numbers(value) if self.none_at else value)])
         return bool(self.low <= value <= self.high)
+
+    def numbers(self, value: Any) -> tuple[Any, ...]:
+        """Those that must be in the range."""
+        each = value if isinstance(value, tuple) else (value,)
+        return tuple(number for index, number in enumerate(each) if number is not None or index not in self.none_at)
 
     def _check_number(self, message: str, name: str, value: Any) -> None:
         if isinstance(value, torch.Tensor):
@@ -114,7 +124,7 @@ def check_changed(name: str, value: Any, valid: Valid) -> None:
     (a rate below 0 goes uphill), with a warning."""
     if valid.holds(value):
         return
-    each = value if isinstance(value, tuple) else (value,)
+    each = valid.numbers(value)
     if valid.high < math.inf or any(number != number for number in each):
         raise ValueError(f"{name}={value!r} in a parameter group: a step needs a number, {valid.text(name)}")
     if min(each) < valid.low - NOISE:

@@ -22,9 +22,9 @@ Adjustment = Annotated[str | None, OneOf((None, "original", "match_rms_adamw"))]
 Axes = Annotated[float, Valid("Invalid stack_dims", high=8)]
 Parts = Annotated[float, Valid("Invalid split", low=1)]
 LONG = 512  # rows from which half of a symmetric product costs more than putting the halves together
-BATCHED = (
-    65536  # numbers: larger matrices are quicker one by one (2 cores, bfloat16; 48 of 64 x 64: a seventh as stack)
-)
+# Numbers: larger matrices are quicker one by one, while each is in the caches (2 cores, bfloat16; 48 of 64 x 64 take a
+# seventh as one stack).
+BATCHED = 65536
 
 
 def per_step(
@@ -55,22 +55,27 @@ def per_step(
 def per_tensor(ps, gs, states, *, mu, nesterov, coefficients, eps, steps, match, layout):
     if not gs[0].numel():
         return {"g": gs}
-    directions = []
-    for g, state in zip(gs, states, strict=True):
-        m = state["m"].lerp_(g, 1 - mu)
-        directions.append(torch.lerp(g, m, mu) if nesterov else m.clone())
-    stacks = [as_matrices(u, layout).bfloat16() for u in directions]
-    rows, columns = stacks[0].shape[-2:]
+    rows, columns = as_matrices(gs[0], layout).shape[-2:]
     ratio = 0.2 * max(rows, columns) ** 0.5 if match else max(1.0, rows / columns) ** 0.5
-    settings = (coefficients, eps, steps)
-    if rows * columns > BATCHED:
-        one_by_one = [[orthogonal(matrix, *settings) for matrix in stack] for stack in stacks]
-        made = [each[0] if len(each) == 1 else torch.stack(each) for each in one_by_one]
-    else:
-        made = orthogonal(torch.cat(stacks), *settings).split([len(stack) for stack in stacks])
-    for u, new in zip(directions, made, strict=True):
-        u.copy_(new.reshape(u.shape)).mul_(ratio)
+    at_once = len(gs) if rows * columns <= BATCHED else 1
+    directions = []
+    for first in range(0, len(gs), at_once):
+        ahead = []
+        for g, state in zip(gs[first : first + at_once], states[first : first + at_once], strict=True):
+            m = state["m"].lerp_(g, 1 - mu)
+            ahead.append(torch.lerp(g, m, mu) if nesterov else m.clone())
+        stacks = [as_matrices(u, layout).bfloat16() for u in ahead]
+        for u, made in zip(ahead, all_orthogonal(stacks, coefficients, eps, steps), strict=True):
+            directions.append(u.copy_(made.reshape(u.shape)).mul_(ratio))  # still in the caches, if it is large
     return {"g": directions}
+
+
+def all_orthogonal(stacks, *settings):
+    """Stacks of small matrices as one stack; large matrices one by one."""
+    if stacks[0][0].numel() <= BATCHED:
+        return orthogonal(torch.cat(stacks), *settings).split([len(stack) for stack in stacks])
+    one_by_one = [[orthogonal(matrix, *settings) for matrix in stack] for stack in stacks]
+    return [made[0] if len(made) == 1 else torch.stack(made) for made in one_by_one]
 
 
 def as_matrices(u, layout):

@@ -14,7 +14,21 @@ import torch
 
 from thalweg.rule.definition import Rule
 from thalweg.rule.hyperparameters import Betas, Decay, Epsilon, Rate, Search
-from thalweg.rules.shampoo import Every, Longest, along, blocks, eigen, gram, side_by_side, turned_axes
+from thalweg.rules.shampoo import (
+    Every,
+    Longest,
+    along,
+    blocks,
+    eigen,
+    gram,
+    in_batches,
+    put_back,
+    side_by_side,
+    stacked,
+    turned_axes,
+)
+
+HELD = ("m", "v", "statistics", "bases")
 
 
 def per_step(
@@ -52,31 +66,49 @@ def rotated(g, axes, matrices):
     return g
 
 
-def per_tensor(p, g, state, *, beta1, beta2, eps, moves, refresh, longest):
-    axes = preconditioned(p, longest)
-    statistics, bases = blocks(state["statistics"], p, axes), blocks(state["bases"], p, axes)
-    direction = g  # in the first step alpha is 0
-    if moves > 0:
-        m, v = state["m"], state["v"]
-        turns = [basis.T for basis in bases]
-        turned = rotated(g, axes, turns)
-        m.mul_(beta1).add_((1 - beta1) * g)
-        v.mul_(beta2).add_((1 - beta2) * turned * turned)
-        direction = rotated(rotated(m, axes, turns) / (torch.sqrt(v) + eps), axes, bases)
+def per_tensor(ps, gs, states, *, beta1, beta2, eps, moves, refresh, longest):
+    axes, directions = preconditioned(ps[0], longest), []
+    for some, own in in_batches(ps, gs, states):
+        held = {name: [state[name] for state in own] for name in HELD}
+        stacks = {name: stacked(each) for name, each in held.items()}
+        g = stacked(some)
+        made = direction(g, axes, stacks, beta1, beta2, eps) if moves > 0 else g  # in the first step alpha is 0
+        learn(g, axes, stacks, beta2, moves, refresh)
+        directions += made.unbind(0)
+        for name, each in held.items():
+            put_back(stacks[name], each)
+    return {"g": directions}
+
+
+def direction(g, axes, stacks, beta1, beta2, eps):
+    """Adam's, in the bases."""
+    bases = blocks(stacks["bases"], g[0], axes)
+    turns = [basis.mT for basis in bases]
+    turned = rotated(g, axes, turns)
+    m = stacks["m"].lerp_(g, 1 - beta1)
+    v = stacks["v"].mul_(beta2).addcmul_(turned, turned, value=1 - beta2)
+    return rotated(rotated(m, axes, turns) / torch.sqrt(v).add_(eps), axes, bases)
+
+
+def learn(g, axes, stacks, beta2, moves, refresh):
+    """What the gradients of a stack say of its bases."""
+    statistics, bases = (blocks(stacks[name], g[0], axes) for name in ("statistics", "bases"))
     for axis, total, basis in zip(axes, statistics, bases, strict=True):
-        total.mul_(beta2).add_((1 - beta2) * gram(g, axis))
+        total.mul_(beta2).add_(gram(g, axis), alpha=1 - beta2)
         if moves == 0:
-            basis.copy_(eigen(total)[1].flip(1))
+            basis.copy_(eigen(total)[1].flip(2))
         elif refresh:
-            improve(basis, total, state["v"], axis)
-    return {"g": direction}
+            improve(basis, total, stacks["v"], axis)
 
 
 def improve(basis, total, v, axis):
-    """One power iteration, in place, after sorting the basis, and v with it, by the size of what it holds."""
-    largest_first = torch.argsort(torch.diagonal(basis.T @ total @ basis), descending=True)
-    v.copy_(v.index_select(axis, largest_first))
-    basis.copy_(torch.linalg.qr(total @ basis[:, largest_first])[0])
+    """One power iteration, in place, after sorting the bases, and v with them, by the size of what they hold."""
+    product = total @ basis
+    largest_first = torch.argsort((basis * product).sum(1), descending=True)  # the diagonal of Q^T H Q
+    others = [1] * (v.dim() - 1)
+    others[axis] = -1
+    v.copy_(torch.take_along_dim(v, largest_first.view(len(v), *others), axis + 1))
+    basis.copy_(torch.linalg.qr(torch.take_along_dim(product, largest_first[:, None], 2))[0])
 
 
 def per_element(p, g, *, alpha, keep):
@@ -102,6 +134,7 @@ soap = Rule(
     matrices={"m": first_moment, "v": first_moment, "statistics": first_matrices, "bases": first_matrices},
     torch_names={"m": "exp_avg", "v": "exp_avg_sq", "statistics": "GG", "bases": "Q"},
     directs=True,
+    stacks=True,
     decay="own",
     departures="As in the authors' code: the first step only founds the basis, eps stands outside the root, the decay "
     "acts after the step, a vector has Adam, an axis longer than max_precondition_dim is not turned, and at a refresh "

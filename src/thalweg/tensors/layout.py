@@ -87,6 +87,12 @@ def local(tensor: Tensor) -> Tensor:
     return part
 
 
+def in_full(tensor: Any) -> Tensor:
+    """All of a DTensor, gathered from its processes; any other tensor itself."""
+    gathered: Tensor = tensor.full_tensor() if is_shard(tensor) else tensor
+    return gathered
+
+
 def shard_offset(tensor: Tensor) -> int:
     """The place of a shard's first element in the whole tensor, where the shard is a stretch of it; else 0."""
     if not is_shard(tensor):

@@ -26,10 +26,12 @@ def functions(rule: Rule) -> str:
     Raises:
         RuleError: with the line and the reason, for what JavaScript cannot repeat.
     """
-    parts = [f"numbers: {scalars.of_rule(rule)}"]
+    parts = []
     for precision in PRECISIONS:
         loop, sums = element.loops(rule.element, precision), tensor.of_rule(rule, precision)
         parts.append(f"{precision.name}: {{\n  element: {loop},\n  tensor: {sums},\n  }}")
+    # last: a rule of matrices is refused for these, and not for how it reads its settings
+    parts.insert(0, f"numbers: {scalars.of_rule(rule)}")
     return "{\n  " + ",\n  ".join(parts) + ",\n}"
 
 

@@ -52,9 +52,9 @@ def tasks() -> None:
 @app.command()
 def rules() -> None:
     """List the catalogue: every optimizer that `compare` knows."""
-    from thalweg.catalogue import CATALOGUE
+    from thalweg.catalogue import CATALOGUE, COMBINED
 
-    show_rules(list(CATALOGUE.values()))
+    show_rules([*CATALOGUE.values(), *COMBINED.values()])
 
 
 @app.command()

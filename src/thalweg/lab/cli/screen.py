@@ -154,7 +154,7 @@ def show_rules(entries: Sequence[Entry]) -> None:
         rows.append(
             [
                 entry.name,
-                rule.title if rule else "",
+                rule.title if rule else (entry.optimizer.__doc__ or "").partition("\n")[0],
                 rule.source if rule else "",
                 f"{entry.default('lr'):g}",
                 f"{search[0]:g} to {search[1]:g}" if search else "none",

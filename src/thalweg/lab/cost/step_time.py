@@ -50,7 +50,7 @@ def measure_milliseconds(task: Task, entries: Sequence[Entry], limit: float | No
 def _take_turns(
     task: Task, entries: Mapping[str, Entry], batches: Sequence[Any], limit: float | None
 ) -> dict[str, float | None]:
-    ready = {name: (model := task.build(0).train(), entry.build(model.parameters())) for name, entry in entries.items()}
+    ready = {name: (model := task.build(0).train(), entry.build(model)) for name, entry in entries.items()}
     times: dict[str, list[float]] = {name: [] for name in entries}
     failed: set[str] = set()
     keyed = Keyed(Stream(0))

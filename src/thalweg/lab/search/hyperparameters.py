@@ -62,8 +62,10 @@ def search_ranges(entry: Entry, task: Task) -> dict[str, SearchRange]:
     result = {}
     rate = entry.default_rate
     if rate:
-        low, high = entry.search("lr") or (rate * 10**-1.5, rate * 10**1.5)
-        result["lr"] = SearchRange("lr", min(low, rate), max(high, rate), rate, "lr")
+        for name in entry.rates:
+            rate = entry.default(name)
+            low, high = entry.search(name) or (rate * 10**-1.5, rate * 10**1.5)
+            result[name] = SearchRange(name, min(low, rate), max(high, rate), rate, name)
     for hyperparameter in (*_averages(entry), *_plain(entry)):
         result[hyperparameter.name] = hyperparameter
     if "weight_decay" in result and task.weight_decay is not None and "weight_decay" not in entry.settings:
@@ -100,8 +102,10 @@ def choose(entry: Entry, task: Task, wanted: Any) -> list[SearchRange]:
 
 
 def tuned(entry: Entry, task: Task, names: Sequence[str]) -> list[SearchRange]:
-    """Those of the named hyperparameters that an optimizer has; `beta1` is its momentum where it has that instead."""
+    """Those of the named hyperparameters that an optimizer has; `beta1` is its momentum where it has that instead, and
+    `lr` all its rates."""
     known = search_ranges(entry, task)
+    names = [each for name in names for each in (entry.rates if name == "lr" else [name])]
     wanted = [name if name in known or name != "beta1" else "momentum" for name in names]
     return [known[name] for name in wanted if name in known]
 

@@ -120,9 +120,9 @@ def left_out(task: Task, entries: Sequence[Entry]) -> list[str]:
 
 def describe(entry: Entry) -> dict[str, Any]:
     """An entry as the spec has it; a class that is not the catalogue's own is named with its module."""
-    from thalweg.catalogue import CATALOGUE
+    from thalweg.catalogue import listed
 
-    own = CATALOGUE.get(entry.name) == entry
+    own = listed(entry.name) == entry
     return {
         "class": entry.optimizer.__qualname__,
         **({} if own else {"module": entry.optimizer.__module__}),
@@ -152,15 +152,20 @@ def rebuild(name: str, described: Mapping[str, Any], given: Any = None) -> Entry
 
 def known_entry(name: str, described: Mapping[str, Any]) -> Entry | None:
     """The entry that a spec describes where it is the catalogue's or torch's own; nothing is imported for it."""
-    from thalweg.catalogue import CATALOGUE, Entry
+    from thalweg.catalogue import Entry, listed
 
     try:
         stem, own = lookup.apart(name)
     except ValueError:
         return None
     theirs = getattr(torch.optim, described["class"], None) if stem.startswith("torch.") else None
-    if stem in CATALOGUE:
-        entry = CATALOGUE[stem]
+    if stem == "hybrid":
+        try:
+            return entry if to_json(describe(entry := Entry.of(name))) == described else None
+        except ValueError:
+            return None
+    if known := listed(stem):
+        entry = known
     elif isinstance(theirs, type) and issubclass(theirs, torch.optim.Optimizer):
         entry = Entry.of(theirs)
     else:

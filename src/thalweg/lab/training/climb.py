@@ -37,7 +37,7 @@ class Climb:
         task, seed = run.task, run.seed
         model = task.build(seed)
         model.train()
-        run.start(model.parameters())
+        run.start(model)
         optimizer = run.optimizer
         assert optimizer is not None
         seed_everything(noise := derive(seed, "noise"), task.device)

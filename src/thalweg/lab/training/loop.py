@@ -52,7 +52,7 @@ def train(run: Run, trajectory: Trajectory | None = None) -> None:
     task, job = run.task, run.job
     model = task.build(run.seed)
     model.train()
-    run.start(model.parameters())
+    run.start(model)
     assert run.optimizer is not None
     # What `keyed` does not know draws from torch's generator.
     seed_everything(noise := derive(run.seed, "noise"), task.device)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from thalweg.lab.task.length import evaluations
 from thalweg.lab.task.schedule import Schedule
@@ -71,10 +72,10 @@ class Run:
         self.status, self.message = failure(error)
         self.outcome = Outcome()
 
-    def start(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+    def start(self, model: nn.Module) -> None:
         """Make the optimizer and the schedule."""
         job = self.job
-        self.optimizer = job.entry.build(parameters, **settings_of(self.task, job.entry, job.setting))
+        self.optimizer = job.entry.build(model, **settings_of(self.task, job.entry, job.setting))
         self.schedule = Schedule(self.task, self.optimizer, job.epochs)
         self.switch("train")
 

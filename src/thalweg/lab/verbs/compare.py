@@ -176,9 +176,9 @@ class Comparing:
         if default is None:  # nothing to tune
             return [{}]
         rates = first_look(default, entry.search("lr"), self.protocol.first_look)
-        if self.protocol.hyperparameters == ("lr",):
-            return [{"lr": rate} for rate in rates]
         hyperparameters = tuned(entry, self.campaign.task, self.protocol.hyperparameters)
+        if [each.name for each in hyperparameters] == ["lr"]:
+            return [{"lr": rate} for rate in rates]
         return [settings(entry, hyperparameters, values)[0] for values in joint_look(hyperparameters, rates)]
 
     def _second(self, entry: Entry, first: list[dict[str, Any]]) -> list[dict[str, Any]]:

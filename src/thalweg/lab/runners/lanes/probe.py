@@ -157,7 +157,7 @@ def _verdict(tried: Mapping[int, float]) -> Finding:
 def _seconds_alone(task: Task, entry: Entry, steps: int) -> float:
     """Of one step of a lone run."""
     model = task.build(0).train()
-    optimizer = entry.build(model.parameters())
+    optimizer = entry.build(model)
     keyed, times = Keyed(Stream(0)), []
     for place, batch in enumerate(next(rounds(_short(task, steps + 2), 0, 1))):
         clock = _clock(task)

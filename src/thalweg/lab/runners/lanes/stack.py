@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -57,6 +58,13 @@ class Stack:
     def _record(self) -> None:
         for name in self.trained:
             self.parameters[name].requires_grad_()
+
+    @contextmanager
+    def model_of(self, k: int) -> Iterator[nn.Module]:
+        """The model with the parameters of lane k as its own."""
+        lane = dict(zip(self.parameters, self.lanes[k], strict=True))
+        with self.places.holding({**lane, **{name: whole[k] for name, whole in self.buffers.items()}}):
+            yield self.model
 
     def select(self, kept: Sequence[int]) -> None:
         """Keep these lanes alone; their parameters stay the same objects, in new places."""

@@ -37,8 +37,9 @@ class StackedRuns:
         if reason := model_refusal(models[seeds[0]]):
             raise CannotRide(reason)
         self.stack = Stack(self.task, models, seeds)
-        for run, params in zip(self.runs, self.stack.lanes, strict=True):
-            run.attempt(run.start, params)
+        for k, run in enumerate(self.runs):
+            with self.stack.model_of(k) as model:
+                run.attempt(run.start, model)
         self.batches = Batches(self.task, [*models], jobs[0].epochs)
         self.refused = [run for run in self.runs if run.status]
         self.alone = {

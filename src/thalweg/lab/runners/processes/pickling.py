@@ -11,7 +11,7 @@ import sys
 from types import MappingProxyType
 from typing import Any
 
-from thalweg.catalogue import CATALOGUE, Entry
+from thalweg.catalogue import Entry, listed
 from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.task.load import FILE_MODULE
 
@@ -54,10 +54,6 @@ def _mapping(mapping: MappingProxyType[Any, Any]) -> Any:
 
 
 def _entry(entry: Entry) -> Any:
-    if CATALOGUE.get(entry.name) is entry:
-        return _listed, (entry.name,)
+    if listed(entry.name) is entry:
+        return listed, (entry.name,)
     return Entry, (entry.name, entry.optimizer, dict(entry.settings), entry.rule)
-
-
-def _listed(name: str) -> Entry:
-    return CATALOGUE[name]
