@@ -89,7 +89,9 @@ def test_what_is_asked_for_is_checked():
         seen.tried(loss, batches(3))
 
 
-@pytest.mark.parametrize("change", {c.name: c for changes in CHANGES.values() for c in changes}.values(), ids=str)
+@pytest.mark.parametrize(
+    "change", {c.name: c for changes in CHANGES.values() for c in changes}.values(), ids=lambda change: change.name
+)
 def test_every_change_runs(change):
     model = planted.Residual()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-2, weight_decay=0.1)
