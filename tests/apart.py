@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 FILES = (
-    *("frameworks/test_*.py", "lab/test_adapters.py", "lab/test_ray.py", "lab/test_report_browser.py"),
+    *("frameworks/test_*.py", "lab/test_adapters.py", "lab/test_ray*.py", "lab/test_report_browser.py"),
     *("site/test_*.py",),
     *("play/test_page_[!w]*.py", "play/test_in_chromium.py", "play/test_bits.py"),
 )

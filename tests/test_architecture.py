@@ -43,6 +43,7 @@ LISTINGS = {  # from the ground up: a name may import from those before it
             "task",
             "arguments",
             "training",
+            "own_loop",
             "cost",
             "runners",
             "search",

@@ -12,7 +12,13 @@ import torch
 ROOT = Path(__file__).parent.parent
 EXECUTED = (
     *("add_a_rule", "tasks", "lanes", "lab", "matrices", "small_state"),
-    *("tutorials/swap_the_import", "tutorials/first_study", "tutorials/your_own_loop", "tutorials/read_a_checkpoint"),
+    *(
+        "tutorials/swap_the_import",
+        "tutorials/first_study",
+        "tutorials/your_own_loop",
+        "tutorials/read_a_checkpoint",
+        "tutorials/any_script",
+    ),
     *("how_to/cpu", "how_to/small_memory", "quickstart.zh"),
 )
 PAGES = [f"docs/{name}.md" for name in EXECUTED]

@@ -10,12 +10,14 @@ from thalweg.rule.definition import Rule, RuleError
 if TYPE_CHECKING:
     from thalweg.conformance.run import conform
     from thalweg.differences import explain_difference
+    from thalweg.lab.own_loop.run import Run
     from thalweg.lab.results import JointComparison
     from thalweg.lab.task.task import Task
     from thalweg.lab.verbs.compare import Comparison, compare
     from thalweg.lab.verbs.export import export
     from thalweg.lab.verbs.range_test import RangeTest, range_test
-    from thalweg.lab.verbs.replay import replay, report
+    from thalweg.lab.verbs.replay import replay
+    from thalweg.lab.verbs.reporting import report
     from thalweg.lab.verbs.sweep import Sweep, sweep
     from thalweg.lab.verbs.tune import Tuning, tune
 
@@ -26,6 +28,7 @@ __all__ = [
     "RangeTest",
     "Rule",
     "RuleError",
+    "Run",
     "Sweep",
     "Task",
     "Tuning",
@@ -47,6 +50,7 @@ _LAZY = {
     "Comparison": "thalweg.lab.verbs.compare",
     "JointComparison": "thalweg.lab.results",
     "RangeTest": "thalweg.lab.verbs.range_test",
+    "Run": "thalweg.lab.own_loop.run",
     "Sweep": "thalweg.lab.verbs.sweep",
     "Task": "thalweg.lab.task.task",
     "Tuning": "thalweg.lab.verbs.tune",
@@ -56,7 +60,8 @@ _LAZY = {
     "export": "thalweg.lab.verbs.export",
     "range_test": "thalweg.lab.verbs.range_test",
     "replay": "thalweg.lab.verbs.replay",
-    "report": "thalweg.lab.verbs.replay",
+    "report": "thalweg.lab.verbs.reporting",
+    "status": "thalweg.lab.verbs.status",
     "sweep": "thalweg.lab.verbs.sweep",
     "tune": "thalweg.lab.verbs.tune",
 }

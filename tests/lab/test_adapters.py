@@ -104,6 +104,17 @@ class NoTest(Data):
     test_dataloader = pl.LightningDataModule.test_dataloader
 
 
+def test_a_module_without_test_data_has_some_held_out() -> None:
+    task = from_lightning(Module, NoTest(), epochs=1)
+    whole = from_lightning(Module, Data(), epochs=1).sources["validation"].rows
+    assert whole is not None
+    assert task.sources["validation"].rows == task.sources["test"].rows == whole // 2
+    assert "half of the validation data is held out" in task.about
+    assert run(task).done
+    share = from_lightning(Module, NoTest(), test=0.25, epochs=1)
+    assert share.sources["test"].rows == round(0.25 * whole)
+
+
 class TwoLoaders(Data):
     def val_dataloader(self) -> Any:
         return [super().val_dataloader()] * 2
@@ -118,8 +129,8 @@ class ByHand(Module):
 def test_what_is_wrong_with_a_lightning_module() -> None:
     with pytest.raises(TaskError, match="make_module: got Module; must be a LightningModule's class, or a function"):
         from_lightning(Module(), Data())  # type: ignore[arg-type]
-    with pytest.raises(TaskError, match="NoTest.test_dataloader gave no data .*; give test="):
-        from_lightning(Module, NoTest())
+    with pytest.raises(TaskError, match="test: got 1.5 of .* validation rows"):
+        from_lightning(Module, NoTest(), test=1.5)
     assert run(from_lightning(Module, NoTest(), test=TensorDataset(*little.rows(64, 2)), epochs=1)).done
     with pytest.raises(TaskError, match="TwoLoaders.val_dataloader gave list; must be one DataLoader"):
         from_lightning(Module, TwoLoaders())

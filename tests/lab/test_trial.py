@@ -14,12 +14,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from thalweg.catalogue import Entry
+from thalweg.catalogue import CATALOGUE, Entry
+from thalweg.lab.errors import TaskError
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.divergence import Diverged, DivergenceMonitor
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.loop import run_trial
-from thalweg.lab.training.trial import Configuration, Trial
+from thalweg.lab.training.trial import Configuration, Status, Trial
 
 SGD, ADAM = Entry.of(torch.optim.SGD), Entry.of(torch.optim.Adam)
 
@@ -188,10 +189,10 @@ def test_the_watch_ends_what_has_diverged_and_nothing_else() -> None:
     falling = [2.0 * 0.9**i for i in range(100)]
     assert watch(falling) is None
     assert watch([*falling, *[1.0] * 3]) is None  # three bad batches are smoothed away
-    assert watch([*falling[:20], *[50.0] * 10]) is not None
-    assert (
-        watch([*[1e-5 * x for x in falling], 1e-4]) is not None
-    )  # the floor is a share of the first loss, not a constant
+    assert watch([*falling[:20], *[50.0] * 16]) is not None
+    assert watch([-3.0 + 0.01 * i for i in range(50)]) is None and watch([-3.0] * 5 + [30.0] * 40) is not None
+    assert watch([1.3**i for i in range(32)]) is not None  # growth is no spread
+    assert watch([*[1e-5 * x for x in falling], *[1e-4] * 64]) is not None  # no constant is the limit
     assert watch([2.0, *[1e-6] * 50, 1e-4, 1e-4, 0.01]) is None  # noise near zero
     assert watch([1.0, math.inf]) == 1
 
@@ -222,3 +223,69 @@ def test_an_optimizer_with_modes_is_judged_in_eval_mode() -> None:
 
 def test_an_optimizer_that_needs_the_gradients_graph_has_it() -> None:
     assert run(little.task(), Entry.of("adahessian"), lr=0.01).status == "done"
+
+
+def claims(seed: int, share: float) -> list[float]:
+    """Losses of a regression on claims of a share of the rows: Pareto(1.6), squared, the mean of 32 rows."""
+    draw = np.random.default_rng(seed)
+    sizes = np.where(draw.random((3000, 32)) < share, 1 + draw.pareto(1.6, (3000, 32)), 0.0)
+    return [float(loss) + 0.01 for loss in (sizes**2).mean(1)]
+
+
+@pytest.mark.parametrize("share", [0.002, 0.05, 0.5])
+def test_rare_large_batches_are_no_divergence(share: float) -> None:
+    assert [seed for seed in range(8) if watch(claims(seed, share)) is not None] == []
+
+
+def test_a_regression_with_large_claims_lives_at_every_usual_rate() -> None:
+    """The first rule ("4 x the best smoothed loss") ended 12 of 12 of these."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 8, generator=draw)
+    large = torch.rand(2000, 1, generator=draw) < 0.05
+    y = torch.where(large, (1 - torch.rand(2000, 1, generator=draw)) ** (-1 / 1.6), torch.zeros(()))
+    task = Task(model=lambda: nn.Linear(8, 1), loss=nn.MSELoss(), train=(x, y), batch_size=32, epochs=4, name="claims")
+    for name in ("sgd", "adam"):
+        for rate in (1e-4, 1e-3, 1e-2):
+            assert run(task, CATALOGUE[name], lr=rate).done, (name, rate)
+
+
+def test_noise_in_what_is_reported_changes_no_survivor() -> None:
+    """Equal gradients, other numbers beside them: the same runs end, and the same live."""
+    draw = torch.Generator().manual_seed(1)
+
+    def noisy(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        loss = nn.functional.mse_loss(output, target)
+        return loss + (3 * torch.rand((), generator=draw) - 1.5)
+
+    x = torch.randn(400, 3, generator=torch.Generator().manual_seed(2))
+    plain, other = (
+        Task(model=lambda: nn.Linear(3, 1), loss=loss, train=(x, x.sum(1, keepdim=True)), epochs=8, name="noise")
+        for loss in (nn.MSELoss(), noisy)
+    )
+    for rate in (1e-3, 1e-1, 0.5, 3.0, 100.0):
+        assert run(plain, SGD, lr=rate).done == run(other, SGD, lr=rate).done, rate
+
+
+def test_the_rule_can_be_set_and_switched_off() -> None:
+    steps = [1.0] * 8 + [30.0] * 100
+    assert any_of(DivergenceMonitor(None), steps) is None and any_of(DivergenceMonitor(100.0), steps) is None
+    assert any_of(DivergenceMonitor(), steps) is not None
+    with pytest.raises(TaskError, match="divergence: got 0"):
+        little.task(divergence=0)
+    assert little.task(divergence=None).describe_run() == {"divergence": "none"}
+    assert little.task().describe_run() == {}
+
+
+def any_of(monitor: DivergenceMonitor, losses: list[float]) -> int | None:
+    for place, loss in enumerate(losses):
+        try:
+            monitor.see(loss)
+        except Diverged:
+            return place
+    return None
+
+
+def test_a_nan_metric_is_not_divergence() -> None:
+    found = run(little.task(metric=lambda output, target: math.nan, direction="max"))
+    assert (found.status, found.curve.validation_loss[-1] > 0) == (Status.NOT_A_NUMBER, True)
+    assert "the loss is" in str(found.message)

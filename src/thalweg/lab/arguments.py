@@ -9,25 +9,53 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from thalweg.lab.errors import LabError
+from thalweg.lab.errors import LabError, TaskError
 from thalweg.lab.random.seeds import FRESH
-from thalweg.lab.task.load import load_task
+from thalweg.lab.task.load import load
+from thalweg.lab.task.own_loop import OwnLoop, takes_a_run
 from thalweg.lab.task.task import Task
 
 LONGEST_NAME = 120  # bytes of 255: other names are made from it
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def the_task(task: Task | str) -> tuple[Task, str | None, Path]:
+def the_task(task: Any, command: str | None = None, **loop: Any) -> tuple[Task, str | None, Path]:
     """The task; how to load it again, None for one that came as an object; and the folder that this was asked in.
+
+    Args:
+        task: a `Task`, a function `train(run)`, or the name of either.
+        command: instead of it, a command that trains.
+        loop: what `OwnLoop` takes, for a training loop of the user's own; None is as if not given.
 
     A task's file may go to its data's folder as it loads: the study is where it was asked for all the same.
     """
     here = Path.cwd()
-    if not isinstance(task, str):
-        return task, None, here
-    again = where_it_is(task)
-    return load_task(task), again, here
+    loop = {name: value for name, value in loop.items() if value is not None}
+    if command:
+        if task:
+            raise TaskError(f"command: got a task too, {task!r}; must be one of the two")
+        name = next((Path(word).stem for word in command.split() if word.endswith(".py")), "command")
+        return _own_loop(command=command, **{"name": name, **loop}), None, here
+    if isinstance(task, str) and task:
+        again, found = where_it_is(task), load(task)
+        if isinstance(found, tuple):
+            function, stem, source = found
+            return _own_loop(function=function, **{"name": stem, "source": source, **loop}), again, here
+    else:
+        again, found = None, task
+        if takes_a_run(task):
+            name = getattr(task, "__name__", "train")
+            return _own_loop(function=task, **{"name": name, **loop}), None, here
+    if not isinstance(found, Task):
+        raise TaskError(f"task: got {task!r}; must be a thalweg.Task, a function train(run), or the name of one")
+    if loop:
+        raise TaskError(f"{next(iter(loop))}: a thalweg.Task has its own; it is for a training loop of your own")
+    return found, again, here
+
+
+def _own_loop(**given: Any) -> OwnLoop:
+    """A training loop of the user's own; what it gives is called "loss" or "score" unless that is said."""
+    return OwnLoop(**{"metric": "score" if given.get("direction") == "max" else "loss", **given})
 
 
 def where_it_is(task: str) -> str:

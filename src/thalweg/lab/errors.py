@@ -25,7 +25,14 @@ class TaskError(LabError):
 
 
 class StudyError(LabError):
-    """A study's folder that cannot be gone on with, and what to do about it."""
+    """A study's folder that cannot be gone on with, and what to do about it.
+
+    `beside` is a folder that would do, for a command line to say the next command.
+    """
+
+    def __init__(self, *said: object, beside: object = None) -> None:
+        super().__init__(*said)
+        self.beside = beside
 
 
 class MissingExtra(ModuleNotFoundError):

@@ -50,7 +50,9 @@ def progress_display() -> Iterator[Callable[[Progress], None]]:
         row = bar.add_task("starting", total=None, left="")
 
         def tell(now: Progress) -> None:
-            if now.trial is None:
+            if now.said:
+                bar.console.print(_plain(now.said))
+            elif now.trial is None:
                 bar.console.print(_plain(_price(now)))
             what = visible(f"{now.trial.optimizer} {now.trial.phase}") if now.trial else "starting"
             bar.update(row, completed=now.done, total=now.total, description=what, left=_left(now))
@@ -77,11 +79,14 @@ class Lines:
 
     def tell(self, now: Progress) -> None:
         self.now = now
+        if now.said:
+            self._say(now.said)
+            return
         if now.trial is None:
             self._say(_price(now))
             return
         tenths = 10 * now.done // now.total
-        first = not self.estimated and now.done - now.found >= FIRST_ESTIMATE
+        first = not self.estimated and now.done - now.found >= _first_estimate(now)
         if first or tenths > self.tenths:
             self.tenths, self.estimated = tenths, self.estimated or first
             self._say(_stand(now))
@@ -107,16 +112,26 @@ def _price(now: Progress) -> str:
     first = f"{now.total} runs{before}; the study is in {now.folder}"
     if now.done >= now.total:
         return first
-    price = f"about {length(now.seconds_left)}" if now.seconds_left is not None else ""
+    price = f"about {length(now.seconds_left)}" if now.seconds_left is not None else "the price is told after a run"
+    if now.budget is not None:
+        price += f", within the budget of {length(now.budget)}"
     return "\n".join(filter(None, [first, ", ".join(filter(None, [price, now.how]))]))
 
 
 def _left(now: Progress) -> str:
     if now.seconds_left is None or now.trial is None or now.done >= now.total:
         return ""
-    if now.done - now.found < min(FIRST_ESTIMATE, now.total - now.found):
+    if now.done - now.found < min(_first_estimate(now), now.total - now.found):
         return ""
+    low, high = max(0.0, now.seconds_left - 2 * now.within), now.seconds_left + 2 * now.within
+    if now.within > 0.1 * now.seconds_left:
+        return f"about {length(low)} to {length(high)} left"
     return f"about {length(now.seconds_left)} left"
+
+
+def _first_estimate(now: Progress) -> int:
+    """After how many runs their time is worth telling: at once, where nothing was known before."""
+    return FIRST_ESTIMATE if now.priced else 1
 
 
 def show_result(result: Answer, as_json: bool = False) -> None:

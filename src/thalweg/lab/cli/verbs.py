@@ -15,7 +15,7 @@ import typer
 
 from thalweg.lab.arguments import need
 from thalweg.lab.cli.screen import console, progress_display, show_result
-from thalweg.lab.errors import LabError
+from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.exports.optuna import try_storage
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.printable import visible
@@ -24,11 +24,12 @@ from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
 from thalweg.lab.verbs.range_test import range_test
 from thalweg.lab.verbs.replay import Replay, replay, report
+from thalweg.lab.verbs.status import StudyStatus, status
 from thalweg.lab.verbs.sweep import sweep
 from thalweg.lab.verbs.tune import tune
 from thalweg.lab.verbs.verb import Asked, Option, options
 
-VERBS: tuple[Callable[..., Any], ...] = (compare, sweep, range_test, tune, replay, report, export)
+VERBS: tuple[Callable[..., Any], ...] = (compare, sweep, range_test, tune, replay, report, status, export)
 
 JSON = Asked("json", bool, False, Option("Print the answer as JSON; progress goes to standard error."))
 # What the command line asks of every verb that trains; from Python one calls `export` and `result.to_optuna`.
@@ -75,6 +76,8 @@ def as_typed(asked: Asked) -> inspect.Parameter:
         declared: Any = typer.Option(*option.names, help=option.help)
         if option.argument:
             declared = typer.Argument(help=option.help)
+    elif option.argument:
+        declared, default, kind = typer.Argument(help=option.help, show_default=option.unset), None, kind | None
     else:
         names = option.names or ((f"--{asked.name.replace('_', '-')}",) if default is False else ())
         declared = typer.Option(*names, help=option.help, show_default=option.unset or True)
@@ -104,6 +107,18 @@ def stopped() -> NoReturn:
     raise typer.Exit(130) from None
 
 
+def next_command(option: str, value: str) -> str:
+    """The command as it was typed, with one option changed."""
+    words, typed = sys.argv[1:], []
+    while words:
+        word = words.pop(0)
+        if word == option:
+            words = words[1:]
+        elif not word.startswith(option + "="):
+            typed.append(word)
+    return without_passwords("thalweg " + shlex.join([*typed, option, value]))
+
+
 def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
     """Run a verb with its progress shown, and the exports after it; Ctrl-C says how to go on."""
     formats = [name for name in ("tensorboard", "wandb") if given.pop(name)]
@@ -121,11 +136,17 @@ def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
                 study.to_optuna(storage)
             for name in formats:
                 export(study.folder, name)
+    except StudyError as error:
+        if error.beside is not None:
+            error = StudyError(f"{error}. To keep both: {next_command('--out', str(error.beside))}")
+        refuse(error)
     except LabError as error:
         refuse(error)
     except KeyboardInterrupt:
         stopped()
     show_result(result, as_json)
+    if not as_json and (more := getattr(result, "seeds_to_decide", None)):
+        print(f"To decide, {more} fresh seeds:\n  {next_command('--finalist-seeds', str(more))}")
 
 
 def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
@@ -137,6 +158,8 @@ def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
         refuse(error)
     if isinstance(result, Answer):
         show_result(result, as_json)
+    elif isinstance(result, StudyStatus):
+        print(result)
     elif isinstance(result, Path):
         print(visible(str(result)))
     elif isinstance(result, Replay):

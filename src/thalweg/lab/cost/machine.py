@@ -17,6 +17,7 @@ import torch
 from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.seeds import seed_everything
 from thalweg.lab.task.data import to_device
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
 
 WORTH_IT = 1.25  # many threads must be this much faster than one: on small networks they only get in the way
@@ -39,7 +40,7 @@ def versions() -> dict[str, Any]:
 def measure_threads(task: Task) -> dict[str, Any]:
     """How many torch threads the task's steps run fastest on: one, or as many as the caller has set."""
     many = torch.get_num_threads()
-    if many == 1 or torch.device(task.device).type != "cpu":
+    if many == 1 or isinstance(task, OwnLoop) or torch.device(task.device).type != "cpu":
         return {"threads": many, "why": "as the caller has set it"}
     timed = {1: float("inf"), many: float("inf")}
     with preserving_process(task.device):

@@ -8,20 +8,21 @@ from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.arguments import length
 from thalweg.lab.cost.machine import measure_threads
 from thalweg.lab.cost.step_time import measure_milliseconds
-from thalweg.lab.errors import LabError
 from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.seeds import derive, seed_everything
 from thalweg.lab.task.evaluation import evaluate
 from thalweg.lab.task.length import evaluations, total_steps
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
     from thalweg.lab.runners.choice import Choice
+    from thalweg.lab.runners.resources import Resources
 
+READING = 0.5  # seconds to read batches for
 SPARE = 0.9  # of a budget is planned with: the report and the runner's start take their share
 
 
@@ -33,10 +34,19 @@ class Estimate:
         entries: the optimizers.
         epochs: passes over the data of one run.
         limit: seconds that one run may take; None for no limit.
+        resources: GPUs and cores of a run.
     """
 
-    def __init__(self, task: Task, entries: Sequence[Entry], epochs: int, limit: float | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        entries: Sequence[Entry],
+        epochs: int,
+        limit: float | None = None,
+        resources: Resources | None = None,
+    ) -> None:
         self.task, self.entries, self.epochs, self.limit = task, entries, epochs, limit
+        self.resources = resources
         self.choice: Choice | None = None  # how the runs are run, from when that is chosen
 
     @cached_property
@@ -50,17 +60,19 @@ class Estimate:
         return measure_milliseconds(self.task, self.entries, self.limit)
 
     def seconds(self, milliseconds: Mapping[str, float | None]) -> dict[str, float]:
-        """What one run of each optimizer takes, one at a time, given its steps': these, and its evaluations.
+        """What one run of each optimizer takes, one at a time: reading its data, its steps, and its evaluations.
 
         An optimizer whose steps could not be measured counts as the mean of the others; nothing where none could, or
         where the data cannot tell its length.
         """
+        if isinstance(self.task, OwnLoop):  # told after its first run
+            return {}
         steps = total_steps(self.task, self.epochs)
         known = [spent for spent in milliseconds.values() if spent is not None]
         if steps is None or not known:
             return {}
-        besides = evaluations(self.task, self.epochs) * self._evaluation
         usual = fmean(known)
+        besides = evaluations(self.task, self.epochs) * self._evaluation + self._waiting(steps, usual / 1000)
         return {
             name: steps * (usual if spent is None else spent) / 1000 + besides for name, spent in milliseconds.items()
         }
@@ -68,7 +80,8 @@ class Estimate:
     def affordable(
         self, budget: float, gain: float, runs: Callable[[int], Mapping[str, int]], wanted: int, least: int
     ) -> int:
-        """The largest number, at most `wanted`, whose runs fit into a budget in seconds.
+        """The largest number, at most `wanted`, whose runs fit into a budget in seconds; the least where none does: the
+        budget is a deadline, and what it leaves out is said.
 
         Args:
             budget: in seconds.
@@ -76,31 +89,48 @@ class Estimate:
             runs: how many each optimizer gets, by that number.
             wanted: the most.
             least: the fewest that are of use.
-
-        Raises:
-            LabError: where not even the least fits; it says what would.
         """
         each = self.seconds(self.milliseconds)
-        if not each:
-            raise LabError(
-                "budget: cannot be planned with: a DataLoader that cannot tell its length; give the task steps="
-            )
+        if not each:  # nobody can tell before it runs
+            return wanted
 
         def cost(number: int) -> float:
             return sum(count * each[name] for name, count in runs(number).items()) / gain
 
         fitting = [number for number in range(least, wanted + 1) if cost(number) <= SPARE * budget]
-        if not fitting:
-            would = length(cost(least) / SPARE)
-            raise LabError(
-                f"budget: {length(budget)} is not enough; the least, {least} settings of each of {len(self.entries)} "
-                f"optimizers, takes about {would}. Give that, or fewer optimizers, seeds or epochs"
-            )
-        return fitting[-1]
+        return fitting[-1] if fitting else least
 
     @cached_property
     def _evaluation(self) -> float:
         return _evaluation(self.task)
+
+    @cached_property
+    def _reading(self) -> tuple[float, float]:
+        return reading(self.task)
+
+    def _waiting(self, steps: int, step: float) -> float:
+        """What a run waits for its data: all that reading takes, or with a DataLoader's workers what exceeds a step."""
+        (batch, first), source = self._reading, self.task.sources["train"]
+        loader = getattr(source, "loader", None)
+        if loader is not None and loader.num_workers:
+            batch = max(0.0, batch - step)
+        passes = self.epochs if self.task.steps is None or not source.length else -(-steps // source.length)
+        return steps * batch + passes * first
+
+
+def reading(task: Task) -> tuple[float, float]:
+    """Seconds to read a batch of the training data, and until a pass has its first one."""
+    start, times = time.perf_counter(), []
+    with preserving_process(task.device):
+        seed_everything(derive(0, "timing"), task.device)
+        for _ in task.sources["train"].batches(derive(0, "timing")):
+            times.append(time.perf_counter() - start)
+            if times[-1] > READING:
+                break
+    if not times:
+        return 0.0, 0.0
+    batch = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else times[0]
+    return batch, max(0.0, times[0] - batch)
 
 
 def _evaluation(task: Task) -> float:

@@ -75,6 +75,7 @@ def write(result: Result, storage: Any, name: str | None = None) -> Any:
             name: getattr(trial, name)
             for name in ("id", "optimizer", "seed", "phase", "index", "status", "message", "steps", "seconds")
         }
+        attributes |= {name: value for name, value in trial.settings.items() if isinstance(value, str)}
         curve = zip(trial.curve.steps, trial.curve.validation_metric, strict=True)
         study.add_trial(
             optuna.trial.create_trial(

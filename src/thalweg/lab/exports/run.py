@@ -20,6 +20,7 @@ def config_of(trial: Trial) -> dict[str, Any]:
     return {
         "optimizer": trial.optimizer,
         **numbers(trial.settings, trial.batch_size),
+        **{name: value for name, value in trial.settings.items() if isinstance(value, str)},
         "seed": trial.seed,
         "phase": trial.phase,
         "index": trial.index,

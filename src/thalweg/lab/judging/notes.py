@@ -8,7 +8,7 @@ from typing import Any
 
 from thalweg.lab.arguments import length
 from thalweg.lab.judging.rows import Table
-from thalweg.lab.judging.wording.numbers import Unit, course, duration, several
+from thalweg.lab.judging.wording.numbers import Unit, beyond, course, duration, several
 from thalweg.lab.training.trial import Status, Trial
 
 
@@ -79,7 +79,7 @@ def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
         f"Equivalent lr: learning rates next to the best that are nearer to it on validation than {near} or one seed "
         "deviation. Sensitivity, in decades: the same within 5 % or one seed deviation. Stable to: the highest "
         "one tried with no failure at or below it. Failed: the share of the search that crashed, ran out of memory "
-        "or diverged (not finite, or a smoothed loss above 4 x its best).",
+        "or diverged (not finite, or losses far above the first ones).",
         "Expected best of k: the mean over all ways to choose k of the configurations spread before any was tried, "
         "without the default; a configuration that failed counts as the worst in this study.",
     ]
@@ -121,12 +121,17 @@ def _failures(table: Table) -> list[str]:
 
 
 def _untested(spec: Mapping[str, Any]) -> list[str]:
-    epochs = course(spec["task"])
-    return [f"Not tested: more than {epochs}, other batch sizes, other hyperparameters, schedules."]
+    return [f"Not tested: {beyond(spec['task'])}, other batch sizes, other hyperparameters, schedules."]
 
 
 def data_note(task: Mapping[str, Any]) -> str:
     """How many rows each part of the data has, and how it came about."""
+    if "loop" in task:
+        how = "the function" if task["loop"] == "function" else f"the command {task['loop']}"
+        return (
+            f"Each run is {how} of your own, with its own data: what it reports as {task['metric']} chooses, and the "
+            "same decides, on seeds that the search has not seen. A replay is equal to the bit only where the loop is."
+        )
     return "Data: " + "; ".join(f"{name} {text}" for name, text in task["data"].items()) + "."
 
 

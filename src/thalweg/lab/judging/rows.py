@@ -78,7 +78,8 @@ class Row:
 
     @property
     def failed_finals(self) -> int:
-        return sum(not trial.done for trial in self.finals)
+        failed = sum(trial.failed for trial in self.finals)
+        return failed if any(trial.done for trial in self.finals) else len(self.finals)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from thalweg.lab.recording.losses import Losses
 from thalweg.lab.recording.path import MOST, Trajectory, flat, trained
 from thalweg.lab.recording.read import recorded_trials, write
 from thalweg.lab.study.records import why
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.training.agreement import CLOSE, distance
 from thalweg.lab.training.loop import run_trial, train
 from thalweg.lab.training.trial import Trial
@@ -47,6 +48,8 @@ def check(task: Task) -> None:
     Raises:
         LabError: with the sizes.
     """
+    if isinstance(task, OwnLoop):
+        raise LabError("record: needs a thalweg.Task; nobody but a training loop of your own knows its model")
     if not _room(width := _width(task)):
         raise LabError(
             f"record: the model has {width:,} trained numbers, and {FEWEST} checkpoints of a run are "

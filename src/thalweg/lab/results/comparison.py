@@ -8,8 +8,9 @@ from typing import Any
 
 from thalweg.lab.judging import wording
 from thalweg.lab.judging.notes import describe
+from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.rows import Row, build_table
-from thalweg.lab.judging.wording.numbers import course
+from thalweg.lab.judging.wording.numbers import beyond
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.protocol import Protocol
 from thalweg.lab.study.optimizers import paste
@@ -42,18 +43,32 @@ class Comparison(Result):
         self.judged = judged
         self.lines = {row.optimizer: paste(spec, row.optimizer, row.settings) for row in judged.rows}
         self.notes = [*describe(spec, judged, self.trials, self.unit), *self.notes]
-        self.verdict = wording.verdict(judged, task["name"], self.unit, f"more than {course(task)}")
-        self.line = self.lines[judged.rows[0].optimizer]
+        self.verdict = wording.verdict(judged, task["name"], self.unit, "; ".join([beyond(task), *self.cut]))
+        leader = judged.rows[0]
+        self.line = "" if leader.failed_finals else self.lines[leader.optimizer]
+        tested = [trial.test_metric for trial in leader.finals if trial.test_metric is not None]
+        base = unbeaten(tested, (self.versions.get("baselines") or {}).get("test"), self.larger_is_better)
+        if base is not None and not leader.failed_finals:
+            measured = f"{self.unit.interval(leader.test)} {self.unit.test}"
+            best = base.said(f"the best on {task['name']}, {leader.optimizer},", measured, self.unit)
+            self.verdict, self.line = f"{best}.", ""
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
         ended = {trial.optimizer for trial in trials if trial.phase == "final"}
         begun = {trial.optimizer for trial in trials if trial.phase == "search" and trial.index == 0}
         bare = [name for name in spec["optimizers"] if name not in ended & begun]
         if bare:
             return f"no fresh seed of {', '.join(bare)} has been trained"
-        missing = cls.unsearched(trials) or cls.seeds_missing(spec, trials)
+        missing = cls.unsearched(trials) or ("" if cut else cls.seeds_missing(spec, trials))
         return f"{missing} are missing" if missing else ""
+
+    @property
+    def seeds_to_decide(self) -> int | None:
+        """How many fresh seeds in all would decide what is undecided, with 80 % power; None where none would."""
+        rows = [row.judgement for row in self.rows if row.judgement and row.judgement.verdict == "undecided"]
+        needed = [judged.more_seeds for judged in rows if judged.more_seeds]
+        return max(needed) + len(self.rows[0].finals) if needed and self.line else None
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -73,7 +88,7 @@ class Comparison(Result):
         headings = [
             "optimizer",
             "lr",
-            f"test {self.unit.name}",
+            self.unit.test,
             self.unit.gap_name,
             "verdict",
             f"steps to {target}",

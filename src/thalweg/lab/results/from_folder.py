@@ -40,10 +40,10 @@ def read(folder: Path) -> Result:
     kind = KINDS[spec["verb"]]
     trials = list(read_trials(folder / "trials.jsonl").values())
     check_together(folder, spec, trials)
-    lacking = kind.lacking(spec, trials)
+    versions = read_versions(folder)
+    lacking = kind.lacking(spec, trials, cut=bool(versions.get("cut")))
     if lacking:
         raise StudyError(f"folder: {folder} is unfinished: {lacking}; rerun its command to resume")
-    versions = read_versions(folder)
     try:
         return kind(folder, spec, versions, trials, resumed(versions))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

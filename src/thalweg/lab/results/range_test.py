@@ -65,7 +65,7 @@ class RangeTest(Result):
         self.notes = [*_describe(self), *failures(self.trials), *self.notes]
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
         climbs = [trial for trial in trials if trial.phase == PHASE]
         return "" if climbs else "no climb has ended"
 

@@ -35,13 +35,16 @@ class Result(Answer):
         notes: Sequence[str] = (),
     ) -> None:
         self.folder, self.spec, self.versions, self.trials = folder, spec, versions, tuple(trials)
-        self.notes = [*notes, *choice_notes(versions)]
-        self.unit = Unit(spec["task"]["metric"])
+        self.cut: list[str] = versions.get("cut", [])
+        said = [f"The budget ended the study: {'; '.join(self.cut)}."] if self.cut else []
+        self.notes = [*said, *notes, *choice_notes(versions)]
+        self.unit = Unit.of(spec["task"])
         self.larger_is_better = bool(spec["task"]["larger_is_better"])
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
-        """What a study needs before it has an answer, in words; empty where it has all."""
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
+        """What a study needs before it has an answer, in words; empty where it has all. `cut`: its deadline came
+        before its end, and what there is has to do."""
         bare = [name for name in spec["optimizers"] if not any(t.optimizer == name for t in trials)]
         return f"no run of {', '.join(bare)} has ended" if bare else ""
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.lab.arguments import length
+from thalweg.lab.judging.cliff import SAFE, failure_chances, recommended
 from thalweg.lab.judging.notes import data_note, failures
+from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.statistics import Interval, mean_interval
 from thalweg.lab.judging.wording import Unit, rate
-from thalweg.lab.judging.wording.numbers import course, several
+from thalweg.lab.judging.wording.numbers import beyond, course, several
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, as_good_range, highest_stable, ranked
 from thalweg.lab.study.optimizers import paste
@@ -21,7 +23,8 @@ from thalweg.lab.training.trial import Trial
 @dataclass(frozen=True)
 class SweepRow:
     """One optimizer's sweep. `default` is its default setting, `fails_from` the lowest rate above the stable ones
-    at which a seed failed (NaN where none did), `value` the best rate's metric over the seeds that finished."""
+    at which a seed failed (NaN where none did), `value` the best rate's metric over the seeds that finished,
+    `recommended` the best rate that keeps a margin from where runs fail."""
 
     optimizer: str
     candidates: tuple[Candidate, ...]
@@ -31,6 +34,9 @@ class SweepRow:
     highest_stable: float
     fails_from: float
     on_edge: bool
+    recommended: Candidate
+    chance: float  # that a run on a fresh seed fails at the recommended rate; NaN where none failed
+    best_chance: float  # and at the best one
 
     @property
     def default(self) -> Candidate:
@@ -60,12 +66,18 @@ class Sweep(Result):
         best_first = ranked([row.best for row in rows], self.larger_is_better)
         self.rows = tuple(sorted(rows, key=lambda row: next(i for i, p in enumerate(best_first) if p is row.best)))
         leader = self.rows[0]
-        self.line = "" if leader.failed else paste(spec, leader.optimizer, leader.best.settings)
+        self.line = "" if leader.failed else paste(spec, leader.optimizer, leader.recommended.settings)
         self.verdict = sentence(self.rows, spec["task"]["name"], self.unit)
+        ended = [trial.metric for trial in leader.best.trials if trial.done]
+        base = unbeaten(ended, (self.versions.get("baselines") or {}).get("validation"), self.larger_is_better)
+        if base is not None and not leader.failed:
+            measured = f"{self.unit.interval(leader.value)} {self.unit.validation}"
+            best = base.said(f"the best on {spec['task']['name']}, {leader.optimizer},", measured, self.unit)
+            self.verdict, self.line = f"{best}.", ""
         self.notes = [*_describe(spec), *failures(self.trials), *self.notes]
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
         ended = {trial.optimizer for trial in trials if trial.index == 0}
         bare = [name for name in spec["optimizers"] if name not in ended]
         return f"no run of {', '.join(bare)} has ended" if bare else ""
@@ -77,6 +89,7 @@ class Sweep(Result):
         best = ranked(candidates, self.larger_is_better)[0]
         stable = highest_stable(candidates)
         broken = [p.rate for p in candidates if p.failed and (math.isnan(stable) or p.rate > stable)]
+        kept, chance = recommended(candidates, self.larger_is_better)
         return SweepRow(
             optimizer=optimizer,
             candidates=tuple(candidates),
@@ -86,6 +99,9 @@ class Sweep(Result):
             highest_stable=stable,
             fails_from=min(broken, default=math.nan),
             on_edge=self._on_edge(candidates, best),
+            recommended=kept,
+            chance=chance,
+            best_chance=failure_chances(candidates).get(best.index, math.nan),
         )
 
     def _on_edge(self, candidates: Sequence[Candidate], best: Candidate) -> bool:
@@ -93,6 +109,8 @@ class Sweep(Result):
         low, high = self.spec["protocol"]["lr"]
         step = 1.05 * (high / low) ** (1 / (self.spec["protocol"]["points"] - 1))
         inside = [p.rate for p in candidates if p.index != 0]
+        if not inside:  # the deadline left nothing but the default
+            return True
         if candidates[0].rate and min(inside) / step <= candidates[0].rate <= max(inside) * step:
             inside.append(candidates[0].rate)
         return best.rate <= min(inside) or best.rate >= max(inside)
@@ -105,7 +123,9 @@ class Sweep(Result):
                 "rank": rank,
                 "optimizer": row.optimizer,
                 "lr": row.best.rate if not row.failed else math.nan,
-                "line": "" if row.failed else paste(self.spec, row.optimizer, row.best.settings),
+                "recommended_lr": row.recommended.rate if not row.failed else math.nan,
+                "failure_chance": row.chance,
+                "line": "" if row.failed else paste(self.spec, row.optimizer, row.recommended.settings),
                 "validation": row.value.mean,
                 "validation_low": row.value.low,
                 "validation_high": row.value.high,
@@ -124,7 +144,7 @@ class Sweep(Result):
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         headings = [
-            "optimizer", "best lr", f"validation {self.unit.name}", "equivalent lr", "default lr",
+            "optimizer", "best lr", self.unit.validation, "equivalent lr", "default lr",
             f"{self.unit.name} there", "stable to lr", "fails from lr", "failed",
         ]  # fmt: skip
         return headings, [self._cells(row) for row in self.rows]
@@ -150,12 +170,16 @@ def sentence(rows: Sequence[SweepRow], task: str, unit: Unit) -> str:
         what = "every optimizer" if others else leader.optimizer
         return f"No answer for {task}: {what} diverged or crashed at every learning rate."
     parts = [f"{leader.optimizer} on {task}: lr {rate(leader.best.rate)} ends best, at {unit.interval(leader.value)} "
-             f"validation {unit.name} on {several(leader.value.n, 'seed')}"]  # fmt: skip
+             f"{unit.validation} on {several(leader.value.n, 'seed')}"]  # fmt: skip
     if leader.as_good and leader.as_good[0] < leader.as_good[1]:
         parts.append(f"{rate(leader.as_good[0])} to {rate(leader.as_good[1])} perform equivalently")
     if leader.default.index != leader.best.index:
         parts.append(_default(leader, unit))
     parts.append(_breaks(leader))
+    if leader.recommended.index != leader.best.index:
+        parts.append(_margin(leader, unit))
+    elif leader.chance > SAFE:
+        parts.append(f"no rate is surely safe: about {leader.chance:.0%} of fresh seeds may fail at the best")
     if leader.on_edge:
         parts.append("not fully tuned: the best is on the edge of what was tried")
     if others:
@@ -180,6 +204,14 @@ def _breaks(row: SweepRow) -> str:
     return f"stable up to {rate(row.highest_stable)}, failing from {rate(row.fails_from)} on"
 
 
+def _margin(row: SweepRow, unit: Unit) -> str:
+    """Why the line has another rate than the best."""
+    return (
+        f"recommended is {rate(row.recommended.rate)} ({unit.value(row.recommended.metric)}), which keeps a margin: "
+        f"about {row.chance:.0%} of fresh seeds may fail there, {row.best_chance:.0%} at the best"
+    )
+
+
 def _figure(row: SweepRow, unit: Unit) -> str:
     return f"{unit.value(row.value.mean)} at {rate(row.best.rate)}"
 
@@ -197,7 +229,7 @@ def _describe(spec: Mapping[str, Any]) -> list[str]:
         "little better than it is, and optimizers are not judged against each other here: `thalweg compare` does that "
         "on fresh seeds.",
         "Equivalent: neighboring rates within 5 %, or one seed deviation, of the best. Stable: no seed failed at it or "
-        "below. Failed: crashed, not finite, or a smoothed loss above 4 x its best.",
+        "below. Failed: crashed, not finite, or losses far above the first ones.",
         data_note(task),
-        f"Not tested: more than {course(task)}, other batch sizes, hyperparameters, schedules.",
+        f"Not tested: {beyond(task)}, other batch sizes, hyperparameters, schedules.",
     ]

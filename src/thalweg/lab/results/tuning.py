@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from thalweg.lab.arguments import length
+from thalweg.lab.judging.importance import importances
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
-from thalweg.lab.judging.wording.numbers import course, several
+from thalweg.lab.judging.wording.numbers import beyond, course, several
 from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
@@ -56,7 +58,7 @@ class Tuning(Result):
         self.notes = [*_describe(self), *failures(self.trials), *self.notes]
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
         if not any(trial.phase == "final" and trial.index == 0 for trial in trials):
             return "no fresh seed of the default setting has been trained"
         if gone := cls.unsearched(trials):
@@ -66,7 +68,7 @@ class Tuning(Result):
             p.index for p in finalists(candidates, spec["protocol"]["finalists"], spec["task"]["larger_is_better"])
         }
         # Who was a finalist before more trials were asked for needs no more seeds.
-        missing = cls.seeds_missing(spec, [trial for trial in trials if trial.index in going])
+        missing = "" if cut else cls.seeds_missing(spec, [trial for trial in trials if trial.index in going])
         return f"{missing} are missing" if missing else ""
 
     def _shown(self) -> dict[str, Sequence[Trial]]:
@@ -90,13 +92,21 @@ class Tuning(Result):
             found.append((candidate.index, best))
         return found
 
+    @cached_property
+    def importance(self) -> dict[str, float]:
+        """By hyperparameter the share of the metric's variance over the search that it explains, the largest first;
+        empty after fewer than a dozen configurations."""
+        ended = [(self.values(one), one.metric) for one in self.candidates[self.optimizer] if not one.failed]
+        return importances(ended, self.hyperparameters)
+
     def interval(self, candidate: Candidate) -> Interval:
         """A finalist's test metric over its fresh seeds."""
         return mean_interval([trial.test_metric for trial in candidate.trials if trial.test_metric is not None])
 
-    def values(self, candidate: Candidate) -> dict[str, float]:
-        """A setting, a number a hyperparameter."""
-        return numbers(candidate.settings, candidate.trials[0].batch_size)
+    def values(self, candidate: Candidate) -> dict[str, Any]:
+        """A setting, a number a hyperparameter, or the option that was taken."""
+        named = {name: value for name, value in candidate.settings.items() if isinstance(value, str)}
+        return {**numbers(candidate.settings, candidate.trials[0].batch_size), **named}
 
     @property
     def table(self) -> list[dict[str, Any]]:
@@ -106,7 +116,7 @@ class Tuning(Result):
                 "rank": rank,
                 "index": candidate.index,
                 **self.values(candidate),
-                "line": paste(self.spec, self.optimizer, candidate.settings),
+                "line": paste(self.spec, self.optimizer, candidate.settings, candidate.trials[0].batch_size),
                 "validation": candidate.metric,
                 "validation_loss": candidate.loss,
                 "failed": candidate.failed,
@@ -122,7 +132,7 @@ class Tuning(Result):
         """The ten best settings and the default."""
         names = list(dict.fromkeys(name for candidate in self.rows for name in self.values(candidate)))
         shown = [*self.rows[:10], *(candidate for candidate in self.rows[10:] if candidate.index == 0)]
-        headings = ["trial", *names, f"validation {self.unit.name}", f"test {self.unit.name}", ""]
+        headings = ["trial", *names, self.unit.validation, self.unit.test, ""]
         return headings, [self._cells(candidate, names) for candidate in shown]
 
     def _cells(self, candidate: Candidate, names: Sequence[str]) -> list[str]:
@@ -130,7 +140,7 @@ class Tuning(Result):
         final = self.finals.get(candidate.index)
         return [
             str(candidate.index),
-            *(f"{values[name]:.6g}" if name in values else "default" for name in names),
+            *(_short(values[name]) if name in values else "default" for name in names),
             "failed" if candidate.failed else self.unit.value(candidate.metric),
             self.unit.interval(self.interval(final)) if final else "",
             self._role(candidate),
@@ -148,8 +158,9 @@ class Tuning(Result):
         return ACCURACY_MARGIN if self.unit.percent else 0.01 * abs(self.interval(self.default).mean)
 
     def _judge(self) -> Judgement | None:
-        pairs = list(zip(self.tuned.trials, self.default.trials, strict=True))
-        if self.tuned is self.default or not all(a.done and b.done for a, b in pairs):
+        others = {trial.seed: trial for trial in self.default.trials}  # one may lack a seed: interrupted from outside
+        pairs = [(trial, others[trial.seed]) for trial in self.tuned.trials if trial.seed in others]
+        if self.tuned is self.default or not pairs or not all(a.done and b.done for a, b in pairs):
             return None
         sign = 1.0 if self.larger_is_better else -1.0
         differences = [sign * ((a.test_metric or 0.0) - (b.test_metric or 0.0)) for a, b in pairs]
@@ -162,7 +173,8 @@ class Tuning(Result):
         best = self.default if plain else best
         if best.failed == len(best.trials):
             return ""
-        return paste(self.spec, self.optimizer, {} if best is self.default else best.settings)
+        chosen = {} if best is self.default and not self.spec["task"].get("loop") else best.settings
+        return paste(self.spec, self.optimizer, chosen, None if best is self.default else best.trials[0].batch_size)
 
 
 def sentence(found: Tuning) -> str:
@@ -173,10 +185,10 @@ def sentence(found: Tuning) -> str:
         return f"{name} on {task}: nothing but the default was tried."
     if found.tuned.failed and found.default.failed:
         return f"No answer for {name} on {task}: the default and the best other configuration fail on fresh seeds."
-    setting = ", ".join(f"{hyperparameter} {value:.6g}" for hyperparameter, value in found.values(found.tuned).items())
+    setting = ", ".join(f"{name} {_short(value)}" for name, value in found.values(found.tuned).items())
     head = f"{name} on {task}, tuned to {setting}"
     values = f"{unit.interval(found.interval(found.tuned))} against {unit.interval(found.interval(found.default))} "
-    values += f"test {unit.name} on {seeds}"
+    values += f"{unit.test} on {seeds}"
     if found.judgement is None:
         which = "it fails on a fresh seed" if found.tuned.failed else "the default fails on a fresh seed, it does not"
         return f"{head}: {which}."
@@ -212,42 +224,61 @@ def _describe(found: Tuning) -> list[str]:
         f"{' points' if found.unit.percent else ''}.",
     ]
     pruned = Counter(trial.phase for trial in found.trials if trial.phase.startswith("rung "))
-    if protocol["pruner"]:
+    if protocol["pruner"] and len(protocol["rungs"]) > 1:
         rungs = ", ".join(
             f"{amount} runs of {course(task, int(phase[5:]))}" for phase, amount in sorted(pruned.items())
         )
         notes.append(
             f"Pruned by {protocol['pruner']}: {rungs}; about a third of each rung advanced, the default always, "
-            "and trained from the start again. What was given up early might have ended well."
+            f"{_went_on(task)}. What was given up early might have ended well."
+        )
+    if gone := [trial for trial in found.trials if trial.phase == "pruned"]:
+        notes.append(
+            f"Given up by {protocol['pruner']} while they trained: {several(len(gone), 'run')}, measured by the "
+            "reports of runs before them. They are neither failures nor evidence; some might have ended well."
         )
     if protocol["from_optuna"]:
         known = several(len(protocol["known"]), "trial")
         notes.append(f"{known} of {protocol['from_optuna']} told the sampler where to look; they are no evidence here.")
     if "batch_size" in found.hyperparameters:
         notes.append("Batch sizes were tuned at equal epochs: a smaller batch takes more steps.")
+    if shares := found.importance:
+        named = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        notes.append(f"Importance, the share of the variance over the search by fANOVA: {named}.")
     edge = [name for name in found.hyperparameters if _on_edge(found, name)]
     if edge:
         notes.append(f"Not fully tuned, near the edge of its range: {', '.join(edge)}.")
-    return [*notes, data_note(task), f"Not tested: more than {course(task)}, schedules."]
+    return [*notes, data_note(task), f"Not tested: {beyond(task)}, schedules."]
+
+
+def _went_on(task: Mapping[str, Any]) -> str:
+    return "from its own checkpoint" if "loop" in task else "and trained from the start again"
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
 
 
 def _range(name: str, hyperparameter: Mapping[str, Any]) -> str:
+    if options := hyperparameter.get("options"):
+        return f"{name} {' | '.join(map(str, options))}"
     low, high = (
         (1 - hyperparameter["high"], 1 - hyperparameter["low"])
         if hyperparameter["complement"]
         else (hyperparameter["low"], hyperparameter["high"])
     )
-    return f"{name} {low:.4g} to {high:.4g}"
+    return f"{name} {low:.4g} to {high:.4g}{' (on a plain scale)' if hyperparameter.get('linear') else ''}"
 
 
 def _on_edge(found: Tuning, name: str) -> bool:
     """Whether the tuned value is within a twentieth of its range of an end."""
     hyperparameter = found.hyperparameters[name]
     value = found.values(found.tuned).get(name, math.nan)
+    low, high = hyperparameter["low"], hyperparameter["high"]
+    if hyperparameter.get("options"):
+        return False
+    if hyperparameter.get("linear"):
+        return not 0.05 <= (value - low) / (high - low) <= 0.95 and not math.isnan(value)
     value = 1 - value if hyperparameter["complement"] else value
-    share = (
-        math.log(value / hyperparameter["low"]) / math.log(hyperparameter["high"] / hyperparameter["low"])
-        if value > 0
-        else math.nan
-    )
+    share = math.log(value / low) / math.log(high / low) if value > 0 else math.nan
     return share < 0.05 or share > 0.95

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from thalweg.lab.own_loop.trial import trial_of
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
-from thalweg.lab.training.loop import run_trial
 from thalweg.lab.training.trial import Trial
 
 
@@ -18,4 +18,4 @@ class Alone(Runner):
 
     def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:
         for job in jobs:
-            yield run_trial(task, job)
+            yield trial_of(task, job)

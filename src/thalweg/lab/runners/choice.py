@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +23,10 @@ from thalweg.lab.runners.lanes.runner import Lanes
 from thalweg.lab.runners.processes.runner import Processes
 from thalweg.lab.runners.ray import Ray
 from thalweg.lab.runners.ray_address import Unanswered, reach
+from thalweg.lab.runners.resources import Resources
 from thalweg.lab.runners.runner import Runner
+from thalweg.lab.runners.slurm import Slurm
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.training.time_limit import TimedOut, time_limit
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from thalweg.lab.study.store import Study
     from thalweg.lab.task.task import Task
 
-ALLOWED = "auto, alone, processes, lanes, ray or ray:ADDRESS"
+ALLOWED = "auto, alone, processes, lanes, ray, ray:ADDRESS, slurm, slurm:PARTITION or slurm:local"
 PROBING = 3.0  # seconds of training below which not even lanes are tried: that takes up to 2
 START_UP = 1.5  # seconds until worker processes are measured: 1.3 s where importing torch takes 0.7 s
 WORTH_IT = 1.1  # less gain than this is noise
@@ -54,6 +58,7 @@ class Choice:
             "processes": f"{self.workers} processes, one run at a time in each",
             "lanes": f"lanes, up to {self.lanes} runs side by side"
             + (f" in each of {self.workers} processes" if self.workers > 1 else ""),
+            "slurm": f"a SLURM queue, up to {self.workers} runs at once",
             "ray": f"a Ray cluster of {self.workers} workers"
             + (f", each with up to {self.lanes} runs side by side" if self.lanes > 1 else ""),
         }[self.on.partition(":")[0]]
@@ -70,6 +75,7 @@ def choose(
     at_once: int = MOST,
     threads: int | None = None,
     limit: float | None = None,
+    resources: Resources | None = None,
 ) -> tuple[Runner, Choice]:
     """The runner for a task's runs.
 
@@ -79,11 +85,23 @@ def choose(
         at_once: how many of them there are to go side by side, at most.
         limit: seconds that one run may take. "auto" then takes processes: a run that hangs can be ended there.
         threads: torch threads of a run that is alone; measured if None.
+        resources: GPUs and cores of a run: "auto" then takes processes, each with its own.
 
     Raises:
         LabError: for an unknown name, and for a runner asked for by name that cannot run this task, with the reason.
     """
     known(on)
+    resources = resources or Resources()
+    if resources.asked and on in ("auto", "processes"):
+        return _with_resources(task, resources)
+    if resources.asked and on in ("alone", "lanes"):
+        raise LabError(f"gpus, gpus_per_run, cpus_per_run: {on!r} has the whole machine; must be on processes or Ray")
+    if on.partition(":")[0] == "slurm":
+        queue = _slurm(on, resources)
+        queue.start()
+        return queue, Choice(on, workers=queue.workers, threads=resources.cores_of_run)
+    if isinstance(task, OwnLoop):
+        return _own_loop(task, on, limit, resources)
     if on == "alone":
         return Alone(), Choice("alone", threads=_threads(task, threads), reason="as asked")
     if on == "processes":
@@ -91,7 +109,7 @@ def choose(
     if on == "lanes":
         return _lanes(task, entries, _threads(task, threads), at_once)
     if on != "auto":
-        return _cluster(task, entries, on, at_once)
+        return _cluster(task, entries, on, at_once, resources)
     if limit is not None:
         with suppress(LabError):  # a task that cannot travel: its runs are asked to end, and most do
             return _processes(task, threads, "a run may take too long")
@@ -100,9 +118,8 @@ def choose(
 
 def known(on: Any) -> None:
     """Refuse what is not a runner's name."""
-    if on not in ("auto", "alone", "processes", "lanes", "ray") and not (
-        isinstance(on, str) and on.startswith("ray:") and on != "ray:"
-    ):
+    named = isinstance(on, str) and on.partition(":")[0] in ("ray", "slurm") and not on.endswith(":")
+    if on not in ("auto", "alone", "processes", "lanes") and not named:
         raise LabError(f"on: got {on!r}; must be {ALLOWED}")
     if on.startswith("ray:"):  # before anything is tried: that may take minutes
         try:
@@ -111,15 +128,19 @@ def known(on: Any) -> None:
             raise LabError(f"on: no Ray cluster at {on.partition(':')[2]}: {error}") from None
 
 
-def again(choice: Choice) -> Runner:
-    """The runner that a study has chosen before."""
+def again(choice: Choice, resources: Resources | None = None) -> Runner:
+    """The runner that a study has chosen before; how much of the machine a run takes is said anew each time."""
+    if resources is not None and resources.asked and choice.on == "processes":
+        return Processes(slots=resources.slots(cores()), threads=resources.cores_of_run)
     if choice.on == "alone":
         return Alone()
     if choice.on == "lanes" and choice.workers == 1:
         return Lanes(choice.lanes)
     if choice.on in ("lanes", "processes"):
         return Processes(inner=Lanes(choice.lanes) if choice.lanes > 1 else None, batch=choice.lanes)
-    return _on_ray(choice.on, choice.lanes)
+    if choice.on.partition(":")[0] == "slurm":
+        return _slurm(choice.on, resources)
+    return _on_ray(choice.on, choice.lanes, resources)
 
 
 @contextmanager
@@ -138,25 +159,27 @@ def runner_of(
     Another one asked for later runs the rest; the study tells.
     """
     known(on)
+    estimate = estimate or Estimate(task, entries, task.epochs, limit)
     first, timed = study.versions.get("runner"), study.versions.get("threads")
     if first is None and timed is not None:  # a study of the time when there was one runner
         first = asdict(Choice("alone", threads=timed["threads"]))
     ours = first is not None and not first["on"].startswith("ray:")  # no folder may say which machine to send code to
     if first is not None and (without_passwords(on) == first["on"] or (on == "auto" and ours)):
         choice = Choice(**first)
-        runner = _on_ray(on, choice.lanes) if on.startswith("ray:") else again(choice)
+        own = estimate.resources
+        runner = _on_ray(on, choice.lanes, own) if on.startswith("ray:") else again(choice, own)
     else:
-        estimate = estimate or Estimate(task, entries, task.epochs, limit)
         timed = timed or estimate.threads
         known_threads = timed["threads"]
         try:
             with time_limit(limit):  # a few steps are tried here
-                if estimate.choice is None or on.startswith("ray:"):
+                if estimate.choice is None or on.partition(":")[0] in ("ray", "slurm"):
                     runner, choice = choose(
-                        task, entries, on, runs=runs, at_once=at_once, threads=known_threads, limit=limit
-                    )
+                        task, entries, on, runs=runs, at_once=at_once, threads=known_threads, limit=limit,
+                        resources=estimate.resources,
+                    )  # fmt: skip
                 else:  # a budget was planned with it
-                    runner, choice = again(estimate.choice), estimate.choice
+                    runner, choice = again(estimate.choice, estimate.resources), estimate.choice
         except TimedOut as error:
             raise LabError(f"on: trying out how to run it {error}; name a runner, such as processes") from None
         if first is None:
@@ -228,6 +251,32 @@ def _processes(
     return runner, Choice(on, workers=runner.workers, lanes=lanes, gain=gain, reason=reason)
 
 
+def _with_resources(task: Task, resources: Resources) -> tuple[Runner, Choice]:
+    """Worker processes, as many as have room at once, each with GPUs of its own."""
+    slots = resources.slots(cores())
+    runner = Processes(slots=slots, threads=resources.cores_of_run)
+    runner.start(task)
+    each = resources.gpus_of_run
+    reason = f"{each:g} GPU{'' if each == 1 else 's'} a run" if each else f"{resources.cores_of_run} cores a run"
+    return runner, Choice("processes", workers=len(slots), threads=resources.cores_of_run, reason=reason)
+
+
+def _own_loop(task: OwnLoop, on: str, limit: float | None, resources: Resources) -> tuple[Runner, Choice]:
+    """The user's own loop has no lanes, and may use all cores by itself: several at once only where that is asked."""
+    if on == "lanes":
+        raise LabError("on: lanes need a thalweg.Task; a training loop of your own runs alone, on processes or on Ray")
+    threads = torch.get_num_threads()
+    if on == "processes" or (on == "auto" and limit is not None and not task.command):
+        runner = Processes()
+        runner.start(task)
+        return runner, Choice("processes", workers=runner.workers, reason="as asked")
+    if on in ("auto", "alone"):
+        return Alone(), Choice("alone", threads=threads, reason="a loop of your own may use the whole machine")
+    cluster = _on_ray(on, 1, resources)
+    cluster.start()
+    return cluster, Choice(without_passwords(on), cluster.workers)
+
+
 def _lanes(task: Task, entries: Sequence[Entry], threads: int, at_once: int) -> tuple[Runner, Choice]:
     with torch_threads(threads):
         if refusal := _refusal(task, entries):
@@ -246,8 +295,14 @@ def _refusal(task: Task, entries: Sequence[Entry]) -> str | None:
         return in_words(error)
 
 
-def _cluster(task: Task, entries: Sequence[Entry], on: str, at_once: int) -> tuple[Runner, Choice]:
+def _cluster(
+    task: Task, entries: Sequence[Entry], on: str, at_once: int, resources: Resources
+) -> tuple[Runner, Choice]:
     """A cluster's workers train side by side where that pays here."""
+    if resources.asked:  # what is said of a run holds for one alone
+        runner = _on_ray(on, 1, resources)
+        runner.start()
+        return runner, Choice(without_passwords(on), runner.workers, threads=resources.cores_of_run)
     finding = probe(task, entries, at_once=at_once)
     runner = _on_ray(on, finding.lanes if finding.pays else 1)
     runner.start()
@@ -255,8 +310,14 @@ def _cluster(task: Task, entries: Sequence[Entry], on: str, at_once: int) -> tup
     return runner, Choice(without_passwords(on), runner.workers, lanes, reason=finding.reason)
 
 
-def _on_ray(on: str, lanes: int) -> Ray:
-    return Ray(on.partition(":")[2] or None, Lanes(lanes) if lanes > 1 else None, lanes if lanes > 1 else None)
+def _on_ray(on: str, lanes: int, resources: Resources | None = None) -> Ray:
+    address, inner = on.partition(":")[2] or None, Lanes(lanes) if lanes > 1 else None
+    return Ray(address, inner, lanes if lanes > 1 else None, resources)
+
+
+def _slurm(on: str, resources: Resources | None) -> Slurm:
+    where = on.partition(":")[2]
+    return Slurm(Path.cwd() / "slurm", where == "local", "" if where == "local" else where, resources)
 
 
 def _threads(task: Task, threads: int | None) -> int:

@@ -22,6 +22,7 @@ from thalweg.lab.runners.processes.lost_worker import after_limit, lost_trial
 from thalweg.lab.runners.processes.pickling import pack
 from thalweg.lab.runners.processes.worker import import_path
 from thalweg.lab.runners.ray_address import PATIENCE, Pulse, Unanswered, patient, reach, try_joining
+from thalweg.lab.runners.resources import Resources
 from thalweg.lab.runners.runner import Runner
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job
@@ -43,11 +44,19 @@ class Ray(Runner):
         inner: the runner on each worker; one run at a time if None.
         batch: runs a batch at most, for an inner runner that trains so many side by side; for one at a time, as
             many as make a few seconds.
+        resources: what a run takes; a core if None.
     """
 
     name = "ray"
 
-    def __init__(self, address: str | None = None, inner: Runner | None = None, batch: int | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        inner: Runner | None = None,
+        batch: int | None = None,
+        resources: Resources | None = None,
+    ) -> None:
+        self.resources = resources or Resources()
         self.address, self.inner, self.batch = address, inner or Alone(), batch
         self.workers = 1
         self.reasons: list[str] = []
@@ -66,8 +75,11 @@ class Ray(Runner):
             self._connect(ray)
         elif self.address:
             self._check_same(ray)
+        if self.resources.gpus_of_run > ray.cluster_resources().get("GPU", 0):
+            there = ray.cluster_resources().get("GPU", 0)
+            raise LabError(f"gpus_per_run: got {self.resources.gpus_of_run:g}; the Ray cluster has {there:g} GPUs")
         if self._pulse is None:
-            self._pulse = Pulse(lambda: _slots(ray))
+            self._pulse = Pulse(lambda: _slots(ray, self.resources))
         self.workers = self._pulse.slots
 
     def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[Trial]:
@@ -76,9 +88,10 @@ class Ray(Runner):
         self.start()
         ray = _ray()
         parcel = pack(task, "the task")
-        shared = (hashlib.sha256(parcel).hexdigest(), [ray.put(parcel)], surroundings(), import_path())
+        state = {**surroundings(), "threads": self.resources.cores_of_run}
+        shared = (hashlib.sha256(parcel).hexdigest(), [ray.put(parcel)], state, import_path())
         inner = pack(self.inner, "the runner")
-        remote = ray.remote(num_cpus=1, max_retries=0)(train_batch)
+        remote = ray.remote(**self.resources.of_ray, max_retries=0)(train_batch)
         size = self.batch or 1
         todo = deque(batches(jobs, size, self.workers))
         going: dict[Any, dict[str, Job]] = {}
@@ -198,6 +211,7 @@ class Ray(Runner):
                 ray.init(
                     address="local",
                     num_cpus=cores(),
+                    num_gpus=self.resources.gpus,
                     include_dashboard=False,
                     _temp_dir=self._folder,
                     _node_ip_address="127.0.0.1",
@@ -221,7 +235,7 @@ def train_batch(shared: tuple[str, list[Any], dict[str, Any], list[str]], inner:
         if name not in _held:
             _held.clear()
             _held[name] = pickle.loads(ray.get(parcel))
-        adopt({**state, "threads": 1})
+        adopt(state)
         runner: Runner = pickle.loads(inner)
         batch = pickle.loads(jobs)
     except Exception as error:
@@ -248,9 +262,14 @@ def _short_folder() -> str | None:
     return "/tmp" if len(tempfile.gettempdir()) > 28 and os.path.isdir("/tmp") else None
 
 
-def _slots(ray: Any) -> int:
-    """How many runs the cluster can run at once, now."""
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+def _slots(ray: Any, resources: Resources) -> int:
+    """How many runs the cluster can have at once, now."""
+    there = ray.cluster_resources()
+    most = there.get("CPU", 1) / resources.cores_of_run
+    if resources.gpus_of_run:
+        gpus = there.get("GPU", 0) if resources.gpus is None else min(there.get("GPU", 0), resources.gpus)
+        most = min(most, gpus / resources.gpus_of_run)
+    return max(1, int(most + 1e-9))
 
 
 def _few(spent: float, ended: float, left: int, workers: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from thalweg.lab.training.trial import Trial
+from thalweg.lab.training.trial import Status, Trial
 
 AS_GOOD = 0.05  # within 5 % of the best
 APART = 0.25  # decades; where more than lr was tuned, the best point of each quarter decade speaks for its lr
@@ -31,7 +31,7 @@ class Candidate:
 
     @property
     def failed(self) -> int:
-        return sum(not trial.done for trial in self.trials)
+        return sum(trial.failed for trial in self.trials)
 
     @property
     def metric(self) -> float:
@@ -70,11 +70,17 @@ class GoodRange:
 
 
 def candidates_of(trials: Iterable[Trial]) -> list[Candidate]:
-    """Group trials into settings, in the order they were planned."""
+    """Group trials into settings, in the order they were planned. What was interrupted from outside says nothing of a
+    setting, and is among its trials only where there is no other."""
     groups: dict[int, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.index, []).append(trial)
-    return [Candidate(index, tuple(sorted(group, key=lambda t: t.seed))) for index, group in sorted(groups.items())]
+    told = {index: _telling(group) for index, group in sorted(groups.items())}
+    return [Candidate(index, tuple(sorted(group, key=lambda t: t.seed))) for index, group in told.items()]
+
+
+def _telling(trials: list[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.status is not Status.INTERRUPTED] or trials
 
 
 def ranked(candidates: Iterable[Candidate], larger_is_better: bool) -> list[Candidate]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.errors import LabError
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lookup import listed
 
 if TYPE_CHECKING:
@@ -24,36 +25,57 @@ BATCH_REACH = 4  # times the task's own batch size, and a part of it
 
 @dataclass(frozen=True)
 class SearchRange:
-    """A number to tune. It is searched on a logarithmic scale between `low` and `high`; where `complement`, that is of
-    1 - value: 0.9 and 0.99 are a decade apart."""
+    """A value to tune. It is searched on a logarithmic scale between `low` and `high`; where `complement`, that is of
+    1 - value: 0.9 and 0.99 are a decade apart. `linear`: on a plain scale; `options`: one of these, by its place.
+
+    `default` is None where only the user's own loop knows it.
+    """
 
     name: str
     low: float
     high: float
-    default: float
+    default: Any
     setting: str  # the optimizer's argument
     index: int | None = None  # in a tuple such as betas
     complement: bool = False
+    linear: bool = False
+    whole: bool = False
+    options: tuple[Any, ...] = ()
+    of_loop: bool = False  # the user's own loop asks for it, not the optimizer
 
     @property
     def range(self) -> dict[str, Any]:
         """As the spec has it."""
-        return {"low": self.low, "high": self.high, "complement": self.complement}
+        more = {"linear": self.linear, "options": list(self.options), "of_loop": self.of_loop}
+        found = {"low": self.low, "high": self.high, "complement": self.complement}
+        return found | {name: value for name, value in more.items() if value}
 
-    def value(self, searched: float) -> float:
+    def value(self, searched: float) -> Any:
         """What the optimizer gets, in digits that one can read and paste."""
+        if self.options:
+            return self.options[min(int(searched), len(self.options) - 1)]
+        if self.whole:
+            return round(searched)
         if self.name == "batch_size":
             return int(self.default * 2 ** round(math.log2(searched / self.default)))
         short = float(f"{searched:.3g}")
         return round(1 - short, 9) if self.complement else short
 
-    def searched(self, value: float) -> float:
+    def searched(self, value: Any) -> float:
         """The number on the scale that is searched, within its range: a decay of 0 becomes the lowest."""
-        number = 1 - value if self.complement else value
+        if value is None:
+            return self.at(0.5)
+        if self.options:
+            return float(self.options.index(value)) if value in self.options else 0.0
+        number = float(1 - value if self.complement else value)
         return min(max(number, self.low), self.high)
 
     def at(self, share: float) -> float:
         """The number a share of the way from `low` to `high`."""
+        if self.options:
+            return float(min(int(share * len(self.options)), len(self.options) - 1))
+        if self.linear:
+            return self.low + share * (self.high - self.low)
         return float(self.low * (self.high / self.low) ** share)
 
 
@@ -70,6 +92,8 @@ def search_ranges(entry: Entry, task: Task) -> dict[str, SearchRange]:
         result[hyperparameter.name] = hyperparameter
     if "weight_decay" in result and task.weight_decay is not None and "weight_decay" not in entry.settings:
         result["weight_decay"] = replace(result["weight_decay"], default=task.weight_decay)
+    if isinstance(task, OwnLoop):
+        return result
     own = task.batch_size
     result["batch_size"] = SearchRange("batch_size", max(1, own / BATCH_REACH), own * BATCH_REACH, own, "batch_size")
     return result
@@ -118,6 +142,8 @@ def settings(
     batch = None
     for hyperparameter in hyperparameters:
         value = values[hyperparameter.name]
+        if value is None:  # the loop has its own
+            continue
         if hyperparameter.name == "batch_size":
             batch = int(value) if value != hyperparameter.default else None
         elif hyperparameter.index is None:

@@ -98,12 +98,7 @@ class Optuna(Sampler):
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.optuna = optuna
         sampler = _sampler(method)
-        self.space = {
-            hyperparameter.name: optuna.distributions.FloatDistribution(
-                hyperparameter.low, hyperparameter.high, log=True
-            )
-            for hyperparameter in hyperparameters
-        }
+        self.space = {hyperparameter.name: _distribution(optuna, hyperparameter) for hyperparameter in hyperparameters}
         self.study = optuna.create_study(sampler=sampler, direction="minimize")
         self.open: list[tuple[Coordinates, Any]] = []
         for coordinates, score in known:
@@ -148,6 +143,13 @@ class Ahead(Optuna):
     def ask(self, count: int) -> list[Coordinates]:
         given, self.first = self.first[:count], self.first[count:]
         return given + super().ask(count - len(given))
+
+
+def _distribution(optuna: Any, hyperparameter: SearchRange) -> Any:
+    if hyperparameter.options:
+        return optuna.distributions.CategoricalDistribution([float(i) for i in range(len(hyperparameter.options))])
+    low, high = hyperparameter.low, hyperparameter.high
+    return optuna.distributions.FloatDistribution(low, high, log=not hyperparameter.linear)
 
 
 def build(

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.runners import Runner
+from thalweg.lab.study.deadline import Deadline, OutOfTime
 from thalweg.lab.study.printed import log_prints
 from thalweg.lab.study.store import Study
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job, fewer_steps
-from thalweg.lab.training.trial import Configuration, Trial
+from thalweg.lab.training.trial import Configuration, Status, Trial
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
+    from thalweg.lab.own_loop.pruning import Pruning
+
+RETRIES = 2  # of a run that was interrupted from outside
+RUNS = "runs"  # the folders of the runs of a loop of one's own, in the study's
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,10 @@ class Progress:
     seconds_left: float | None = None
     folder: Path = field(default_factory=Path)
     how: str = ""  # which runner trains them
+    within: float = 0.0  # how far off seconds_left may be, as far as the runs so far tell
+    priced: bool = True  # whether a price was known before the first run
+    budget: float | None = None  # seconds that the study may take
+    said: str = ""  # what whoever watches should know, such as a run that is tried again
 
 
 class Campaign:
@@ -39,6 +51,8 @@ class Campaign:
         how: the choice of the runner in words, for who watches.
         price: seconds that what is missing will take, as measured before; None if unknown.
         limit: seconds that one run may take.
+        retries: how often a run that was interrupted from outside is tried again.
+        deadline: when the study must end; none if None.
     """
 
     def __init__(
@@ -52,14 +66,18 @@ class Campaign:
         how: str = "",
         price: float | None = None,
         limit: float | None = None,
+        retries: int = RETRIES,
+        deadline: Deadline | None = None,
     ) -> None:
         self.task, self.epochs, self.study, self.runner = task, epochs, study, runner
         self.total, self.progress, self.how, self.price = total, progress, how, price
-        self.limit = limit
+        self.limit, self.retries, self.deadline = limit, retries, deadline or Deadline()
         self.identity = study.spec["task"]["identity"]
         self.asked: dict[str, Trial] = {}  # the trials of this plan so far
         self.found = len(study.trials)
-        self.trained, self.spent = 0, 0.0
+        self.trained, self.spent, self.squares = 0, 0.0, 0.0
+        if study.versions.get("planned") != total:
+            study.keep("planned", total)  # for `status`
         self._tell(None)
 
     def job(
@@ -72,6 +90,7 @@ class Campaign:
         index: int = 0,
         batch_size: int | None = None,
         epochs: int | None = None,
+        pruning: Pruning | None = None,
     ) -> Job:
         """One run of `entry` with `settings`; `epochs` where they are not the study's."""
         setting = Configuration(entry.name, dict(settings), seed, batch_size)
@@ -80,42 +99,113 @@ class Campaign:
         steps = fewer_steps(self.task.steps, epochs, self.epochs)
         length = f"{epochs} epochs" if steps is None else f"{epochs} epochs, {steps} steps"
         identity = setting.identity(f"{self.identity}, {length}, {kind}")
-        return Job(identity, phase, index, entry, setting, epochs, steps, self.limit)
+        folder = until = None
+        if isinstance(self.task, OwnLoop):  # a run that is to be longer goes on in the folder of the shorter one
+            until = epochs if epochs < self.epochs else None
+            folder = str((self.study.folder / RUNS / setting.identity(f"{self.identity}, {kind}")).resolve())
+        return Job(identity, phase, index, entry, setting, epochs, steps, self.limit, folder, until, pruning)
 
-    def run(self, jobs: Sequence[Job]) -> list[Trial]:
-        """The trials of these jobs, in their order; what the study has is not run again."""
-        missing = {job.id: job for job in jobs if job.id not in self.study.trials}
-        ended = self.runner.run(self.task, list(missing.values()))
-        try:
-            for trial in log_prints(iter(ended), self.study.folder):
-                self._take(trial)
-        finally:  # an error or Ctrl-C, perhaps: nothing goes on training, and what ended meanwhile is written too
-            getattr(ended, "close", lambda: None)()
-            for trial in self.runner.unclaimed():
-                self._take(trial)
+    def run(self, jobs: Sequence[Job], reserve: int = 0, least: int = 1) -> list[Trial]:
+        """The trials of these jobs, in their order; what the study has is not run again.
+
+        Where the deadline comes first, those that have ended by then, in the order in which they were asked for.
+
+        Args:
+            reserve: how many runs are to come after these, for which time is to be left.
+            least: how many make a first part: fewer would say nothing.
+        """
+        waiting = [job for job in {job.id: job for job in jobs}.values() if not self._has(job)]
+        least = max(self.runner.workers, least)
+        while waiting:
+            count = self.deadline.next_part(len(waiting), least, reserve)
+            if not count or self.deadline.passed:
+                self.deadline.passed = True
+                break
+            part, waiting = waiting[:count], waiting[count:]
+            self._run_part(part, reserve)
+            least = max(self.runner.workers, 1)
         reasons = dict.fromkeys([*self.study.versions.get("not_in_lanes", []), *self.runner.reasons])
         if list(reasons) != self.study.versions.get("not_in_lanes", []):
             self.study.keep("not_in_lanes", list(reasons))
         self.study.sync()
-        trials = [self.study.trials[job.id] for job in jobs]
+        trials = [self.study.trials[job.id] for job in jobs if job.id in self.study.trials]
         self.asked.update((trial.id, trial) for trial in trials)
         return trials
+
+    def _run_part(self, jobs: Sequence[Job], reserve: int) -> None:
+        """Run these; what was interrupted from outside once more, a few times."""
+        missing = {job.id: job for job in jobs}
+        left = dict.fromkeys(missing, self.retries)
+        while missing and not self.deadline.passed:
+            again: dict[str, Job] = {}
+            before, clock = self.trained, time.monotonic()
+            ended = log_prints(iter(self.runner.run(self.task, list(missing.values()))), self.study.folder)
+            try:
+                while True:
+                    with self.deadline.enforce(reserve):
+                        trial = next(ended, None)
+                    if trial is None:
+                        break
+                    if trial.status is Status.INTERRUPTED and left[trial.id]:
+                        left[trial.id] -= 1
+                        again[trial.id] = missing[trial.id]
+                        self._say(f"tried again: {_named(trial)}: {trial.message}")
+                    else:
+                        self._take(trial)
+            except OutOfTime:
+                self.deadline.passed = True
+            finally:  # an error or Ctrl-C, perhaps: nothing goes on training, and what ended meanwhile is written too
+                ended.close()
+                for trial in self.runner.unclaimed():
+                    self._take(trial)
+            self.deadline.see(self.trained - before, time.monotonic() - clock)
+            missing = again
 
     def searched(self, optimizer: str) -> list[Trial]:
         """The search's trials of one optimizer so far."""
         return [trial for trial in self.asked.values() if trial.optimizer == optimizer and trial.phase == "search"]
 
+    def _spread(self) -> float:
+        """The standard error of what a run takes on average, times the root of how many there were."""
+        mean = self.spent / self.trained
+        variance = max(0.0, self.squares / self.trained - mean**2)
+        return math.sqrt(variance / self.trained)
+
+    def _has(self, job: Job) -> bool:
+        """Whether the study has the job's trial; what was interrupted from outside is tried anew."""
+        trial = self.study.trials.get(job.id)
+        return trial is not None and trial.status is not Status.INTERRUPTED
+
+    def _say(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress(replace(self.now, said=text))
+
     def _take(self, trial: Trial) -> None:
         self.study.add(trial)
         self.trained += 1
         self.spent += trial.seconds
+        self.squares += trial.seconds**2
         self._tell(trial)
 
     def _tell(self, trial: Trial | None) -> None:
-        if self.progress is None:
-            return
         done = self.found + self.trained
-        # By what each took, not by the clock: where many train side by side they end in bursts.
-        pace = self.spent / self.trained / self.runner.workers if self.trained else None
-        left = self.price if pace is None else max(0.0, pace * (self.total - done))
-        self.progress(Progress(done, self.total, self.found, trial, left, self.study.folder, self.how))
+        left, within = self.price, 0.0
+        if self.trained:
+            # By what each took, not by the clock: where many train side by side they end in bursts.
+            pace, missing = self.spent / self.trained / self.runner.workers, max(0, self.total - done)
+            left, within = pace * missing, self._spread() / self.runner.workers * missing
+        if left is not None:
+            left = min(left, max(0.0, self.deadline.left()))
+        self.now = Progress(
+            done, self.total, self.found, trial, left, self.study.folder, self.how, within=within,
+            priced=self.price is not None, budget=self.deadline.budget,
+        )  # fmt: skip
+        if self.progress is not None:
+            self.progress(self.now)
+
+
+def _named(trial: Trial) -> str:
+    """A run in a few words: `adam at lr 0.01, seed 2`."""
+    values = ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+                       for name, value in trial.settings.items())  # fmt: skip
+    return f"{trial.optimizer}{f' at {values}' if values else ''}, seed {trial.seed}"

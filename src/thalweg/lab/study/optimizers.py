@@ -10,6 +10,7 @@ import torch
 from thalweg import lookup
 from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.study.records import to_json
+from thalweg.lab.task.own_loop import PLACEHOLDER, OwnLoop, script
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -48,6 +49,13 @@ def resolve(optimizers: Any, task: Task | None = None) -> list[Entry]:
     """
     from thalweg.catalogue import Entry
 
+    if isinstance(task, OwnLoop):
+        if task.makes_optimizer:
+            if optimizers is not None:
+                raise LabError("command: must have {optimizer} in it: the script would not know which to train with")
+            return [Entry(task.name, script)]
+        if optimizers is None:
+            raise LabError("optimizers: got none; must name some: of a loop of your own every run may take long")
     if optimizers is None or optimizers in (ALL, [ALL], (ALL,)):
         optimizers = _by_default(task, everything=optimizers is not None)
     if isinstance(optimizers, str):
@@ -72,6 +80,8 @@ def check_fit(task: Task, entries: Sequence[Entry]) -> None:
     would fail."""
     from thalweg.catalogue import CATALOGUE
 
+    if isinstance(task, OwnLoop):  # nobody knows its model
+        return
     refusals = {entry.name: reason for entry in entries if (reason := _refusal(task, entry)) is not None}
     if refusals:
         able = [name for name, entry in CATALOGUE.items() if _refusal(task, entry) is None]
@@ -175,9 +185,47 @@ def known_entry(name: str, described: Mapping[str, Any]) -> Entry | None:
     return entry if to_json(describe(entry)) == described else None
 
 
-def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any]) -> str:
-    """The line to paste into a training script, made from the spec alone: a study may be anybody's."""
+def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any], batch_size: int | None = None) -> str:
+    """The line to paste into a training script, made from the spec alone: a study may be anybody's.
+
+    It is what was measured: the task's weight decay is in it, and what is no optimizer's setting stands behind it.
+    """
+    task = spec["task"]
+    if "loop" in task and task["loop"] != "function":
+        return _filled(task["loop"], name, spec["optimizers"][name]["settings"], settings)
+    of_loop = _of_loop(spec)
+    mine = {key: value for key, value in settings.items() if key not in of_loop}
+    beside = {key: value for key, value in settings.items() if key in of_loop}
+    training = dict(task.get("training", {}))
+    asked = bool(training)
+    decay = training.pop("weight_decay", None)
     described = spec["optimizers"][name]
+    if decay is not None and name not in training.pop("without_weight_decay", []):
+        mine = {**({} if "weight_decay" in described["settings"] else {"weight_decay": decay}), **mine}
+    training.pop("left_out", None)
+    batch = batch_size if batch_size is not None else task["batch_size"] if asked else None
+    beside |= {**training, **({} if batch is None else {"batch_size": batch})}
+    behind = ", ".join(f"{key}={value}" for key, value in beside.items())
+    return _line(name, described, mine) + (f"  # with {behind}" if behind else "")
+
+
+def _of_loop(spec: Mapping[str, Any]) -> set[str]:
+    """The hyperparameters that the user's own loop asks for."""
+    tuned = spec["protocol"].get("hyperparameters")
+    return {name for name, one in tuned.items() if one.get("of_loop")} if isinstance(tuned, Mapping) else set()
+
+
+def _filled(command: str, name: str, own: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """A study's command with what was found; seed and folder are left to the reader."""
+    values = {"optimizer": name, **own, **settings}
+    for key, value in list(values.items()):
+        if isinstance(value, tuple | list):
+            values |= {f"{key.removesuffix('s')}{place}": part for place, part in enumerate(value, 1)}
+            values[key] = ",".join(map(str, value))
+    return PLACEHOLDER.sub(lambda match: str(values.get(match.group(1), match.group(0))), command)
+
+
+def _line(name: str, described: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     if entry := known_entry(name, described):
         return entry.line(**settings)
     module = described.get("module", "torch.optim")

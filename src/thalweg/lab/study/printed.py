@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -32,7 +32,7 @@ class Printed:
         return getattr(self.terminal, name)
 
 
-def log_prints(items: Iterator[T], folder: Path) -> Iterator[T]:
+def log_prints(items: Iterator[T], folder: Path) -> Generator[T]:
     """The same items; what is printed while each is made is kept in the folder."""
     try:
         while True:

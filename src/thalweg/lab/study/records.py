@@ -12,7 +12,7 @@ from typing import Any
 from thalweg.lab.errors import StudyError
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.study import validation
-from thalweg.lab.training.trial import Curve, Trial
+from thalweg.lab.training.trial import Curve, Status, Trial
 
 NAMES_OF_0_1 = {"knobs": "hyperparameters"}
 ANEW = "choose another --out, or delete the folder to start over"
@@ -87,7 +87,8 @@ def read_trials(path: Path, mend: bool = False) -> dict[str, Trial]:
             raise StudyError(
                 f"{path}, line {number}: cannot be read ({why(error)}); delete the line to run it again"
             ) from None
-        trials.setdefault(trial.id, trial)
+        if trial.id not in trials or trials[trial.id].status is Status.INTERRUPTED:  # which is tried again
+            trials[trial.id] = trial
     if mend and whole < len(data):
         with open(path, "r+b") as file:
             file.truncate(whole)

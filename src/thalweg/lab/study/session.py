@@ -8,21 +8,26 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.arguments import length
 from thalweg.lab.cost.machine import torch_threads, versions
 from thalweg.lab.cost.price import Estimate
+from thalweg.lab.errors import LabError
 from thalweg.lab.runners import choose, runner_of
 from thalweg.lab.runners.choice import known
 from thalweg.lab.runners.lanes.probe import MOST
-from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.campaign import RETRIES, Campaign, Progress
+from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import describe as describe_entry
 from thalweg.lab.study.optimizers import left_out
 from thalweg.lab.study.records import read_spec
 from thalweg.lab.study.store import Study
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.decay import without_decay
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
+    from thalweg.lab.results.result import Result
 
 
 @contextmanager
@@ -34,6 +39,8 @@ def open_campaign(
     *,
     on: str = "auto",
     at_once: int = MOST,
+    deadline: Deadline | None = None,
+    retries: int = RETRIES,
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Campaign]:
     """A campaign in the study's folder.
@@ -41,6 +48,8 @@ def open_campaign(
     Args:
         estimate: of the study's task, optimizers and limit, with what was measured for a budget before.
         total: how many runs a spec amounts to; the study's spec may hold more seeds than were asked for.
+        deadline: when the study must end.
+        retries: how often a run that was interrupted from outside is tried again.
         on, at_once: where to train, and how many there are to go side by side: see `runners.choose`.
     """
     known(on)
@@ -54,7 +63,10 @@ def open_campaign(
             if missing and (progress is not None or estimate.choice):  # somebody is told, or a budget was planned by it
                 each = estimate.seconds(study.settle("milliseconds", lambda: estimate.milliseconds))
                 seconds = missing * fmean(each.values()) / (choice.gain or 1.0) if each else None
-            yield Campaign(task, epochs, study, runner, count, progress, str(choice), seconds, limit)
+            campaign = Campaign(
+                task, epochs, study, runner, count, progress, str(choice), seconds, limit, retries, deadline
+            )
+            yield campaign
 
 
 def affordable(
@@ -75,6 +87,7 @@ def affordable(
         at_once=at_once,
         threads=int(estimate.threads["threads"]),
         limit=estimate.limit,
+        resources=estimate.resources,
     )
     runner.close()
     with torch_threads(estimate.choice.threads):
@@ -93,6 +106,27 @@ def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], 
     return find()
 
 
+def tell_cut(campaign: Campaign, lines: Sequence[str]) -> None:
+    """Keep what the deadline left out, for the result; nothing where the study is at its end."""
+    if list(lines) != campaign.study.versions.get("cut", []):
+        campaign.study.keep("cut", list(lines))
+
+
+def check_ended(campaign: Campaign, kind: type[Result]) -> None:
+    """What has ended must suffice for an answer.
+
+    Raises:
+        LabError: where the deadline came before that.
+    """
+    study = campaign.study
+    lacking = kind.lacking(study.spec, list(study.trials.values()), cut=bool(study.versions.get("cut")))
+    if lacking and campaign.deadline.budget is not None:
+        raise LabError(
+            f"budget: {length(campaign.deadline.budget)} was not enough for an answer: {lacking}; what has ended is "
+            f"kept in {study.folder}: the same command with a larger budget goes on"
+        )
+
+
 def describe(
     verb: str, task: Task, loaded_from: str | None, epochs: int, entries: Sequence[Entry], protocol: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -103,12 +137,14 @@ def describe(
             "name": task.name,
             "from": loaded_from,
             "identity": task.identity(),
+            "parts": task.identity_parts(),
             "metric": task.metric_name,
             "larger_is_better": task.larger_is_better,
             "epochs": epochs,
             "batch_size": task.batch_size,
             "margin": task.margin,
             "data": task.describe_data(),
+            **({"loop": task.command or "function"} if isinstance(task, OwnLoop) else {}),
             **_run_notes(task, entries),
         },
         "optimizers": {entry.name: describe_entry(entry) for entry in entries},

@@ -146,13 +146,12 @@ class Study:
                     self.notes.append(f"the study already has {its} {what}: all of them count")
                 before["protocol"][name] = wanted["protocol"][name] = max(mine, its)
             before["task"]["from"] = wanted["task"]["from"] = wanted["task"].get("from") or before["task"].get("from")
-            if before != wanted:
-                changes = "; ".join(differences(before, wanted))
-                if before["task"]["identity"] != wanted["task"]["identity"]:
-                    changes += " (the task's source, its data or its model has changed)"
+            if _comparable(before) != _comparable(wanted):
+                beside = _beside(self.folder)
                 raise StudyError(
-                    f"out: {self.folder} holds a study that was asked something else: {changes}. "
-                    f"Add --out {_beside(self.folder)} to keep both, or delete the folder to start over"
+                    f"out: {self.folder} holds a study that was asked something else: {_changes(before, wanted)}. "
+                    f"Add --out {beside} to keep both, or delete the folder to start over",
+                    beside=beside,
                 )
             self.spec = wanted
         text = json.dumps(to_json(self.spec), indent=2) + "\n"
@@ -171,6 +170,53 @@ class Study:
             old["resumed_with"] = [*old.get("resumed_with", []), mine]
             write_atomically(path, lambda: json.dumps(old, indent=2) + "\n")
         self.notes += resumed(old)
+
+
+def _changes(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What differs, in words where it is the task itself: hashes tell nobody anything."""
+    old, new = before["task"].get("parts") or {}, wanted["task"].get("parts") or {}
+    parts = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+    if not old or not new:  # a study of the time when they were not told apart
+        parts = []
+    plain = [
+        line
+        for line in differences(_comparable(before), _comparable(wanted))
+        if not (parts and line.startswith("task.identity"))
+    ]
+    said = [f"the task's {' and '.join(parts)} changed"] if parts else []
+    text = "; ".join([*said, *plain])
+    if not parts and before["task"]["identity"] != wanted["task"]["identity"]:
+        text += " (the task's source, its data or its model has changed)"
+    return text
+
+
+def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec without the parts that only tell what its identity's change is."""
+    return {**spec, "task": {name: value for name, value in spec["task"].items() if name != "parts"}}
+
+
+def alike(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a folder's study is the one that is asked for, or one that may grow into it."""
+    old, new = completed(before), completed(to_json(wanted))
+    free = set(GROWS.get(new["verb"], {})) | {"known"}
+    if new["protocol"].get("method") == "grid":  # a larger grid has other points
+        free -= {"trials"}
+    if new["protocol"].get("budget") is not None:
+        free |= {"trials", "points", "finalists"}  # cut to fit, once
+    for spec in (old, new):
+        spec["protocol"] = {name: value for name, value in spec["protocol"].items() if name not in free}
+        spec["task"] = {name: value for name, value in spec["task"].items() if name not in ("from", "parts")}
+    return old == new
+
+
+def default_folder(folder: Path, wanted: Mapping[str, Any]) -> Path:
+    """The first of `folder`, `folder-2`, ... that is free or holds this very study: each has one of its own."""
+    for number in count(1):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        old = find_spec(candidate)
+        if old is None or alike(old, wanted):
+            return candidate
+    raise AssertionError
 
 
 def resumed(versions: Mapping[str, Any]) -> list[str]:

@@ -125,6 +125,7 @@ OPTIMIZER = record(
 TASK = record(
     name=text,
     identity=text,
+    parts_=by_name(text),
     from_=or_none(text),
     metric=text,
     larger_is_better=truth,
@@ -132,6 +133,7 @@ TASK = record(
     batch_size=some,
     margin=or_none(amount),
     data=by_name(text),
+    loop_=text,
     training_=record(
         steps_=some,
         patience_=some,
@@ -156,7 +158,9 @@ PROTOCOLS: dict[str, Shape] = {
     "range-test": record(low=positive, high=positive, steps=some, seeds=some),
     "tune": record(
         method=text,
-        hyperparameters=by_name(record(low=positive, high=positive, complement=truth)),
+        hyperparameters=by_name(
+            record(low=number, high=number, complement=truth, linear_=truth, options_=list_of(plain), of_loop_=truth)
+        ),
         trials=some,
         seeds=some,
         batch=some,
@@ -165,6 +169,7 @@ PROTOCOLS: dict[str, Shape] = {
         pruner=or_none(text),
         rungs=list_of(some),
         from_optuna=or_none(text),
+        try_=list_of(by_name(plain)),
         known=list_of(record(values=by_name(number), score=number)),
         order_=list_of(by_name(number)),
         budget=lengthy,
@@ -175,7 +180,7 @@ CHOICE = record(
     True,
     on=a(
         "a runner's name",
-        lambda on: isinstance(on, str) and on.partition(":")[0] in ("alone", "processes", "lanes", "ray"),
+        lambda on: isinstance(on, str) and on.partition(":")[0] in ("alone", "processes", "lanes", "ray", "slurm"),
     ),
     workers_=some,
     lanes_=some,
@@ -189,6 +194,9 @@ VERSIONS = record(
     also_run_by_=list_of(CHOICE),
     not_in_lanes_=list_of(text),
     milliseconds_=or_none(by_name(or_none(number))),
+    baselines_=or_none(by_name(by_name(number))),
+    planned_=count,
+    cut_=list_of(text),
     resumed_with_=list_of(by_name(anything)),
 )
 SETTINGS = record(lr_=positive, betas_=list_of(number))

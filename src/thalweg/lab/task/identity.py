@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +21,35 @@ Plain = str | int | float | complex | bytes | None
 
 def identity(task: Task) -> str:
     """A hash of what the task does. What it has none of leaves no trace: older studies keep their identities."""
-    parts = [
-        task.source,
-        task.name,
-        task.metric_name,
-        str(task.larger_is_better),
-        str(task.batch_size),
-        task.device,
-    ]
-    parts += [text_of(item) for item in (task.model, task.loss, task.metric)]
-    parts += [f"{name}: {part.fingerprint()}" for name, part in sorted(task.sources.items())]
+    return _hash(text for _, text in _parts(task))
+
+
+def identity_parts(task: Task) -> dict[str, str]:
+    """A hash of each part of it, so that one can tell what has changed."""
+    groups: dict[str, list[str]] = {}
+    for name, text in _parts(task):
+        groups.setdefault(name, []).append(text)
+    return {name: _hash(texts) for name, texts in groups.items()}
+
+
+def _hash(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _parts(task: Task) -> Iterator[tuple[str, str]]:
+    """By the part of the task it belongs to, all that identifies it."""
+    yield "source", task.source
+    plain = (task.name, task.metric_name, str(task.larger_is_better), str(task.batch_size), task.device)
+    yield from (("settings", text) for text in plain)
+    yield from (("functions", text_of(item)) for item in (task.model, task.loss, task.metric))
+    yield from (("data", f"{name}: {part.fingerprint()}") for name, part in sorted(task.sources.items()))
     model = task.build(0)
-    parts += [
-        str(model),
-        text_of(type(model)) if _is_user_defined(type(model)) else "",
-    ]
-    parts += [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model.state_dict().items()]
-    parts += [f"{name}: {value}" for name, value in task.describe_run().items()]
-    parts += [text_of(item) for item in (task.schedule, task.augment) if item is not None]
-    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
+    yield "model", str(model)
+    yield "model", text_of(type(model)) if _is_user_defined(type(model)) else ""
+    for name, tensor in model.state_dict().items():
+        yield "model", f"{name} {tuple(tensor.shape)} {tensor.dtype}"
+    yield from (("settings", f"{name}: {value}") for name, value in task.describe_run().items())
+    yield from (("functions", text_of(item)) for item in (task.schedule, task.augment) if item is not None)
 
 
 def text_of(item: Any, deep: int = DEEP) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from thalweg.lab.errors import TaskError, first_line
 from thalweg.lab.task.builtin import BUILT_IN
+from thalweg.lab.task.own_loop import takes_a_run
 from thalweg.lab.task.task import Task
 from thalweg.lookup import did_you_mean
 
@@ -35,6 +36,18 @@ def load_task(spec: str) -> Task:
     Raises:
         TaskError: in one line, what is wrong with the name, the file or what it holds.
     """
+    found = load(spec)
+    if not isinstance(found, Task):
+        raise TaskError(f"task: {spec} is a training loop of your own; must be a thalweg.Task here")
+    return found
+
+
+def load(spec: str) -> Task | tuple[Callable[[Any], Any], str, str]:
+    """The task that `spec` names, or of a training loop of the user's own the function, a name and the source.
+
+    Raises:
+        TaskError: as `load_task` has it.
+    """
     if spec in BUILT_IN:
         return BUILT_IN[spec].load()
     if spec.startswith("mnist:"):
@@ -43,7 +56,7 @@ def load_task(spec: str) -> Task:
         return mnist.task(spec.removeprefix("mnist:"))
     where, colon, attribute = spec.rpartition(":")
     if not colon:
-        where, attribute = spec, "task"
+        where, attribute = spec, ""
     if where.endswith(".py"):
         path = Path(where)
         source, module = _import_file(path)
@@ -77,10 +90,17 @@ def _import_file(path: Path) -> tuple[str, ModuleType]:
     return source, module
 
 
-def _take(module: ModuleType, attribute: str, where: str, stem: str, source: str) -> Task:
+def _take(
+    module: ModuleType, attribute: str, where: str, stem: str, source: str
+) -> Task | tuple[Callable[[Any], Any], str, str]:
+    if not attribute:
+        attribute = "task" if hasattr(module, "task") or not takes_a_run(getattr(module, "train", None)) else "train"
+    function = getattr(module, attribute, None)
+    if function is not None and takes_a_run(function):
+        return function, stem, source
     if not hasattr(module, attribute):
         tasks = [name for name, value in vars(module).items() if isinstance(value, Task)]
-        found = f"the tasks in it are {', '.join(tasks)}" if tasks else "it has no Task"
+        found = f"the tasks in it are {', '.join(tasks)}" if tasks else "it has no Task and no function train(run)"
         raise TaskError(f"task: {where} has no attribute {attribute!r}; {found}")
     task = getattr(module, attribute)
     if isinstance(task, tuple) and len(task) == 2 and hasattr(task[0], "training_step"):
@@ -91,8 +111,8 @@ def _take(module: ModuleType, attribute: str, where: str, stem: str, source: str
         task = _running(f"{where}:{attribute}", task)
     if not isinstance(task, Task):
         raise TaskError(
-            f"task: {where}:{attribute} is {type(task).__name__}; must be a thalweg.Task or a function "
-            "without arguments that returns one"
+            f"task: {where}:{attribute} is {type(task).__name__}; must be a thalweg.Task, a function "
+            "without arguments that returns one, or a training loop of your own, train(run)"
         )
     return replace(task, name=stem if task.name == "task" else task.name, source=task.source or source)
 

@@ -19,7 +19,9 @@ from thalweg.lab.random.seeds import derive, preserving_random_state, seed_every
 from thalweg.lab.task.check import check, first_batch
 from thalweg.lab.task.convention import inputs_and_target, takes_model
 from thalweg.lab.task.data import Source, as_source, split, to_device
-from thalweg.lab.task.identity import identity
+from thalweg.lab.task.identity import identity, identity_parts
+
+DIVERGENCE = 4.0  # the rule's factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,8 @@ class Task:
         weight_decay: given to each optimizer that has this setting, in its own way, coupled or decoupled.
         l2: adds l2 / 2 x the sum of squares of the parameters to the loss of every optimizer alike. It is in the
             gradient, not in the loss that is reported.
+        divergence: a run ends, and has failed, when the median of its last losses is so many times its first ones,
+            and that by more than they scatter; None: when a loss is not finite, and else never.
         usual_time: how long a run takes, for a listing.
         about: the data and its size in a line, for a listing.
 
@@ -83,6 +87,7 @@ class Task:
     clip_norm: float | None = None
     weight_decay: float | None = None
     l2: float | None = None
+    divergence: float | None = DIVERGENCE
     usual_time: str = ""
     about: str = field(default="", repr=False)
 
@@ -100,8 +105,8 @@ class Task:
                 raise TaskError(f"{name}: got {value!r}; must be a function, or None")
         for name in ("epochs", "batch_size", "steps", "patience"):
             _check_count(name, getattr(self, name), optional=name in ("steps", "patience"))
-        for name in ("clip_norm", "weight_decay", "l2"):
-            _check_amount(name, getattr(self, name), above_zero=name == "clip_norm")
+        for name in ("clip_norm", "weight_decay", "l2", "divergence"):
+            _check_amount(name, getattr(self, name), above_zero=name in ("clip_norm", "divergence"))
         if self.schedule_every not in ("step", "epoch"):
             raise TaskError(f'schedule_every: got {self.schedule_every!r}; must be "step" or "epoch"')
         if not (callable(self.metric) or self.metric in ("accuracy", "loss")):
@@ -164,6 +169,8 @@ class Task:
         named = {name: getattr(self, name) for name in ("schedule", "augment")}
         found = {name: value for name, value in plain.items() if value is not None}
         found |= {name: getattr(value, "__name__", type(value).__name__) for name, value in named.items() if value}
+        if self.divergence != DIVERGENCE:
+            found["divergence"] = "none" if self.divergence is None else self.divergence
         return found | ({"schedule_every": self.schedule_every} if self.schedule else {})
 
     def with_steps(self, steps: int) -> Task:
@@ -176,6 +183,11 @@ class Task:
         """A hash of what the task does: its source, its data, its model's shape, how it is trained."""
         with preserving_process(self.device):
             return identity(self)
+
+    def identity_parts(self) -> dict[str, str]:
+        """A hash of each part of that, to tell what has changed."""
+        with preserving_process(self.device):
+            return identity_parts(self)
 
     def build(self, seed: int) -> nn.Module:
         """A new model as the seed initializes it; the caller's random state is left alone."""

@@ -9,7 +9,7 @@ from thalweg.lab.random.keyed import Keyed
 from thalweg.lab.random.seeds import derive, seed_everything
 from thalweg.lab.random.streams import Stream
 from thalweg.lab.training.batches import Passes
-from thalweg.lab.training.divergence import Diverged
+from thalweg.lab.training.divergence import ClimbMonitor, Diverged
 from thalweg.lab.training.loop import step
 from thalweg.lab.training.run import Run
 from thalweg.lab.training.trial import Status
@@ -42,7 +42,7 @@ class Climb:
         assert optimizer is not None
         seed_everything(noise := derive(seed, "noise"), task.device)
         keyed = Keyed(Stream(noise))
-        batches = Passes(task, seed).endless()
+        batches, monitor = Passes(task, seed).endless(), ClimbMonitor()
         first = float(optimizer.param_groups[0]["lr"])
         shares = [float(group["lr"]) / first for group in optimizer.param_groups]  # a group's own rate stays its share
         for index in range(self.steps):
@@ -51,7 +51,7 @@ class Climb:
             loss = step(task, model, optimizer, next(batches), keyed.at(index))
             run.curve.add(index + 1, [loss], math.nan, math.nan)
             try:
-                run.monitor.see(loss)
+                monitor.see(loss)
             except Diverged:
                 break
         run.status = Status.DONE

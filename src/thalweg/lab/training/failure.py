@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from thalweg.lab.training.divergence import Diverged
+from thalweg.lab.training.divergence import Diverged, NotANumber
 from thalweg.lab.training.time_limit import TimedOut
 from thalweg.lab.training.trial import Status
 
 # torch's words on a CPU and on a device: it has a class of its own only for the latter.
 WORDS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory", "bad alloc")
+OUTSIDE = {"OSError", "IOError", "EnvironmentError", *(kind.__name__ for kind in OSError.__subclasses__()),
+           *(kind.__name__ for kind in ConnectionError.__subclasses__())}  # fmt: skip
 LONGEST = 500  # characters of a message that are kept
 
 
@@ -18,9 +20,27 @@ def failure(error: BaseException) -> tuple[Status, str]:
     text = str(error).strip()
     if isinstance(error, Diverged):
         return Status.DIVERGED, text
+    if isinstance(error, NotANumber):
+        return Status.NOT_A_NUMBER, text
     if isinstance(error, TimedOut):
         return Status.TIMED_OUT, text
-    return Status.OUT_OF_MEMORY if out_of_memory(error) else Status.CRASHED, f"{type(error).__name__}: {text}"[:LONGEST]
+    message = f"{type(error).__name__}: {text}"[:LONGEST]
+    if out_of_memory(error):
+        return (Status.INTERRUPTED if _beside_others(error) else Status.OUT_OF_MEMORY), message
+    return (Status.INTERRUPTED if isinstance(error, OSError) else Status.CRASHED), message
+
+
+def from_outside(kind: str) -> bool:
+    """Whether an exception of this name is the machine's fault: a disk, a connection, another process."""
+    return kind in OUTSIDE
+
+
+def _beside_others(error: BaseException) -> bool:
+    """Whether a GPU's memory ran out while other processes had a tenth of it."""
+    if not (isinstance(error, torch.OutOfMemoryError) and torch.cuda.is_available()):
+        return False
+    free, total = torch.cuda.mem_get_info()
+    return total - free - torch.cuda.memory_reserved() > 0.1 * total
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ from thalweg.lab.training.trial import Configuration
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
+    from thalweg.lab.own_loop.pruning import Pruning
     from thalweg.lab.task.task import Task
 
 
@@ -18,7 +19,8 @@ class Job:
 
     `id` is `setting.identity(...)`; `phase` is "search" or "final" (only finals read the test set); `index` is the
     setting's place in its optimizer's list, 0 is the default setting. `steps` is for a shorter training of a task that
-    is given in steps. `limit` changes no number of a run that keeps it.
+    is given in steps. `limit` changes no number of a run that keeps it. `folder` and `pruning` are for a training loop
+    of the user's own, as is `until`, the step at which such a run is looked at by the study, and ends.
     """
 
     id: str
@@ -29,6 +31,9 @@ class Job:
     epochs: int
     steps: int | None = None
     limit: float | None = None  # seconds it may take
+    folder: str | None = None  # where it keeps its checkpoint and its log; the same when it is begun again
+    until: int | None = None
+    pruning: Pruning | None = None  # what it is measured by while it trains
 
     def adapt(self, task: Task) -> Task:
         """The task as this training has it."""

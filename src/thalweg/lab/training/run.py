@@ -36,7 +36,7 @@ class Run:
     job: Job
     optimizer: torch.optim.Optimizer | None = None
     schedule: Schedule | None = None
-    monitor: DivergenceMonitor = field(default_factory=DivergenceMonitor)
+    monitor: DivergenceMonitor = field(init=False)
     curve: Curve = field(default_factory=Curve)
     losses: list[float] = field(default_factory=list)  # of this epoch
     best: Any = None  # the weights of the epoch that counts, for finalists that may stop early
@@ -47,6 +47,7 @@ class Run:
     message: str | None = None
 
     def __post_init__(self) -> None:
+        self.monitor = DivergenceMonitor(self.task.divergence)
         self.stopping = EarlyStopping(self.task.patience, self.task.larger_is_better)
 
     @property
@@ -109,7 +110,7 @@ class Run:
         """The run is over: done, if the values that count are finite.
 
         Raises:
-            Diverged: if one is not.
+            Diverged, NotANumber: if one is not.
         """
         counts = -1 if self.stopping.best is None else self.stopping.best
         curve = self.curve

@@ -69,6 +69,8 @@ class Status(str, Enum):
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out of memory"
     TIMED_OUT = "timed out"
+    NOT_A_NUMBER = "no number"  # the metric is NaN, where nothing diverged
+    INTERRUPTED = "interrupted"  # from outside: a full disk, a lost connection. No configuration is to blame
 
     def __str__(self) -> str:
         return str(self.value)
@@ -79,7 +81,12 @@ class Status(str, Enum):
     @property
     def in_words(self) -> str:
         """What became of a run, in a sentence."""
-        return {Status.OUT_OF_MEMORY: "ran out of memory", Status.TIMED_OUT: "ran out of time"}.get(self, self.value)
+        return {
+            Status.OUT_OF_MEMORY: "ran out of memory",
+            Status.TIMED_OUT: "ran out of time",
+            Status.NOT_A_NUMBER: "gave no number",
+            Status.INTERRUPTED: "was interrupted",
+        }.get(self, self.value)
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,11 @@ class Trial:
     @property
     def done(self) -> bool:
         return self.status is Status.DONE
+
+    @property
+    def failed(self) -> bool:
+        """Whether the configuration failed: not where the run was interrupted from outside."""
+        return self.status not in (Status.DONE, Status.INTERRUPTED)
 
     @property
     def metric(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -13,15 +14,40 @@ from thalweg.lab.cost.price import Estimate
 from thalweg.lab.cost.step_time import measure_milliseconds
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Comparison
+from thalweg.lab.runners.resources import Resources
 from thalweg.lab.search.configurations import APART, candidates_of, joint, ranked
 from thalweg.lab.search.hyperparameters import settings, tuned
 from thalweg.lab.search.protocol import Protocol, first_look, joint_look, second_look
-from thalweg.lab.study.campaign import Campaign, Progress
+from thalweg.lab.study.campaign import RETRIES, Campaign, Progress
+from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.records import to_json
-from thalweg.lab.study.session import affordable, describe, open_campaign, settled
+from thalweg.lab.study.session import affordable, check_ended, describe, open_campaign, settled, tell_cut
+from thalweg.lab.study.store import default_folder
+from thalweg.lab.task.baselines import baselines
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.verbs.joint import Loaded, jointly, tasks_of
-from thalweg.lab.verbs.options import Budget, Epochs, Optimizers, Out, Record, Tell, TheTasks, TimeLimit, Where
+from thalweg.lab.verbs.options import (
+    Budget,
+    Command,
+    CpusPerRun,
+    Direction,
+    Epochs,
+    Gpus,
+    GpusPerRun,
+    LastStep,
+    Metric,
+    MetricFile,
+    Optimizers,
+    Out,
+    Read,
+    Record,
+    Retries,
+    Tell,
+    TheTasks,
+    TimeLimit,
+    Where,
+)
 from thalweg.lab.verbs.verb import Option, verb
 
 __all__ = ["Comparison", "compare"]
@@ -34,7 +60,7 @@ LEAST = 3  # trials: the default, and one to either side
 
 @verb
 def compare(
-    task: TheTasks,
+    task: TheTasks = None,
     optimizers: Optimizers = None,
     preset: Annotated[
         str, Option("quick, standard or thorough; the numbers after it change one of its numbers.")
@@ -63,6 +89,16 @@ def compare(
     out: Out = None,
     record: Record = False,
     progress: Tell = None,
+    command: Command = None,
+    direction: Direction = None,
+    metric: Metric = None,
+    read: Read = None,
+    metric_file: MetricFile = None,
+    steps: LastStep = None,
+    retries: Retries = RETRIES,
+    gpus: Gpus = None,
+    gpus_per_run: GpusPerRun = None,
+    cpus_per_run: CpusPerRun = None,
 ) -> Any:
     """Find out which optimizer, and which learning rate, suits a task, or several. Rerun it to resume the study.
 
@@ -74,6 +110,10 @@ def compare(
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
+    began = time.monotonic()
+    loop = {"direction": direction, "metric": metric, "read": read, "file": metric_file, "length": steps}
+    resources = Resources(gpus, gpus_per_run, cpus_per_run)
+    integer("retries", retries, least=0)
     numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
     study = partial(
         _study,
@@ -84,8 +124,14 @@ def compare(
         on=on,
         record=record,
         progress=progress,
+        retries=retries,
+        resources=resources,
+        began=began,
     )
-    tasks = [the_task(one) for one in tasks_of(task)]
+    if command or not isinstance(task, str | list):
+        tasks = [the_task(task, command, **loop)]
+    else:
+        tasks = [the_task(one, None, **loop) for one in tasks_of(task)]
     return study(tasks[0], budget=budget, out=out) if len(tasks) == 1 else jointly(tasks, study, preset, budget, out)
 
 
@@ -101,8 +147,12 @@ def _study(
     out: str | Path | None,
     record: bool,
     progress: Callable[[Progress], None] | None,
+    retries: int,
+    resources: Resources,
+    began: float,
 ) -> Comparison:
-    """The comparison on one task."""
+    """The comparison on one task. Of several each has its part of the budget from when it begins."""
+    deadline = Deadline(seconds("budget", budget), began)
     task, loaded_from, here = loaded
     agreed = Protocol.of(**protocol, budget=budget)
     epochs = task.epochs if epochs is None else integer("epochs", epochs)
@@ -113,16 +163,21 @@ def _study(
         recorder.check(task)
     longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, agreed.preset)
-    estimate = Estimate(task, entries, epochs, longest)
+    spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(agreed)))
+    folder = folder if out is not None else default_folder(folder, spec)
+    estimate = Estimate(task, entries, epochs, longest, resources)
     if agreed.budget is not None:
         agreed = within(agreed, estimate, on, folder)
-    spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(agreed)))
+        spec["protocol"] = to_json(asdict(agreed))
 
     def total(spec: Mapping[str, Any]) -> int:
         return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
 
-    with open_campaign(estimate, spec, folder, total, on=on, progress=progress) as campaign:
+    with open_campaign(
+        estimate, spec, folder, total, on=on, deadline=deadline, retries=retries, progress=progress
+    ) as campaign:
         Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
+        check_ended(campaign, Comparison)
         comparison = Comparison(*campaign.study.parts)
         comparison.save()
         if record:
@@ -150,15 +205,32 @@ class Comparing:
                 : self.protocol.finalists
             ]
         ]
-        self.campaign.run(
-            [
-                self.campaign.job(entry, candidate.settings, seed, phase="final", index=candidate.index)
-                for seed in self.protocol.fresh_seeds
-                for entry, candidate in finalists
-            ]
-        )
+        finals = [
+            self.campaign.job(entry, candidate.settings, seed, phase="final", index=candidate.index)
+            for seed in self.protocol.fresh_seeds
+            for entry, candidate in finalists
+        ]
+        searched = self.campaign.deadline.passed
+        self.campaign.deadline.passed = False  # time was left for these
+        ended = self.campaign.run(finals, least=len(finalists))
+        self._tell_cut(searched, len({trial.seed for trial in ended}))
+        task = self.campaign.task
+        if not isinstance(task, OwnLoop):
+            self.campaign.study.settle("baselines", lambda: {"test": baselines(task, "test")})
         measured = (self.campaign.task, self.entries, self.campaign.limit)
         self.campaign.study.settle("milliseconds", lambda: measure_milliseconds(*measured))
+
+    def _tell_cut(self, search: bool, seeds: int) -> None:
+        """What the deadline left out, for the notes."""
+        protocol, lines = self.protocol, []
+        if search:
+            tried = [len(candidates_of(self.campaign.searched(entry.name))) for entry in self.entries]
+            least, most = min(tried), max(tried)
+            lines.append(f"{least if least == most else f'{least} or {most}'} of {protocol.trials} "
+                         "configurations of each optimizer were tried")  # fmt: skip
+        if self.campaign.deadline.passed:
+            lines.append(f"{seeds} of {protocol.finalist_seeds} fresh seeds were run")
+        tell_cut(self.campaign, lines)
 
     def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:
         self.campaign.run(
@@ -168,7 +240,9 @@ class Comparing:
                 for seed in self.protocol.search_seeds
                 for entry in self.entries
                 if position < len(rates[entry.name])
-            ]
+            ],
+            reserve=len(self.entries) * self.protocol.finalists * self.protocol.finalist_seeds,
+            least=len(self.entries) * self.protocol.seeds,
         )
 
     def _first(self, entry: Entry) -> list[dict[str, Any]]:
@@ -184,6 +258,8 @@ class Comparing:
     def _second(self, entry: Entry, first: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Learning rates around the best, or beyond the edge; other hyperparameters as the best has them."""
         result = candidates_of(self.campaign.searched(entry.name))
+        if not result:  # the deadline came first
+            return []
         best = ranked(result, self.campaign.task.larger_is_better)[0]
         rate = None if best.failed == len(best.trials) else best.rate
         rates_tried = [settings["lr"] for settings in first if "lr" in settings]

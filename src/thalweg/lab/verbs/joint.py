@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +53,10 @@ def jointly(
     folder = folder_of(out, tasks[0][2], *names, preset)
     studies = {
         loaded[0].name: compare(
-            loaded, budget=None if total is None else total / len(tasks), out=folder / file_name(loaded[0].name)
+            loaded,
+            budget=None if total is None else total / len(tasks),
+            out=folder / file_name(loaded[0].name),
+            began=time.monotonic(),
         )
         for loaded in tasks
     }

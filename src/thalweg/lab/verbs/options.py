@@ -7,23 +7,62 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from thalweg.lab.study.campaign import Progress
-from thalweg.lab.task.task import Task
 from thalweg.lab.verbs.verb import Option
 
 BOTH = ("--optimizers", "--optimizer")
 
 TheTask = Annotated[
-    Task | str,
-    Option("A built-in task (digits), my_task.py:task or package.module:task.", argument=True, python="a `Task`"),
+    Any,
+    Option(
+        "A built-in task (digits), my_task.py:task or package.module:task; or your own loop, train.py:train.",
+        argument=True,
+        unset="a command",
+        python="a `Task`, or a function `train(run)` that takes a `thalweg.Run`",
+    ),
 ]
 TheTasks = Annotated[
     Any,
     Option(
-        "A built-in task (digits), my_task.py:task or package.module:task; several with commas get one joint verdict.",
+        "A built-in task (digits), my_task.py:task or package.module:task; several with commas get one joint verdict. "
+        "Or a training loop of your own, train.py:train.",
         argument=True,
-        python="a `Task`, and a list of tasks",
+        unset="a command",
+        python="a `Task`, a list of tasks, or a function `train(run)` that takes a `thalweg.Run`",
     ),
 ]
+Command = Annotated[
+    str | None,
+    Option(
+        "Instead of a task, a command that trains: 'python train.py --lr {lr} --seed {seed}'. {optimizer} and {folder} "
+        "are filled too, and what is declared.",
+        unset="a task",
+    ),
+]
+Direction = Annotated[
+    str | None,
+    Option("min or max: which way the value of a training loop of your own is better.", unset="a task's own"),
+]
+Metric = Annotated[str | None, Option("What that value is called.", unset="loss or score")]
+Read = Annotated[
+    str | None, Option("A regular expression that finds it in a command's output.", unset="a line of JSON that has it")
+]
+MetricFile = Annotated[
+    str | None,
+    Option("A .jsonl or .csv file in the run's {folder} to read it from, or tensorboard.", unset="the output"),
+]
+LastStep = Annotated[
+    int | None,
+    Option("The last step that a run of your own loop reports; asha and hyperband need it.", unset="not known"),
+]
+Retries = Annotated[
+    int, Option("How often a run that was interrupted from outside (a full disk, a lost connection) is tried again.")
+]
+Gpus = Annotated[int | None, Option("How many GPUs the study may use.", unset="all that are visible")]
+GpusPerRun = Annotated[
+    float | None,
+    Option("GPUs that a run takes, each its own; a share such as 0.5 lets runs have one together.", unset="none"),
+]
+CpusPerRun = Annotated[int | None, Option("Cores, and torch threads, that a run takes.", unset="what the runner gives")]
 Optimizers = Annotated[
     Any,
     Option(
@@ -59,7 +98,12 @@ TimeLimit = Annotated[
         python="seconds",
     ),
 ]
-Where = Annotated[str, Option("Where to train: auto, alone, lanes, processes, ray or ray:ADDRESS.")]
+Where = Annotated[
+    str,
+    Option(
+        "Where to train: auto, alone, lanes, processes, ray, ray:ADDRESS, slurm, slurm:PARTITION or slurm:local.",
+    ),
+]
 Out = Annotated[str | Path | None, Option("The study's folder.", unset="studies/ and what it is about")]
 Record = Annotated[
     bool,

@@ -15,6 +15,8 @@ from thalweg.lab.runners import Runner
 from thalweg.lab.study.campaign import Campaign
 from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.session import describe, open_campaign
+from thalweg.lab.study.store import default_folder
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.job import Job
@@ -57,6 +59,10 @@ def range_test(
         LabError: for anything else that is not allowed.
     """
     task, loaded_from, here = the_task(task)
+    if isinstance(task, OwnLoop):
+        raise LabError(
+            "task: a range test climbs within one run, and needs a thalweg.Task; `sweep` takes your own loop"
+        )
     entries = resolve(optimizer)
     if len(entries) > 1:
         raise LabError(f"optimizer: got {len(entries)}; must be one")
@@ -75,6 +81,7 @@ def range_test(
 
     estimate = Estimate(task, entries, epochs, seconds("time_limit", time_limit))
     folder = folder_of(out, here, task.name, "range", entries[0].name)
+    folder = folder if out is not None else default_folder(folder, spec)
     with open_campaign(estimate, spec, folder, total, on=on, progress=progress) as campaign:
         RangeTesting(campaign, entries[0], climb, range(seeds)).run()
         result = RangeTest(*campaign.study.parts)

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from thalweg.lab.cost.machine import torch_threads
 from thalweg.lab.errors import StudyError, TaskError
+from thalweg.lab.own_loop.attempt import PRUNED
+from thalweg.lab.own_loop.trial import trial_of
 from thalweg.lab.results import Answer, read_answer
 from thalweg.lab.study.optimizers import rebuild
 from thalweg.lab.study.records import check_together, read_spec, read_trials, read_versions
@@ -107,10 +109,11 @@ def replay(
     setting = Configuration(recorded.optimizer, recorded.settings, recorded.seed, recorded.batch_size)
     epochs = int(recorded.phase.split()[1]) if recorded.phase.startswith("rung ") else spec["task"]["epochs"]
     steps = fewer_steps(again.steps, epochs, spec["task"]["epochs"])
-    job = Job(recorded.id, recorded.phase, recorded.index, entry, setting, epochs, steps)
+    until = recorded.steps if recorded.phase == PRUNED else epochs if recorded.phase.startswith("rung ") else None
+    job = Job(recorded.id, recorded.phase, recorded.index, entry, setting, epochs, steps, until=until)
     threads = (read_versions(folder).get("threads") or {}).get("threads")
     with torch_threads(threads) if threads and again.device == "cpu" else nullcontext():
-        new = run_trial(again, job, _climb(spec).train) if recorded.phase == PHASE else run_trial(again, job)
+        new = run_trial(again, job, _climb(spec).train) if recorded.phase == PHASE else trial_of(again, job)
     return Replay(recorded, new, distance(recorded, new))
 
 

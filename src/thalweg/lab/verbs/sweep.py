@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +13,38 @@ from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Sweep
+from thalweg.lab.runners.resources import Resources
 from thalweg.lab.search.configurations import candidates_of, ranked
 from thalweg.lab.search.protocol import second_look
-from thalweg.lab.study.campaign import Campaign
+from thalweg.lab.study.campaign import RETRIES, Campaign
+from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import check_fit, resolve
-from thalweg.lab.study.session import affordable, describe, open_campaign, settled
+from thalweg.lab.study.session import affordable, check_ended, describe, open_campaign, settled, tell_cut
+from thalweg.lab.study.store import default_folder
+from thalweg.lab.task.baselines import baselines
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.training.job import Job
-from thalweg.lab.verbs.options import Budget, FewEpochs, Optimizers, Out, Record, Tell, TheTask, TimeLimit, Where
+from thalweg.lab.verbs.options import (
+    Budget,
+    Command,
+    CpusPerRun,
+    Direction,
+    FewEpochs,
+    Gpus,
+    GpusPerRun,
+    LastStep,
+    Metric,
+    MetricFile,
+    Optimizers,
+    Out,
+    Read,
+    Record,
+    Retries,
+    Tell,
+    TheTask,
+    TimeLimit,
+    Where,
+)
 from thalweg.lab.verbs.verb import Option, verb
 
 if TYPE_CHECKING:
@@ -33,8 +60,8 @@ DECADES_ON = 3  # how far past the range a best rate at its edge is followed
 
 @verb
 def sweep(
-    task: TheTask,
-    optimizers: Optimizers,
+    task: TheTask = None,
+    optimizers: Optimizers = None,
     *,
     lr: Annotated[
         tuple[float, float] | str,
@@ -62,6 +89,16 @@ def sweep(
     out: Out = None,
     record: Record = False,
     progress: Tell = None,
+    command: Command = None,
+    direction: Direction = None,
+    metric: Metric = None,
+    read: Read = None,
+    metric_file: MetricFile = None,
+    steps: LastStep = None,
+    retries: Retries = RETRIES,
+    gpus: Gpus = None,
+    gpus_per_run: GpusPerRun = None,
+    cpus_per_run: CpusPerRun = None,
 ) -> Sweep:
     """Train with learning rates all over a range, on several seeds. Rerun it to resume the study.
 
@@ -70,12 +107,17 @@ def sweep(
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
-    task, loaded_from, here = the_task(task)
+    deadline = Deadline(seconds("budget", budget), time.monotonic())
+    loop = {"direction": direction, "metric": metric, "read": read, "file": metric_file, "length": steps}
+    task, loaded_from, here = the_task(task, command, **loop)
+    resources = Resources(gpus, gpus_per_run, cpus_per_run)
+    integer("retries", retries, least=0)
     low, high = span("lr", lr)
     integer("points", points, least=2)
     integer("closer", closer, least=0)
     search_seeds(seeds)
-    epochs = min(task.epochs, MOST_EPOCHS) if epochs is None else integer("epochs", epochs)
+    most = task.epochs if isinstance(task, OwnLoop) else min(task.epochs, MOST_EPOCHS)
+    epochs = most if epochs is None else integer("epochs", epochs)
     entries = resolve(optimizers, task)
     fixed = [entry.name for entry in entries if entry.default_rate is None]
     if fixed:
@@ -88,7 +130,11 @@ def sweep(
     longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
     limit = seconds("budget", budget)
-    estimate = Estimate(task, entries, epochs, longest)
+    estimate = Estimate(task, entries, epochs, longest, resources)
+    protocol = {"lr": [low, high], "points": points, "closer": closer, "seeds": seeds, "extend": bool(extend)}
+    protocol["budget"] = limit
+    spec = describe("sweep", task, loaded_from, epochs, entries, protocol)
+    folder = folder if out is not None else default_folder(folder, spec)
     if limit is not None:
         least = min(LEAST, points)
 
@@ -97,16 +143,17 @@ def sweep(
             return affordable(estimate, limit, on, runs, points, least)
 
         points = settled(folder, "budget", limit, "points", cut)
+        spec["protocol"]["points"] = points
     grid = Grid(low, high, points)
-    protocol = {"lr": [low, high], "points": points, "closer": closer, "seeds": seeds, "extend": bool(extend)}
-    protocol["budget"] = limit
-    spec = describe("sweep", task, loaded_from, epochs, entries, protocol)
 
     def total(spec: Mapping[str, Any]) -> int:
         return sum(len(grid.first(entry)) + 2 * closer for entry in entries) * int(spec["protocol"]["seeds"])
 
-    with open_campaign(estimate, spec, folder, total, on=on, progress=progress) as campaign:
+    with open_campaign(
+        estimate, spec, folder, total, on=on, deadline=deadline, retries=retries, progress=progress
+    ) as campaign:
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
+        check_ended(campaign, Sweep)
         result = Sweep(*campaign.study.parts)
         result.save()
         if record:
@@ -155,10 +202,19 @@ class Sweeping:
         self.seeds, self.extend, self.closer = range(protocol["seeds"]), protocol["extend"], protocol["closer"]
 
     def run(self) -> None:
-        self.campaign.run(self._jobs({entry.name: self.grid.first(entry) for entry in self.entries}))
+        first = {entry.name: self.grid.first(entry) for entry in self.entries}
+        if self.campaign.deadline.at is not None:  # in an order whose every beginning covers the range
+            first = {name: {index: rates[index] for index in spread_out(list(rates))} for name, rates in first.items()}
+        self.campaign.run(self._jobs(first))
         self._go_on()
         for _ in range(self.closer):
             self.campaign.run(self._jobs({entry.name: self._between(entry) for entry in self.entries}))
+        task = self.campaign.task
+        if not isinstance(task, OwnLoop):
+            self.campaign.study.settle("baselines", lambda: {"validation": baselines(task, "validation")})
+        if self.campaign.deadline.passed:
+            ended = len(self.campaign.asked)
+            tell_cut(self.campaign, [f"{ended} of at least {max(ended, self.campaign.total)} runs were made"])
 
     def _go_on(self) -> None:
         """Follow a best rate past the edge, a decade at a time."""
@@ -173,6 +229,8 @@ class Sweeping:
     def _beyond(self, entry: Entry, ends: dict[str, tuple[int, int]]) -> dict[int, float]:
         """A decade more of rates on the side where the best rate is the last one."""
         candidates = candidates_of(self.campaign.searched(entry.name))
+        if not candidates or self.campaign.deadline.passed:
+            return {}
         best = ranked(candidates, self.campaign.task.larger_is_better)[0]
         low, high = ends[entry.name]
         default = entry.default_rate
@@ -192,6 +250,8 @@ class Sweeping:
     def _between(self, entry: Entry) -> dict[int, float]:
         """Half way from the best to its neighbors: a curve may be a sharp V between two points of a grid."""
         candidates = candidates_of(self.campaign.searched(entry.name))
+        if not candidates or self.campaign.deadline.passed:
+            return {}
         best = ranked(candidates, self.campaign.task.larger_is_better)[0]
         rates = sorted({candidate.rate for candidate in candidates if candidate.rate > 0})
         if best.failed == len(best.trials) or best.rate in (rates[0], rates[-1]):
@@ -206,3 +266,18 @@ class Sweeping:
             for entry in self.entries
             for index, rate in rates[entry.name].items()
         ]
+
+
+def spread_out(items: list[int]) -> list[int]:
+    """The first, then the others in halves: each beginning of the list is spread over all of it.
+
+    >>> spread_out([0, 1, 2, 3, 4, 5, 6, 7, 8])
+    [0, 1, 8, 4, 6, 2, 7, 5, 3]
+    """
+    first, rest = items[:1], items[1:]
+    order = [place for place in (0, len(rest) - 1) if 0 <= place < len(rest)]
+    while len(set(order)) < len(rest):
+        known = sorted(set(order))
+        low, high = max(itertools.pairwise(known), key=lambda pair: (pair[1] - pair[0], pair[0]))
+        order.append((low + high) // 2)
+    return [*first, *(rest[place] for place in dict.fromkeys(order))]

@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, the_task
 from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError, StudyError
+from thalweg.lab.own_loop.pruning import PRUNERS
+from thalweg.lab.own_loop.pruning import pruner as find_pruner
 from thalweg.lab.passwords import without_passwords
-from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Tuning
-from thalweg.lab.results.tuning import finalists
+from thalweg.lab.runners.resources import Resources
+from thalweg.lab.search import declared, order, samplers
 from thalweg.lab.search import hyperparameters as hyperparameter
-from thalweg.lab.search import order, samplers
-from thalweg.lab.search.configurations import candidates_of
 from thalweg.lab.search.pruning import Rungs
-from thalweg.lab.study.campaign import Campaign
+from thalweg.lab.study.campaign import RETRIES
+from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.records import read_spec
-from thalweg.lab.study.session import affordable, describe, open_campaign, settled
+from thalweg.lab.study.session import affordable, check_ended, describe, open_campaign, settled
+from thalweg.lab.study.store import default_folder
+from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
-from thalweg.lab.training.trial import Trial
-from thalweg.lab.verbs.options import Budget, Epochs, Out, Record, Tell, TheOptimizer, TheTask, TimeLimit, Where
+from thalweg.lab.verbs.options import (
+    Budget,
+    Command,
+    CpusPerRun,
+    Direction,
+    Epochs,
+    Gpus,
+    GpusPerRun,
+    LastStep,
+    Metric,
+    MetricFile,
+    Out,
+    Read,
+    Record,
+    Retries,
+    Tell,
+    TheOptimizer,
+    TheTask,
+    TimeLimit,
+    Where,
+)
+from thalweg.lab.verbs.tuner import Tuner
 from thalweg.lab.verbs.verb import Option, verb
-
-if TYPE_CHECKING:
-    from thalweg.catalogue import Entry
 
 __all__ = ["Tuning", "tune"]
 
@@ -38,8 +58,8 @@ LEAST = 5  # trials of a budget
 
 @verb
 def tune(
-    task: TheTask,
-    optimizer: TheOptimizer,
+    task: TheTask = None,
+    optimizer: TheOptimizer = None,
     *,
     method: Annotated[
         Any,
@@ -51,7 +71,8 @@ def tune(
     hyperparameters: Annotated[
         Any,
         Option(
-            "lr, betas, eps, weight_decay, momentum, batch_size, with ranges where you like: lr=1e-4:1e-1,betas.",
+            "lr, betas, eps, weight_decay, momentum, batch_size, with ranges where you like: lr=1e-4:1e-1,betas. Of a "
+            "training loop of your own also what only it knows: dropout=0:0.5,activation=relu|gelu.",
             unset="all but the batch size",
             python="a dictionary of names and ranges",
         ),
@@ -68,7 +89,8 @@ def tune(
     pruner: Annotated[
         str | None,
         Option(
-            "asha or hyperband: configurations train a part of the epochs first, and only the best third goes on.",
+            "asha or hyperband: configurations train a part of the epochs first, and only the best third goes on, a "
+            "loop of your own from its checkpoint. For one that reports also median, percentile or halving.",
             unset="none",
         ),
     ] = None,
@@ -80,6 +102,16 @@ def tune(
             unset="none",
         ),
     ] = None,
+    try_first: Annotated[
+        Any,
+        Option(
+            "Configurations to try first, after the default: 'lr=3e-4,beta1=0.9; lr=1e-3'. What one does not name "
+            "is as in the default, or in the middle of its range where only your loop knows its default.",
+            names=("--try",),
+            unset="none",
+            python="dictionaries",
+        ),
+    ] = None,
     budget: Budget = None,
     epochs: Epochs = None,
     time_limit: TimeLimit = None,
@@ -87,6 +119,16 @@ def tune(
     out: Out = None,
     record: Record = False,
     progress: Tell = None,
+    command: Command = None,
+    direction: Direction = None,
+    metric: Metric = None,
+    read: Read = None,
+    metric_file: MetricFile = None,
+    steps: LastStep = None,
+    retries: Retries = RETRIES,
+    gpus: Gpus = None,
+    gpus_per_run: GpusPerRun = None,
+    cpus_per_run: CpusPerRun = None,
 ) -> Tuning:
     """Tune an optimizer, and tell whether that was worth it. Rerun it to resume the study.
 
@@ -95,16 +137,21 @@ def tune(
         StudyError: for a folder that holds another study.
         LabError: for anything else that is not allowed.
     """
-    task, loaded_from, here = the_task(task)
-    entries = resolve(optimizer)
+    deadline = Deadline(seconds("budget", budget), time.monotonic())
+    loop = {"direction": direction, "metric": metric, "read": read, "file": metric_file, "length": steps}
+    task, loaded_from, here = the_task(task, command, **loop)
+    resources = Resources(gpus, gpus_per_run, cpus_per_run)
+    integer("retries", retries, least=0)
+    entries = resolve(optimizer, task)
     if len(entries) > 1:
         raise LabError(f"optimizer: got {len(entries)}; must be one: `thalweg compare` compares several")
     numbers = {"trials": trials, "seeds": seeds, "batch": batch, "finalists": finalists}
     numbers = {name: integer(name, value) for name, value in {**numbers, "finalist_seeds": finalist_seeds}.items()}
     search_seeds(seeds)
     epochs = task.epochs if epochs is None else integer("epochs", epochs)
-    rungs = Rungs.of(pruner, epochs)
-    chosen = hyperparameter.choose(entries[0], task, hyperparameters)
+    rungs = _rungs(pruner, task, epochs)
+    chosen = declared.choose(entries[0], task, hyperparameters)
+    tries = declared.first_tries(try_first, chosen)
     longest = seconds("time_limit", time_limit)
     folder = folder_of(out, here, task.name, "tune", entries[0].name)
     source = without_passwords(from_optuna) if isinstance(from_optuna, str) else from_optuna  # as the study keeps it
@@ -129,23 +176,47 @@ def tune(
         **({"order": first} if first else {}),
         "budget": seconds("budget", budget),
         "alpha": 0.05,
+        **({"try": tries} if tries else {}),
     }
-    estimate = Estimate(task, entries, epochs, longest)
+    spec = describe("tune", task, loaded_from, epochs, entries, protocol)
+    folder = folder if out is not None else default_folder(folder, spec)
+    estimate = Estimate(task, entries, epochs, longest, resources)
     at_once = max(batch * seeds, (finalists + 1) * finalist_seeds)
     if protocol["budget"] is not None:
         protocol["trials"] = within(protocol, estimate, on, folder, at_once)
     _grid_stays(folder, protocol)
-    spec = describe("tune", task, loaded_from, epochs, entries, protocol)
-    with open_campaign(estimate, spec, folder, price, on=on, at_once=at_once, progress=progress) as campaign:
+    spec["protocol"] = protocol
+    with open_campaign(
+        estimate,
+        spec,
+        folder,
+        price,
+        on=on,
+        at_once=at_once,
+        deadline=deadline,
+        retries=retries,
+        progress=progress,
+    ) as campaign:
         agreed = campaign.study.spec["protocol"]
         told = _as_coordinates(known, chosen)
         sampler = samplers.build(method, chosen, agreed["trials"] - 1, told, agreed.get("order", ()))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
+        check_ended(campaign, Tuning)
         result = Tuning(*campaign.study.parts)
         result.save()
         if record:
             recorder.record(campaign, entries, result)
     return result
+
+
+def _rungs(pruner: str | None, task: Task, epochs: int) -> Rungs:
+    """The rungs of a pruner; one of Optuna's looks at the reports of the user's own loop instead."""
+    if isinstance(task, OwnLoop) and pruner in PRUNERS:
+        find_pruner(pruner)
+        return Rungs((epochs,))
+    if isinstance(task, OwnLoop) and pruner is not None and task.length is None:
+        raise LabError(f"pruner: {pruner} needs steps, the last step that a run reports; or take {', '.join(PRUNERS)}")
+    return Rungs.of(pruner, epochs)
 
 
 def price(spec: Mapping[str, Any]) -> int:
@@ -198,114 +269,3 @@ def within(protocol: Mapping[str, Any], estimate: Estimate, on: str, folder: Pat
         return affordable(estimate, protocol["budget"], on, runs, wanted, min(LEAST, wanted), at_once)
 
     return int(settled(folder, "budget", protocol["budget"], "trials", cut))
-
-
-class Tuner:
-    """Plans a tuning: the default, batch after batch of what the sampler asks for, then the finalists."""
-
-    def __init__(
-        self,
-        campaign: Campaign,
-        entry: Entry,
-        hyperparameters: Sequence[hyperparameter.SearchRange],
-        sampler: samplers.Sampler,
-        rungs: Rungs,
-        protocol: Mapping[str, Any],
-    ) -> None:
-        self.campaign, self.entry, self.hyperparameters, self.sampler = campaign, entry, hyperparameters, sampler
-        self.rungs, self.protocol = rungs, protocol
-        self.larger = campaign.task.larger_is_better
-        self.first_at: dict[str, int] = {}  # what is asked for twice is one setting: its place is the first one
-
-    def run(self) -> None:
-        default = {one.name: one.searched(one.default) for one in self.hyperparameters}
-        first, count, index, rounds = [default], self.protocol["trials"], 0, 0
-        while index < count:
-            batch = first + self.sampler.ask(min(self.protocol["batch"], count - index) - len(first))
-            if not batch:
-                break  # the grid is at its end
-            self._round(index, batch, rounds)
-            index, first, rounds = index + len(batch), [], rounds + 1
-        self._finals()
-
-    def _round(self, start: int, coordinates: Sequence[samplers.Coordinates], number: int) -> None:
-        """Train a batch, rung after rung, and tell the sampler in the order in which it was asked."""
-        settings = [self._settings(one) for one in coordinates]
-        if start == 0:  # exactly as it is, which the logarithmic scale cannot always say: a decay of 0
-            settings[0] = self._default()
-        left = list(range(len(coordinates)))
-        ends: dict[int, tuple[float, int | None]] = {}
-        ladder = self.rungs.ladder(number)
-        for epochs in ladder:
-            last = epochs == ladder[-1]
-            scores = self._train({member: settings[member] for member in left}, start, epochs, last)
-            ends |= {member: (score, None if last else epochs) for member, score in scores.items()}
-            if not last:
-                # The default goes through: it is what the rest is measured by.
-                safe = [0] if start == 0 else []
-                others = sorted(set(left) - set(safe), key=lambda member: (scores[member], member))
-                left = safe + sorted(others[: self.rungs.promoted(len(others))])
-        for member, (score, pruned_at) in sorted(ends.items()):
-            self.sampler.tell(coordinates[member], score, pruned_at)
-
-    def _train(
-        self, settings: Mapping[int, tuple[dict[str, Any], int | None]], start: int, epochs: int, last: bool
-    ) -> dict[int, float]:
-        phase = "search" if last else f"rung {epochs}"
-        jobs = {
-            (member, seed): self.campaign.job(
-                self.entry,
-                settings_of,
-                seed,
-                phase=phase,
-                index=self._index(settings_of, batch, start + member),
-                batch_size=batch,
-                epochs=epochs,
-            )
-            for seed in range(self.protocol["seeds"])
-            for member, (settings_of, batch) in settings.items()
-        }
-        new = {job.id for job in jobs.values()} - set(self.campaign.asked)
-        self.campaign.total -= len(jobs) - len(new)
-        trials = dict(zip(jobs, self.campaign.run(list(jobs.values())), strict=True))
-        return {
-            member: self._score([trials[member, seed] for seed in range(self.protocol["seeds"])]) for member in settings
-        }
-
-    def _index(self, settings: Mapping[str, Any], batch_size: int | None, member: int) -> int:
-        return self.first_at.setdefault(repr((sorted(settings.items()), batch_size)), member)
-
-    def _settings(self, coordinates: Mapping[str, float]) -> tuple[dict[str, Any], int | None]:
-        values = {one.name: one.value(coordinates[one.name]) for one in self.hyperparameters}
-        return hyperparameter.settings(self.entry, self.hyperparameters, values)
-
-    def _default(self) -> tuple[dict[str, Any], int | None]:
-        return hyperparameter.settings(
-            self.entry, self.hyperparameters, {one.name: one.default for one in self.hyperparameters}
-        )
-
-    def _score(self, trials: Sequence[Trial]) -> float:
-        """Less is better; a failure on any seed is as bad as can be."""
-        if not all(trial.done for trial in trials):
-            return math.inf
-        mean = sum(trial.metric for trial in trials) / len(trials)
-        return -mean if self.larger else mean
-
-    def _finals(self) -> None:
-        going = finalists(
-            candidates_of(self.campaign.searched(self.entry.name)), self.protocol["finalists"], self.larger
-        )
-        self.campaign.run(
-            [
-                self.campaign.job(
-                    self.entry,
-                    candidate.settings,
-                    seed,
-                    phase="final",
-                    index=candidate.index,
-                    batch_size=candidate.trials[0].batch_size,
-                )
-                for seed in range(FRESH, FRESH + self.protocol["finalist_seeds"])
-                for candidate in going
-            ]
-        )

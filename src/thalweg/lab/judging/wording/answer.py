@@ -44,11 +44,12 @@ def verdict(table: Table, task: str, unit: Unit, untested: str = "") -> str:
         where = "every fresh seed" if always else "at least one fresh seed"
         return f"No answer for {task}: {what} {_failures(table.rows)} on {where}."
     value = unit.interval(leader.test) if count > 1 else unit.value(leader.test.mean)
-    measured = f"{value} test {unit.name} on {several(count, 'fresh seed')}"
+    measured = f"{value} {unit.test} on {several(count, 'fresh seed')}"
     named = f"{leader.optimizer}{_setting(leader)}"
     limits = [f"not tested: {untested}"] if untested else []
     if others and all(row.judgement and row.judgement.verdict == "undecided" for row in others):
-        head = f"Undecided on {task}: {named} is the best on validation ({measured})"
+        chosen = " on validation" if unit.parted else ""
+        head = f"Undecided on {task}: {named} is the best{chosen} ({measured})"
         open_ = f"but no optimizer is shown to be worse{_needed(others, table, count)}"
         return "; ".join([f"{head}, {open_}", *limits]) + "."
     head = f"{named} {'leads' if others else 'is the only one tried'} on {task}: {measured}"

@@ -16,6 +16,22 @@ class Unit:
     """How a metric is written: accuracy in percent and points, anything else to four digits."""
 
     name: str
+    parted: bool = True  # whether it is of a validation and a test set; a loop of one's own tells of neither
+
+    @classmethod
+    def of(cls, task: Mapping[str, Any]) -> Unit:
+        """The unit of a study's task."""
+        return cls(task["metric"], "loop" not in task)
+
+    @property
+    def test(self) -> str:
+        """The metric as fresh seeds measure it."""
+        return f"test {self.name}" if self.parted else self.name
+
+    @property
+    def validation(self) -> str:
+        """The metric that the search goes by."""
+        return f"validation {self.name}" if self.parted else self.name
 
     @property
     def percent(self) -> bool:
@@ -74,10 +90,17 @@ def several(number: int, what: str) -> str:
 
 def course(task: Mapping[str, Any], epochs: int | None = None) -> str:
     """How long a run of a study's task is, in what the task is given in: `20 epochs`, `400 steps`; or a part."""
+    if "loop" in task:
+        return "the run as the loop has it" if epochs is None else f"runs up to step {epochs}"
     epochs, steps = epochs or task["epochs"], task.get("training", {}).get("steps")
     if steps is None:
         return several(epochs, "epoch")
     return several(fewer_steps(steps, epochs, task["epochs"]) or steps, "step")
+
+
+def beyond(task: Mapping[str, Any]) -> str:
+    """What a study does not reach to."""
+    return "longer runs" if "loop" in task else f"more than {course(task)}"
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:

@@ -15,19 +15,23 @@ from thalweg.lab.search.configurations import Candidate
 Values = Mapping[int, float]  # by a setting's index
 
 
-def hyperparameter(candidates: Sequence[Candidate], values: Values, label: str, measure: Measure, tuned: int) -> Any:
+def hyperparameter(
+    candidates: Sequence[Candidate], values: Values, label: str, measure: Measure, tuned: int, log: bool = True
+) -> Any:
     """Every run a dot, the default in a ring, the tuned setting in color, a cross at the bad edge what failed.
 
-    `values` are above 0, on a logarithmic axis; a setting that has none is left out.
+    `values` are on a logarithmic axis, and above 0, unless `log` is false; a setting that has none is left out.
     """
     ends = [measure.value(trial) for candidate in candidates for trial in candidate.trials]
-    figure = valued(label, measure, ends, log_x=True, height=300)
+    figure = valued(label, measure, ends, log_x=log, height=300)
     dots: dict[str, list[Any]] = {name: [] for name in ("x", "y", "color", "size", "ring", "setting", "which", "seed")}
     crosses: dict[str, list[Any]] = {name: [] for name in ("x", "y", "setting", "what")}
     floor = bad_edge(figure, 0, 1, measure.larger_is_better)
     for candidate in sorted(candidates, key=lambda candidate: candidate.index == tuned):  # the tuned one lies on top
-        value = values.get(candidate.index, 0.0)
-        for trial in candidate.trials if value > 0 else ():
+        value = values.get(candidate.index)
+        if value is None or (log and value <= 0):
+            continue
+        for trial in candidate.trials:
             said = in_words(trial.settings, trial.batch_size)
             if not trial.done:
                 _add(crosses, x=short(value), y=short(floor), setting=said, what=trial.status)

@@ -78,7 +78,7 @@ def _crosses(figure: Any, searched: Searched, measure: Measure) -> None:
     for position, (name, candidates) in enumerate(searched.items()):
         y = bad_edge(figure, position, len(searched), measure.larger_is_better)
         for candidate in (p for p in candidates if p.failed and p.rate > 0):
-            failed = next(trial for trial in candidate.trials if not trial.done)
+            failed = next(trial for trial in candidate.trials if trial.failed)
             columns.add(
                 name,
                 x=short(candidate.rate),

@@ -41,7 +41,7 @@ def page(result: Tuning) -> Page:
 
 def _facts(result: Tuning) -> list[tuple[str, str, str]]:
     unit, settings = result.unit, result.spec["protocol"]["trials"]
-    seeds = f"test {unit.name}, {len(result.default.trials)} fresh seeds"
+    seeds = f"{unit.test}, {len(result.default.trials)} fresh seeds"
     known = [("Default", unit.interval(result.interval(result.default)), seeds)]
     if result.tuned is not result.default:
         known.insert(0, ("Tuned", unit.interval(result.interval(result.tuned)), seeds))
@@ -93,11 +93,16 @@ def _hyperparameters(result: Tuning) -> Screen:
     for name, searched in result.hyperparameters.items():
         turned = bool(searched.get("complement"))
         values = {p.index: result.values(p)[name] for p in candidates if name in result.values(p)}
+        options = searched.get("options", [])
+        if options:  # by their place
+            values = {index: options.index(value) + 1 for index, value in values.items() if value in options}
         if turned:
             values = {index: 1 - value for index, value in values.items()}
-        label = f"1 - {name}" if turned else name
-        drawn = hyperparameter(candidates, values, label, metric, result.tuned.index)
-        away = "The default has no place on this axis: it is 0." if values.get(0) == 0 else ""
+        named = ", ".join(f"{place} = {option}" for place, option in enumerate(options, 1))
+        label = f"1 - {name}" if turned else f"{name}: {named}" if options else name
+        log = not (options or searched.get("linear"))
+        drawn = hyperparameter(candidates, values, label, metric, result.tuned.index, log)
+        away = "The default has no place on this axis: it is 0." if values.get(0) == 0 and log else ""
         figures.append(Figure(f"hyperparameter-{len(figures)}", drawn, name, away))
     lead = (
         "<h2>What each hyperparameter does</h2><p>Every run of the search by the value of one hyperparameter; "

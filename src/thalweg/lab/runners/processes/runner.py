@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ class Worker:
     process: subprocess.Popen[bytes]
     orders: int = 0
     task: Task | None = None
+    slot: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     broken_off: bool = False  # a run of its was, in the middle of something
     clock: float = 0.0  # when it got its jobs, or gave the last trial
@@ -71,16 +72,26 @@ class Processes(Runner):
 
     Args:
         workers: how many; one a core if None.
+        slots: for each worker what its environment has beside ours, such as its GPUs; their number is that of workers.
+        threads: of each.
         inner: the runner inside each worker; one run at a time if None.
         batch: how many jobs a worker gets at once at most, for an inner runner that trains several side by side.
     """
 
     name = "processes"
 
-    def __init__(self, workers: int | None = None, inner: Runner | None = None, batch: int = 1) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        inner: Runner | None = None,
+        batch: int = 1,
+        slots: Sequence[Mapping[str, str]] | None = None,
+        threads: int = 1,
+    ) -> None:
         self._pool: list[Worker] = []
         self.reasons: list[str] = []
-        self.workers = cores() if workers is None else workers
+        self.workers = len(slots) if slots else cores() if workers is None else workers
+        self.slots, self.threads = slots, threads
         self.inner, self.batch = inner or Alone(), batch
         self._answers: queue.Queue[tuple[Worker, str, Any]] = queue.Queue()
         self._packed: tuple[Task, bytes] | None = None
@@ -155,19 +166,20 @@ class Processes(Runner):
 
     def _spawn(self) -> Worker:
         inner = pack(self.inner, "the runner")
+        slot = min(set(range(self.workers)) - {worker.slot for worker in self._pool}, default=0)
         # A session of its own: the terminal's Ctrl-C reaches the parent alone, and a kill reaches all it started.
         process = subprocess.Popen(
             [sys.executable, "-c", START],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(),
+            env=environment(self.threads, self.slots[slot] if self.slots else None),
             start_new_session=True,
         )
-        worker = Worker(process)
+        worker = Worker(process, slot=slot)
         threading.Thread(target=_relay, args=(worker, self._answers), daemon=True).start()
         assert process.stdin is not None
         pickle.dump(import_path(), process.stdin)
-        worker.send("surroundings", surroundings())
+        worker.send("surroundings", {**surroundings(), "threads": self.threads})
         worker.send("inner", inner)
         return worker
 

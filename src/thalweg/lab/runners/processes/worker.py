@@ -12,7 +12,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 # What a fresh interpreter runs: the parent's import path comes first, as the rest is found by it.
@@ -53,7 +53,7 @@ def _obey(what: str, payload: Any, held: dict[str, Any]) -> Iterator[Any]:
     if what == "surroundings":
         from thalweg.lab.isolation import adopt
 
-        adopt({**payload, "threads": 1})
+        adopt(payload)
     elif what == "task":
         held["task"] = pickle.loads(payload)
     elif what == "inner":
@@ -86,7 +86,11 @@ def import_path() -> list[str]:
     return [os.path.abspath(entry) if entry == "" else entry for entry in sys.path]
 
 
-def environment() -> dict[str, str]:
-    """A worker has one thread from its first import on: libraries read these as they load."""
-    one = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return {**os.environ, **dict.fromkeys(one, "1")}
+def environment(threads: int = 1, own: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A worker has its threads from its first import on: libraries read these as they load.
+
+    Args:
+        own: what this worker alone has in it, such as its GPUs.
+    """
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {**os.environ, **dict.fromkeys(names, str(threads)), **(own or {})}

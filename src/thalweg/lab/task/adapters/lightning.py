@@ -11,11 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from thalweg.lab.errors import TaskError
 from thalweg.lab.task.task import Task
+
+HALF = 0.5  # of the validation data, where there are none for the test
 
 
 def from_lightning(
@@ -35,7 +38,8 @@ def from_lightning(
         metric: the name under which `validation_step` logs what to choose by; averaged over the batches. The test data
             goes through `validation_step` too, so that the two are the same.
         direction: "min" or "max".
-        test: a DataLoader or Dataset where the DataModule has no `test_dataloader`.
+        test: a DataLoader or Dataset where the DataModule has no `test_dataloader`; or the share of the validation data
+            to hold out for it, such as 0.2. Where nothing is given and there is none: half of the validation data.
         settings: any other argument of `Task`: epochs, steps, schedule, patience, clip_norm ...
 
     Raises:
@@ -50,9 +54,15 @@ def from_lightning(
     _call(data, "prepare_data")
     _call(data, "setup", "fit")
     parts = {"train": _loader(data, "train_dataloader"), "validation": _loader(data, "val_dataloader")}
+    about = ""
     if test is None:
         _call(data, "setup", "test")
-        test = _loader(data, "test_dataloader", missing="; give test=")
+        try:
+            test = _loader(data, "test_dataloader")
+        except TaskError:
+            test, about = HALF, "; it has no test data: half of the validation data is held out for that"
+    if isinstance(test, float):
+        parts["validation"], test = _held_out(parts["validation"], test)
     name = getattr(make_module, "__name__", "module")
     return Task(
         **{
@@ -62,11 +72,25 @@ def from_lightning(
             "metric": Logged(metric),
             "direction": direction,
             "test": test,
-            "about": f"{name} with the data of {type(data).__name__}; its configure_optimizers is not used",
+            "about": f"{name} with the data of {type(data).__name__}; its configure_optimizers is not used{about}",
             **parts,
             **settings,
         }
     )
+
+
+def _held_out(loader: DataLoader[Any], share: float) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """The validation data without a share of its rows, and that share, chosen by a fixed seed."""
+    rows = len(loader.dataset) if hasattr(loader.dataset, "__len__") else 0
+    count = round(share * rows)
+    if not 0 < share < 1 or not 0 < count < rows:
+        raise TaskError(f"test: got {share!r} of {rows} validation rows; must leave rows on either side, or give test=")
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(0)).tolist()
+    mine, held = (
+        DataLoader(Subset(loader.dataset, chosen), loader.batch_size or 1, collate_fn=loader.collate_fn)
+        for chosen in (sorted(order[count:]), sorted(order[:count]))
+    )
+    return mine, held
 
 
 class Stepped(nn.Module):

@@ -1,0 +1,187 @@
+"""Time to a recommendation for a training loop of one's own: `thalweg tune` against a plain Optuna script.
+
+    python benchmarks/own_loop.py                        digits-cnn and charlm, two rounds
+    python benchmarks/own_loop.py --tasks digits --trials 9 --epochs 6 --rounds 1      a look, a minute or two
+
+Both tune AdamW's learning rate and weight decay of one and the same loop, with one worker and as many trials. Optuna:
+TPE and its median pruner, told after each epoch. Ours: Optuna's TPE in rounds of nine, ASHA from the loop's own
+checkpoints, then two fresh seeds for the best and the default, and the report. The rounds alternate which side is
+first. Then each recommendation trains on fresh seeds by the same loop. What it learns is the built-in task's, but it is
+no `Task` here: no side has lanes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import torch
+
+import machine
+import thalweg
+from thalweg.lab.random.seeds import seed_everything
+from thalweg.lab.task.data import to_device
+from thalweg.lab.task.evaluation import evaluate
+from thalweg.lab.task.load import load_task
+from thalweg.lab.task.task import Task
+
+RESULTS = Path(__file__).parent / "results"
+RATES, DECAYS = (1e-4, 1e-1), (1e-3, 1.0)
+FRESH = 7000
+GOAL = 2.0
+
+
+def loop_of(task: Task, epochs: int) -> Callable[[Any], float]:
+    """A plain loop over a task's data, with its own checkpoint after each epoch."""
+
+    def train(run: Any) -> float:
+        model = task.build(run.seed)
+        optimizer = run.optimizer(model)
+        value = 0.0
+        for epoch in range(run.restore(model=model, optimizer=optimizer) + 1, epochs + 1):
+            model.train()
+            for batch in task.sources["train"].batches(1000 * run.seed + epoch):
+                batch = to_device(batch, task.device)
+                batch = task.augment(batch) if task.augment else batch
+                optimizer.zero_grad()
+                task.compute_loss(model, batch).backward()
+                optimizer.step()
+            value = evaluate(task, model, task.sources["validation"])[1]
+            run.save(epoch, model=model, optimizer=optimizer)
+            run.report(epoch, value)
+        return value
+
+    return train
+
+
+def ours(train: Callable[[Any], float], direction: str, epochs: int, trials: int, round_: int) -> dict[str, Any]:
+    """Seconds and settings of `thalweg tune`; also when the search itself was over."""
+    searched: list[float] = []
+    start = time.perf_counter()
+
+    def told(now: Any) -> None:
+        if now.trial is not None and now.trial.phase != "final":
+            searched.append(time.perf_counter() - start)
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = thalweg.tune(
+            train, "adamw", direction=direction, steps=epochs, pruner="asha", trials=trials, batch=9, finalists=1,
+            finalist_seeds=2, hyperparameters={"lr": RATES, "weight_decay": DECAYS}, on="alone",
+            out=Path(folder) / f"study-{round_}", progress=told,
+        )  # fmt: skip
+        return {"seconds": time.perf_counter() - start, "searched": searched[-1], "settings": found.tuned.settings}
+
+
+def optunas(train: Callable[[Any], float], direction: str, epochs: int, trials: int, round_: int) -> dict[str, Any]:
+    """Seconds and settings of a plain script."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    class Told(thalweg.Run):
+        trial: Any = None
+
+        def report(self, step: int, value: float, **others: float) -> None:
+            self.trial.report(float(value), step)
+            if self.trial.should_prune():
+                raise optuna.TrialPruned
+
+        def save(self, step: int, **objects: Any) -> None:
+            """A plain script of this kind has no checkpoint; that costs it nothing here."""
+
+    def objective(trial: Any) -> float:
+        settings = {"lr": trial.suggest_float("lr", *RATES, log=True),
+                    "weight_decay": trial.suggest_float("weight_decay", *DECAYS, log=True)}  # fmt: skip
+        run = Told("adamw", settings, seed=0)
+        run.trial = trial
+        seed_everything(0, "cpu")
+        return train(run)
+
+    start = time.perf_counter()
+    study = optuna.create_study(
+        direction="minimize" if direction == "min" else "maximize",
+        sampler=optuna.samplers.TPESampler(seed=round_), pruner=optuna.pruners.MedianPruner(),
+    )  # fmt: skip
+    study.optimize(objective, n_trials=trials)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "searched": seconds, "settings": dict(study.best_params)}
+
+
+def quality(train: Callable[[Any], float], settings: dict[str, Any], seeds: int) -> float:
+    """What a recommendation ends with on fresh seeds."""
+    ends = []
+    for seed in range(FRESH, FRESH + seeds):
+        seed_everything(seed, "cpu")
+        with tempfile.TemporaryDirectory() as folder:
+            ends.append(float(train(thalweg.Run("adamw", settings, seed=seed, folder=folder))))
+    return fmean(ends)
+
+
+def measure(name: str, epochs: int | None, trials: int, rounds: int, seeds: int) -> dict[str, Any]:
+    """All rounds of a task."""
+    task = load_task(name)
+    epochs = epochs or task.epochs
+    train, direction = loop_of(task, epochs), "max" if task.larger_is_better else "min"
+    sides = {"thalweg": ours, "optuna": optunas}
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for round_ in range(rounds):
+        order = list(sides) if round_ % 2 == 0 else list(sides)[::-1]
+        for side in order:
+            result = sides[side](train, direction, epochs, trials, round_)
+            result["quality"] = quality(train, result["settings"], seeds)
+            found[side].append(result)
+            print(name, round_, side, result, flush=True)
+    return {"task": name, "metric": task.metric_name, "direction": direction, "epochs": epochs, "trials": trials,
+            "seeds": seeds, "sides": found}  # fmt: skip
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """A row a task and a side."""
+    lines = ["| task | side | seconds to a recommendation | of these the search | on fresh seeds | times as fast |",
+             "|---|---|---:|---:|---:|---:|"]  # fmt: skip
+    for one in results:
+        theirs = median(each["seconds"] for each in one["sides"]["optuna"])
+        for side, rounds in one["sides"].items():
+            seconds = median(each["seconds"] for each in rounds)
+            lines.append(
+                f"| {one['task']}, {one['epochs']} epochs, {one['trials']} trials | {side} | {seconds:.1f} | "
+                f"{median(each['searched'] for each in rounds):.1f} | {one['metric']} "
+                f"{fmean(each['quality'] for each in rounds):.4g} | {theirs / seconds:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tasks", default="digits-cnn,charlm")
+    parser.add_argument("--trials", type=int, default=27)
+    parser.add_argument(
+        "--epochs", type=int, default=None, help="instead of the task's own; at least 9 for ASHA's rungs"
+    )
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=5, help="fresh ones for each recommendation")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    numbers = (chosen.epochs, chosen.trials, chosen.rounds, chosen.seeds)
+    results = [measure(name, *numbers) for name in chosen.tasks.split(",")]
+    stem = chosen.out / f"own-loop-{datetime.date.today()}"
+    there = machine.describe()
+    stem.with_suffix(".json").write_text(
+        json.dumps({"machine": there, "results": results}, indent=1, default=str) + "\n"
+    )
+    text = f"# A loop of one's own: time to a recommendation\n\n{table(results)}\n\nGoal: {GOAL:g} times as fast. One "
+    text += f"worker, one thread; load of the machine {machine.load()}.\n"
+    stem.with_suffix(".md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

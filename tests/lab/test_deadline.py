@@ -1,0 +1,137 @@
+"""A budget is a deadline: the study ends by it, with the answer that what has ended allows."""
+
+from __future__ import annotations
+
+import time
+
+import own_loops
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+import thalweg
+from thalweg.lab.cost.price import Estimate, reading
+from thalweg.lab.errors import LabError
+from thalweg.lab.results import read
+from thalweg.lab.study.deadline import Deadline, OutOfTime
+from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.task.own_loop import OwnLoop
+from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.time_limit import TimedOut, time_limit
+from thalweg.lab.verbs.sweep import spread_out
+
+
+class Slow(Dataset):
+    """Rows that take a while to read, as images on a disk do."""
+
+    def __init__(self, rows, seconds):
+        self.rows, self.seconds = rows, seconds
+
+    def __len__(self):
+        return self.rows
+
+    def __getitem__(self, place):
+        time.sleep(self.seconds)
+        return torch.randn(4, generator=torch.Generator().manual_seed(place)), torch.zeros(1)
+
+
+def slow_task(rows=200, seconds=0.002, epochs=2):
+    return thalweg.Task(
+        model=lambda: nn.Linear(4, 1), loss=nn.MSELoss(), train=Slow(rows, seconds), batch_size=20, epochs=epochs,
+        name="slow",
+    )  # fmt: skip
+
+
+def sleeping(run):
+    time.sleep(0.4)
+    return own_loops.train(run)
+
+
+def test_the_price_holds_reading_the_data():
+    """0.002 s an item: reading is all that such a run does. A price without it was 13 times too low."""
+    task, entries = slow_task(), resolve(["sgd"])
+    promised = Estimate(task, entries, 2).seconds({"sgd": 0.05})["sgd"]
+    job = thalweg.lab.training.job.Job(
+        "x", "search", 0, entries[0], thalweg.lab.training.trial.Configuration("sgd", {"lr": 0.01}, 0), 2
+    )
+    took = run_trial(task, job).seconds
+    assert took / 1.5 < promised < took * 1.5
+    batch, first = reading(task)
+    assert 0.035 < batch < 0.2 and first < batch
+
+
+def test_a_budget_that_fits_nothing_is_kept_and_answers(tmp_path):
+    """The whole would take minutes; no least number of configurations fits, and none is insisted on."""
+    began = time.monotonic()
+    found = thalweg.sweep(slow_task(1000, 0.002, 4), "adam", budget=24, on="alone", out=tmp_path / "study")
+    took = time.monotonic() - began
+    assert took < 1.15 * 24 + 3  # and a busy machine's imports
+    assert found.cut and "runs were made" in found.cut[0]
+    assert any("The budget ended the study" in note for note in found.notes)
+    assert read(tmp_path / "study").verdict == found.verdict
+
+
+def test_a_comparison_that_is_cut_still_decides_on_fresh_seeds(tmp_path):
+    began = time.monotonic()
+    found = thalweg.compare(
+        OwnLoop.of(sleeping, direction="min"), ["sgd", "adam", "adamw"], "standard", budget=20, out=tmp_path / "study",
+    )  # fmt: skip
+    took = time.monotonic() - began
+    assert took < 1.15 * 20 + 5
+    finals = [trial for trial in found.trials if trial.phase == "final"]
+    assert {trial.optimizer for trial in finals} == {"sgd", "adam", "adamw"}
+    assert len(found.trials) < 3 * (25 + 2 * 10)
+    assert "not tested" in found.verdict and "of 25 configurations" in found.verdict
+    more = thalweg.compare(
+        OwnLoop.of(sleeping, direction="min"), ["sgd", "adam", "adamw"], "standard", budget=20, out=tmp_path / "study",
+    )  # fmt: skip
+    assert len(more.trials) > len(found.trials)  # the same command goes on
+
+
+def test_a_budget_for_no_answer_says_so(tmp_path):
+    def long(run):
+        time.sleep(30)
+
+    with pytest.raises(LabError, match="budget: 3 s was not enough for an answer"):
+        thalweg.tune(OwnLoop.of(long, direction="min"), "sgd", budget=3, out=tmp_path / "study")
+
+
+def test_without_a_budget_all_begins_at_once():
+    assert Deadline().next_part(100, 2, 50) == 100
+
+
+def test_parts_grow_with_what_is_known():
+    deadline = Deadline(100.0)
+    assert deadline.next_part(50, 4, 10) == 4  # nothing is known yet
+    deadline.see(4, 2.0)
+    assert deadline.pace == 0.5
+    assert 40 < deadline.next_part(200, 4, 10) < 50  # a quarter of what is left, less the reserve
+    assert 20 < deadline.next_part(200, 4, 1000) < 30  # which is at most a share of the budget
+    deadline.see(96, 2998.0)
+    assert deadline.next_part(50, 4, 10) == 0
+
+
+def test_the_deadline_breaks_off_what_waits():
+    began = time.monotonic()
+    with pytest.raises(OutOfTime), Deadline(1.8, began).enforce():
+        time.sleep(5)
+    assert time.monotonic() - began < 2
+
+
+def test_a_runs_limit_inside_leaves_the_deadline():
+    began = time.monotonic()
+    with pytest.raises(OutOfTime), Deadline(2.5, began).enforce():
+        with pytest.raises(TimedOut), time_limit(0.2):
+            time.sleep(5)
+        time.sleep(5)
+    assert 0.9 < time.monotonic() - began < 2
+    with pytest.raises(OutOfTime), Deadline(1.8).enforce(), time_limit(30):
+        time.sleep(5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 14, 40])
+def test_every_rate_is_in_the_order_once(count):
+    order = spread_out(list(range(count)))
+    assert sorted(order) == list(range(count))
+    assert order[:3] == [0, 1, count - 1][: len(order)] or count < 3

@@ -1,0 +1,224 @@
+"""A command of one's own: its metric is read from wherever it says it, its end from its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import own_loops
+import pytest
+
+import thalweg
+from thalweg.lab.arguments import the_task
+from thalweg.lab.errors import LabError, TaskError
+from thalweg.lab.own_loop.command import LOG, filled
+from thalweg.lab.own_loop.reading import LineReader, read_file
+from thalweg.lab.own_loop.trial import trial_of
+from thalweg.lab.search import declared
+from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.task.own_loop import OwnLoop
+from thalweg.lab.training.job import Job
+from thalweg.lab.training.trial import Configuration, Status
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(own_loops.SCRIPT)
+    return path
+
+
+def command(script, rest="--lr {lr} --seed {seed}", **more):
+    return OwnLoop(command=f"{sys.executable} {script} {rest}", metric="val_loss", direction="min", **more)
+
+
+def run(loop, folder, lr=0.1, **more):
+    [entry] = resolve(None, loop) if loop.makes_optimizer else resolve(["sgd"], loop)
+    job = Job("id", "search", 0, entry, Configuration(entry.name, {"lr": lr}, 3), 1, folder=str(folder), **more)
+    return trial_of(loop, job)
+
+
+@pytest.mark.parametrize(
+    ("how", "more"),
+    [("json", {}), ("text", {"read": r"val loss ([0-9.eE+-]+)"}),
+     ("text", {"read": r"step (?P<step>\d+): val loss (?P<value>[0-9.]+)"}), ("report", {}),
+     ("csv", {"file": "log.csv"}), ("jsonl", {"file": "log.jsonl"})],
+)  # fmt: skip
+def test_where_a_metric_is_read(script, tmp_path, how, more):
+    loop = command(script, f"--lr {{lr}} --seed {{seed}} --folder {{folder}} --how {how}", **more)
+    trial = run(loop, tmp_path / "run")
+    assert trial.done, trial.message
+    assert trial.curve.steps == [1, 2, 3]
+    expected = 0.64**3
+    assert expected < trial.metric < expected + 0.01
+
+
+def test_another_seed_is_another_run(script, tmp_path):
+    one, two = (run(command(script, f"--lr {{lr}} --seed {seed}{{seed}}"), tmp_path / seed) for seed in "12")
+    assert one.metric != two.metric
+
+
+@pytest.mark.parametrize(("lr", "status"), [(6, Status.CRASHED), (8, Status.INTERRUPTED)])
+def test_an_exit_code_is_the_end(script, tmp_path, lr, status):
+    trial = run(command(script), tmp_path / "run", lr)
+    assert trial.status is status
+    assert trial.message.startswith("exit code 1: ") and trial.curve.steps == [1, 2, 3]
+    assert "Error" in (tmp_path / "run" / LOG).read_text()
+
+
+def test_one_that_says_nothing_has_no_value(tmp_path):
+    loop = OwnLoop(command=f"{sys.executable} -c pass {{seed}}", metric="x", direction="max")
+    trial = run(loop, tmp_path)
+    assert trial.status is Status.CRASHED and "neither returned nor reported" in trial.message
+
+
+def test_a_time_limit_ends_it_and_what_it_started(tmp_path):
+    pid = tmp_path / "pid"
+    code = "import subprocess, time; child = subprocess.Popen(['sleep', '60']); "
+    code += f"open({str(pid)!r}, 'w').write(str(child.pid)); time.sleep(60)"
+    loop = OwnLoop(command=f'{sys.executable} -c "{code}" {{seed}}', metric="x", direction="min")
+    trial = run(loop, tmp_path / "run", limit=8.0)
+    assert trial.status is Status.TIMED_OUT
+    assert not _alive(int(pid.read_text()))
+
+
+def test_it_ends_with_the_study_however_that_ends(tmp_path):
+    """kill -9 of the study: nothing goes on writing into the run's folder."""
+    pid = tmp_path / "pid"
+    study = f"""
+import sys
+from thalweg.lab.own_loop.command import Process
+from pathlib import Path
+Process([sys.executable, "-c", "import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"],
+        Path({str(tmp_path)!r})).wait()
+"""
+    child = subprocess.Popen([sys.executable, "-c", study])
+    for _ in range(300):
+        if pid.exists() and pid.read_text():
+            break
+        time.sleep(0.1)
+    number = int(pid.read_text())
+    assert _alive(number)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    for _ in range(100):
+        if not _alive(number):
+            return
+        time.sleep(0.1)
+    pytest.fail("the command outlived its study")
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_tuned_without_an_optimizer_of_ours(script, tmp_path):
+    loop = command(script, "--lr {lr} --seed {seed} --width {width}", name="script")
+    found = thalweg.tune(
+        loop, None, hyperparameters="lr=1e-3:1:0.01,width=1:4", trials=5, finalists=1, finalist_seeds=2,
+        method="sobol", out=tmp_path / "study",
+    )  # fmt: skip
+    assert next(trial.settings for trial in found.trials if trial.index == 0) == {"lr": 0.01, "width": 2}
+    assert found.line.endswith(
+        f"--lr {found.tuned.settings['lr']} --seed {{seed}} --width {found.tuned.settings['width']}"
+    )
+    assert "script" in found.verdict
+    runs = list((tmp_path / "study" / "runs").iterdir())
+    assert all((folder / LOG).exists() and json.loads((folder / "run.json").read_text()) for folder in runs)
+
+
+def test_optimizers_are_compared_by_name(script, tmp_path):
+    loop = command(script, "--lr {lr} --seed {seed} --optimizer {optimizer}")
+    found = thalweg.compare(loop, ["sgd", "adamw"], trials=2, finalist_seeds=2, out=tmp_path / "study")
+    assert {row.optimizer for row in found.rows} == {"sgd", "adamw"}
+    assert (
+        found.line
+        == f"{sys.executable} {script} --lr {found.rows[0].settings['lr']} --seed {{seed}} --optimizer "
+        + (found.rows[0].optimizer)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [("--lr {lr}", "must have {seed}"), ("--seed {seed} {lr} '", "No closing quotation")],
+)  # fmt: skip
+def test_commands_that_are_refused(script, rest, said):
+    with pytest.raises(TaskError, match=said):
+        command(script, rest).check()
+
+
+def test_a_program_that_is_not_there_is_said_before_anything_runs():
+    with pytest.raises(TaskError, match="no program 'nosuchprogram'"):
+        OwnLoop(command="nosuchprogram {seed}", metric="x", direction="min").check()
+
+
+def test_placeholders_and_what_is_tuned_must_fit(script):
+    [entry] = resolve(None, command(script))
+    with pytest.raises(LabError, match=r"has no \{width\}"):
+        declared.choose(entry, command(script), "lr=1e-3:1,width=1:4")
+    with pytest.raises(LabError, match=r"nothing fills \{width\}"):
+        declared.choose(entry, command(script, "{seed} {lr} {width}"), "lr=1e-3:1")
+    with pytest.raises(LabError, match=r"must have \{optimizer\}"):
+        resolve(["sgd"], command(script))
+
+
+def test_no_shell_reads_what_is_filled_in():
+    assert filled("a '{x}' b{x} {y}", {"x": "1; rm *", "y": (0.9, 0.99)}) == ["a", "1; rm *", "b1; rm *", "0.9,0.99"]
+
+
+def test_lines_of_json_and_of_text():
+    reader = LineReader("loss")
+    lines = ['{"loss": 1, "epoch": 2}', '{"loss": "NaN"}', '{"other": 3}', "loss 3", '{"loss": true}', '["loss"]', "{"]
+    found = [report for line in lines for report in reader.reports(line)]
+    assert found[0] == (2, 1.0) and found[1][0] is None and found[1][1] != found[1][1] and len(found) == 2
+    assert list(LineReader("x", "a(.)").reports("a1 a2 ab")) == [(None, 1.0), (None, 2.0)]
+
+
+def test_event_files_are_read(tmp_path):
+    writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter(str(tmp_path))
+    for step in (1, 2):
+        writer.add_scalar("val/loss", 1 / step, step)
+    writer.close()
+    assert read_file(tmp_path, "val/loss") == [(1, 1.0), (2, 0.5)]
+    assert read_file(tmp_path, "other") == [] and read_file(tmp_path / "nosuch.csv", "x") == []
+
+
+def test_either_a_task_or_a_command():
+    with pytest.raises(TaskError, match="must be one of the two"):
+        the_task("digits", command="python x.py {seed}")
+    task, again, _ = the_task(None, command="python some/train_gpt.py {seed}", direction="max")
+    assert (task.name, task.metric, again) == ("train_gpt", "score", None)
+    with pytest.raises(TaskError, match="direction: a thalweg.Task has its own"):
+        the_task("digits", direction="max")
+
+
+def test_a_scripts_run_is_the_studys(tmp_path, monkeypatch):
+    monkeypatch.setenv("THALWEG_RUN", str(tmp_path))
+    (tmp_path / "run.json").write_text('{"optimizer": "adam", "settings": {"lr": 0.5, "betas": [0.8, 0.9]}, "seed": 7}')
+    own = thalweg.Run.here()
+    assert (own.entry.name, own.seed, own.settings["betas"], own.folder) == ("adam", 7, (0.8, 0.9), tmp_path)
+    thalweg.report(3, loss=0.25)
+    own.report(4, 0.125)
+    lines = [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["value"]) for line in lines] == [(3, 0.25), (4, 0.125)]
+    monkeypatch.setenv("THALWEG_RUN", str(tmp_path / "gone"))
+    with pytest.raises(LabError, match="is not the folder of a run"):
+        thalweg.Run.here()
+
+
+def test_outside_a_study_nothing_happens(tmp_path, monkeypatch):
+    monkeypatch.delenv("THALWEG_RUN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert thalweg.report(3, loss=0.25) is None and list(tmp_path.iterdir()) == []
+    assert thalweg.Run.here("sgd").entry.name == "sgd"
+    with pytest.raises(ValueError, match="got no value"):
+        thalweg.report(3)

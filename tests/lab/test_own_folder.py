@@ -1,0 +1,80 @@
+"""Each differing study has a default folder of its own; what has changed is said, with a folder that would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import little
+import pytest
+
+import thalweg
+from thalweg.lab.errors import StudyError
+from thalweg.lab.study.store import Study
+from thalweg.lab.verbs.status import status
+
+
+def compared(optimizers, **more):
+    return thalweg.compare(little.task(), optimizers, trials=1, finalist_seeds=2, epochs=1, on="alone", **more)
+
+
+def test_the_second_command_of_every_new_user(tmp_path, monkeypatch):
+    """It was refused: the folder held another study."""
+    monkeypatch.chdir(tmp_path)
+    first, second = compared(["sgd"]), compared(["sgd", "adam"])
+    assert first.folder == Path("studies/little-quick") and second.folder == Path("studies/little-quick-2")
+    assert compared(["sgd", "adam"]).folder == second.folder  # the same again goes on in its own
+    assert compared(["sgd"]).folder == first.folder
+    more = thalweg.compare(little.task(), ["sgd"], trials=1, finalist_seeds=3, epochs=1, on="alone")
+    assert more.folder == first.folder and len(more.trials) == 4  # more fresh seeds are the same study
+    assert thalweg.compare(little.task(), ["sgd"], trials=2, finalist_seeds=2, epochs=1, on="alone").folder == Path(
+        "studies/little-quick-3"
+    )
+
+
+def test_with_a_folder_named_it_is_said_and_what_would_do(tmp_path):
+    compared(["sgd"], out=tmp_path / "study")
+    with pytest.raises(StudyError, match="was asked something else: optimizers.adam") as refused:
+        compared(["sgd", "adam"], out=tmp_path / "study")
+    assert refused.value.beside == tmp_path / "study-2"
+
+
+def test_that_the_data_changed_is_said(tmp_path):
+    compared(["sgd"], out=tmp_path / "study")
+    other = little.task(train=little.rows(128, 7))
+    with pytest.raises(StudyError, match="something else: the task's data changed[.] Add --out"):
+        thalweg.compare(other, ["sgd"], trials=1, finalist_seeds=2, epochs=1, on="alone", out=tmp_path / "study")
+    wider = little.task(model=lambda: __import__("torch").nn.Linear(2, 2))
+    with pytest.raises(StudyError, match="the task's functions and model changed"):
+        thalweg.compare(wider, ["sgd"], trials=1, finalist_seeds=2, epochs=1, on="alone", out=tmp_path / "study")
+
+
+def test_a_status_is_read_while_a_study_is_at_work(tmp_path):
+    seen = []
+
+    def look(now):
+        if now.trial is not None:
+            seen.append(status(tmp_path / "study"))
+
+    thalweg.compare(little.task(), ["sgd", "adam"], trials=2, finalist_seeds=2, epochs=1, on="alone",
+                    out=tmp_path / "study", progress=look)  # fmt: skip
+    assert all(one.at_work for one in seen)
+    assert [len(one.trials) for one in seen] == list(range(1, 9)) and seen[0].planned == 8
+    assert "1 of about 8 runs have ended" in seen[0].sentence and "at work" in seen[0].sentence
+    after = status(tmp_path / "study")
+    assert not after.at_work and "at its end" in after.sentence
+    headings, rows = after.cells()
+    assert [row[0] for row in rows] == ["sgd", "adam"] and rows[0][headings.index("done")] == "4"
+    assert rows[0][headings.index("fresh seeds")] == "2" and "lr" in rows[0][-1]
+    status(tmp_path / "study", html=True)
+    assert "have ended" in (tmp_path / "study" / "status.html").read_text()
+    with pytest.raises(StudyError, match="not a study|no study"):
+        status(tmp_path)
+
+
+def test_looking_changes_nothing(tmp_path):
+    found = compared(["sgd"], out=tmp_path / "study")
+    before = {path: path.read_bytes() for path in found.folder.iterdir()}
+    status(found.folder)
+    assert {path: path.read_bytes() for path in found.folder.iterdir()} == before
+    with Study(found.folder, found.spec, found.versions):
+        assert status(found.folder).at_work
