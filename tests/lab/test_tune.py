@@ -268,7 +268,7 @@ def test_ranges_of_the_user() -> None:
         ({"hyperparameters": []}, "hyperparameters: got none"),
         ({"hyperparameters": "lr=1:0.1"}, "hyperparameters: lr got the range .* the lower first"),
         ({"hyperparameters": "betas=0.5:1.5"}, "hyperparameters: beta1 got the range .* below 1"),
-        ({"method": "bohb"}, "method: got 'bohb'; must be grid, random"),
+        ({"method": "bohb"}, "method: got 'bohb'; must be learned, grid, random"),
         ({"trials": 0}, "trials: got 0"),
         ({"batch": 0}, "batch: got 0"),
         ({"optimizer": ["sgd", "adam"]}, "optimizer: got 2; must be one"),
