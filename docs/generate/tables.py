@@ -22,7 +22,7 @@ PART = re.compile(r"(<!-- made: ([\w -]+) -->\n?)(.*?)(<!-- end -->)", re.DOTALL
 # What torch 2.6, the oldest that is allowed, has too: what is new in torch since then was here before.
 TORCHS = (
     *("SGD", "ASGD", "Rprop", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"),
-    "SparseAdam",
+    *("SparseAdam", "Adafactor"),
 )
 
 
