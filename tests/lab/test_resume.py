@@ -26,7 +26,7 @@ SLOW = little.FILE.replace("nn.CrossEntropyLoss()", "slow").replace(
 )
 
 
-TRAININGS = 2 * (6 + 3)
+TRAININGS = 2 * (6 + 5)
 
 
 def command(out: str, on: str = "alone") -> list[str]:

@@ -122,7 +122,7 @@ def test_ctrl_c_says_how_to_go_on_without_it(
         raise KeyboardInterrupt
 
     with pytest.raises(verbs.typer.Exit):
-        verbs._show(stopped, False, False)
+        verbs._train(stopped, {"tensorboard": False, "wandb": False, "json": False})
     assert re.search(r"x://me:\*\*\*@host", capsys.readouterr().out)
 
 
