@@ -153,7 +153,7 @@ FILES = {
     "line 2: SyntaxError": "x = 1\nx = = 2\n",
     "line 1: SystemExit": "raise SystemExit(3)",
     "line 1: ModuleNotFoundError: No module named 'no_such_thing'": "import no_such_thing",
-    ":task is int; must be a thalweg.Task or a function": "task = 3",
+    ":task is int; must be a thalweg.Task, a function": "task = 3",
     ":task is NoneType; must be a thalweg.Task": "def task(): return None",
     "line 2: TypeError": "def task(): \n    return 1 + ''",
     r"line 1\d: epochs: got 0; must be a whole number": little.FILE.replace("epochs=3", "epochs=0"),

@@ -31,7 +31,7 @@ def html(entries: Iterable[Entry] | None = None, model: Mapping[str, Any] | None
     """
     entries = list(CATALOGUE.values() if entries is None else entries)
     parts = {
-        "style": _text("style.css"),
+        "style": _style(_text("style.css")),
         "words": _json({language: json.loads(_text(f"words.{language}.json")) for language in LANGUAGES}),
         "data": "\n".join(
             f'<script type="application/json" id="{name}">{_json(value)}</script>'
@@ -128,6 +128,11 @@ def _finite(number: float) -> float | None:
 def _json(value: Any) -> str:
     """As a block of the page: nothing in it ends the block or opens a comment."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _style(text: str) -> str:
+    """A style sheet without its comments, and without blanks where none is needed."""
+    return re.sub(r"(?<=[{};:,])\s+", "", re.sub(r"\s*/\*.*?\*/\s*", "\n", text, flags=re.DOTALL))
 
 
 def _script(text: str) -> str:
