@@ -25,7 +25,8 @@ from thalweg.lab.training.trial import Configuration
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ADAM = Entry.of("adam")
-APART = {"sparse": "sparse gradients", "rl": ".item()"}  # what cannot ride, and why
+RECURRENT = "recurrent layer"
+APART = {"sparse": "sparse gradients", "rl": ".item()", "speech": RECURRENT, "recall": RECURRENT}  # and why
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -41,12 +42,14 @@ def test_a_lane_of_a_built_in_task_is_a_lone_run(name: str) -> None:
     runner = Lanes()
     found = {trial.id: trial for trial in runner.run(short, jobs)}
     assert len(runner.reasons) == (name in APART) and all(APART[name] in reason for reason in runner.reasons)
+    status = "no number" if name == "rare-classes" else "done"  # a few rows have none of a rare class
     for trial in Alone().run(short, jobs):
         lane = found[trial.id]
-        assert (lane.status, lane.steps) == (trial.status, trial.steps) == ("done", 3)
+        assert (lane.status, lane.steps) == (trial.status, trial.steps) == (status, 3)
         for part in ("train_loss", "validation_loss", "validation_metric"):
-            assert getattr(lane.curve, part) == pytest.approx(getattr(trial.curve, part), rel=1e-5)
-        assert lane.test_loss == pytest.approx(trial.test_loss, rel=1e-5)
+            assert getattr(lane.curve, part) == pytest.approx(getattr(trial.curve, part), rel=1e-5, nan_ok=True)
+        if status == "done":
+            assert lane.test_loss == pytest.approx(trial.test_loss, rel=1e-5)
 
 
 def test_a_small_model_pays() -> None:
