@@ -239,6 +239,6 @@ def test_killed_at_random_moments_and_resumed_it_ends_at_the_same_table(tmp_path
     assert log.read_bytes().startswith(finished)
     undisturbed = compare(little.task(), ["sgd", "adam"], on="alone", out=tmp_path / "whole", trials=6)
     there, here = ({trial.id: trial for trial in result.trials} for result in (found, undisturbed))
-    assert len(found.trials) == len(there) == 2 * (6 + 3) and there.keys() == here.keys()
+    assert len(found.trials) == len(there) == 2 * (6 + 5) and there.keys() == here.keys()
     assert all(distance(there[id], here[id]) <= (1e-5 if on == "lanes" else 0.0) for id in here)
     assert str(found) == str(undisturbed)
