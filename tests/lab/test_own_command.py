@@ -107,9 +107,9 @@ Process([sys.executable, "-c", "import os, time; open({str(pid)!r}, 'w').write(s
     child.wait()
     for _ in range(100):
         if not _alive(number):
-            return
+            break
         time.sleep(0.1)
-    pytest.fail("the command outlived its study")
+    assert not _alive(number), "the command outlived its study"
 
 
 def _alive(pid):
