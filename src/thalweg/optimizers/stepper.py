@@ -195,8 +195,10 @@ class Stepper:
             _ages(ages, one).tensor[0, place] = 0.0 if fresh else 1.0  # holds for a rule that counts no steps
             alike.setdefault(one, []).append(member)
         for place, (p, (group, update, _)) in enumerate(zip(params, members, strict=True)):
-            if p in state and precision_of(p, group, update).counts(update.rule):
-                share_ages(state[p], _ages(ages, prepared.get(place)), place)
+            stepped = prepared.get(place)
+            precision = stepped.precision if stepped else precision_of(p, group, update)
+            if p in state and precision.counts(update.rule):
+                share_ages(state[p], _ages(ages, stepped), place)
         plans = [(one.engine, one.plan(own, _ages(ages, one))) for one, own in alike.items()]
         return sorted(plans, key=lambda pair: pair[0].name == "cpu")
 

@@ -145,41 +145,35 @@ def again(choice: Choice, resources: Resources | None = None) -> Runner:
 
 @contextmanager
 def runner_of(
-    study: Study,
-    task: Task,
-    entries: Sequence[Entry],
-    on: str = "auto",
-    runs: int = 100,
-    at_once: int = MOST,
-    limit: float | None = None,
-    estimate: Estimate | None = None,
+    study: Study, estimate: Estimate, on: str = "auto", runs: int = 100, at_once: int = MOST
 ) -> Iterator[tuple[Runner, Choice]]:
     """The study's runner: chosen once, then kept, with the threads of its runs. It is closed at the end.
 
     Another one asked for later runs the rest; the study tells.
+
+    Args:
+        estimate: of the study's task, optimizers and limit, with the choice that a budget was planned with.
     """
     known(on)
-    estimate = estimate or Estimate(task, entries, task.epochs, limit)
+    task, limit, resources = estimate.task, estimate.limit, estimate.resources
     first, timed = study.versions.get("runner"), study.versions.get("threads")
     if first is None and timed is not None:  # a study of the time when there was one runner
         first = asdict(Choice("alone", threads=timed["threads"]))
     ours = first is not None and not first["on"].startswith("ray:")  # no folder may say which machine to send code to
     if first is not None and (without_passwords(on) == first["on"] or (on == "auto" and ours)):
         choice = Choice(**first)
-        own = estimate.resources
-        runner = _on_ray(on, choice.lanes, own) if on.startswith("ray:") else again(choice, own)
+        runner = _on_ray(on, choice.lanes, resources) if on.startswith("ray:") else again(choice, resources)
     else:
         timed = timed or estimate.threads
-        known_threads = timed["threads"]
         try:
             with time_limit(limit):  # a few steps are tried here
                 if estimate.choice is None or on.partition(":")[0] in ("ray", "slurm"):
                     runner, choice = choose(
-                        task, entries, on, runs=runs, at_once=at_once, threads=known_threads, limit=limit,
-                        resources=estimate.resources,
+                        task, estimate.entries, on, runs=runs, at_once=at_once, threads=timed["threads"], limit=limit,
+                        resources=resources,
                     )  # fmt: skip
                 else:  # a budget was planned with it
-                    runner, choice = again(estimate.choice, estimate.resources), estimate.choice
+                    runner, choice = again(estimate.choice, resources), estimate.choice
         except TimedOut as error:
             raise LabError(f"on: trying out how to run it {error}; name a runner, such as processes") from None
         if first is None:

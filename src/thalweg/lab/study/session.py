@@ -53,12 +53,12 @@ def open_campaign(
         on, at_once: where to train, and how many there are to go side by side: see `runners.choose`.
     """
     known(on)
-    task, entries, limit = estimate.task, estimate.entries, estimate.limit
+    task, limit = estimate.task, estimate.limit
     with Study(folder, spec, versions()) as study:
         count = max(total(study.spec), len(study.trials))
         missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
         runs = -(-missing * epochs // task.epochs)  # of the task's own length
-        with runner_of(study, task, entries, on, runs, at_once, limit, estimate) as (runner, choice):
+        with runner_of(study, estimate, on, runs, at_once) as (runner, choice):
             seconds = None
             if missing and (progress is not None or estimate.choice):  # somebody is told, or a budget was planned by it
                 each = estimate.seconds(study.settle("milliseconds", lambda: estimate.milliseconds))
