@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import own_loops
 import pytest
 import torch
 from torch import nn
@@ -22,6 +21,24 @@ from thalweg.lab.training.time_limit import TimedOut, time_limit
 from thalweg.lab.verbs.sweep import spread_out
 
 
+class Clocks:
+    """The process's clocks, with time that passes at once in place of a sleep."""
+
+    skipped = 0.0
+
+    @classmethod
+    def skip(cls, seconds):
+        cls.skipped += seconds
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    monotonic, perf_counter = time.monotonic, time.perf_counter
+    monkeypatch.setattr(Clocks, "skipped", 0.0)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + Clocks.skipped)
+    monkeypatch.setattr(time, "perf_counter", lambda: perf_counter() + Clocks.skipped)
+
+
 class Slow(Dataset):
     """Rows that take a while to read, as images on a disk do."""
 
@@ -32,11 +49,11 @@ class Slow(Dataset):
         return self.rows
 
     def __getitem__(self, place):
-        time.sleep(self.seconds)
+        Clocks.skip(self.seconds)
         return torch.randn(4, generator=torch.Generator().manual_seed(place)), torch.zeros(1)
 
 
-def slow_task(rows=200, seconds=0.002, epochs=2):
+def slow_task(rows=200, seconds=1.0, epochs=2):
     return thalweg.Task(
         model=lambda: nn.Linear(4, 1), loss=nn.MSELoss(), train=Slow(rows, seconds), batch_size=20, epochs=epochs,
         name="slow",
@@ -44,49 +61,48 @@ def slow_task(rows=200, seconds=0.002, epochs=2):
 
 
 def sleeping(run):
-    time.sleep(0.4)
-    return own_loops.train(run)
+    Clocks.skip(100)
+    return (run.settings["lr"] - 0.01) ** 2 + float(torch.rand(()))
 
 
-def test_the_price_holds_reading_the_data():
-    """0.002 s an item: reading is all that such a run does. A price without it was 13 times too low."""
+def test_the_price_holds_reading_the_data(clocks):
+    """Reading is all that such a run does. A price without it was 13 times too low."""
     task, entries = slow_task(), resolve(["sgd"])
     promised = Estimate(task, entries, 2).seconds({"sgd": 0.05})["sgd"]
     job = thalweg.lab.training.job.Job(
         "x", "search", 0, entries[0], thalweg.lab.training.trial.Configuration("sgd", {"lr": 0.01}, 0), 2
     )
     took = run_trial(task, job).seconds
-    least = 2 * 200 * 0.002  # spent asleep, however busy the machine
-    assert 0.9 * least < promised and least < took
+    assert took / 1.5 < promised < 1.5 * took
     batch, first = reading(task)
-    assert batch > 0.035 and first < batch
+    assert batch >= 20 and first < batch
 
 
-def test_a_budget_that_fits_nothing_is_kept_and_answers(tmp_path):
-    """The whole would take minutes; no least number of configurations fits, and none is insisted on."""
+def test_a_budget_that_fits_nothing_is_kept_and_answers(clocks, tmp_path):
+    """The whole would take hours; no least number of configurations fits, and none is insisted on."""
     began = time.monotonic()
-    found = thalweg.sweep(slow_task(1000, 0.002, 4), "adam", budget=24, on="alone", out=tmp_path / "study")
-    took = time.monotonic() - began
-    assert took < 1.15 * 24 + 10  # and a busy machine's imports
+    found = thalweg.sweep(slow_task(100, 1.0, 4), "adam", budget=1200, on="alone", out=tmp_path / "study")
+    assert time.monotonic() - began < 1.15 * 1200
     assert found.cut and "runs were made" in found.cut[0]
     assert any("The budget ended the study" in note for note in found.notes)
     assert read(tmp_path / "study").verdict == found.verdict
 
 
-def test_a_comparison_that_is_cut_still_decides_on_fresh_seeds(tmp_path):
+def test_a_comparison_that_is_cut_still_decides_on_fresh_seeds(clocks, tmp_path):
+    def compared():
+        task = OwnLoop.of(sleeping, direction="min")
+        return thalweg.compare(
+            task, ["sgd", "adam", "adamw"], "standard", budget=3000, on="alone", out=tmp_path / "study"
+        )
+
     began = time.monotonic()
-    found = thalweg.compare(
-        OwnLoop.of(sleeping, direction="min"), ["sgd", "adam", "adamw"], "standard", budget=20, out=tmp_path / "study",
-    )  # fmt: skip
-    took = time.monotonic() - began
-    assert took < 1.15 * 20 + 5
+    found = compared()
+    assert time.monotonic() - began < 1.15 * 3000
     finals = [trial for trial in found.trials if trial.phase == "final"]
     assert {trial.optimizer for trial in finals} == {"sgd", "adam", "adamw"}
     assert len(found.trials) < 3 * (25 + 2 * 10)
     assert "not tested" in found.verdict and "of 25 configurations" in found.verdict
-    more = thalweg.compare(
-        OwnLoop.of(sleeping, direction="min"), ["sgd", "adam", "adamw"], "standard", budget=20, out=tmp_path / "study",
-    )  # fmt: skip
+    more = compared()
     assert len(more.trials) > len(found.trials)  # the same command goes on
 
 
@@ -94,8 +110,8 @@ def test_a_budget_for_no_answer_says_so(tmp_path):
     def long(run):
         time.sleep(30)
 
-    with pytest.raises(LabError, match="budget: 3 s was not enough for an answer"):
-        thalweg.tune(OwnLoop.of(long, direction="min"), "sgd", budget=3, out=tmp_path / "study")
+    with pytest.raises(LabError, match="budget: 2 s was not enough for an answer"):
+        thalweg.tune(OwnLoop.of(long, direction="min"), "sgd", budget=2, out=tmp_path / "study")
 
 
 def test_without_a_budget_all_begins_at_once():
@@ -114,21 +130,17 @@ def test_parts_grow_with_what_is_known():
 
 
 def test_the_deadline_breaks_off_what_waits():
-    began = time.monotonic()
-    with pytest.raises(OutOfTime), Deadline(1.8, began).enforce():
-        time.sleep(5)
-    assert time.monotonic() - began < 2
+    with pytest.raises(OutOfTime), Deadline(1.6).enforce():
+        time.sleep(30)
 
 
 def test_a_runs_limit_inside_leaves_the_deadline():
-    began = time.monotonic()
-    with pytest.raises(OutOfTime), Deadline(2.5, began).enforce():
-        with pytest.raises(TimedOut), time_limit(0.2):
-            time.sleep(5)
-        time.sleep(5)
-    assert 0.9 < time.monotonic() - began < 2
-    with pytest.raises(OutOfTime), Deadline(1.8).enforce(), time_limit(30):
-        time.sleep(5)
+    with pytest.raises(OutOfTime), Deadline(2.0).enforce():
+        with pytest.raises(TimedOut), time_limit(0.05):
+            time.sleep(30)
+        time.sleep(30)
+    with pytest.raises(OutOfTime), Deadline(1.6).enforce(), time_limit(60):
+        time.sleep(30)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 14, 40])

@@ -101,14 +101,16 @@ def test_verdicts() -> None:
 class Waiting(optim.SGD):
     """Waits for something at each step: a sleeping thread does no work."""
 
+    steps = 0
+
     def step(self, closure: Any = None) -> Any:
+        Waiting.steps += 1
         time.sleep(0.03)
         return super().step(closure)
 
 
 def test_a_step_that_waits_is_timed_by_the_wall() -> None:
-    """By the thread's own clock it costs nothing: 128 lanes were tried, ten steps of each, a minute long."""
-    clock = time.perf_counter()
+    """By the thread's own clock it costs nothing: 128 lanes were tried, ten steps of each."""
     finding = probe(little.task(), [Entry.of(Waiting)])
     assert not finding.pays or finding.gain < 2
-    assert time.perf_counter() - clock < 25
+    assert Waiting.steps < 200
