@@ -1,6 +1,6 @@
 """Hugging Face's Trainer with our AdamW, on a small GPT-2 of random weights; nothing is downloaded.
 
-python examples/hugging_face.py    # about 20 seconds on a CPU; needs `pip install transformers accelerate`
+python examples/hugging_face.py    # about 20 seconds on a CPU; needs `pip install -e ".[frameworks]"`
 """
 
 import argparse

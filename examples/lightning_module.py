@@ -1,6 +1,6 @@
 """A LightningModule whose optimizer is ours: one line of `configure_optimizers`.
 
-python examples/lightning_module.py    # about 15 seconds on a CPU; needs `pip install lightning`
+python examples/lightning_module.py    # about 15 seconds on a CPU; needs `pip install -e ".[frameworks]"`
 """
 
 import argparse

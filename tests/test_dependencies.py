@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 IMPORTED_AS = {"scikit-learn": "sklearn"}
@@ -39,3 +42,15 @@ def test_every_dependency_is_imported() -> None:
     names = asked_for()
     assert {"torch", "numba", "bokeh", "ray"} <= names
     assert names - imported() - BY_ANOTHER == set()
+
+
+def test_a_missing_extra_is_told_with_its_command(monkeypatch) -> None:
+    """pandas is an extra of its own: what needs it says so."""
+    from thalweg.lab.errors import LabError
+    from thalweg.lab.results.answer import Answer
+    from thalweg.lens.watching import lens
+
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    for call, error in ((Answer.to_pandas, LabError), (lens.to_pandas, ModuleNotFoundError)):
+        with pytest.raises(error, match=re.escape("pandas is not installed: pip install 'thalweg[pandas]'")):
+            call(None)

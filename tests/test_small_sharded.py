@@ -90,13 +90,21 @@ def laid(dim, state_dtype="int8", steps=0, rank=0):
 
 
 def resharded(rank, folder):
-    """Codes saved along dimension 0, loaded along 1: refused in every way there is; float32 goes."""
+    """Codes saved along dimension 0, loaded along 1: DTensors and float32 go, codes split anew are refused."""
     from torch.distributed import checkpoint
     from torch.distributed.checkpoint import state_dict
 
     model, optimizer = laid(0, steps=3, rank=rank)
     full = {name: whole(value) for name, value in optimizer.full_state_dict()["state"][0].items()}
     told = {}
+
+    other, own = laid(1, steps=1, rank=rank)
+    own.load_state_dict(optimizer.state_dict())
+    own.param_groups[0]["lr"] = 0.0
+    assert all(torch.equal(whole(v), full[n]) for n, v in own.full_state_dict()["state"][0].items())
+    train(other, own, rank, [3])
+    placed = own.state[other[0].weight]["exp_avg"]
+    assert placed.dtype == torch.uint8 and placed.placements == other[0].weight.placements
 
     def refused(way, load, other, own):
         before = local(other, own)

@@ -184,8 +184,15 @@ class lens:
                 self._hook()
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A row a watched step and parameter."""
-        import pandas
+        """A row a watched step and parameter.
+
+        Raises:
+            ModuleNotFoundError: where pandas is missing: which command brings it.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("pandas is not installed: pip install 'thalweg[pandas]'") from error
 
         return pandas.DataFrame(list(self.record.rows()))
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from thalweg.lab.arguments import need
 from thalweg.lab.printable import visible
 from thalweg.lab.study.records import to_json
 from thalweg.lab.study.store import write_atomically
@@ -43,10 +44,13 @@ class Answer(ABC):
         """The table as people read it: headings and rows of text."""
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The table as a DataFrame."""
-        import pandas
+        """The table as a DataFrame.
 
-        return pandas.DataFrame(self.table)
+        Raises:
+            LabError: where pandas is missing: which command brings it.
+        """
+        frame: pandas.DataFrame = need("pandas", "pandas").DataFrame(self.table)
+        return frame
 
     def to_latex(self) -> str:
         """The table as people read it, for a paper: a LaTeX `table` that needs booktabs."""
