@@ -1,7 +1,9 @@
 """Time to a recommendation for a training loop of one's own: `thalweg tune` against a plain Optuna script.
 
     python benchmarks/own_loop.py                        digits-cnn and charlm, two rounds
-    python benchmarks/own_loop.py --tasks digits --trials 9 --epochs 6 --rounds 1      a look, a minute or two
+    python benchmarks/own_loop.py --tasks digits --trials 9 --epochs 9 --rounds 1      a look, a minute or two
+
+Rerun the command to resume it: sides and rounds that are in its .jsonl are not run again.
 
 Both tune AdamW's learning rate and weight decay of one and the same loop, with one worker and as many trials. Optuna:
 TPE and its median pruner, told after each epoch. Ours: Optuna's TPE in rounds of nine, ASHA from the loop's own
@@ -51,7 +53,7 @@ def loop_of(task: Task, epochs: int) -> Callable[[Any], float]:
                 batch = to_device(batch, task.device)
                 batch = task.augment(batch) if task.augment else batch
                 optimizer.zero_grad()
-                task.compute_loss(model, batch).backward()
+                task.compute_loss(model, batch).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             value = evaluate(task, model, task.sources["validation"])[1]
             run.save(epoch, model=model, optimizer=optimizer)
@@ -124,20 +126,28 @@ def quality(train: Callable[[Any], float], settings: dict[str, Any], seeds: int)
     return fmean(ends)
 
 
-def measure(name: str, epochs: int | None, trials: int, rounds: int, seeds: int) -> dict[str, Any]:
-    """All rounds of a task."""
+def measure(name: str, epochs: int | None, trials: int, rounds: int, seeds: int, kept: Path) -> dict[str, Any]:
+    """All rounds of a task; those that are kept from before are not run again."""
     task = load_task(name)
     epochs = epochs or task.epochs
     train, direction = loop_of(task, epochs), "max" if task.larger_is_better else "min"
     sides = {"thalweg": ours, "optuna": optunas}
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    before = (
+        {json.dumps(row["of"]): row for row in map(json.loads, kept.read_text().splitlines())} if kept.exists() else {}
+    )
     for round_ in range(rounds):
         order = list(sides) if round_ % 2 == 0 else list(sides)[::-1]
         for side in order:
-            result = sides[side](train, direction, epochs, trials, round_)
-            result["quality"] = quality(train, result["settings"], seeds)
+            of = [name, epochs, trials, seeds, round_, side]
+            result = before.get(json.dumps(of))
+            if result is None:
+                result = {"of": of, **sides[side](train, direction, epochs, trials, round_)}
+                result["quality"] = quality(train, result["settings"], seeds)
+                with kept.open("a") as file:
+                    print(json.dumps(result), file=file)
+                print(result, flush=True)
             found[side].append(result)
-            print(name, round_, side, result, flush=True)
     return {"task": name, "metric": task.metric_name, "direction": direction, "epochs": epochs, "trials": trials,
             "seeds": seeds, "sides": found}  # fmt: skip
 
@@ -170,9 +180,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    numbers = (chosen.epochs, chosen.trials, chosen.rounds, chosen.seeds)
-    results = [measure(name, *numbers) for name in chosen.tasks.split(",")]
     stem = chosen.out / f"own-loop-{datetime.date.today()}"
+    numbers = (chosen.epochs, chosen.trials, chosen.rounds, chosen.seeds, stem.with_suffix(".jsonl"))
+    results = [measure(name, *numbers) for name in chosen.tasks.split(",")]
     there = machine.describe()
     stem.with_suffix(".json").write_text(
         json.dumps({"machine": there, "results": results}, indent=1, default=str) + "\n"

@@ -113,9 +113,10 @@ class Estimate:
         (batch, first), source = self._reading, self.task.sources["train"]
         loader = getattr(source, "loader", None)
         if loader is not None and loader.num_workers:
-            batch = max(0.0, batch - step)
-        passes = self.epochs if self.task.steps is None or not source.length else -(-steps // source.length)
-        return steps * batch + passes * first
+            batch = max(0.0, batch - step / self.task.accumulate)
+        batches = steps * self.task.accumulate
+        passes = self.epochs if self.task.steps is None or not source.length else -(-batches // source.length)
+        return batches * batch + passes * first
 
 
 def reading(task: Task) -> tuple[float, float]:

@@ -81,7 +81,7 @@ class Attempt:
         if value is not None and not (reports.values and _same(reports.values[-1], value)):
             self.reports.add(reports.steps[-1] + 1 if reports.steps else 1, value)
         if not reports.values:
-            return self._trial(Status.CRASHED, f"{self.loop.metric_name}: was neither returned nor reported", Outcome())
+            return self._trial(Status.CRASHED, _silent(self.loop), Outcome())
         last = reports.values[-1]
         if math.isnan(last):
             return self._trial(Status.NOT_A_NUMBER, f"{self.loop.metric_name} is nan at the end", Outcome())
@@ -111,6 +111,15 @@ class Attempt:
         seconds = time.perf_counter() - self.clock
         (self.folder / ENDED).touch()
         return Trial.of(self.job, status, message, curve, outcome, seconds, self.started)
+
+
+def _silent(loop: OwnLoop) -> str:
+    """What is said of a run that ended well and told no value. A checkpoint that runs share lets all but one end at
+    once."""
+    said = f"{loop.metric_name}: was neither returned nor reported"
+    if loop.command and "folder" not in loop.placeholders:
+        said += "; the command has no {folder}: where the script keeps a checkpoint, runs go on from each other's"
+    return said
 
 
 def _same(one: float, other: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from torch import nn
 from thalweg.lab.errors import LabError
 from thalweg.lab.own_loop import checkpoint
 from thalweg.lab.own_loop.reports import SAID, Reports, append, checked_step, checked_value
+from thalweg.lab.training.groups import shared_rates
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +119,7 @@ class Run:
         """
         params = list(model.parameters()) if isinstance(model, nn.Module) else list(model)
         chosen = {**settings, **optimizers_own(self.entry, self.settings)}
-        return self.entry.build(_groups(params, chosen.get("lr", self.entry.default_rate)), **chosen)
+        return self.entry.build(shared_rates(params, chosen.get("lr", self.entry.default_rate)), **chosen)
 
     def get(self, name: str, default: Any) -> Any:
         """A hyperparameter: what the study tries, else `default`. An optimizer's setting can be asked for too."""
@@ -204,13 +204,3 @@ def report(step: int, **values: float) -> None:
     except (OSError, ValueError):
         metric = None
     append(Path(where) / SAID, step, numbers.get(metric, next(iter(numbers.values()))), **numbers)
-
-
-def _groups(params: list[Any], rate: Any) -> list[Any]:
-    """Parameter groups whose own rates are shares of the first one's: the trial's rate is the first group's."""
-    if not params or not isinstance(params[0], dict) or rate is None:
-        return params
-    first = params[0].get("lr", rate)
-    if not (isinstance(first, int | float) and math.isfinite(first) and first > 0):
-        return params
-    return [{**group, "lr": rate * (group.get("lr", first) / first)} for group in params]

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SPARE = 0.05  # of a budget, at least this many seconds: the report takes its share
-LEAST = 1.5
+SPARE = 0.05  # of a budget is left for the report,
+REPORT = 15.0  # which takes 5 s on a quiet machine and 25 s on one that seven others share: at least this many seconds,
+MOST = 0.25  # but of a short budget no more than this
 RESERVED = 0.4  # of a budget is left, at most, for the runs on fresh seeds
 PART = 0.25  # of the time that is left is what is begun at once: less is lost where it proves slower than thought
 
@@ -30,7 +31,7 @@ class Deadline:
     def __init__(self, budget: float | None = None, began: float | None = None) -> None:
         self.budget = budget
         began = time.monotonic() if began is None else began
-        self.at = None if budget is None else began + budget - max(LEAST, SPARE * budget)
+        self.at = None if budget is None else began + budget - min(max(REPORT, SPARE * budget), MOST * budget)
         self.passed = False  # something was left out for it
         self._runs, self._seconds = 0, 0.0  # what has ended, and how long that took by the clock
 

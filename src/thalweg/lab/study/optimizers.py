@@ -93,6 +93,8 @@ def check_fit(task: Task, entries: Sequence[Entry]) -> None:
 
 def _refusal(task: Task, entry: Entry) -> str | None:
     """Why an optimizer of ours or torch's cannot step the task's model; None where it can, or nobody knows."""
+    if task.groups is not None and entry.takes_model:
+        return "makes its own parameter groups; the task has groups"
     kinds = task.kinds_of_gradients
     theirs = getattr(torch.optim, getattr(entry.optimizer, "__name__", ""), None) is entry.optimizer
     if True in kinds and not (entry.takes_sparse and (not theirs or entry.optimizer in TORCH_TAKES_SPARSE)):
@@ -203,10 +205,14 @@ def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any], batch
     if decay is not None and name not in training.pop("without_weight_decay", []):
         mine = {**({} if "weight_decay" in described["settings"] else {"weight_decay": decay}), **mine}
     training.pop("left_out", None)
+    grouped = training.pop("groups", None)
     batch = batch_size if batch_size is not None else task["batch_size"] if asked else None
     beside |= {**training, **({} if batch is None else {"batch_size": batch})}
     behind = ", ".join(f"{key}={value}" for key, value in beside.items())
-    return _line(name, described, mine) + (f"  # with {behind}" if behind else "")
+    line = _line(name, described, mine)
+    if grouped is not None:
+        line = line.replace("model.parameters()", f"{grouped if grouped.isidentifier() else 'groups'}(model)", 1)
+    return line + (f"  # with {behind}" if behind else "")
 
 
 def _of_loop(spec: Mapping[str, Any]) -> set[str]:

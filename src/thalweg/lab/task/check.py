@@ -30,6 +30,8 @@ def check(task: Task) -> None:
         for name in ("train", "validation"):
             _try_part(task, model, name)
         _try_metric(task, model)
+        if task.groups is not None:
+            _check_groups(_trying("groups", partial(task.groups, model)))
         if task.schedule is not None:
             optimizer = torch.optim.Adam(model.parameters())
             _trying("schedule", partial(Schedule, task, optimizer, task.epochs))
@@ -54,6 +56,14 @@ def _try_metric(task: Task, model: nn.Module) -> None:
     _, value = _trying("metric", partial(evaluate, task, model, task.sources["validation"]))
     if math.isnan(value):
         raise TaskError("metric: is nan on the validation data of the untrained model; must be a number")
+
+
+def _check_groups(given: Any) -> None:
+    whole = (
+        isinstance(given, list | tuple) and given and all(isinstance(one, dict) and "params" in one for one in given)
+    )
+    if not whole:
+        raise TaskError("groups: must return parameter groups, a list of dictionaries with params")
 
 
 def check_loss(loss: Any, learn: bool = True, finite: bool = True) -> None:

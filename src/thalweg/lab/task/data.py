@@ -164,6 +164,22 @@ def split(source: Source, shares: Mapping[str, float]) -> dict[str, Source]:
     return parts
 
 
+def fold(source: Source, count: int, number: int) -> dict[str, Source]:
+    """One of `count` equal parts of the rows as validation data, the others as training data, the same each time.
+
+    Raises:
+        ValueError: for a DataLoader, which cannot be split, and for more parts than rows.
+    """
+    if isinstance(source, Loader) or source.rows is None:
+        raise ValueError(f"folds={count}: a DataLoader cannot be split; must be {ALLOWED}")
+    if count > source.rows:
+        raise ValueError(f"folds={count}: must be at most the {source.rows} rows to train on")
+    order = torch.randperm(source.rows, generator=torch.Generator().manual_seed(1), device="cpu")
+    ours = torch.arange(source.rows, device="cpu") % count == number
+    parts = {"validation": order[ours], "train": order[~ours]}
+    return {name: _take(source, chosen, f"folds={count}") for name, chosen in parts.items()}
+
+
 def _take(source: Source, chosen: Tensor, argument: str) -> Source:
     if len(chosen) == 0:
         raise ValueError(f"{argument}: no row is left for it; train has {source.rows} rows")

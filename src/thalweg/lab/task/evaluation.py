@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from thalweg.lab.errors import TaskError
 from thalweg.lab.task.convention import inputs_and_target, takes_model
 from thalweg.lab.task.data import Source, count_rows, to_device
+from thalweg.lab.task.precision import autocast, widened
 
 if TYPE_CHECKING:
     from thalweg.lab.task.task import Task
@@ -25,7 +26,7 @@ def evaluate(task: Task, model: nn.Module, source: Source) -> tuple[float, float
     total = {"rows": 0, "loss": 0.0, "metric": 0.0}
     outputs: list[Any] = []
     targets: list[Any] = []
-    with torch.no_grad():
+    with torch.no_grad(), autocast(task):
         for raw in source.batches(None):
             batch = to_device(raw, task.device)
             rows = count_rows(batch)
@@ -34,6 +35,7 @@ def evaluate(task: Task, model: nn.Module, source: Source) -> tuple[float, float
                 inputs, target = inputs_and_target(batch)
                 output = model(*inputs)
             loss = task.compute_loss(model, batch) if task.loss_takes_model else task.loss(output, target)
+            output = widened(task, output)
             total["rows"] += rows
             total["loss"] += rows * float(loss)
             if whole:

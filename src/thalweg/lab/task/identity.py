@@ -49,7 +49,7 @@ def _parts(task: Task) -> Iterator[tuple[str, str]]:
     for name, tensor in model.state_dict().items():
         yield "model", f"{name} {tuple(tensor.shape)} {tensor.dtype}"
     yield from (("settings", f"{name}: {value}") for name, value in task.describe_run().items())
-    yield from (("functions", text_of(item)) for item in (task.schedule, task.augment) if item is not None)
+    yield from (("functions", text_of(item)) for item in (task.schedule, task.augment, task.groups) if item is not None)
 
 
 def text_of(item: Any, deep: int = DEEP) -> str:

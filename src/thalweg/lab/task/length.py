@@ -18,4 +18,4 @@ def total_steps(task: Task, epochs: int) -> int | None:
     if task.steps is not None:
         return task.steps
     length = task.sources["train"].length
-    return None if length is None else length * epochs
+    return None if length is None else -(-length // task.accumulate) * epochs

@@ -18,8 +18,9 @@ from thalweg.lab.isolation import preserving_process
 from thalweg.lab.random.seeds import derive, preserving_random_state, seed_everything
 from thalweg.lab.task.check import check, first_batch
 from thalweg.lab.task.convention import inputs_and_target, takes_model
-from thalweg.lab.task.data import Source, as_source, split, to_device
+from thalweg.lab.task.data import Source, as_source, fold, split, to_device
 from thalweg.lab.task.identity import identity, identity_parts
+from thalweg.lab.task.precision import PRECISIONS, autocast
 
 DIVERGENCE = 4.0  # the rule's factor
 
@@ -44,7 +45,7 @@ class Task:
         name: names the study.
         margin: differences of the metric smaller than this do not matter to you. None: half a point of
             accuracy, else 1 % of the leader's value.
-        device: where to train.
+        device: where to train; "auto": a GPU where there is one.
         source: the text of the file the task came from, as part of its identity.
         steps: gradient steps in all, drawn from as many passes as they take.
         schedule: `schedule(optimizer, steps)` gives one of torch's schedulers, which will make `steps` steps.
@@ -59,6 +60,14 @@ class Task:
             gradient, not in the loss that is reported.
         divergence: a run ends, and has failed, when the median of its last losses is so many times its first ones,
             and that by more than they scatter; None: when a loss is not finite, and else never.
+        groups: `groups(model)` gives the parameter groups that every optimizer gets, as `thalweg.optim.groups` makes
+            them by roles. A group's own `lr` is a share of the one under trial: 1e-3 and 1e-4 stay ten times apart.
+        precision: "bf16" or "fp16": forward passes run under `torch.autocast`, with "fp16" losses are scaled by
+            torch's GradScaler. None: as the model is.
+        accumulate: batches whose gradients, averaged, make one step.
+        compile: whether `model.compile()` is called on each model; or the name of a backend for it.
+        folds: cross-validation: so many equal parts of the training rows take turns as validation data, by the run's
+            seed. It is in place of `validation`; give as many seeds as folds.
         usual_time: how long a run takes, for a listing.
         about: the data and its size in a line, for a listing.
 
@@ -88,6 +97,11 @@ class Task:
     weight_decay: float | None = None
     l2: float | None = None
     divergence: float | None = DIVERGENCE
+    groups: Callable[[nn.Module], Any] | None = None
+    precision: str | None = None
+    accumulate: int = 1
+    compile: bool | str = False
+    folds: int | None = None
     usual_time: str = ""
     about: str = field(default="", repr=False)
 
@@ -100,11 +114,20 @@ class Task:
         for name in ("model", "loss"):
             if not callable(value := getattr(self, name)):
                 raise TaskError(f"{name}: got {value!r}; must be a function")
-        for name in ("schedule", "augment"):
+        for name in ("schedule", "augment", "groups"):
             if not ((value := getattr(self, name)) is None or callable(value)):
                 raise TaskError(f"{name}: got {value!r}; must be a function, or None")
-        for name in ("epochs", "batch_size", "steps", "patience"):
-            _check_count(name, getattr(self, name), optional=name in ("steps", "patience"))
+        for name in ("epochs", "batch_size", "steps", "patience", "accumulate", "folds"):
+            _check_count(name, getattr(self, name), optional=name in ("steps", "patience", "folds"))
+        if self.device == "auto":
+            found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+            object.__setattr__(self, "device", "cpu" if found is None else found.type)
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise TaskError(f"precision: got {self.precision!r}; must be {', '.join(PRECISIONS)}, or None")
+        if not isinstance(self.compile, bool | str):
+            raise TaskError(f"compile: got {self.compile!r}; must be True, False or the name of a backend")
+        if self.folds == 1 or (self.folds and not isinstance(self.validation, float)):
+            raise TaskError(f"folds: got {self.folds!r}; must be at least 2, and no validation data given")
         for name in ("clip_norm", "weight_decay", "l2", "divergence"):
             _check_amount(name, getattr(self, name), above_zero=name in ("clip_norm", "divergence"))
         if self.schedule_every not in ("step", "epoch"):
@@ -123,11 +146,15 @@ class Task:
 
     @cached_property
     def sources(self) -> dict[str, Source]:
-        """The three parts of the data; shares are split off the training rows here."""
+        """The three parts of the data, of the first fold where there are some."""
+        return self._parts(0)
+
+    def _parts(self, number: int) -> dict[str, Source]:
+        """The three parts of a fold; shares are split off the training rows here."""
         shares: dict[str, float] = {}
         given = {}
         try:
-            for name in ("validation", "test"):
+            for name in ("test",) if self.folds else ("validation", "test"):
                 value = getattr(self, name)
                 if isinstance(value, float):
                     if not 0 < value < 1:
@@ -138,7 +165,8 @@ class Task:
             if sum(shares.values()) >= 1:
                 raise TaskError(f"validation and test: got {shares}; must leave rows to train on")
             train = as_source(self.train, "train", self.batch_size)
-            return given | (split(train, shares) if shares else {"train": train})
+            made = given | (split(train, shares) if shares else {"train": train})
+            return made | (fold(made["train"], self.folds, number) if self.folds else {})
         except TaskError:
             raise
         except ValueError as error:
@@ -160,13 +188,17 @@ class Task:
         for name, part in self.sources.items():
             share = getattr(self, name)
             how = f", {share:.0%} of the rows given, by a fixed seed" if isinstance(share, float) else ""
+            if self.folds and name == "validation":
+                how = f", one of {self.folds} folds, by the run's seed"
             lines[name] = f"{part.rows if part.rows is not None else '?'} rows{how}"
         return lines
 
     def describe_run(self) -> dict[str, Any]:
         """What the task asks for beside batches and epochs, by name; what it does not ask for is not in it."""
         plain = {name: getattr(self, name) for name in ("steps", "patience", "clip_norm", "weight_decay", "l2")}
-        named = {name: getattr(self, name) for name in ("schedule", "augment")}
+        plain |= {"precision": self.precision, "folds": self.folds, "compile": self.compile or None}
+        plain["accumulate"] = None if self.accumulate == 1 else self.accumulate
+        named = {name: getattr(self, name) for name in ("schedule", "augment", "groups")}
         found = {name: value for name, value in plain.items() if value is not None}
         found |= {name: getattr(value, "__name__", type(value).__name__) for name, value in named.items() if value}
         if self.divergence != DIVERGENCE:
@@ -177,6 +209,12 @@ class Task:
         """The same, given in so many steps, with its data as they have been split."""
         made = copy.copy(self)
         object.__setattr__(made, "steps", steps)
+        return made
+
+    def with_fold(self, number: int) -> Task:
+        """The same, with another fold of the training rows as validation data."""
+        made = copy.copy(self)
+        made.__dict__["sources"] = self._parts(number)
         return made
 
     def identity(self) -> str:
@@ -196,14 +234,17 @@ class Task:
             model = self.model()
         if not isinstance(model, nn.Module):
             raise TaskError(f"model: returned {type(model).__name__}; must return an nn.Module")
+        if self.compile:
+            model.compile(**({"backend": self.compile} if isinstance(self.compile, str) else {}))
         return model.to(self.device)
 
     def compute_loss(self, model: nn.Module, batch: Any) -> Tensor:
         """The loss of one batch, by whichever of the two conventions the user's function follows."""
-        if self.loss_takes_model:
-            return self.loss(model, batch)
-        inputs, target = inputs_and_target(batch)
-        return self.loss(model(*inputs), target)
+        with autocast(self):
+            if self.loss_takes_model:
+                return self.loss(model, batch)
+            inputs, target = inputs_and_target(batch)
+            return self.loss(model(*inputs), target)
 
     @cached_property
     def loss_takes_model(self) -> bool:

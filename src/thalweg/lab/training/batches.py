@@ -31,15 +31,28 @@ def rounds(task: Task, seed: int, epochs: int) -> Iterator[Iterator[Any]]:
         yield islice(stream, end - start)
 
 
+class Several(tuple[Any, ...]):
+    """Batches whose gradients make one step together."""
+
+
 class Passes:
-    """Passes over the training data; steps are counted over all of them."""
+    """Passes over the training data; batches are counted over all of them."""
 
     def __init__(self, task: Task, seed: int) -> None:
         self.task, self.seed, self.step = task, seed, 0
         self.source = task.sources["train"]
 
     def of(self, number: int) -> Iterator[Any]:
-        """The batches of one pass. What data and augmentation draw depends on the seed and the step alone."""
+        """What each step of one pass takes: a batch, or with the task's `accumulate` several."""
+        batches, size = self._batches(number), self.task.accumulate
+        if size == 1:
+            yield from batches
+            return
+        while several := Several(islice(batches, size)):
+            yield several
+
+    def _batches(self, number: int) -> Iterator[Any]:
+        """What data and augmentation draw depends on the seed and the batch's number alone."""
         batches = self.source.batches(derive(self.seed, "order", number))
         while True:
             with self._drawing("data"):

@@ -39,6 +39,7 @@ class Job:
         """The task as this training has it."""
         size = self.setting.batch_size
         own = task if size is None else replace(task, batch_size=size)
+        own = own if own.folds is None else own.with_fold(self.setting.seed % own.folds)
         return own if self.steps is None else own.with_steps(self.steps)
 
 

@@ -6,6 +6,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +18,8 @@ from thalweg.lab.random.seeds import derive, seed_everything
 from thalweg.lab.random.streams import Stream
 from thalweg.lab.task.check import check_loss
 from thalweg.lab.task.evaluation import evaluate
-from thalweg.lab.training.batches import rounds
+from thalweg.lab.task.precision import scaler_of
+from thalweg.lab.training.batches import Several, rounds
 from thalweg.lab.training.clipping import clip
 from thalweg.lab.training.decay import penalty
 from thalweg.lab.training.run import Run
@@ -98,22 +100,38 @@ def step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: 
     The loss that is reported, and watched, is without the task's `l2` penalty; the one that is minimised is with it.
     """
     first: list[float] = []
+    parts = batch if isinstance(batch, Several) else (batch,)
+    scaler = scaler_of(task, optimizer)
 
     def closure() -> float:
         optimizer.zero_grad()
-        with keyed.again():  # a closure may be called several times
-            loss = task.compute_loss(model, batch)
+        losses, whole = [], torch.zeros((), device=task.device)
+        for index, part in enumerate(parts):
+            with keyed if index else keyed.again():  # a closure may be called several times
+                loss = task.compute_loss(model, part)
+            if not first:
+                check_loss(loss, finite=False)
+                losses.append(float(loss.detach()))
+            if task.l2:
+                loss = loss + penalty(task, model)
+            if len(parts) > 1:
+                loss = loss / len(parts)
+            backward(loss if scaler is None else scaler.scale(loss), optimizer)
+            whole = loss if len(parts) == 1 else whole + loss.detach()
         if not first:
-            check_loss(loss, finite=False)
-            first.append(float(loss.detach()))
-        if task.l2:
-            loss = loss + penalty(task, model)
-        backward(loss, optimizer)
+            first.append(fmean(losses))
+        if scaler is not None:
+            scaler.unscale_(optimizer)
         if task.clip_norm is not None:
             clip(model.parameters(), task.clip_norm)
-        return loss  # type: ignore[return-value]
+        return whole  # type: ignore[return-value]
 
-    optimizer.step(closure)
+    if scaler is None:
+        optimizer.step(closure)
+    else:  # which takes no closure: an optimizer that needs one says so
+        closure()
+        scaler.step(optimizer)
+        scaler.update()
     return first[0]
 
 

@@ -16,6 +16,7 @@ from thalweg.lab.training.decay import settings_of
 from thalweg.lab.training.divergence import DivergenceMonitor, check_end
 from thalweg.lab.training.early_stopping import EarlyStopping
 from thalweg.lab.training.failure import failure
+from thalweg.lab.training.groups import parameters_of
 from thalweg.lab.training.time_limit import late
 from thalweg.lab.training.trial import Curve, Outcome, Status, Trial
 
@@ -76,7 +77,9 @@ class Run:
     def start(self, model: nn.Module) -> None:
         """Make the optimizer and the schedule."""
         job = self.job
-        self.optimizer = job.entry.build(model, **settings_of(self.task, job.entry, job.setting))
+        settings = settings_of(self.task, job.entry, job.setting)
+        given = parameters_of(self.task, model, job.entry, settings.get("lr"))
+        self.optimizer = job.entry.build(given, **settings)
         self.schedule = Schedule(self.task, self.optimizer, job.epochs)
         self.switch("train")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from thalweg.lab.errors import first_line
+
+if TYPE_CHECKING:
+    from thalweg.lab.task.task import Task
 
 
 class CannotRide(Exception):
@@ -46,6 +49,20 @@ def optimizer_refusal(optimizer: torch.optim.Optimizer) -> str | None:
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         return f"{name} re-evaluates the closure several times a step"
+    return None
+
+
+def task_refusal(task: Task) -> str | None:
+    """Why runs of this task cannot be stacked, as far as its fields tell; None where nothing speaks against it."""
+    for name, asked in (
+        ("groups", task.groups is not None),
+        ("precision", task.precision is not None),
+        ("accumulate", task.accumulate > 1),
+        ("compile", bool(task.compile)),
+        ("folds", task.folds is not None),
+    ):
+        if asked:
+            return f"the task has {name}, which lanes do not take"
     return None
 
 

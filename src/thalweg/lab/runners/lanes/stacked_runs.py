@@ -10,7 +10,7 @@ from thalweg.lab.random.seeds import derive
 from thalweg.lab.runners.lanes.batches import Batches, side_by_side
 from thalweg.lab.runners.lanes.evaluation import judge
 from thalweg.lab.runners.lanes.forward import Streams
-from thalweg.lab.runners.lanes.refusal import CannotRide, model_refusal, optimizer_refusal
+from thalweg.lab.runners.lanes.refusal import CannotRide, model_refusal, optimizer_refusal, task_refusal
 from thalweg.lab.runners.lanes.stack import Stack, join
 from thalweg.lab.runners.lanes.stepping import Stepping
 from thalweg.lab.task.task import Task
@@ -30,6 +30,8 @@ class StackedRuns:
     """
 
     def __init__(self, task: Task, jobs: Sequence[Job]) -> None:
+        if reason := task_refusal(task):
+            raise CannotRide(reason)
         self.task = jobs[0].adapt(task)
         self.runs = [Run(self.task, job) for job in jobs]
         seeds = [run.seed for run in self.runs]
