@@ -3,6 +3,7 @@
 Pytest's own folder stays where it is: it keeps what failed tests wrote.
 """
 
+import multiprocessing.util
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = folder
 
     def leave() -> None:
+        multiprocessing.util._run_finalizers()  # they would look for their folder after it has gone
         tempfile.tempdir = None
         for name, value in before.items():
             os.environ.pop(name, None)

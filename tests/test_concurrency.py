@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import processes
 import thalweg.optim as optim
 from test_processes import output
 
@@ -148,7 +149,7 @@ def test_hogwild():
         return [torch.nn.functional.mse_loss(model(inputs), inputs.sum(1, keepdim=True)).item() for model in models]
 
     before = losses()
-    torch.multiprocessing.spawn(hogwild, args=(models,), nprocs=2)
+    processes.start(hogwild, (models,), 2)
     for name, first, last in zip(HOGWILD, before, losses(), strict=True):
         assert last < first / 100, name
     assert [p.data_ptr() for p in params] == addresses

@@ -17,6 +17,7 @@ import torch
 from sharding import needs_fsdp2
 from torch import distributed
 
+import processes
 import thalweg.optim as optim
 
 pytestmark = pytest.mark.skipif(
@@ -136,9 +137,7 @@ def work(rank: int, folder: str, runs: list[str]) -> None:
 
 def pair(folder: Any, runs: list[str]) -> list[dict[Any, Any]]:
     """What two processes leave."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        torch.multiprocessing.spawn(work, args=(str(folder), runs), nprocs=RANKS)
+    processes.start(work, (str(folder), runs), RANKS)
     return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
 
 

@@ -11,6 +11,7 @@ import torch
 from sharding import needs_fsdp2
 from torch import distributed
 
+import processes
 import thalweg.optim as optim
 
 pytestmark = pytest.mark.skipif(
@@ -200,9 +201,7 @@ def work(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def left(tmp_path_factory) -> list[dict[Any, Any]]:
     folder = tmp_path_factory.mktemp("global")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=2)
+    processes.start(work, (str(folder),), 2)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 

@@ -10,6 +10,7 @@ import torch
 from sharding import needs_fsdp2
 from torch import distributed, nn
 
+import processes
 import thalweg
 import thalweg.optim as optim
 
@@ -293,9 +294,8 @@ def work(rank: int, ranks: int, folder: str, run: str) -> None:
     ("run", "ranks"),
     [("ddp", 2), ("ddp", 4), pytest.param("fsdp", 2, marks=needs_fsdp2), pytest.param("fsdp", 4, marks=needs_fsdp2)],
 )
-def test_several_processes_train_as_one(run, ranks, tmp_path, monkeypatch):
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    torch.multiprocessing.spawn(work, args=(ranks, str(tmp_path), run), nprocs=ranks)
+def test_several_processes_train_as_one(run, ranks, tmp_path):
+    processes.start(work, (ranks, str(tmp_path), run), ranks)
     model, left = gpt(), gpt()
     train(model, [ours(model)], 8)
     with torch.no_grad():

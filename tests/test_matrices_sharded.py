@@ -13,6 +13,7 @@ import torch
 from sharding import needs_fsdp2
 from torch import distributed, nn
 
+import processes
 import thalweg.optim as optim
 
 STEPS = 8
@@ -74,9 +75,8 @@ def work(rank: int, ranks: int, folder: str, kinds: list[str]) -> None:
 @pytest.mark.skipif(not (distributed.is_available() and distributed.is_gloo_available()), reason="no gloo")
 @pytest.mark.parametrize("ranks", [2, 4])
 @pytest.mark.parametrize("kinds", [["ddp", "tp"], pytest.param(["fsdp"], marks=needs_fsdp2)], ids=str)
-def test_several_processes_come_to_what_one_does(kinds, ranks, tmp_path, monkeypatch):
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    torch.multiprocessing.spawn(work, args=(ranks, str(tmp_path), kinds), nprocs=ranks)
+def test_several_processes_come_to_what_one_does(kinds, ranks, tmp_path):
+    processes.start(work, (ranks, str(tmp_path), kinds), ranks)
     found = [torch.load(tmp_path / f"left{rank}.pt") for rank in range(ranks)]
     for kind, name in found[0]:
         model = network(kind)

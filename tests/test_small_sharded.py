@@ -9,6 +9,7 @@ import torch
 from sharding import needs_fsdp2
 from torch import distributed
 
+import processes
 import thalweg.optim as optim
 
 pytestmark = pytest.mark.skipif(
@@ -167,9 +168,7 @@ def work(rank, folder, outcome=outcome):
 @needs_fsdp2
 def test_shards_resume_bit_for_bit_from_a_gathered_checkpoint(tmp_path):
     """Resumed in 8 bits from codes and scales, and from float32, as if it had never stopped."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=RANKS)
+    processes.start(work, (str(tmp_path),), RANKS)
     for rank in range(RANKS):
         left = torch.load(tmp_path / f"{rank}.pt")
         assert not isinstance(left, str), left
@@ -187,9 +186,7 @@ def test_shards_resume_bit_for_bit_from_a_gathered_checkpoint(tmp_path):
 @needs_fsdp2
 def test_codes_of_another_sharding_are_refused_and_float32_goes_through_a_distributed_checkpoint(tmp_path):
     """The scales have the same shapes: only what is written beside them tells that they are of other blocks."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        torch.multiprocessing.spawn(work_resharded, args=(str(tmp_path),), nprocs=RANKS)
+    processes.start(work_resharded, (str(tmp_path),), RANKS)
     for rank in range(RANKS):
         told = torch.load(tmp_path / f"{rank}.pt")
         assert not isinstance(told, str), told

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import distributed
 
+import processes
 import thalweg.optim as optim
 
 pytestmark = pytest.mark.skipif(
@@ -65,9 +66,7 @@ def work(rank: int, folder: str) -> None:
 
 
 def test_states_of_another_sharding_become_the_parameters(tmp_path):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=2)
+    processes.start(work, (str(tmp_path),), 2)
     expected = moved(numbers(99), None, range(STEPS + 1))[0]
     length = (expected - moved(numbers(99), None, range(STEPS))[0]).abs().max()
     for rank in range(2):

@@ -19,6 +19,14 @@ from thalweg.update.update import Reader
 PROGRAMS = 200
 FEW = ("Adam", "SGD momentum", "NAdam", "RMSprop centered", "SGD sparse")
 FAULTS = {}
+LATE = {  # the first program that shows each, where it is not among the first few: it is tried before the others
+    "addresses_of_states_are_not_compared": 47,
+    "step_counts_are_not_read_again": 52,
+    "a_step_with_infinite_gradients_is_taken": 35,
+    "the_last_chunk_is_lost_on_two_threads": 26,
+    "names_are_not_looked_at_in_loading": 21,
+    "loading_shares_the_tensors": 12,
+}
 
 
 def fault(function):
@@ -256,11 +264,11 @@ def repeated_rows_are_not_added_up(monkeypatch):
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_planted_fault_is_found(name, monkeypatch):
     FAULTS[name](monkeypatch)
-    found = find(draw(seed, 20, FEW) for seed in range(PROGRAMS))
+    found = find(draw(seed, 20, FEW) for seed in (LATE.get(name, 0), *range(PROGRAMS)))
     assert found, f"{PROGRAMS} programs did not show it"
     assert "test_planted_faults.py" not in found, "the planting failed, not the planted"
 
 
 def test_without_a_fault_there_is_no_difference():
-    """The first of the same programs, where nearly all faults are found."""
-    assert find(draw(seed, 20, FEW) for seed in range(60)) == ""
+    """The programs that show the faults, and the first, which show most of them."""
+    assert find(draw(seed, 20, FEW) for seed in (*range(12), *LATE.values())) == ""

@@ -9,6 +9,7 @@ import torch
 from sharding import needs_fsdp2
 from torch import distributed
 
+import processes
 import thalweg
 
 pytestmark = pytest.mark.skipif(
@@ -75,9 +76,7 @@ def work(rank, folder):
 @pytest.fixture(scope="module")
 def left(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lens")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=RANKS)
+    processes.start(work, (str(folder),), RANKS)
     return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
 
 

@@ -1,0 +1,28 @@
+"""Several processes, each a rank, forked from one that has imported torch already: it takes seconds, for each anew."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+PRELOADED = ["torch", "torch.distributed.fsdp", "torch.distributed.tensor.parallel", "numba", "thalweg.optim"]
+
+
+def start(work: Callable[..., None], arguments: tuple[Any, ...], ranks: int) -> None:
+    """Call `work(rank, *arguments)` in each process, and wait for all of them."""
+    multiprocessing.set_forkserver_preload(PRELOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLOO_SOCKET_IFNAME", "lo")  # a machine's name may lead nowhere
+        torch.multiprocessing.start_processes(
+            _with_the_environment, (dict(os.environ), work, arguments), nprocs=ranks, start_method="forkserver"
+        )
+
+
+def _with_the_environment(rank: int, environment: dict[str, str], work: Callable[..., None], arguments: Any) -> None:
+    """The process that forks has the environment in which it began."""
+    os.environ.clear()
+    os.environ.update(environment)
+    work(rank, *arguments)
