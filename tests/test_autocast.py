@@ -25,9 +25,15 @@ def outcome(subject, engine, dtype, cast, **settings):
     return [*(p.detach() for p in params), *held]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("engine", ["reference", FAST])
-@pytest.mark.parametrize("subject", PLAIN, ids=str)
+@pytest.mark.parametrize(
+    ("subject", "engine", "dtype"),
+    [
+        *[(subject, "reference", dtype) for subject in PLAIN for dtype in (torch.float32, torch.bfloat16)],
+        # A kernel knows nothing of autocast; what prepares its numbers does not ask for the dtype.
+        *[(subject, FAST, torch.float32) for subject in PLAIN],
+    ],
+    ids=str,
+)
 def test_a_step_under_autocast_is_the_same_step(subject, engine, dtype):
     cast, plain = (outcome(subject, engine, dtype, cast) for cast in (True, False))
     assert len(cast) == len(plain) and all(map(torch.equal, cast, plain))

@@ -12,7 +12,7 @@ from subjects import FAST, SUBJECTS, gradients, parameters, run, states
 import thalweg.optim as optim
 
 SHAPES = [(6, 5), (3,), ()]
-GIVEN = gradients(SHAPES, 100, torch.float32)
+GIVEN = gradients(SHAPES, 40, torch.float32)
 BOTH = [subject for subject in SUBJECTS if subject.torch_class]
 
 
@@ -25,7 +25,7 @@ def through_a_file(state_dict):
 
 
 def close(ours, theirs, optimizer, other):
-    """Within what 50 steps of float32 rounding make of it."""
+    """Within what 20 steps of float32 rounding make of it."""
     tolerance = dict(rtol=1e-4, atol=2e-5)
     for p, q in zip(ours, theirs, strict=True):
         assert torch.allclose(p, q, **tolerance)
@@ -46,18 +46,18 @@ def test_a_torch_checkpoint_goes_on_here_and_ours_in_torch(subject, engine):
 
     begun = parameters(SHAPES, torch.float32)
     first_half = subject.build_torch(begun)
-    run(first_half, GIVEN[:50])
+    run(first_half, GIVEN[:20])
     ours = subject.build(begun, engine=engine)
     ours.load_state_dict(through_a_file(first_half.state_dict()))
-    run(ours, GIVEN[50:])
+    run(ours, GIVEN[20:])
     close(begun, steady, ours, torch_all_along)
 
     begun = parameters(SHAPES, torch.float32)
     first_half = subject.build(begun, engine=engine)
-    run(first_half, GIVEN[:50])
+    run(first_half, GIVEN[:20])
     theirs = subject.build_torch(begun)
     theirs.load_state_dict(through_a_file(first_half.state_dict()))
-    run(theirs, GIVEN[50:])
+    run(theirs, GIVEN[20:])
     close(begun, steady, theirs, torch_all_along)
 
 

@@ -12,13 +12,10 @@ from thalweg.conformance.run import try_laws
 SUBJECTS = [
     (optim.Adam, {}),
     (optim.SGD, {"momentum": 0.9, "nesterov": True}),
-    (optim.RMSprop, {"centered": True}),
     (optim.RAdam, {}),
-    (optim.Adagrad, {}),
     (optim.SOAP, {}),
     (optim.Prodigy, {}),
     (optim.ScheduleFreeAdamW, {}),
-    (optim.ScheduleFreeRAdam, {}),
 ]
 
 

@@ -97,7 +97,9 @@ def test_extreme_sixteen_bit_values_stay_visible(rounding, dtype, device):
 
 @quiet
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("subject", some([s for s in EXACT if not s.entry.rule.directs and not s.settings], 5), ids=str)
+@pytest.mark.parametrize(
+    "subject", some([s for s in EXACT if not s.entry.rule.directs and not s.settings], 12), ids=str
+)
 def test_caution_is_counted_on_the_device(subject, dtype):
     """Over whole tensors of several chunks, and of none."""
     shapes = [(2500,), (3,), (0,), ()]
