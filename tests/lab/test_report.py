@@ -15,11 +15,11 @@ from breaking import Crash
 
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.report.card import card
-from thalweg.lab.report.configuration import in_words
+from thalweg.lab.report.configuration import failures, in_words
 from thalweg.lab.report.figures.curves import Course, curves, thin
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
 from thalweg.lab.report.figures.palette import COLORS, DARK, LIGHT, ramp
-from thalweg.lab.report.markup import glued, sentences, whisker
+from thalweg.lab.report.markup import glued, headline, sentences, whisker
 from thalweg.lab.results import Comparison, Result
 from thalweg.lab.training.trial import Curve, Trial
 from thalweg.lab.verbs.compare import compare
@@ -37,8 +37,10 @@ SCREENS = {
     "tune": ["answer", "hyperparameters", "search", "curves", "trials"],
     "range-test": ["answer", "range", "check", "curves", "trials"],
 }
+GLANCE = ("answer-sweep", "answer-curves")
 FIGURES = {
     "compare": [
+        *GLANCE,
         "sweep-metric",
         "sweep-loss",
         "curves-metric",
@@ -48,8 +50,17 @@ FIGURES = {
         "reach",
         "best-of",
     ],
-    "sweep": ["sweep-metric", "sweep-loss", "curves-0-metric", "curves-0-loss", "curves-1-metric", "curves-1-loss"],
+    "sweep": [
+        *GLANCE,
+        "sweep-metric",
+        "sweep-loss",
+        "curves-0-metric",
+        "curves-0-loss",
+        "curves-1-metric",
+        "curves-1-loss",
+    ],
     "tune": [
+        *GLANCE,
         "hyperparameter-0",
         "hyperparameter-1",
         "hyperparameter-2",
@@ -59,7 +70,7 @@ FIGURES = {
         "curves-metric",
         "curves-loss",
     ],
-    "range-test": ["climb", "sweep-metric", "sweep-loss", "curves-metric", "curves-loss"],
+    "range-test": [*GLANCE, "climb", "sweep-metric", "sweep-loss", "curves-metric", "curves-loss"],
 }
 
 
@@ -234,9 +245,19 @@ def test_words() -> None:
     )
     assert sentences("adam leads at 97.5 %; undecided: sgd.") == ("adam leads at 97.5 %.", "Undecided: sgd.")
     assert sentences("No answer.") == ("No answer.", "")
+    open_ = "Undecided on x: a at lr 1 (0.5 to 2 perform equivalently) is the best, but none is worse; not tested: b."
+    assert headline(open_) == ("Undecided on x: a at lr 1 is the best.", open_)
+    assert headline("a leads on x: 3 % on 5 fresh seeds; worse: b.")[0] == "a leads on x: 3 %."
+    assert headline("a leads on x; worse: b.") == ("a leads on x.", "Worse: b.")
     assert glued("97.5 % ± 0.7 <") == "97.5\u00a0%\u00a0±\u00a00.7 &lt;"
     assert in_words({"betas": (0.876, 0.999837), "lr": 0.00944}, 16) == "lr 0.00944, betas (0.876, 0.999837), batch 16"
     assert in_words({}) == "its default"
+
+
+def test_failures_are_explained_where_they_are_counted(results: dict[str, Result]) -> None:
+    text = (results["compare"].folder / "report.html").read_text()
+    assert re.search(r"<td[^>]*>[1-9] of [1-9]: crashed</td>", text)
+    assert failures([], 3) == "0 of 3"
 
 
 def test_a_whisker_stays_in_its_frame() -> None:

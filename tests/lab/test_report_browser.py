@@ -97,7 +97,12 @@ def test_the_answer_is_the_results(page: browser.Browser, results: dict[str, Res
     found = results["compare"]
     page.open(report(results, "compare"))
     headline = page.texts("h1")[0].replace("\u00a0", " ").rstrip(".")
-    assert found.verdict.startswith(headline)
+    assert headline.split(" leads")[0] in found.verdict and len(headline) < 80
+    assert page.texts(".lead")[0].replace("\u00a0", " ") in found.verdict.replace("; w", "; W")
+    line = float(page.ask("getComputedStyle(document.querySelector('h1')).lineHeight").removesuffix("px"))
+    assert page.ask("document.querySelector('h1').getBoundingClientRect().height") < 1.5 * line, "more than one line"
+    ends = "[...document.querySelectorAll('#screen-answer .plot')].map(e => e.getBoundingClientRect().bottom)"
+    assert len(page.ask(ends)) == 2 and max(page.ask(ends)) <= 900, "not on the first screen"
     assert page.texts("#line") == [found.line]
     names = [row["optimizer"] for row in found.table]
     assert page.texts(".standings td:first-child") == names
@@ -227,7 +232,7 @@ def test_the_x_axis_switches(page: browser.Browser, results: dict[str, Result]) 
         assert page.ask("document.querySelector('[data-along][aria-pressed=true]').textContent") == unit
         assert set(page.ask(f"{MODELS}.filter(m => m.name === 'along').map(m => m.axis_label)")) == {unit}
         drawn = page.ask(f"{MODELS}.filter(m => m.name === 'courses').map(m => [m.data.xs, m.data.name])")
-        assert len(drawn) == 2
+        assert len(drawn) == 3  # one of them on the first screen
         for xs, names in drawn:
             assert xs[names.index(curve.optimizer)] == pytest.approx(values, rel=1e-3)
         last = max(x for xs, _ in drawn for line in xs for x in line)

@@ -6,24 +6,25 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab.report.markup import LONG, facts, glued, items, paste, sentences
-from thalweg.lab.report.page import Screen
+from thalweg.lab.report.markup import facts, glued, headline, items, paste
+from thalweg.lab.report.page import Part, Screen
 from thalweg.lab.training.trial import Trial
 
+ONE_LINE = 64  # letters of the large headline on one line of a screen
 DOUBTS = ("Not ",)  # how a note begins that limits the answer
 
 
 def screen(
-    sentence: str, line: str, known: Sequence[tuple[str, str, str]], parts: Sequence[str], notes: Sequence[str]
+    sentence: str, line: str, known: Sequence[tuple[str, str, str]], parts: Sequence[Part], notes: Sequence[str]
 ) -> Screen:
-    """The sentence's first part is the headline. `known` are facts: what, value, in small letters."""
-    head, rest = sentences(sentence)
+    """The sentence's first part, made short, is the headline. `known` are facts: what, value, in small letters."""
+    head, rest = headline(sentence)
     doubts = [
         note for note in notes if note.startswith(DOUBTS) or re.search(" (crashed|ran out of (memory|time)): ", note)
     ]
     how = [note for note in notes if note not in doubts]
     lead = f'<p class="lead">{glued(rest)}</p>' if rest else ""
-    long = ' class="long"' if len(head) > LONG else ""
+    long = ' class="long"' if len(head) > ONE_LINE else ""
     return Screen(
         "answer",
         "Answer",

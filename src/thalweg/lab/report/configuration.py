@@ -1,7 +1,8 @@
-"""A run's setting in a few words."""
+"""A run's setting in a few words, and what became of those that failed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -30,6 +31,13 @@ def said(result: Any) -> str:
         return "(" + ", ".join(map(said, result)) + ")"
     short = rate(float(result))
     return f"{result:.6g}" if 0.9 < result < 1 and len(f"{result:.6g}") > len(short) else short  # 0.999837 is not 1
+
+
+def failures(trials: Iterable[Trial], of: int) -> str:
+    """How many of so many runs failed, and what became of them: `2 of 8: diverged`, `3 of 8: 2 diverged, 1 crashed`."""
+    seen = Counter(str(trial.status) for trial in trials if trial.failed)
+    kinds = [what if len(seen) == 1 else f"{count} {what}" for what, count in seen.most_common()]
+    return f"{seen.total()} of {of}" + (f": {', '.join(kinds)}" if kinds else "")
 
 
 def in_words(settings: Mapping[str, Any], batch_size: int | None = None) -> str:

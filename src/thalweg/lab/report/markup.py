@@ -35,6 +35,17 @@ def sentences(verdict: str) -> tuple[str, str]:
     return f"{head}.", rest[0].upper() + rest[1:] if mark == ";" else rest  # half a sentence becomes one
 
 
+def headline(verdict: str) -> tuple[str, str]:
+    """A verdict as one line, and what stands below it: the rest, or all of it where the line leaves something out.
+
+    >>> headline("adam at lr 0.01 (0.005 to 0.02 perform equivalently) leads: 97 % on 5 fresh seeds; worse: sgd.")[0]
+    'adam at lr 0.01 leads: 97 %.'
+    """
+    head, rest = sentences(verdict)
+    short = re.sub(r" \([^()]*\)| on \d+ fresh seeds?(?=[.,;]|$)|, but .*(?=\.$)", "", head)
+    return (head, rest) if short == head else (short, verdict.strip())
+
+
 def glued(text: str) -> str:
     """Escaped, with numbers held to their units: no line breaks before a `%` or around a `±`."""
     return re.sub(r" (?=[%±])|(?<=±) ", "\u00a0", escape(text))

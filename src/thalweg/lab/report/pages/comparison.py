@@ -12,7 +12,7 @@ from thalweg.lab.judging.rows import Row
 from thalweg.lab.judging.wording import rate, status
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.axis_choice import switch
-from thalweg.lab.report.configuration import in_words
+from thalweg.lab.report.configuration import failures, in_words
 from thalweg.lab.report.figures.best_of import best_of_figure
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.forest import forest, span
@@ -21,6 +21,7 @@ from thalweg.lab.report.figures.paths import paths_figure
 from thalweg.lab.report.figures.reach import reach
 from thalweg.lab.report.figures.sensitivity import decades, sensitivity
 from thalweg.lab.report.figures.sweep import sweep
+from thalweg.lab.report.glance import glance
 from thalweg.lab.report.markup import named, table, verdict, whisker
 from thalweg.lab.report.page import Figure, Page, Part, Screen
 
@@ -35,7 +36,9 @@ def page(result: Comparison) -> Page:
         title=f"{task}: which optimizer?",
         about=f"Which optimizer for {task}? {len(result.rows)} compared by the {preset} protocol",
         screens=[
-            answer.screen(result.verdict, result.line, _facts(result), [_standings(result)], result.notes),
+            answer.screen(
+                result.verdict, result.line, _facts(result), [_glance(result), _standings(result)], result.notes
+            ),
             _sweep(result),
             _curves(result),
             _robustness(result),
@@ -59,6 +62,18 @@ def _facts(result: Comparison) -> list[tuple[str, str, str]]:
     ]
 
 
+def _glance(result: Comparison) -> tuple[Figure, ...]:
+    metric = measures(result.unit, result.larger_is_better)[0]
+    return glance(
+        sweep({row.optimizer: row.candidates for row in result.rows}, metric),
+        curves(
+            {row.optimizer: Course(row.finals, row.milliseconds) for row in result.rows}, metric, result.judged.target
+        ),
+        metric.name,
+        ("Colors as in the standings below; a cross is a run that failed.", "Each at its best, on fresh seeds."),
+    )
+
+
 def _standings(result: Comparison) -> str:
     unit, ends = result.unit, span(result.judged)
     rows = []
@@ -69,7 +84,7 @@ def _standings(result: Comparison) -> str:
         edge = ' <span class="soft">(edge)</span>' if row.on_edge else ""
         cells = (
             named(row.optimizer, index),
-            verdict(said),
+            verdict(said) + _why(row),
             escape(unit.interval(row.test)),
             escape(difference),
             figure,
@@ -78,6 +93,12 @@ def _standings(result: Comparison) -> str:
         rows.append(cells)
     headings = ("optimizer", "verdict", f"test {unit.name}", unit.gap_name, "", "configuration")
     return f"<h2>The standings</h2>{table([escape(text) for text in headings], rows, (2, 3), 'standings')}"
+
+
+def _why(row: Row) -> str:
+    """What became of the fresh seeds that failed."""
+    kinds = dict.fromkeys(str(trial.status) for trial in row.finals if trial.failed)
+    return f' <span class="soft">{escape(", ".join(kinds))}</span>' if kinds else ""
 
 
 def _sweep(result: Comparison) -> Screen:
@@ -94,7 +115,7 @@ def _sweep(result: Comparison) -> Screen:
             escape(" to ".join(dict.fromkeys(map(rate, row.as_good))) if row.as_good else "none"),
             escape(decades(row)),
             escape(rate(row.highest_stable)),
-            f"{sum(candidate.failed for candidate in row.candidates)} of {row.searched}",
+            escape(failures((trial for candidate in row.candidates for trial in candidate.trials), row.searched)),
         )
         for index, row in enumerate(result.rows)
     ]

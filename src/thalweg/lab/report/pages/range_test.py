@@ -12,6 +12,7 @@ from thalweg.lab.report.figures.climb import climb, shade
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.measure import Measure, measures
 from thalweg.lab.report.figures.sweep import sweep
+from thalweg.lab.report.glance import glance
 from thalweg.lab.report.markup import legend, table
 from thalweg.lab.report.page import Figure, Page, Part, Screen
 
@@ -26,7 +27,9 @@ def page(result: RangeTest) -> Page:
         title=f"{task}: the learning rates of {result.optimizer}",
         about=f"Which learning rates can {result.optimizer} use on {task}?",
         screens=[
-            answer.screen(result.verdict, result.line, _facts(result), [_table(result)], result.notes),
+            answer.screen(
+                result.verdict, result.line, _facts(result), [*_glance(result), _table(result)], result.notes
+            ),
             _range(result),
             _check(result),
             _curves(result),
@@ -53,6 +56,17 @@ def _table(result: RangeTest) -> str:
     return f"<h2>The sweep that checks it</h2>{table([escape(text) for text in headings], cells, (2,), 'standings')}"
 
 
+def _glance(result: RangeTest) -> list[Part]:
+    """Nothing where no run of the sweep ended."""
+    courses, metric = _courses(result), measures(result.unit, result.larger_is_better)[0]
+    if not courses:
+        return []
+    by_rate = sweep({result.optimizer: result.rows}, metric)
+    shade(by_rate, result.interval)
+    about = ("The interval is shaded; a cross is a run that failed.", "Low rates in blue, high ones in red.")
+    return [glance(by_rate, curves(courses, metric, ramped=True), metric.name, about)]
+
+
 def _range(result: RangeTest) -> Screen:
     seeds = [f"seed {ascent.seed}" for ascent in result.ascents]
     figure = climb(result.ascents, result.interval, Measure("loss", result.unit, False))
@@ -77,12 +91,16 @@ def _check(result: RangeTest) -> Screen:
     return Screen("check", "Check", [lead, tuple(figures)])
 
 
-def _curves(result: RangeTest) -> Screen:
-    courses = {
+def _courses(result: RangeTest) -> dict[str, Course]:
+    return {
         f"lr {rate(candidate.rate)}": Course(candidate.trials)
         for candidate in result.rows
         if candidate.failed < len(candidate.trials)
     }
+
+
+def _curves(result: RangeTest) -> Screen:
+    courses = _courses(result)
     figures = tuple(
         Figure(f"curves-{measure.of}", curves(courses, measure, ramped=True), f"Validation {measure.name}")
         for measure in measures(result.unit, result.larger_is_better)

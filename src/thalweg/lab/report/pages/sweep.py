@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from thalweg.lab.judging.wording import rate
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.axis_choice import switch
+from thalweg.lab.report.configuration import failures
 from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.measure import measures
 from thalweg.lab.report.figures.sweep import sweep
+from thalweg.lab.report.glance import glance
 from thalweg.lab.report.markup import legend, named, table
 from thalweg.lab.report.page import Figure, Page, Part, Screen
 
@@ -28,7 +30,9 @@ def page(result: Sweep) -> Page:
         title=f"{task}: which learning rate?",
         about=f"Which learning rate for {whose} on {task}?",
         screens=[
-            answer.screen(result.verdict, result.line, _facts(result), [_table(result)], result.notes),
+            answer.screen(
+                result.verdict, result.line, _facts(result), [*_glance(result), _table(result)], result.notes
+            ),
             _sweep(result),
             _curves(result),
             trials.screen(result.trials, result.unit, result.spec, result.versions),
@@ -51,8 +55,23 @@ def _facts(result: Sweep) -> list[tuple[str, str, str]]:
     ]
 
 
+def _glance(result: Sweep) -> list[Part]:
+    """Of the best optimizer the curves; nothing where all of its runs failed."""
+    best = result.rows[0]
+    if best.failed:
+        return []
+    metric = measures(result.unit, result.larger_is_better)[0]
+    by_rate = sweep({row.optimizer: row.candidates for row in result.rows}, metric)
+    about = ("A cross is a run that failed.", f"{best.optimizer}, its low rates in blue, the high ones in red.")
+    return [glance(by_rate, curves(courses_of(best), metric, ramped=True), metric.name, about)]
+
+
 def _table(result: Sweep) -> str:
     headings, rows = result.cells()
+    told = headings.index("failed")
+    for row, shown in zip(result.rows, rows, strict=True):
+        trials = [trial for candidate in row.candidates for trial in candidate.trials]
+        shown[told] = failures(trials, len(trials))
     cells = [[named(name, index), *map(escape, rest)] for index, (name, *rest) in enumerate(rows)]
     return f"<h2>Each optimizer</h2>{table([escape(text) for text in headings], cells, range(1, len(headings)))}"
 

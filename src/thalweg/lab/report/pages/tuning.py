@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.axis_choice import switch
@@ -13,6 +14,7 @@ from thalweg.lab.report.figures.curves import Course, curves
 from thalweg.lab.report.figures.history import history
 from thalweg.lab.report.figures.hyperparameter import hyperparameter
 from thalweg.lab.report.figures.measure import measures
+from thalweg.lab.report.glance import glance
 from thalweg.lab.report.markup import table, verdict, whisker
 from thalweg.lab.report.page import Figure, Page, Part, Screen
 from thalweg.lab.search.configurations import Candidate
@@ -29,7 +31,9 @@ def page(result: Tuning) -> Page:
         title=f"{task}: {result.optimizer} tuned",
         about=f"Which setting of {result.optimizer} for {task}?",
         screens=[
-            answer.screen(result.verdict, result.line, _facts(result), [_finalists(result)], result.notes),
+            answer.screen(
+                result.verdict, result.line, _facts(result), [_glance(result), _finalists(result)], result.notes
+            ),
             _hyperparameters(result),
             _search(result),
             _curves(result),
@@ -50,6 +54,16 @@ def _facts(result: Tuning) -> list[tuple[str, str, str]]:
         known.append(("Difference", unit.gap(gap.mean, gap.half), result.judgement.verdict))
     what, spent, small = answer.price(result.trials, result.versions)
     return [*known, (what, spent, f"{small}, {settings} settings by {result.spec['protocol']['method']}")]
+
+
+def _glance(result: Tuning) -> tuple[Figure, ...]:
+    metric, (name, searched) = (
+        measures(result.unit, result.larger_is_better)[0],
+        next(iter(result.hyperparameters.items())),
+    )
+    drawn = _by_value(result, name, searched)[0]
+    about = ("Blue is the tuned setting, a ring the default, a cross a run that failed.", "On fresh seeds.")
+    return glance(drawn, curves(_courses(result), metric), metric.name, about, rate=name)
 
 
 def _finalists(result: Tuning) -> str:
@@ -87,29 +101,35 @@ def _gap(result: Tuning, candidate: Candidate) -> tuple[str, str, str]:
 
 
 def _hyperparameters(result: Tuning) -> Screen:
-    metric = measures(result.unit, result.larger_is_better)[0]
-    candidates = result.candidates[result.optimizer]
-    figures: list[Figure] = []
-    for name, searched in result.hyperparameters.items():
-        turned = bool(searched.get("complement"))
-        values = {p.index: result.values(p)[name] for p in candidates if name in result.values(p)}
-        options = searched.get("options", [])
-        if options:  # by their place
-            values = {index: options.index(value) + 1 for index, value in values.items() if value in options}
-        if turned:
-            values = {index: 1 - value for index, value in values.items()}
-        named = ", ".join(f"{place} = {option}" for place, option in enumerate(options, 1))
-        label = f"1 - {name}" if turned else f"{name}: {named}" if options else name
-        log = not (options or searched.get("linear"))
-        drawn = hyperparameter(candidates, values, label, metric, result.tuned.index, log)
-        away = "The default has no place on this axis: it is 0." if values.get(0) == 0 and log else ""
-        figures.append(Figure(f"hyperparameter-{len(figures)}", drawn, name, away))
+    figures = []
+    for place, (name, searched) in enumerate(result.hyperparameters.items()):
+        drawn, away = _by_value(result, name, searched)
+        figures.append(Figure(f"hyperparameter-{place}", drawn, name, away))
     lead = (
         "<h2>What each hyperparameter does</h2><p>Every run of the search by the value of one hyperparameter; "
         "the others differ from dot to dot. Blue is the tuned setting, a ring the default, a cross at the bad edge "
         "a run that failed.</p>"
     )
     return Screen("hyperparameters", "Hyperparameters", [lead, tuple(figures)])
+
+
+def _by_value(result: Tuning, name: str, searched: Mapping[str, Any]) -> tuple[Any, str]:
+    """A figure of the search by the values of one hyperparameter, and what it cannot show."""
+    metric = measures(result.unit, result.larger_is_better)[0]
+    candidates = result.candidates[result.optimizer]
+    turned = bool(searched.get("complement"))
+    values = {p.index: result.values(p)[name] for p in candidates if name in result.values(p)}
+    options = searched.get("options", [])
+    if options:  # by their place
+        values = {index: options.index(value) + 1 for index, value in values.items() if value in options}
+    if turned:
+        values = {index: 1 - value for index, value in values.items()}
+    named = ", ".join(f"{place} = {option}" for place, option in enumerate(options, 1))
+    label = f"1 - {name}" if turned else f"{name}: {named}" if options else name
+    log = not (options or searched.get("linear"))
+    drawn = hyperparameter(candidates, values, label, metric, result.tuned.index, log)
+    away = "The default has no place on this axis: it is 0." if values.get(0) == 0 and log else ""
+    return drawn, away
 
 
 def _search(result: Tuning) -> Screen:
@@ -131,9 +151,7 @@ def _search(result: Tuning) -> Screen:
 
 
 def _curves(result: Tuning) -> Screen:
-    courses = {"tuned": Course(result.tuned.trials), "default": Course(result.default.trials)}
-    if result.tuned is result.default:
-        del courses["tuned"]
+    courses = _courses(result)
     figures = tuple(
         Figure(f"curves-{measure.of}", curves(courses, measure), f"Validation {measure.name}")
         for measure in measures(result.unit, result.larger_is_better)
@@ -142,3 +160,10 @@ def _curves(result: Tuning) -> Screen:
         "<h2>Tuned and default on fresh seeds</h2><p>The median of the seeds, in a band from the worst to the best.</p>"
     )
     return Screen("curves", "Curves", [lead, switch(timed=False), figures], chips=True)
+
+
+def _courses(result: Tuning) -> dict[str, Course]:
+    courses = {"tuned": Course(result.tuned.trials), "default": Course(result.default.trials)}
+    if result.tuned is result.default:
+        del courses["tuned"]
+    return courses
