@@ -9,6 +9,7 @@ from typing import Any
 
 import little
 import pytest
+import quadratic
 import torch
 from torch import nn
 from torch.utils.data import Dataset
@@ -266,3 +267,21 @@ def test_further_knobs_are_tuned_together_with_the_learning_rate(tmp_path: Path)
     assert "betas=(" in found.lines["adam"]
     with pytest.raises(LabError, match="hyperparameters: got 'beta1'; must be lr, and any of beta1"):
         compare(little.task(), ["adam"], hyperparameters="beta1", out=tmp_path / "no")
+
+
+class Ravine(quadratic.Bowl):
+    """Eight curvatures from 1 to 100: gradient descent's best rate is 2 / 101, and 0.02 diverges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.randn(8))
+
+    def forward(self) -> torch.Tensor:
+        return 0.5 * (torch.logspace(0, 2, 8) * self.place**2).sum()
+
+
+def test_a_quick_look_finds_gradient_descents_rate(tmp_path: Path) -> None:
+    """Of a dozen rates over four decades one is near; two looks at once left 0.0084, where 0.0196 is best."""
+    task = quadratic.task(model=Ravine, train=(torch.zeros(60, 1),), name="ravine")
+    found = compare(task, ["sgd"], "quick", finalist_seeds=2, on="alone", out=tmp_path / "study")
+    assert 0.0196 / 1.5 < found.rows[0].settings["lr"] < 0.0196 * 1.5

@@ -56,5 +56,16 @@ def test_an_unknown_preset_is_named_with_those_allowed() -> None:
         Protocol.of("fast")
 
 
+def test_one_more_rate_lies_in_the_wider_gap() -> None:
+    assert second_look([1e-3, 1e-2, 1.0], 1e-2, 1) == [0.1]
+    assert second_look([1e-5, 1e-2, 1e-1], 1e-2, 1) == [0.000316]
+    assert second_look([1e-3, 1e-2, 1e-1], 1e-2, 1) == [0.0316]  # of two alike the one above
+
+
+def test_looks_come_in_two_parts() -> None:
+    assert [PRESETS[name].closer_looks for name in ("quick", "standard", "thorough")] == [[1, 1], [2, 2], [6, 6]]
+    assert Protocol.of("quick", trials=4).closer_looks == []
+
+
 def test_second_look_of_nothing() -> None:
     assert second_look([], None, 2) == [] and math.isfinite(first_look(1.0, None, 3)[1])

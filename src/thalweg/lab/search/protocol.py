@@ -82,6 +82,12 @@ class Protocol:
         return max(2, self.trials // 6) if self.trials >= 5 else 0
 
     @property
+    def closer_looks(self) -> list[int]:
+        """How many of these go at a time: the later ones know how the first ended."""
+        half = (self.second_look + 1) // 2
+        return [count for count in (half, self.second_look - half) if count]
+
+    @property
     def search_seeds(self) -> range:
         return range(self.seeds)
 
@@ -159,6 +165,8 @@ def second_look(rates_tried: Sequence[float], best: float | None, count: int, ne
         return [_short(rates[-1] * 10 ** (j / count)) for j in range(1, count + 1)]
     position = rates.index(best)
     above = (count + 1) // 2
+    if count == 1:  # the wider gap; of two alike the one above, where rates are best just before they are too large
+        above = int(rates[position + 1] / best > 0.98 * best / rates[position - 1])
     return _between(best, rates[position + 1], above) + _between(rates[position - 1], best, count - above)
 
 

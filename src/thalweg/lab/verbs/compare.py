@@ -195,8 +195,11 @@ class Comparing:
         """Round by round over the optimizers, all of a round at once: a runner may train many side by side."""
         rates = {entry.name: self._first(entry) for entry in self.entries}
         self._search(rates, start=0)
-        more = {entry.name: self._second(entry, rates[entry.name]) for entry in self.entries}
-        self._search(more, start=self.protocol.trials - self.protocol.second_look)
+        start = self.protocol.first_look
+        for count in self.protocol.closer_looks:
+            more = {entry.name: self._closer(entry, count, start) for entry in self.entries}
+            self._search(more, start=start)
+            start += count
         larger = self.campaign.task.larger_is_better
         finalists = [
             (entry, candidate)
@@ -255,18 +258,24 @@ class Comparing:
             return [{"lr": rate} for rate in rates]
         return [settings(entry, hyperparameters, values)[0] for values in joint_look(hyperparameters, rates)]
 
-    def _second(self, entry: Entry, first: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Learning rates around the best, or beyond the edge; other hyperparameters as the best has them."""
+    def _closer(self, entry: Entry, count: int, start: int) -> list[dict[str, Any]]:
+        """Learning rates around the best, or beyond the edge; other hyperparameters as the best has them.
+
+        What the study has at these places stays: an earlier version looked at other rates.
+        """
         result = candidates_of(self.campaign.searched(entry.name))
-        if not result:  # the deadline came first
+        if not result or entry.default_rate is None:  # the deadline came first, or there is nothing to tune
             return []
+        places = range(start, start + count)
+        ours = [trial for trial in self.campaign.study.trials.values() if trial.optimizer == entry.name]
+        had = {trial.index: trial.settings for trial in ours if trial.phase == "search" and trial.index in places}
+        if len(had) == count:
+            return [had[index] for index in sorted(had)]
         best = ranked(result, self.campaign.task.larger_is_better)[0]
         rate = None if best.failed == len(best.trials) else best.rate
-        rates_tried = [settings["lr"] for settings in first if "lr" in settings]
+        rates_tried = [each.rate for each in result]
         near = APART if joint(result) else 0.0
-        return [
-            {**best.settings, "lr": rate} for rate in second_look(rates_tried, rate, self.protocol.second_look, near)
-        ]
+        return [{**best.settings, "lr": rate} for rate in second_look(rates_tried, rate, count, near)]
 
 
 def within(protocol: Protocol, estimate: Estimate, on: str, folder: Path) -> Protocol:
