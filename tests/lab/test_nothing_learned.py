@@ -32,8 +32,16 @@ def test_a_sweep_says_it_too(tmp_path):
     assert found.verdict.startswith("Nothing was learned") and found.line == ""
 
 
+def test_a_tuning_says_it_too(tmp_path):
+    found = thalweg.tune(random_labels(), "sgd", hyperparameters="lr", trials=3, finalists=1, finalist_seeds=3,
+                         epochs=1, method="sobol", on="alone", out=tmp_path / "study")  # fmt: skip
+    assert found.verdict.startswith("Nothing was learned: the best on random, sgd,") and found.line == ""
+    assert read(tmp_path / "study").verdict == found.verdict
+
+
 def test_what_is_learned_has_a_line(results):
     assert results["compare"].line and "Nothing" not in results["compare"].verdict
+    assert results["tune"].line and "Nothing" not in results["tune"].verdict
     assert results["sweep"].line and "Nothing" not in results["sweep"].verdict
 
 

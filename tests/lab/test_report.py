@@ -67,6 +67,7 @@ FIGURES = {
         "hyperparameter-3",
         "hyperparameter-4",
         "history",
+        "history-seconds",
         "curves-metric",
         "curves-loss",
     ],

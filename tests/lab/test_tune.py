@@ -147,6 +147,28 @@ def test_known_points_lead_the_sampler_but_are_no_evidence(tmp_path: Path) -> No
         tune(quadratic.task(), "sgd", from_optuna=f"{storage}:before", method="sobol", out=tmp_path / "w", **asked)
 
 
+def test_an_earlier_study_leads_and_its_best_is_tried_first(bowl: Tuning, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"hyperparameters": {"lr": (1e-4, 1.0)}, "trials": 3, "finalist_seeds": 2, "on": "alone"}
+    led = tune(quadratic.task(), "sgd", from_study=bowl.folder, out=tmp_path / "led", **asked)
+    best = next(row for row in bowl.rows if 1e-4 <= row.rate <= 1.0)
+    assert search(led)[1]["lr"] == pytest.approx(best.rate)
+    assert any(f"of {bowl.folder} told the sampler" in note for note in led.notes)
+    assert tune(quadratic.task(), "sgd", from_study=bowl.folder, out=tmp_path / "led", **asked).trials == led.trials
+    for optimizer, task, message in (
+        ("adam", quadratic.task(), "from: .* has no search of adam; it has sgd"),
+        ("sgd", little.task(), "from: in .* smaller values are better; must be larger"),
+    ):
+        with pytest.raises(LabError, match=message):
+            tune(task, optimizer, from_study=bowl.folder, out=tmp_path / "wrong", trials=3)
+
+
+def test_quality_against_time_pays_for_every_run(bowl: Tuning) -> None:
+    seconds = [spent for spent, _, _ in bowl.spent]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == pytest.approx(sum(trial.seconds for trial in bowl.trials if trial.phase != "final"))
+    assert bowl.spent[-1][2] == bowl.history[-1][1]
+
+
 def test_to_optuna_and_back(bowl: Tuning, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'x.db'}"
     study = bowl.to_optuna(storage, "mine")

@@ -11,6 +11,7 @@ from typing import Any
 from thalweg.lab.arguments import length
 from thalweg.lab.judging.importance import importances
 from thalweg.lab.judging.notes import data_note, failures
+from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
 from thalweg.lab.judging.wording.numbers import beyond, course, several
 from thalweg.lab.results.comparison import ACCURACY_MARGIN
@@ -55,7 +56,20 @@ class Tuning(Result):
         self.judgement = self._judge()
         self.line = self._line()
         self.verdict = sentence(self)
+        self._say_if_nothing_was_learned()
         self.notes = [*_describe(self), *failures(self.trials), *self.notes]
+
+    def _say_if_nothing_was_learned(self) -> None:
+        """Neither the tuned configuration nor the default surely beats what has learned nothing."""
+        known = (self.versions.get("baselines") or {}).get("test")
+        ends = [[t.test_metric for t in one.trials if t.test_metric is not None] for one in (self.tuned, self.default)]
+        unbeatens = [unbeaten(values, known, self.larger_is_better) for values in ends if values]
+        base = next(iter(unbeatens), None)
+        if self.tuned is not self.default and base is not None and all(unbeatens):
+            measured = f"{self.unit.interval(self.interval(self.tuned))} {self.unit.test} on "
+            measured += several(len(self.tuned.trials), "fresh seed")
+            best = base.said(f"the best on {self.spec['task']['name']}, {self.optimizer},", measured, self.unit)
+            self.verdict, self.line = f"{best}.", ""
 
     @classmethod
     def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
@@ -86,10 +100,23 @@ class Tuning(Result):
         """(index, best validation metric so far), in the order of trial; failures leave it as it was."""
         best, found = math.nan, []
         for candidate in self.candidates[self.optimizer]:
-            value = math.nan if candidate.failed else candidate.metric
-            better = math.isnan(best) or (value > best if self.larger_is_better else value < best)
-            best = value if better and not math.isnan(value) else best
+            best = _better(best, math.nan if candidate.failed else candidate.metric, self.larger_is_better)
             found.append((candidate.index, best))
+        return found
+
+    @property
+    def spent(self) -> list[tuple[float, Candidate, float]]:
+        """(seconds of runs so far, configuration, best validation metric so far), in the order in which they ended:
+        runs that were given up or failed are paid for too."""
+        after, seconds = {}, 0.0
+        for trial in self.trials:
+            if trial.phase != "final":
+                seconds += trial.seconds
+                after[trial.index] = seconds
+        best, found = math.nan, []
+        for candidate in sorted(self.candidates[self.optimizer], key=lambda one: after[one.index]):
+            best = _better(best, math.nan if candidate.failed else candidate.metric, self.larger_is_better)
+            found.append((after[candidate.index], candidate, best))
         return found
 
     @cached_property
@@ -177,6 +204,13 @@ class Tuning(Result):
         return paste(self.spec, self.optimizer, chosen, None if best is self.default else best.trials[0].batch_size)
 
 
+def _better(best: float, value: float, larger: bool) -> float:
+    """The better of two, of which either may be NaN."""
+    if math.isnan(value):
+        return best
+    return value if math.isnan(best) or (value > best if larger else value < best) else best
+
+
 def sentence(found: Tuning) -> str:
     """The answer: what was found, against the default, and how sure that is."""
     unit, task, name = found.unit, found.spec["task"]["name"], found.optimizer
@@ -240,6 +274,9 @@ def _describe(found: Tuning) -> list[str]:
     if protocol["from_optuna"]:
         known = several(len(protocol["known"]), "trial")
         notes.append(f"{known} of {protocol['from_optuna']} told the sampler where to look; they are no evidence here.")
+    if "from_study" in protocol:
+        known = several(len(protocol["earlier"]), "run")
+        notes.append(f"{known} of {protocol['from_study']} told the sampler where to look; they are no evidence here.")
     if "batch_size" in found.hyperparameters:
         notes.append("Batch sizes were tuned at equal epochs: a smaller batch takes more steps.")
     if shares := found.importance:

@@ -63,14 +63,15 @@ def first_tries(wanted: Any, chosen: Sequence[SearchRange]) -> list[dict[str, An
     for name, value in ((name, value) for one in tries for name, value in one.items()):
         if name not in known:
             raise LabError(f"try: got {name!r}, which is not tuned; must be {', '.join(known)}")
-        one = known[name]
-        inside = value in one.options if one.options else _within(one, value)
-        if not inside:
+        if not is_searched(known[name], value):
             raise LabError(f"try: {name} got {value!r}; must lie in what is searched")
     return tries
 
 
-def _within(one: SearchRange, value: Any) -> bool:
+def is_searched(one: SearchRange, value: Any) -> bool:
+    """Whether a value lies in what is searched."""
+    if one.options:
+        return value in one.options
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     number = 1 - value if one.complement else value

@@ -168,7 +168,7 @@ def build(
     if name in SPREAD:
         if known:
             allowed = ", ".join((LEARNED, *OPTUNA))
-            raise LabError(f"from_optuna: method {name!r} learns from no points; must be {allowed}")
+            raise LabError(f"from: method {name!r} learns from no points; must be {allowed}")
         return Spread(name, hyperparameters, count)
     return Ahead(first, hyperparameters, known) if name == LEARNED else Optuna(method, hyperparameters, known)
 

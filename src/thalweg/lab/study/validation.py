@@ -171,6 +171,8 @@ PROTOCOLS: dict[str, Shape] = {
         from_optuna=or_none(text),
         try_=list_of(by_name(plain)),
         known=list_of(record(values=by_name(number), score=number)),
+        from_study_=text,
+        earlier_=list_of(record(values=by_name(number), score=number)),
         order_=list_of(by_name(number)),
         budget=lengthy,
         alpha=share,

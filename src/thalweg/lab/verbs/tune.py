@@ -25,8 +25,10 @@ from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.records import read_spec
 from thalweg.lab.study.session import affordable, check_ended, describe, open_campaign, settled
 from thalweg.lab.study.store import default_folder
+from thalweg.lab.task.baselines import baselines
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
+from thalweg.lab.verbs import earlier as earlier_study
 from thalweg.lab.verbs.options import (
     Budget,
     Command,
@@ -102,6 +104,15 @@ def tune(
             unset="none",
         ),
     ] = None,
+    from_study: Annotated[
+        str | Path | None,
+        Option(
+            "The folder of an earlier study with this optimizer (tune, compare or sweep): its best configuration is "
+            "tried first, and the sampler is told all. They are no evidence: nothing is concluded from them.",
+            names=("--from",),
+            unset="none",
+        ),
+    ] = None,
     try_first: Annotated[
         Any,
         Option(
@@ -156,11 +167,17 @@ def tune(
     folder = folder_of(out, here, task.name, "tune", entries[0].name)
     source = without_passwords(from_optuna) if isinstance(from_optuna, str) else from_optuna  # as the study keeps it
     known = settled(folder, "from_optuna", source, "known", lambda: _known(from_optuna, chosen, task))
+    before = None if from_study is None else str(from_study)
+    earlier = settled(
+        folder, "from_study", before, "earlier",
+        lambda: [] if before is None else earlier_study.known(before, entries[0].name, chosen, task.larger_is_better),
+    )  # fmt: skip
+    tries = [*earlier_study.best_of(earlier, chosen), *tries]
     first = []
     if (name := samplers.name_of(method)) == samplers.LEARNED:
         first = settled(folder, "method", name, "order", lambda: order.coordinates(entries[0], chosen))
     # What is wrong with it shows before anything is trained.
-    samplers.build(method, chosen, 1, _as_coordinates(known, chosen), first)
+    samplers.build(method, chosen, 1, _as_coordinates([*known, *earlier], chosen), first)
     task.check()
     check_fit(task, entries)
     if record:
@@ -173,6 +190,7 @@ def tune(
         "rungs": list(rungs.epochs),
         "from_optuna": source,
         "known": known,
+        **({"from_study": before, "earlier": earlier} if before is not None else {}),
         **({"order": first} if first else {}),
         "budget": seconds("budget", budget),
         "alpha": 0.05,
@@ -198,9 +216,11 @@ def tune(
         progress=progress,
     ) as campaign:
         agreed = campaign.study.spec["protocol"]
-        told = _as_coordinates(known, chosen)
+        told = _as_coordinates([*known, *earlier], chosen)
         sampler = samplers.build(method, chosen, agreed["trials"] - 1, told, agreed.get("order", ()))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
+        if not isinstance(task, OwnLoop):
+            campaign.study.settle("baselines", lambda: {"test": baselines(task, "test")})
         check_ended(campaign, Tuning)
         result = Tuning(*campaign.study.parts)
         result.save()

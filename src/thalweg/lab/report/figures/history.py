@@ -15,11 +15,18 @@ from thalweg.lab.report.figures.palette import COLORS, GREY
 from thalweg.lab.search.configurations import Candidate
 
 
-def history(candidates: Sequence[Candidate], best: Sequence[float], measure: Measure) -> Any:
-    """A dot a setting, in the order of trial; a step line over `best`, the best so far after each of them."""
+def history(
+    candidates: Sequence[Candidate], best: Sequence[float], measure: Measure, seconds: Sequence[float] | None = None
+) -> Any:
+    """A dot a setting; a step line over `best`, the best so far after each of them.
+
+    Args:
+        seconds: when each ended, in seconds of runs, for an axis of these; without them they lie in the order of trial.
+    """
     ends = [measure.scale * candidate.metric for candidate in candidates]
-    figure = valued("settings tried", measure, ends, x_range=DataRange1d(range_padding=0.03))
-    places = list(range(1, len(candidates) + 1))
+    label = "settings tried" if seconds is None else "seconds of runs"
+    figure = valued(label, measure, ends, x_range=DataRange1d(range_padding=0.03))
+    places = list(range(1, len(candidates) + 1)) if seconds is None else [short(each) for each in seconds]
     line = table({"x": places, "y": shorts([measure.scale * value for value in best])})
     figure.step("x", "y", source=line, mode="after", line_color=COLORS[0], line_width=2)
     dots = table(
@@ -30,5 +37,6 @@ def history(candidates: Sequence[Candidate], best: Sequence[float], measure: Mea
         }
     )
     shown = figure.scatter("x", "y", source=dots, size=6, color=GREY, alpha=0.8)
-    hover(figure, shown, "setting @x", ("setting", "@setting"), (measure.name, "@y"))
+    where = "setting @x" if seconds is None else "after @x s"
+    hover(figure, shown, where, ("setting", "@setting"), (measure.name, "@y"))
     return figure

@@ -141,10 +141,18 @@ def _search(result: Tuning) -> Screen:
     figure = Figure(
         "history", drawn, "The best so far", "A dot is a setting, in the order of trial; the first is the default."
     )
+    times, ended, bests = zip(*result.spent, strict=True)
+    timed = Figure(
+        "history-seconds",
+        history(ended, bests, metric, times),
+        "The best so far by time",
+        "Seconds of all runs of the search, added up, with those that failed or were given up; side by side they take "
+        "less by the clock.",
+    )
     best = table([escape(text) for text in headings], cells, range(len(headings) - 1))
     parts: list[Part] = [
         "<h2>How the search went on</h2>",
-        figure,
+        (figure, timed),
         f'<div class="block"><h3>The best of it</h3>{best}</div>',
     ]
     return Screen("search", "Search", parts)
