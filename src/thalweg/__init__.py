@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from thalweg.lab.verbs.range_test import RangeTest, range_test
     from thalweg.lab.verbs.replay import replay
     from thalweg.lab.verbs.reporting import report
+    from thalweg.lab.verbs.status import status
     from thalweg.lab.verbs.sweep import Sweep, sweep
     from thalweg.lab.verbs.tune import Tuning, tune
 
@@ -42,6 +43,7 @@ __all__ = [
     "range_test",
     "replay",
     "report",
+    "status",
     "sweep",
     "tune",
 ]

@@ -15,7 +15,7 @@ from made_up import World, trial
 from scipy import stats
 
 from thalweg.lab.cli.commands import app
-from thalweg.lab.cli.screen import fitting
+from thalweg.lab.cli.screen import fitting, roomy
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.judging.joint import build_joint_table
 from thalweg.lab.judging.rows import Table, build_table
@@ -160,6 +160,13 @@ def test_a_terminal_shows_the_columns_that_fit() -> None:
     rows = [["adam", "0.001", "97.2 % ± 0.6", "leads"], ["schedule_free_adamw", "0.002", "97 % ± 1.0", "worse"]]
     headings = ["optimizer", "lr", "test accuracy", "verdict"]
     assert [fitting(headings, rows, width) for width in (200, 50, 49, 41, 40, 1)] == [4, 4, 3, 3, 2, 2]
+    told = [
+        ["adam", "Adam, with the correction of its bias", "0.001", "1e-4 to 1", "Kingma and Ba 2015, arXiv:1412.6980"]
+    ]
+    wide = [
+        roomy(["name", "what it is", "lr", "searched", "source"], told, width, prose=1) for width in (120, 80, 55, 1)
+    ]
+    assert wide == [5, 4, 3, 2]
 
 
 def test_it_is_read_from_its_folder(joint: JointComparison) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -48,7 +50,8 @@ def test_the_command(tmp_path):
         (["digits"], "--optimizer: got none"),
         (["digits", "--optimizer", "adam,sgd"], "optimizer: got 2"),
         (["digits", "--optimizer", "nadamx"], "nadamx"),
-        (["none.pt", "--optimizer", "adam"], "none.pt is not a task"),
+        ([str(Path(__file__).parent), "--optimizer", "adam"], "is not a task"),
+        (["digitz", "--optimizer", "adam"], "no task of that name; did you mean 'digits'? It must be a checkpoint"),
         (["none.pt"], "no file none.pt"),
         (["digits", "--optimizer", "adam", "--epochs", "0"], "epochs: got 0"),
     ],

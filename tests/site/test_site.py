@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from lab import browser
 from thalweg.catalogue import CATALOGUE
 
 pytest.importorskip("mkdocs")
@@ -42,13 +43,19 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> dict[str, Page]:
-    """Every page of the site by its address."""
+def folder(tmp_path_factory) -> Path:
+    """Where the site is built."""
     folder = tmp_path_factory.mktemp("site")
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(folder) -> dict[str, Page]:
+    """Every page of the site by its address."""
     files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     pages = {name: Page(path.read_text()) for name, path in files.items() if name.endswith(".html")}
     return {**{name: Page("") for name in files}, **pages}
@@ -71,10 +78,31 @@ def test_the_network_is_not_needed(site):
     assert [each for page in site.values() for each in page.loaded if re.match(r"https?:|//", each)] == []
 
 
+RESULTS = "[...document.querySelectorAll('.md-search-result__item a')].map(a => a.getAttribute('href'))"
+ASK = """const field = document.querySelector('[data-md-component=search-query]');
+field.focus(); field.value = arguments[0];
+for (const kind of ['input', 'keyup']) field.dispatchEvent(new Event(kind, { bubbles: true }));"""
+
+
+@pytest.mark.parametrize("address", ["index.html", "reference/rules/adam.html"])
+def test_the_search_works_in_a_page_opened_as_a_file(folder, tmp_path, address):
+    """No server and no network: from a page at the top and from one two folders down."""
+    with browser.running(tmp_path) as opened:
+        opened.driver.get("about:blank")
+        opened.log()
+        opened.driver.get((folder / address).as_uri())
+        opened.driver.execute_script(ASK, "rectified")
+        found = opened.wait(f"{RESULTS}.length && {RESULTS}")
+        assert any("reference/rules/radam.html" in link for link in found)
+        complaints, requests = opened.log()
+        assert complaints == [] and requests == []
+
+
 @pytest.mark.parametrize("namespace", ["thalweg", "thalweg.optim", "thalweg.lab", "thalweg.play", "thalweg.rule.words"])
 def test_every_public_name_is_in_the_reference(site, namespace):
     module = import_module(namespace)
-    names = [name for name in module.__all__ if not isinstance(getattr(module, name), ModuleType)]
+    public = {*module.__all__, *getattr(module, "_LAZY", ()), *getattr(module, "_HOME", ())}
+    names = [name for name in public if not isinstance(getattr(module, name), ModuleType)]
     anchors = site[f"reference/{namespace}.html"].anchors
     assert names and [name for name in names if name.lower() not in anchors] == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,7 +15,7 @@ from thalweg.conformance.judge import outcomes
 from thalweg.conformance.law import LAWS
 from thalweg.conformance.report import Outcome, Report
 from thalweg.conformance.subject import Subject, parameters_of, variants_of, words
-from thalweg.lookup import find
+from thalweg.lookup import did_you_mean, find
 
 LIMIT = 60.0  # seconds for a law; the longest takes some seconds
 HERE = "tried in this process, without a time limit: a fresh one cannot import this class or take its settings"
@@ -96,9 +95,8 @@ def _named(laws: Iterable[str] | None) -> list[str]:
     asked = [name.strip().replace("-", "_") for name in laws]
     for name in asked:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"must be of {', '.join(known)}"
-            raise ValueError(f"laws: got {name!r}; {hint}")
+            hint = did_you_mean(name, known) or f"; must be of {', '.join(known)} (thalweg conform --list tells them)"
+            raise ValueError(f"laws: got {name!r}{hint}")
     return [name for name in known if name in asked]
 
 

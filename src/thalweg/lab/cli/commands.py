@@ -130,9 +130,10 @@ def lens(
     language: Annotated[str, typer.Option(help="en or zh.")] = "en",
 ) -> None:
     """What is wrong with a run: told by a checkpoint's state alone, or by training a task once, watched."""
-    from thalweg.lab.cli.lens import is_task, of_checkpoint, of_task
+    from thalweg.lab.cli.lens import check_there, is_task, of_checkpoint, of_task
 
     try:
+        check_there(what)
         if is_task(what):
             text = of_task(what, optimizer, lr, epochs, seed, tried, out, language)
         elif optimizer:

@@ -7,12 +7,24 @@ from pathlib import Path
 from thalweg.lab.task.builtin import BUILT_IN
 from thalweg.lens.finding import told
 from thalweg.lens.words import texts
+from thalweg.lookup import did_you_mean
 
 
 def is_task(what: str) -> bool:
     """Whether what was typed names a task: one that is built in, FILE.py, FILE.py:NAME or package.module:NAME."""
     path = Path(what)
     return what in BUILT_IN or path.suffix == ".py" or (":" in what and not path.exists())
+
+
+def check_there(what: str) -> None:
+    """ValueError for what is neither a task nor a file or folder."""
+    if not is_task(what) and not Path(what).exists():
+        near = did_you_mean(what, BUILT_IN)
+        hint = f"{near} It" if near else "; it"
+        raise ValueError(
+            f"what: no file {what}, and no task of that name{hint} must be a checkpoint, a folder of one, "
+            "a built-in task (thalweg tasks), FILE.py:NAME or package.module:NAME"
+        )
 
 
 def of_checkpoint(file: Path, model: Path | None, language: str) -> str:

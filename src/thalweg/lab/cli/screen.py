@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 console = Console(highlight=False)
 FIRST_ESTIMATE = 8  # runs after which the time they take is worth telling
 GAP = 2  # between the columns of a table
+ROOM = 36  # letters of a column of prose: with fewer a table gets longer than anybody reads
 QUIET = 30.0  # seconds without a line
 
 
@@ -154,14 +155,14 @@ def show_result(result: Answer, as_json: bool = False) -> None:
 def show_tasks(listings: Sequence[Listing]) -> None:
     """The built-in tasks as a table."""
     rows = [
-        [t.name, t.about, t.metric, t.usual_time, f"pip install 'thalweg[{t.extra}]'" * bool(t.extra)] for t in listings
+        [t.name, t.about, t.usual_time, t.metric, f"pip install 'thalweg[{t.extra}]'" * bool(t.extra)] for t in listings
     ]
-    _print_table(["task", "what it is", "metric", "one run", "needs"], rows)
+    _print_table(["task", "what it is", "one run", "metric", "needs"], rows, prose=1)
 
 
 def show_rules(entries: Sequence[Entry]) -> None:
     """The catalogue as a table."""
-    headings = ["name", "what it is", "source", "default lr", "searched"]
+    headings = ["name", "what it is", "default lr", "searched", "source"]
     rows = []
     for entry in entries:
         search = entry.search("lr")
@@ -170,12 +171,12 @@ def show_rules(entries: Sequence[Entry]) -> None:
             [
                 entry.name,
                 rule.title if rule else (entry.optimizer.__doc__ or "").partition("\n")[0],
-                rule.source if rule else "",
                 f"{entry.default('lr'):g}",
                 f"{search[0]:g} to {search[1]:g}" if search else "none",
+                rule.source if rule else "",
             ]
         )
-    _print_table(headings, rows)
+    _print_table(headings, rows, prose=1)
 
 
 def show_rule(entry: Entry) -> None:
@@ -233,8 +234,13 @@ def show_laws(laws: Sequence[Law]) -> None:
     _print_table(["law", "about", "meaning"], [[law.name, law.theme, law.meaning] for law in laws])
 
 
-def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], fit: bool = False) -> None:
-    """A table; where there is no terminal, plain columns of their full width. `fit`: only the columns that fit."""
+def _print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[Any]], fit: bool = False, prose: int | None = None
+) -> None:
+    """A table; where there is no terminal, plain columns of their full width.
+
+    `fit`: only the columns that fit unbroken. `prose`: the column that wraps, beside as many as leave it room.
+    """
     rows = [[visible(str(cell)) for cell in row] for row in rows]
     if not console.is_terminal:
         widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
@@ -242,6 +248,8 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], fit: bo
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return
     shown = fitting(headings, rows, console.width) if fit else len(headings)
+    if prose is not None:
+        shown = roomy(headings, rows, console.width, prose)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
     for index, heading in enumerate(headings[:shown]):
         table.add_column(heading, overflow="fold", no_wrap=fit and 0 < index < shown - 1)
@@ -250,6 +258,17 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], fit: bo
     console.print(table)
     if shown < len(headings):
         console.print(_plain(f"Too wide for this terminal: {', '.join(headings[shown:])}.", "dim"))
+
+
+def roomy(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, prose: int) -> int:
+    """How many of the columns, from the left, leave the one of prose its room; those up to it at least.
+
+    >>> roomy(["task", "what it is", "metric"], [["digits", "small pictures of digits", "accuracy"]], 50, prose=1)
+    2
+    """
+    widths = [min(ROOM, max(map(len, column))) + GAP for column in zip(headings, *rows, strict=True)]
+    others = [sum(widths[:count]) - widths[prose] for count in range(len(widths) + 1)]
+    return max([prose + 1, *(count for count in range(prose + 1, len(widths) + 1) if width - others[count] >= ROOM)])
 
 
 def fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
