@@ -2,7 +2,11 @@
 
 import multiprocessing
 import os
+import runpy
+import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,3 +30,19 @@ def _with_the_environment(rank: int, environment: dict[str, str], work: Callable
     os.environ.clear()
     os.environ.update(environment)
     work(rank, *arguments)
+
+
+def printed(script: Path) -> str:
+    """What a script prints, in a process of its own that takes every warning for an error."""
+    out = script.with_suffix(".printed")
+    start(_print, (str(script), str(out)), 1)
+    return out.read_text()
+
+
+def _print(rank: int, script: str, out: str) -> None:
+    os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
+    os.environ["PYTHONWARNINGS"] = "error"  # of what it starts, too
+    warnings.simplefilter("error")
+    sys.argv, sys.path[:0] = [script], [os.path.dirname(script)]
+    runpy.run_path(script, run_name="__main__")
+    sys.stdout.flush()

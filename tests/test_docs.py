@@ -1,6 +1,5 @@
 """The documentation is executed: what it says is printed is what is printed."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from processes import printed
 
 ROOT = Path(__file__).parent.parent
 EXECUTED = (
@@ -24,20 +25,13 @@ EXECUTED = (
 PAGES = [f"docs/{name}.md" for name in EXECUTED]
 
 
-def run(script: Path) -> str:
-    environment = {**os.environ, "PYTHONWARNINGS": "error"}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_prints_what_it_says(page, tmp_path):
     """A page's Python blocks, one after the other, are a program; its text blocks are what it prints."""
     blocks = re.findall(r"```(python|text)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     script = tmp_path / "page.py"
     script.write_text("\n".join(text for kind, text in blocks if kind == "python"))
-    assert run(script) == "".join(text for kind, text in blocks if kind == "text")
+    assert printed(script) == "".join(text for kind, text in blocks if kind == "text")
 
 
 def test_the_kernel_in_the_docs_is_the_kernel():
@@ -96,7 +90,7 @@ def test_the_readmes_lines_run(readmes, tmp_path):
         "torch.save(theirs.state_dict(), 'a_torch_adamw_checkpoint.pt')\n"
         f"{block}\nprint(optimizer.param_groups[0]['lr'])\n"
     )
-    assert run(tmp_path / "script.py") == "0.0003\n"
+    assert printed(tmp_path / "script.py") == "0.0003\n"
 
 
 def test_the_readme_is_short(readmes):
