@@ -71,6 +71,14 @@ def test_a_status_is_read_while_a_study_is_at_work(tmp_path):
         status(tmp_path)
 
 
+def test_a_study_that_asked_for_the_same_twice_is_at_its_end(tmp_path):
+    """A batch size has few values: of the runs that were planned some are one."""
+    found = thalweg.tune(little.task(), "sgd", hyperparameters="batch_size", trials=6, method="random", finalists=1,
+                         finalist_seeds=1, epochs=1, on="alone", out=tmp_path / "study")  # fmt: skip
+    assert len(found.trials) < 8
+    assert "at its end" in status(tmp_path / "study").sentence
+
+
 def test_looking_changes_nothing(tmp_path):
     found = compared(["sgd"], out=tmp_path / "study")
     before = {path: path.read_bytes() for path in found.folder.iterdir()}

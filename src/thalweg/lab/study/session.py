@@ -119,6 +119,8 @@ def check_ended(campaign: Campaign, kind: type[Result]) -> None:
         LabError: where the deadline came before that.
     """
     study = campaign.study
+    if not study.versions.get("cut") and study.versions.get("planned") != campaign.total:
+        study.keep("planned", campaign.total)  # configurations that were asked for twice were run once
     lacking = kind.lacking(study.spec, list(study.trials.values()), cut=bool(study.versions.get("cut")))
     if lacking and campaign.deadline.budget is not None:
         raise LabError(
