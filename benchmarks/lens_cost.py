@@ -2,7 +2,7 @@
 
     python benchmarks/lens_cost.py --out benchmarks/results/lens-cost.md
 
-A turn is 16 steps after the first 32, of which one is watched. Ratios are medians within a round.
+A turn is 16 steps after the first 64, of which one is watched. Ratios are medians within a round.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LARGE = [(50257, 768), (1024, 768), *[(768, 3072), (3072, 768), (768, 2304), (76
 
 
 def turn(step: Callable[[], Any], watched: Any = None) -> Turn:
-    """Sixteen steps, with the hooks on or off. The first 32 steps of a run are behind it."""
+    """Sixteen steps, with the hooks on or off. The first 64 steps of a run are behind it."""
     if watched is not None:
         watched.__enter__()
-        watched.record.steps = 32
+        watched.record.steps = 64
 
     def run() -> tuple[int, ...]:
         start = time.perf_counter_ns()
@@ -75,14 +75,14 @@ def main() -> None:
     makers = {"torch.optim.Adam": torch.optim.Adam, "thalweg.optim.Adam": thalweg.optim.Adam}
     rows = []
     for name, make in makers.items():
-        pace = Pace(seconds=1e9, least=1, most=chosen.rounds, warm_up=1)
+        pace = Pace(seconds=1e9, least=1, most=chosen.rounds, warm_up=4)
         found = interleave({"plain": training(make, False), "watched": training(make, True)}, pace)
         rows.append(f"| a training step of the 40-layer perceptron | {name} | {ratio(found)} |")
     if chosen.large_rounds:
         model = nn.ParameterList(nn.Parameter(torch.randn(shape)) for shape in LARGE)
         for p in model.parameters():
             p.grad = torch.randn_like(p)
-        pace = Pace(seconds=1e9, least=1, most=chosen.large_rounds, warm_up=1)
+        pace = Pace(seconds=1e9, least=1, most=chosen.large_rounds, warm_up=4)
         make = thalweg.optim.Adam
         found = interleave({"plain": stepping(make, model, False), "watched": stepping(make, model, True)}, pace)
         size = sum(p.numel() for p in model.parameters())

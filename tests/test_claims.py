@@ -54,6 +54,13 @@ def test_adam_with_a_large_eps_is_momentum(monkeypatch: pytest.MonkeyPatch) -> N
     assert found == sorted(found, reverse=True) and found[0] > 0.5 and found[-1] < 1e-9
 
 
+def test_gradient_descent_loses_the_rare_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tails = claim("heavy_tails", monkeypatch)
+    plain, adam = (tails.end(rule, lr) for rule, lr in (("sgd", 0.06), ("adam", 0.01)))
+    assert plain[1:] == sorted(plain[1:]) and plain[4] > 3 * plain[1]  # the rarer, the higher
+    assert max(adam[1:]) < 0.4 and adam[4] == min(adam[1:])
+
+
 def test_sharpness_rises_to_two_over_the_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     edge = claim("edge", monkeypatch)
     start, late = edge.follow(0.4, edge.RATES[0.4])

@@ -96,7 +96,7 @@ def test_a_loss_that_is_nan_and_a_metric_that_raises_at_the_end(tmp_path: Path) 
     trial = run_trial(little.task(metric=late, direction="max"), job("sgd", 0.1))
     assert (trial.status, trial.message, trial.steps) == ("crashed", "ZeroDivisionError: no positive class", 8)
     trial = run_trial(little.task(loss=lambda output, target: output.sum() * float("nan")), job("sgd", 0.1))
-    assert (trial.status, trial.message) == ("diverged", "training loss is nan")
+    assert (trial.status, trial.message) == ("diverged", "training loss is nan at step 1")
 
 
 def test_user_code_that_wants_to_exit_ends_its_trial_alone() -> None:

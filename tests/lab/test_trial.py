@@ -140,7 +140,7 @@ def test_a_nan_loss_is_divergence() -> None:
         return nn.functional.cross_entropy(output, target) * (math.nan if len(calls) == 3 else 1.0)
 
     found = run(little.task(loss=loss))
-    assert (found.status, found.message) == ("diverged", "training loss is nan")
+    assert (found.status, found.message) == ("diverged", "training loss is nan at step 3")
     assert math.isnan(found.metric) and found.test_metric is None and len(calls) == 3
 
 

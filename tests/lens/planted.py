@@ -213,7 +213,7 @@ def data():
     return torch.as_tensor(pixels / 8 - 1).float(), torch.as_tensor(labels)
 
 
-def run(plan: Plan, network: Callable[[], nn.Module], seed: int, steps: int = STEPS, watch: bool = True):
+def run(plan: Plan, network: Callable[[], nn.Module], seed: int, steps: int = STEPS, watch: bool = True, **more):
     """The findings after 30 % of the steps and at the end, and the model."""
     torch.manual_seed(seed)
     pixels, labels = data()
@@ -226,7 +226,7 @@ def run(plan: Plan, network: Callable[[], nn.Module], seed: int, steps: int = ST
     rate, at, early, seen = plan.settings["lr"], 0, [], None
     with ExitStack() as stack:
         if watch:
-            seen = stack.enter_context(thalweg.lens(optimizer, model, quiet=True))
+            seen = stack.enter_context(thalweg.lens(optimizer, model, quiet=True, **more))
         for step in range(steps):
             if plan.factor is not None:
                 optimizer.param_groups[0]["lr"] = rate * plan.factor(step)

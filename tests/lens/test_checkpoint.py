@@ -133,10 +133,19 @@ def test_weights_of_another_model_are_refused(tmp_path):
         checkpoint(state, tmp_path / "other.pt")
 
 
-def test_the_command(tmp_path):
-    state, weights = save(tmp_path, *digits.train("eps"))
+SEEN = {"dead": "of 64 units (4", "eps": "eps = 1 is larger", "bf16": "of the steps are under half a spacing"}
+
+
+@pytest.mark.parametrize("fault", digits.FAULTS)
+def test_the_command_tells_the_four_apart(tmp_path, fault):
+    state, weights = save(tmp_path, *digits.train(fault))
     run = CliRunner().invoke(app, ["lens", str(state), "--model", str(weights)])
-    assert run.exit_code == 0 and run.output.startswith("1. eps = 1 is larger")
+    assert run.exit_code == 0
+    assert SEEN.get(fault, "The gradients are so small") in run.output.splitlines()[0]
+
+
+def test_the_command(tmp_path):
+    state, _ = save(tmp_path, *digits.train("eps"))
     assert "确证" in CliRunner().invoke(app, ["lens", str(state), "--language", "zh"]).output
     state, weights = save(tmp_path, *digits.train())
     assert CliRunner().invoke(app, ["lens", str(state)]).output == "Nothing wrong was found.\n"

@@ -43,12 +43,13 @@ def train(model, rank=None, watch=True, make=torch.optim.Adam):
 
 def numbers(seen):
     """By name without a wrapper's prefix."""
+    findings = [finding.name for finding in seen.findings]
     rows = [
         (s, name.removeprefix("module."), each) for s, row in seen.record.tensors.items() for name, each in row.items()
     ]
     found = {(s, n): (e.size, e.gradient, e.weight, e.step, e.promise, e.out_of_date, e.zeros) for s, n, e in rows}
     dead = {name.removeprefix("module."): pair for name, pair in seen.record.dead.items()}
-    return found, dead, seen.record.look_back, [finding.name for finding in seen.findings]
+    return found, dead, seen.record.look_back, findings
 
 
 def work(rank, folder):

@@ -16,10 +16,11 @@ class Accumulation:
 
     Args:
         params: what is trained.
-        looking: whether to look at the step that is being prepared; passes are counted at each.
+        looking: whether to look at the step that is being prepared; passes are counted at each for which hooks are on.
     """
 
     def __init__(self, params: Sequence[Tensor], looking: Callable[[], bool]) -> None:
+        self.handles: list[Any] = []
         usable = [p for p in params if p.requires_grad and p.numel() > 0]
         self.param = min(usable, key=Tensor.numel) if usable else None
         self.looking = looking
@@ -28,13 +29,17 @@ class Accumulation:
         self.added: bool | None = None  # None: not looked
         self.incoming: Tensor | None = None
 
-    def hooks(self) -> list[Any]:
-        if self.param is None:
-            return []
-        return [
-            self.param.register_hook(self._arrives),  # type: ignore[no-untyped-call]
-            self.param.register_post_accumulate_grad_hook(self._arrived),  # type: ignore[no-untyped-call]
-        ]
+    def hook(self, on: bool) -> None:
+        """Hooks on or off: off costs a step nothing."""
+        if on and not self.handles and self.param is not None:
+            self.handles = [
+                self.param.register_hook(self._arrives),  # type: ignore[no-untyped-call]
+                self.param.register_post_accumulate_grad_hook(self._arrived),  # type: ignore[no-untyped-call]
+            ]
+        elif not on:
+            for handle in self.handles:
+                handle.remove()
+            self.handles = []
 
     def since_last_step(self) -> tuple[int, bool | None]:
         """Backward passes, and whether the first was added to an old gradient (None: not known). Counts anew."""

@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-MOST_ROWS = 4096  # of a batch that are read; the rest is like them
+Numbers = npt.NDArray[np.float32]
+MOST_ROWS = 4096  # of a batch that are read, evenly spread; the rest is like them
+MOST_NUMBERS = 2**22  # in these rows, where the classes are many
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Output:
     classes: int
     total: float  # sum over rows of the gradient's L1 norm / 2 / (1 - p of the label): 1 for a mean, `rows` for a sum
     loss: float
-    counts: Tensor | None  # rows of each label, where a row is one example
+    counts: npt.NDArray[np.int64] | None  # rows of each label, where a row is one example
     contradicted: float  # share of rows whose label has p < 0.1 while another class has p > 0.5
     sure: float  # share of rows whose label has p > 0.5
 
@@ -33,43 +37,58 @@ def read(logits: Tensor, gradient: Tensor) -> Output | None:
     classes = logits.shape[-1]
     if logits.dim() < 2 or classes < 2 or not logits.is_floating_point():
         return None
-    one_row = logits.dim() == 2
-    z, g = logits.reshape(-1, classes)[:MOST_ROWS].float(), gradient.reshape(-1, classes)[:MOST_ROWS].float()
+    z, g = _numbers(logits), _numbers(gradient)
     rows = logits.numel() // classes
-    size = g.abs().sum(1)
+    size = np.abs(g).sum(1)
     used = size > 0  # rows that are padded have none
-    if not used.any() or not bool((g.sum(1).abs() <= 0.02 * size + 1e-3 * size.max()).all()):
+    if not used.any() or not (np.abs(g.sum(1)) <= 0.02 * size + 1e-3 * size.max()).all():
         return None
-    label = g.argmin(1)
-    p = z.softmax(1)
-    of_label = p.gather(1, label[:, None])[:, 0]
-    wrong = p.scatter(1, label[:, None], 0.0).sum(1)  # 1 - p of the label, without its cancellation
-    clear = used & (wrong > 1e-3 if bool((wrong > 1e-3).any()) else wrong == wrong.max())
+    every, top, least = np.arange(len(z)), z.argmax(1), g.argmin(1)
+    label = np.where(g[every, least] < 0, least, top)  # a row that is sure of its label may have no negative part left
+    largest = z[every, top]
+    e = np.exp(z - largest[:, None])
+    summed = e.sum(1)
+    of_label = e[every, label] / summed
+    e[every, label] = 0.0
+    wrong = e.sum(1) / summed  # 1 - p of the label, without its cancellation
+    clear = used & (wrong > 1e-3)
+    if not clear.any():
+        clear = used & (wrong == wrong.max())
     if not clear.any():
         return None
     factor = size[clear] / 2 / wrong[clear]  # the same for each row of a cross-entropy: 1 / rows for a mean
-    if float(factor.std(unbiased=False)) > 0.1 * float(factor.mean()):
+    if not factor.std() <= 0.1 * factor.mean():
         return None
-    losses = (z.logsumexp(1) - z.gather(1, label[:, None])[:, 0])[used]
-    counts = torch.bincount(label[used], minlength=classes) if one_row else None
-    largest = p.amax(1)
+    losses = (np.log(summed) + largest - z[every, label])[used]
     return Output(
         rows=rows,
         classes=classes,
         total=float(factor.mean()) * int(used.sum()) * (rows / len(z)),
         loss=float(losses.mean()),
-        counts=counts,
-        contradicted=float(((of_label < 0.1) & (largest > 0.5))[used].float().mean()),
-        sure=float((of_label > 0.5)[used].float().mean()),
+        counts=np.bincount(label[used], minlength=classes) if logits.dim() == 2 else None,
+        contradicted=float(((of_label < 0.1) & (1 / summed > 0.5))[used].mean()),
+        sure=float((of_label > 0.5)[used].mean()),
     )
+
+
+def _numbers(tensor: Tensor) -> Numbers:
+    """Some of its rows, evenly spread, as numbers on the host."""
+    whole = tensor.detach()
+    whole = whole if whole.dim() == 2 else whole.reshape(-1, tensor.shape[-1])
+    stride = -(-len(whole) // max(1, min(MOST_ROWS, MOST_NUMBERS // whole.shape[1])))
+    some = whole if stride <= 1 else whole[::stride]
+    found: Numbers = (some if some.is_cpu and some.dtype == torch.float32 else some.float().cpu()).numpy()
+    return found
 
 
 def offset_and_spread(logits: Tensor) -> tuple[float, float] | None:
     """The mean over all logits, and their mean deviation within a row; None for what is no row of scores."""
     if logits.dim() < 2 or logits.shape[-1] < 2 or not logits.is_floating_point():
         return None
-    z = logits.reshape(-1, logits.shape[-1])[:MOST_ROWS].float()
-    return float(z.mean()), float(z.std(1).mean())
+    z = _numbers(logits)
+    means = z.mean(1)
+    squares = ((z - means[:, None]) ** 2).sum(1)
+    return float(means.mean()), float(np.sqrt(squares / (z.shape[1] - 1)).mean())
 
 
 def logits_of(output: Any) -> Tensor | None:

@@ -32,7 +32,7 @@ class Record:
     totals: list[float] = field(default_factory=list)  # sum of `Output.total` over the passes of a step
     passes: int = 1  # backward passes a step, the most that were seen
     added_to_old: list[bool] = field(default_factory=list)  # at steps that were looked at
-    energies: list[float] = field(default_factory=list)  # g^2 over the same few elements, a step
+    energies: dict[int, float] = field(default_factory=dict)  # g^2 over the same few elements, by step
     dtypes: str = ""  # of the parameters
     inputs: tuple[float, float] | None = None  # mean and deviation of the first batch
     dead: dict[str, tuple[int, int]] = field(default_factory=dict)  # rows without any gradient, rows, by weight

@@ -1,7 +1,7 @@
 """Which elements of the parameters are read: all of a small model's, a fixed grid of a large one's.
 
-A grid of 131,072 elements tells norms and shares within a few percent, and costs the same for any model: reading all of
-them would take as long as several optimizer steps.
+A grid of 16,384 elements tells norms and shares of a whole model within a percent, those of one of 160 tensors within
+seven, and costs the same for any model: reading all of them would take as long as several optimizer steps.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors
 
-MOST = 2**17  # elements in all
+MOST = 2**14  # elements in all
 LEAST = 64  # of a tensor that has as many
+KEYS = 8
+JOINED = 2**20  # elements of a model whose tensors are joined by one call, before the grid is taken
 
 
 class Sample:
@@ -30,9 +33,27 @@ class Sample:
         room = _room(self.sizes, most)
         self.strides = [_stride(here(p), room) for p in params]
         self.counts = [-(-size // stride) for size, stride in zip(self.sizes, self.strides, strict=True)]
+        self.joined = sum(self.sizes) <= JOINED and len({p.device for p in params}) == 1 and all(map(_is_plain, params))
+        self.places: dict[tuple[int, ...], Tensor | None] = {}  # of the grid in what is joined, by parameters
 
-    def of(self, tensors: Sequence[Tensor | None], which: Sequence[int]) -> Tensor:
-        """The elements of the tensors of these parameters, one after another, as float32; NaN for a tensor of None."""
+    def joined_of(self, tensors: Sequence[Tensor | None]) -> Tensor | None:
+        """All numbers of the tensors, one after another; None where they are too many or not all there."""
+        if not self.joined or any(tensor is None for tensor in tensors):
+            return None
+        whole: Tensor = _flatten_dense_tensors(tensors)
+        whole = whole.clone() if len(tensors) == 1 else whole  # one tensor alone is not copied by that
+        return whole if whole.dtype == torch.float32 else whole.float()
+
+    def of(self, tensors: Sequence[Tensor | None], which: Sequence[int], joined: Tensor | None = None) -> Tensor:
+        """The elements of the tensors of these parameters, one after another, as float32; NaN for a tensor of None.
+
+        Args:
+            joined: what `joined_of` gives for them, where that is known.
+        """
+        whole = self.joined_of(tensors) if joined is None else joined
+        if whole is not None:
+            places = self._places(which, whole.device)
+            return whole if places is None else whole.index_select(0, places)
         parts, first = [], None
         for index, tensor in zip(which, tensors, strict=True):
             if tensor is None:
@@ -47,12 +68,32 @@ class Sample:
         whole = torch.cat(parts) if parts else torch.empty(0)
         return whole if whole.dtype == torch.float32 else whole.float()
 
-    def sums(self, values: Sequence[Tensor], which: Sequence[int]) -> Tensor:
-        """For each row of elements its sum over every tensor: a row a quantity, a column a tensor; float64."""
-        counts = np.array([self.counts[index] for index in which])
+    def _places(self, which: Sequence[int], device: torch.device) -> Tensor | None:
+        """Of the grid, in the numbers of these parameters one after another; None for all."""
+        key = tuple(which)
+        if key not in self.places:
+            starts = np.cumsum([0, *(self.sizes[index] for index in which)])
+            grids = [
+                start + np.arange(0, self.sizes[i], self.strides[i])
+                for start, i in zip(starts[:-1], which, strict=True)
+            ]
+            every = all(self.strides[index] == 1 for index in which)
+            while len(self.places) > KEYS:  # which parameters have gradients changes seldom
+                self.places.pop(next(iter(self.places)))
+            self.places[key] = None if every else torch.from_numpy(np.concatenate(grids)).to(device)
+        return self.places[key]
+
+    def sums(self, values: Sequence[Tensor], which: Sequence[int], whole: bool = False) -> Tensor:
+        """For each row of elements its sum over every tensor: a row a quantity, a column a tensor; float64.
+
+        Args:
+            whole: the rows hold all numbers of the tensors, not the grid.
+        """
+        lengths = self.sizes if whole else self.counts
+        counts = np.array([lengths[index] for index in which])
         if not values[0].is_cpu:
-            lengths = torch.from_numpy(counts).to(values[0].device)
-            return torch.segment_reduce(torch.stack([v.double() for v in values], 1), "sum", lengths=lengths).T
+            on_device = torch.from_numpy(counts).to(values[0].device)
+            return torch.segment_reduce(torch.stack([v.double() for v in values], 1), "sum", lengths=on_device).T
         full = counts > 0  # an empty part has no place in what `reduceat` is given
         sums = np.zeros((len(values), len(counts)))
         if full.any():
@@ -60,8 +101,10 @@ class Sample:
             sums[:, full] = [np.add.reduceat(v.numpy(), starts) for v in values]
         return torch.from_numpy(sums)
 
-    def spread(self, numbers: Sequence[float], which: Sequence[int], like: Tensor) -> Tensor:
-        """One number a tensor, repeated for each of its elements."""
+    def spread(self, numbers: Sequence[float], which: Sequence[int], like: Tensor) -> Tensor | float:
+        """One number a tensor, repeated for each of its elements; the number itself where all are the same."""
+        if len(set(numbers)) == 1:
+            return numbers[0]
         counts = torch.tensor([self.counts[index] for index in which])
         return torch.tensor(numbers).repeat_interleave(counts).to(like.device)
 
@@ -72,6 +115,11 @@ def here(tensor: Tensor) -> Tensor:
     if hasattr(own, "to_local"):
         own = own.to_local()
     return torch.view_as_real(own) if own.is_complex() else own
+
+
+def _is_plain(param: Tensor) -> bool:
+    """Whether its numbers are read as they are: no shard, no complex number, no subclass."""
+    return type(param) in (Tensor, torch.nn.Parameter) and param.is_floating_point()
 
 
 def _room(sizes: Sequence[int], most: int) -> int:

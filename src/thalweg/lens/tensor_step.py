@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from thalweg.lens.probe import unscaled
 from thalweg.lens.sample import Sample, here
 from thalweg.lens.shards import Shards
 
 SECOND = ("exp_avg_sq", "square_avg")
+LOOKED_BACK_ON = 32  # tensors
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -41,6 +46,43 @@ class TensorStep:
         return float((self.step / self.weight) ** 0.5) if self.weight > 0 else math.nan
 
 
+class StepRow(Mapping[str, TensorStep]):
+    """One watched step: the numbers by parameter, worked out when somebody asks for them.
+
+    Args:
+        names: of the parameters that had a gradient.
+        table: what was added up, a column a parameter.
+        expected: what each one's second moment is divided by.
+        floors: the second moments under which eps rules.
+        rates: of each parameter's group.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        table: Tensor,
+        expected: Sequence[float],
+        floors: Sequence[float],
+        rates: Sequence[float],
+    ) -> None:
+        self.names, self.table, self.expected, self.floors, self.rates = names, table, expected, floors, rates
+
+    @cached_property
+    def numbers(self) -> dict[str, TensorStep]:
+        columns = self.table.T.tolist()
+        rows = zip(self.names, columns, self.expected, self.floors, self.rates, strict=True)
+        return {name: _numbers(column, *more) for name, column, *more in rows}
+
+    def __getitem__(self, name: str) -> TensorStep:
+        return self.numbers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 @dataclass
 class _Before:
     """What was there before a step that is watched."""
@@ -50,7 +92,7 @@ class _Before:
     old: Tensor
     second: Tensor
     expected: list[float]  # what v is divided by
-    norms: Tensor
+    squares: Tensor  # sum of g^2 of every tensor, over all of it
 
 
 class StepReader:
@@ -58,86 +100,82 @@ class StepReader:
 
     Args:
         params: the optimizer's, in its order.
+        names: of the same.
     """
 
-    def __init__(self, params: Sequence[Tensor]) -> None:
-        self.params = list(params)
+    def __init__(self, params: Sequence[Tensor], names: Sequence[str]) -> None:
+        self.params, self.names = list(params), list(names)
         self.sample, self.shards = Sample(self.params), Shards(self.params)
         self.index = {id(p): i for i, p in enumerate(self.params)}
         self.waiting: _Before | None = None
         self.last: tuple[list[int], Tensor] | None = None  # a step, for the next gradient to look back on
+        self.in_step: list[int] = []  # parameters that have taken equally many steps
+        self.kept: tuple[list[int], Tensor] = [], torch.empty(0)  # parameters, and what is looked back on of their grid
+        self.seconds: tuple[list[int], list[Tensor | None]] = [], []  # second moments, as they were found the last time
 
+    @torch.no_grad()
     def before(self, optimizer: Optimizer, watched: bool) -> float:
         """Copy what the step will change, where it is watched; the gradient's cosine with the step before."""
         last, self.last = self.last, None
         if last is None and not watched:
             return math.nan
-        factor = getattr(optimizer, "grad_scale", None)  # of a fused step under a GradScaler
-        scale = 1.0 if factor is None else 1.0 / float(factor)
-        which = [i for i, p in enumerate(self.params) if p.grad is not None and p.grad.layout == torch.strided]
-        if not which:
-            return math.nan
-        grads = [self.params[i].grad for i in which]
-        gradient = self.sample.of(grads, which) * scale
-        cosine = math.nan
-        if last is not None and last[0] == which:
-            product, one, other = self._products(gradient, last[1], which)
-            cosine = product / (one * other) ** 0.5 if one > 0 and other > 0 else math.nan
-        if watched:
-            groups = self._groups(optimizer)
-            states = [optimizer.state.get(self.params[i], {}) for i in which]
+        cosine = math.nan if last is None else self._cosine(*last)
+        pairs = [(i, g) for i, p in enumerate(self.params) if (g := p.grad) is not None and g.layout is torch.strided]
+        if watched and pairs:
+            scale = unscaled(optimizer)
+            which, grads = [i for i, _ in pairs], [g for _, g in pairs]
+            joined = self.sample.joined_of(grads)
+            gradient = self.sample.of(grads, which, joined)
+            gradient = gradient if scale == 1.0 else gradient * scale
+            squares = None if joined is None else self.sample.sums([joined * joined], which, whole=True)[0]
+            if squares is None or not squares.isfinite().all():
+                squares = _norms([here(grad) for grad in grads]).double().square()
             self.waiting = _Before(
                 which,
                 gradient,
                 self.sample.of([self.params[i] for i in which], which),
-                self.sample.of(self._seconds(states, which), which),
-                [_correction(groups.get(i, {}), state) for i, state in zip(which, states, strict=True)],
-                _norms([here(grad) for grad in grads if grad is not None]) * scale,
+                self.sample.of(self._seconds(optimizer, which), which),
+                self._corrections(optimizer, which),
+                squares * scale**2,
             )
         return cosine
 
-    def after(self, optimizer: Optimizer) -> dict[int, TensorStep]:
-        """The numbers of the step, by the parameter's place; of those without a gradient none."""
+    @torch.no_grad()
+    def after(self, optimizer: Optimizer) -> StepRow:
+        """The numbers of the step; of parameters without a gradient none."""
         seen, self.waiting = self.waiting, None
         if seen is None:
-            return {}
+            return StepRow([], torch.zeros(11, 0), [], [], [])
         which, g = seen.which, seen.gradient
-        groups = self._groups(optimizer)
-        own = [groups.get(i, {}) for i in which]
-        states = [optimizer.state.get(self.params[i], {}) for i in which]
+        own = self._settings(optimizer, which)
+        decays, epsilons, rates = ([each[k] for each in own] for k in range(3))
         now = self.sample.of([self.params[i] for i in which], which)
         step = now - seen.old
         same = step == 0
-        decays = [_decay(group) for group in own]
         if any(decays):
             step = step + self.sample.spread(decays, which, step) * seen.old
-        self.last = which, step
-        floors = [_floor(group, state) for group, state in zip(own, states, strict=True)]
-        second = self.sample.of(self._seconds(states, which), which)
-        zero = g == 0
+        self.last = self._to_look_back_on(which, step)
+        floors = [e**2 * (c or 1.0) for e, c in zip(epsilons, seen.expected, strict=True)]
+        moved = g != 0
         rows = [
-            seen.old.square(),
-            step.square(),
+            seen.old * seen.old,
+            step * step,
             g * step,
-            zero.float(),
-            ((second < self.sample.spread(floors, which, second)) & ~zero).float(),
-            (same & ~zero).float(),
+            moved.float(),
+            ((seen.second < self.sample.spread(floors, which, step)) & moved).float(),
+            (same & moved).float(),
             seen.second,
         ]
         sums = self.sample.sums(rows, which)
         counts = torch.tensor([[self.sample.counts[i] for i in which], [self.sample.sizes[i] for i in which]])
-        squares = seen.norms.double().square()
-        bad = torch.zeros_like(squares)
-        for place in (~squares.isfinite()).nonzero().flatten().tolist():
+        bad = torch.zeros_like(seen.squares)
+        for place in (~seen.squares.isfinite()).nonzero().flatten().tolist():
             grad = self.params[which[place]].grad
             assert grad is not None
             bad[place] = (~here(grad).isfinite()).sum()
-        table = torch.cat([sums, counts.to(sums), squares.to(sums)[None], bad.to(sums)[None]])
-        columns = self.shards.by_tensor(table, which).T.tolist()
-        return {
-            i: _numbers(column, expected, floor, float(group.get("lr", 0.0)))
-            for i, column, expected, floor, group in zip(which, columns, seen.expected, floors, own, strict=True)
-        }
+        table = torch.cat([sums, counts.to(sums), seen.squares.to(sums)[None], bad.to(sums)[None]])
+        names = [self.names[i] for i in which]
+        return StepRow(names, self.shards.by_tensor(table, which), seen.expected, floors, rates)
 
     def _products(self, a: Tensor, b: Tensor, which: Sequence[int]) -> list[float]:
         if self.shards.any:
@@ -146,24 +184,75 @@ class StepReader:
             return products
         return [float(x) for x in torch.stack([a.dot(b), a.dot(a), b.dot(b)]).tolist()]
 
-    def _groups(self, optimizer: Optimizer) -> dict[int, Mapping[str, Any]]:
-        index = self.index
-        return {index[id(p)]: g for g in optimizer.param_groups for p in g["params"] if id(p) in index}
+    def _cosine(self, which: Sequence[int], step: Tensor) -> float:
+        """Of the gradient that is there now with the step before."""
+        grads = [self.params[i].grad for i in which]
+        if any(grad is None or grad.layout is not torch.strided for grad in grads):
+            return math.nan
+        product, one, other = self._products(self.sample.of(grads, which), step, which)
+        return float(product / (one * other) ** 0.5) if one > 0 and other > 0 else math.nan
 
-    def _seconds(self, states: Sequence[Mapping[str, Any]], which: Sequence[int]) -> list[Tensor | None]:
+    def _to_look_back_on(self, which: list[int], step: Tensor) -> tuple[list[int], Tensor]:
+        """What is kept of a step: of some of the tensors, evenly spread, where they are many."""
+        few = which[:: -(-len(which) // LOOKED_BACK_ON)]
+        if len(few) == len(which):
+            return which, step
+        if self.kept[0] != which:
+            ends = np.cumsum([0, *(self.sample.counts[i] for i in which)])
+            places = [np.arange(ends[k], ends[k + 1]) for k in range(0, len(which), -(-len(which) // LOOKED_BACK_ON))]
+            self.kept = which, torch.from_numpy(np.concatenate(places)).to(step.device)
+        return few, step.index_select(0, self.kept[1])
+
+    def _of_groups(self, optimizer: Optimizer, which: Sequence[int], read: Callable[[Mapping[str, Any]], T]) -> list[T]:
+        """A setting of the group that each parameter is in."""
+        groups = optimizer.param_groups
+        if len(groups) == 1:
+            return [read(groups[0])] * len(which)
+        known = {id(p): read(group) for group in groups for p in group["params"]}
+        return [known[id(self.params[i])] for i in which]
+
+    def _settings(self, optimizer: Optimizer, which: Sequence[int]) -> list[tuple[float, float, float]]:
+        """Decoupled decay a step, eps (NaN where there is none) and rate, for each of the parameters."""
+
+        def read(group: Mapping[str, Any]) -> tuple[float, float, float]:
+            eps = group.get("eps")
+            return _decay(group), float(eps) if isinstance(eps, float) else math.nan, float(group.get("lr", 0.0))
+
+        return self._of_groups(optimizer, which, read)
+
+    def _corrections(self, optimizer: Optimizer, which: list[int]) -> list[float]:
+        """What the second moments are divided by; 0 before there is one."""
+
+        def steps_of(i: int) -> float:
+            return float(optimizer.state.get(self.params[i], {}).get("step", 0) or 0)
+
+        if self.in_step == which:  # all were at the same step the last time: one tells for all
+            steps = [steps_of(which[0])] * len(which)
+        else:
+            steps = [steps_of(i) for i in which]
+            self.in_step = which if len(set(steps)) == 1 else []
+        betas = self._of_groups(optimizer, which, lambda group: float(group["betas"][1]) if "betas" in group else None)
+        pairs = list(zip(betas, steps, strict=True))
+        found = {pair: _correction(*pair) for pair in set(pairs)}
+        return [found[pair] for pair in pairs]
+
+    def _seconds(self, optimizer: Optimizer, which: list[int]) -> list[Tensor | None]:
         """The second moments that are plain numbers of the parameter's shape; of quantized ones none."""
+        states = optimizer.state
+        if which == self.seconds[0] and self.seconds[1][0] is _second(states.get(self.params[which[0]], {})):
+            return self.seconds[1]  # a state is replaced as a whole, if at all
         found: list[Tensor | None] = []
-        for i, state in zip(which, states, strict=True):
-            v = next((state[name] for name in SECOND if isinstance(state.get(name), Tensor)), None)
+        for i in which:
+            v = _second(states.get(self.params[i], {}))
             fits = v is not None and v.is_floating_point() and here(v).numel() == self.sample.sizes[i]
             found.append(v if fits else None)
+        self.seconds = ([], []) if None in found else (which, found)
         return found
 
 
 def _numbers(column: Sequence[float], expected: float, floor: float, lr: float) -> TensorStep:
-    weight, step, promise, zeros, ruled, lost, second, count, size, squares, bad = column
+    weight, step, promise, nonzero, ruled, lost, second, count, size, squares, bad = column
     grown = size / count if count else 0.0
-    nonzero = count - zeros
     mean = second / count / expected if count and expected > 0 else math.nan
     return TensorStep(
         size=int(size),
@@ -172,7 +261,7 @@ def _numbers(column: Sequence[float], expected: float, floor: float, lr: float) 
         step=step * grown,
         promise=promise * grown,
         out_of_date=squares / size / mean if mean > 0 else math.nan,
-        zeros=zeros / count if count else 0.0,
+        zeros=1 - nonzero / count if count else 0.0,
         ruled_by_eps=ruled / nonzero if nonzero and not math.isnan(floor) and not math.isnan(second) else math.nan,
         lost=lost / nonzero if nonzero and lr > 0 else 0.0,
         not_finite=int(bad),
@@ -191,18 +280,14 @@ def _norms(grads: list[Tensor]) -> Tensor:
     return norms
 
 
-def _correction(group: Mapping[str, Any], state: Mapping[str, Any]) -> float:
-    """What the second moment is divided by; 0 before there is one."""
-    steps = float(state.get("step", 0) or 0)
-    if "betas" not in group:
+def _second(state: Mapping[str, Any]) -> Tensor | None:
+    return next((state[name] for name in SECOND if isinstance(state.get(name), Tensor)), None)
+
+
+def _correction(beta2: float | None, steps: float) -> float:
+    if beta2 is None:
         return 1.0 if steps else 0.0
-    return float(1 - float(group["betas"][1]) ** steps)
-
-
-def _floor(group: Mapping[str, Any], state: Mapping[str, Any]) -> float:
-    """The second moment under which eps rules; NaN where there is none."""
-    eps = group.get("eps")
-    return float(eps**2 * (_correction(group, state) or 1.0)) if isinstance(eps, float) else math.nan
+    return float(1 - beta2**steps)
 
 
 def _decay(group: Mapping[str, Any]) -> float:

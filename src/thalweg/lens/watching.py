@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from thalweg.lens.tried import Loss
 
 EARLY, EVERY = 32, 16  # steps 1 to 32 are watched, then every 16th
-OUTPUT_EVERY = 4  # steps, after the first: the output is read more often, for the course of the loss
+OUTPUT_EVERY = 8  # steps, after the first: the output is read more often, for the course of the loss
+ROWS_EVERY = 64  # steps, after the first, at which rows without any gradient are looked for
 SMALL_OUTPUT = 65_536  # numbers: a large vocabulary's are read at watched steps alone
 
 
@@ -92,7 +93,7 @@ class lens:
         if not any(id(p) in names for p in inside):
             raise ValueError("model: has none of the optimizer's parameters; must be the model that it trains")
         self.names = [names.get(id(p), f"parameter {place}") for place, p in enumerate(inside)]
-        self.reader, self.probe = StepReader(inside), Probe(inside)
+        self.reader, self.probe = StepReader(inside, self.names), Probe(inside)
         self.rows = StillRows(dict(zip(self.names, inside, strict=True)))
         self.accumulation = Accumulation(inside, lambda: self.watched)
         self.record = Record(
@@ -102,6 +103,7 @@ class lens:
             dtypes=", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in inside})),
         )
         self.handles: list[Any] = []
+        self.listening: list[Any] = []
         self.output: Output | None = None
         self.total = 0.0
         self.skipped = self.entered = False
@@ -124,15 +126,26 @@ class lens:
         self.handles = [
             self.optimizer.register_step_pre_hook(self._before),
             self.optimizer.register_step_post_hook(self._after),
-            self.model.register_forward_pre_hook(self._inputs),
-            self.model.register_forward_hook(self._forward),
-            *self.accumulation.hooks(),
         ]
+        self._listen(self._reading)
+
+    def _listen(self, on: bool) -> None:
+        """Hooks of the passes, for steps whose output is read; they cost the others nothing."""
+        if on and not self.listening:
+            self.listening = [self.model.register_forward_hook(self._forward)]
+            if self.record.inputs is None:
+                self.listening.append(self.model.register_forward_pre_hook(self._inputs))
+        elif not on:
+            for handle in self.listening:
+                handle.remove()
+            self.listening = []
+        self.accumulation.hook(on)
 
     def _unhook(self) -> None:
         for handle in self.handles:
             handle.remove()
         self.handles.clear()
+        self._listen(False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -226,7 +239,7 @@ class lens:
     @property
     def _reading(self) -> bool:
         """Whether the model's output is read for the next step."""
-        return self.watched or self.record.steps % OUTPUT_EVERY == 0
+        return self.watched or (self.record.steps + 1) % OUTPUT_EVERY == 0
 
     def _inputs(self, model: nn.Module, args: tuple[Any, ...]) -> None:
         first = next((each for each in args if isinstance(each, Tensor)), None)
@@ -288,12 +301,11 @@ class lens:
             record.losses[step] = self.output.loss
             record.totals.append(self.total)
         self.output, self.total = None, 0.0
-        factor = getattr(optimizer, "grad_scale", None)
-        self.probe.see(1.0 if factor is None else 1.0 / float(factor))
+        self.probe.see(step, optimizer)
         cosine = self.reader.before(optimizer, self.watched)
         if not math.isnan(cosine):
             record.look_back[step] = cosine
-        if self.watched:
+        if step <= EARLY or step % ROWS_EVERY == 0:
             self.rows.see()
 
     def _after(self, optimizer: Optimizer, *rest: Any) -> None:
@@ -301,24 +313,30 @@ class lens:
         if self.skipped:
             return
         record.steps += 1
+        self._listen(self._reading)
         if not is_watched(record.steps):
             return
-        seen = self.reader.after(optimizer)
-        row = record.tensors[record.steps] = {self.names[place]: numbers for place, numbers in seen.items()}
-        which = list(seen)
-        still = self.reader.shards.by_tensor(self.rows.counts([self.names[i] for i in which]), which).T.tolist()
-        for name, (rows, of) in zip(row, still, strict=True):
-            if of:
-                record.dead[name] = int(rows), int(of)
+        row = record.tensors[record.steps] = self.reader.after(optimizer)
+        if self.reader.shards.any:  # every process adds up at the same step
+            self._count_still(list(row))
         if self.log is not None:
             look = record.look_back.get(record.steps)
             self.log(scalars(row) | ({"lens/look_back": look} if look is not None else {}), record.steps)
         if self.live is not None:
             self.live.show(record)
 
+    def _count_still(self, names: list[str]) -> None:
+        place = {name: index for index, name in enumerate(self.names)}
+        table = self.reader.shards.by_tensor(self.rows.counts(names), [place[name] for name in names])
+        for name, (rows, of) in zip(names, table.T.tolist(), strict=True):
+            if of:
+                self.record.dead[name] = int(rows), int(of)
+
     def _summarize(self) -> None:
-        """What only the end tells: parameters that never moved, and why."""
+        """What only the end tells: units that never had a gradient, parameters that never moved, and why."""
         record = self.record
+        if not self.reader.shards.any:
+            self._count_still(list(self.rows.still))
         record.energies = self.probe.read()
         with_gradient = {name for row in record.tensors.values() for name in row}
         moved = {name for row in record.tensors.values() for name, each in row.items() if each.gradient != 0}

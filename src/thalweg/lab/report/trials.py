@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from thalweg.lab.judging.failures import why_failed
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.report.configuration import hyperparameters, value
 from thalweg.lab.report.markup import in_a_script
@@ -41,9 +42,17 @@ def screen(trials: Sequence[Trial], unit: Unit, spec: Mapping[str, Any], version
             f'An id names a run: <span class="code">thalweg replay FOLDER ID</span> runs it again.</p>',
             CONTROLS,
             f'<script type="application/json" id="trials-data">{data}</script>',
+            *_failures(trials),
             f"<details><summary>Spec and versions</summary><pre>{made}</pre></details>",
         ],
     )
+
+
+def _failures(trials: Sequence[Trial]) -> list[str]:
+    """Why configurations failed, by optimizer; nothing where none did."""
+    found = why_failed(trials)
+    told = [f"<h3>{escape(name)}</h3><pre>{escape(chr(10).join(lines))}</pre>" for name, lines in found.items()]
+    return [f"<h2>Why runs failed</h2>{''.join(told)}"] if told else []
 
 
 def _data(trials: Sequence[Trial], unit: Unit) -> dict[str, Any]:

@@ -52,11 +52,11 @@ class DivergenceMonitor:
         Raises:
             Diverged: with the reason in words.
         """
+        self.count += 1
         if not math.isfinite(loss):
-            raise Diverged(f"training loss is {loss}")
+            raise Diverged(f"training loss is {loss} at step {self.count}")
         if self.factor is None:
             return
-        self.count += 1
         if len(self.first) < FIRST:
             self.first.append(loss)
         self.last.append(loss)
@@ -80,8 +80,8 @@ class DivergenceMonitor:
             limit = begin + (self.factor - 1) * max(abs(begin), spread) + SURE * error
         if now > limit:
             raise Diverged(
-                f"the median training loss of the last {size} steps is {now:.4g}, above {limit:.4g}: {self.factor:g} x "
-                "that of the first, and the losses' spread"
+                f"at step {self.count} the median training loss of the last {size} is {now:.4g}, above {limit:.4g}: "
+                f"{self.factor:g} x that of the first, and the losses' spread"
             )
 
 

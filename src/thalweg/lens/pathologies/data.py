@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import median
 
-import torch
+import numpy as np
 
 from thalweg.lens.finding import Evidence, Finding
 from thalweg.lens.record import Record
@@ -23,11 +23,11 @@ def not_shuffled(record: Record) -> Finding | None:
     counts = [each.counts for each in record.outputs.values() if each.counts is not None and each.rows >= 4]
     if len(counts) < LEAST_BATCHES:
         return None
-    table = torch.stack(counts).double()
+    table = np.stack(counts).astype(float)
     table = table[:, table.sum(0) > 0]
-    expected = table.sum(1, keepdim=True) * table.sum(0, keepdim=True) / table.sum()
+    expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / table.sum()
     freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-    ratio = float(((table - expected).square() / expected).sum()) / freedom if freedom else 0.0
+    ratio = float(((table - expected) ** 2 / expected).sum()) / freedom if freedom else 0.0
     if ratio < SORTED:
         return None
     return Finding("not_shuffled", Evidence.PROOF, {"ratio": ratio}, step=LEAST_BATCHES)

@@ -31,15 +31,17 @@ def vanishing(record: Record) -> Finding | None:
 
 
 def exploding(record: Record) -> Finding | None:
-    """How sensitive the loss is to the weights at the first step: |gradient| x |weights| / loss.
+    """How sensitive the loss is to the layers' weights at the first step: |gradient| x |weights| / loss.
 
-    No scale changes it, and the learning rate has no part in it yet.
+    No scale changes it, and the learning rate has no part in it yet. Embeddings are left out: their length is large by
+    convention, and most of a table has no part in a batch.
     """
     first = next(iter(record.tensors))
     loss = record.losses.get(first, 0.0)
     if record.steps < 3 or not loss > 0:
         return None
-    norm, weight = record.sum(first, "gradient") ** 0.5, record.sum(first, "weight") ** 0.5
+    layers = [each for name, each in record.tensors[first].items() if record.roles.get(name) in LAYERS]
+    norm, weight = (sum(getattr(each, part) for each in layers) ** 0.5 for part in ("gradient", "weight"))
     if not (ratio := norm * weight / loss) > EXPLODED:
         return None
     facts = {"ratio": ratio, "norm": norm, "loss": loss}

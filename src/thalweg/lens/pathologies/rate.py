@@ -8,12 +8,12 @@ from statistics import fmean, median
 from thalweg.lens.finding import Evidence, Finding
 from thalweg.lens.record import Record
 
-TOO_LOW = -0.2  # cosine of the gradient with the step before it, over the second half
+TOO_LOW = -0.23  # cosine of the gradient with the step before it, over the second half; sound -0.16, planted -0.33
 LEAST = 4  # watched steps in the second half
 ROSE = 1.5  # times the first loss, within the first steps
 FIRST = 24
 BLOWN_UP = 4.0  # times the first loss
-LONG = 0.4  # a step over the weights; sound runs had at most 0.18 at the start, planted 0.56 and more
+LONG = 0.45  # a step over the weights; sound runs had at most 0.36 at the start, planted 0.56 and more
 FLAT, SHORT = 0.95, 0.15  # of the first loss; all steps over the weights: sound runs had at least 1.5, planted 0.08
 
 

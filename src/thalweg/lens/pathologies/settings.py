@@ -14,7 +14,7 @@ LARGE_EPS = 1e-6
 SMALL_GRADIENT = 2e-6  # root mean square: eps = 1e-8 is then more than 0.5 % of it
 PULLED = 0.2
 SHORT_BETA2 = 0.9
-OUT_OF_DATE = 13.0  # squared gradients over the second moment; sound runs had at most 7.6, planted 18 to 110
+OUT_OF_DATE = 15.0  # squared gradients over the second moment; sound runs had at most 12.2, planted 18.6 to 112
 IN_A_ROW, SETTLED = 4, 20  # steps
 
 
@@ -63,13 +63,16 @@ def beta2_too_long(record: Record) -> Finding | None:
     betas = next((s["betas"] for s in record.settings if isinstance(s.get("betas"), tuple | list)), None)
     if betas is None or betas[1] < 0.98:
         return None
-    beta2, mean, ratios = float(betas[1]), 0.0, [math.nan]
-    for step, energy in enumerate(record.energies, 1):
-        expected = mean / (1 - beta2 ** (step - 1)) if step > 1 else 0.0
-        ratios.append(energy / expected if expected > 0 else math.nan)
-        mean = beta2 * mean + (1 - beta2) * energy
-    for step in range(SETTLED, len(ratios) - IN_A_ROW + 1):
-        lag = median(ratios[step : step + IN_A_ROW])
+    beta2, mean, last, ratios = float(betas[1]), 0.0, 0, {}
+    for step, energy in record.energies.items():
+        expected = mean / (1 - beta2**last) if last else 0.0
+        ratios[step] = energy / expected if expected > 0 else math.nan
+        faded = beta2 ** (step - last)
+        mean, last = faded * mean + (1 - faded) * energy, step
+    settled = [(step, ratio) for step, ratio in ratios.items() if step >= SETTLED]
+    for place in range(len(settled) - IN_A_ROW + 1):
+        lag = median(ratio for _, ratio in settled[place : place + IN_A_ROW])
         if lag > OUT_OF_DATE:
-            return Finding("beta2_too_long", Evidence.RULE_OF_THUMB, {"ratio": lag, "beta2": beta2}, step=step)
+            facts = {"ratio": lag, "beta2": beta2}
+            return Finding("beta2_too_long", Evidence.RULE_OF_THUMB, facts, step=settled[place][0])
     return None
