@@ -10,7 +10,7 @@ from torch import nn
 
 import thalweg  # 1
 
-LENGTH, SYMBOLS = 12, 8
+LENGTH, SYMBOLS = 6, 8
 
 
 class Memory(nn.Module):

@@ -147,7 +147,7 @@ def test_the_command_tells_the_four_apart(tmp_path, fault):
 def test_the_command(tmp_path):
     state, _ = save(tmp_path, *digits.train("eps"))
     assert "确证" in CliRunner().invoke(app, ["lens", str(state), "--language", "zh"]).output
-    state, weights = save(tmp_path, *digits.train())
+    state, _ = save(tmp_path, *digits.train())
     assert CliRunner().invoke(app, ["lens", str(state)]).output == "Nothing wrong was found.\n"
     assert CliRunner().invoke(app, ["lens", str(state), "--language", "fr"]).exit_code == 2
     assert CliRunner().invoke(app, ["lens", str(tmp_path / "none.pt")]).exit_code == 2

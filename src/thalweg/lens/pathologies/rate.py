@@ -10,6 +10,7 @@ from thalweg.lens.record import Record
 
 TOO_LOW = -0.23  # cosine of the gradient with the step before it, over the second half; sound -0.16, planted -0.33
 LEAST = 4  # watched steps in the second half
+SOLVED = 0.1  # of the first loss: all are told apart, and each step only makes that surer
 ROSE = 1.5  # times the first loss, within the first steps
 FIRST = 24
 BLOWN_UP = 4.0  # times the first loss
@@ -20,6 +21,9 @@ FLAT, SHORT = 0.95, 0.15  # of the first loss; all steps over the weights: sound
 def too_low(record: Record) -> Finding | None:
     cosines = [cosine for step, cosine in record.look_back.items() if step > record.steps / 2]
     if record.steps < 48 or len(cosines) < LEAST or not (cosine := fmean(cosines)) < TOO_LOW:
+        return None
+    losses = [loss for _, loss in record.curve()]
+    if len(losses) >= 16 and fmean(losses[-8:]) < SOLVED * losses[0]:
         return None
     lr = max(record.rates)
     facts = {"cosine": cosine, "steps": record.steps - record.steps // 2, "lr": lr, "better": 3 * lr}

@@ -16,6 +16,7 @@ PULLED = 0.2
 SHORT_BETA2 = 0.9
 OUT_OF_DATE = 15.0  # squared gradients over the second moment; sound runs had at most 12.2, planted 18.6 to 112
 IN_A_ROW, SETTLED = 4, 20  # steps
+PLATEAU = 0.8  # of the first loss; planted runs stood at 0.6 at most, an LSTM before it began to learn at 0.98
 
 
 def eps(record: Record) -> Finding | None:
@@ -72,7 +73,15 @@ def beta2_too_long(record: Record) -> Finding | None:
     settled = [(step, ratio) for step, ratio in ratios.items() if step >= SETTLED]
     for place in range(len(settled) - IN_A_ROW + 1):
         lag = median(ratio for _, ratio in settled[place : place + IN_A_ROW])
-        if lag > OUT_OF_DATE:
+        if lag > OUT_OF_DATE and not _leaves_a_plateau(record, settled[place][0]):
             facts = {"ratio": lag, "beta2": beta2}
             return Finding("beta2_too_long", Evidence.RULE_OF_THUMB, facts, step=settled[place][0])
     return None
+
+
+def _leaves_a_plateau(record: Record, step: int) -> bool:
+    """Whether the loss stood where it began and falls from that step on: gradients grow where learning begins."""
+    curve = record.curve()
+    before = [loss for at, loss in curve if at < step][-5:]
+    after = [loss for at, loss in curve if at >= step][:5]
+    return bool(before and after) and median(before) > PLATEAU * curve[0][1] and median(after) < median(before)
