@@ -40,7 +40,7 @@ class Sample:
         """All numbers of the tensors, one after another; None where they are too many or not all there."""
         if not self.joined or any(tensor is None for tensor in tensors):
             return None
-        whole: Tensor = _flatten_dense_tensors(tensors)
+        whole: Tensor = _flatten_dense_tensors(tensors)  # type: ignore[no-untyped-call]
         whole = whole.clone() if len(tensors) == 1 else whole  # one tensor alone is not copied by that
         return whole if whole.dtype == torch.float32 else whole.float()
 
