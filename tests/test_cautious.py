@@ -7,6 +7,7 @@ import torch
 from subjects import PLAIN, gradients, parameters, run
 
 import thalweg.optim as optim
+from thalweg.engines import cpu
 
 STEPS = 100
 SHAPES = [(7, 5), (3,), (), (0, 4)]
@@ -44,7 +45,7 @@ def test_no_rule_moves_against_the_gradient(subject, dtype):
     """Nor along with none; and what is left is larger, by the number of elements over those that agree."""
     [p], shape = parameters([(40, 40)], dtype), (40, 40)
     without = torch.nn.Parameter(p.detach().clone())
-    settings = {"rounding": "nearest", "weight_decay": 0.0}
+    settings = {"rounding": "nearest", "weight_decay": 0.0, "engine": "reference"}
     plain, careful = subject.build([without], **settings), subject.build([p], **settings, cautious=True)
     given = gradients([shape], 12, dtype)
     moved = 0
@@ -104,16 +105,46 @@ def test_a_nan_shows():
     assert p.isnan().tolist() == [False, True, False]
 
 
-def test_on_the_cpu_the_reference_engine_steps_it_or_nobody():
-    params = parameters(SHAPES, torch.float32)
-    copies = [torch.nn.Parameter(p.detach().clone()) for p in params]
-    given = gradients(SHAPES, 5, torch.float32)
-    run(optim.Adam(params, cautious=True), given)
-    run(optim.Adam(copies, cautious=True, engine="reference"), given)
-    assert all(torch.equal(p, q) for p, q in zip(params, copies, strict=True))
-    for cls, engine in ((optim.Adam, "cpu"), (optim.SOAP, "cuda")):  # what SOAP's equations see is no gradient
-        with pytest.raises(ValueError, match=f"engine='{engine}' with cautious=True: only 'reference' counts"):
-            run(cls(params, cautious=True, engine=engine), given)
+@pytest.mark.parametrize(
+    ("cls", "dtype", "settings"),
+    [
+        (optim.AdamW, torch.float32, {"weight_decay": 0.3, "maximize": True}),
+        (optim.Lion, torch.bfloat16, {"lr": 0.01}),
+        (optim.Adam, torch.float32, {"state_dtype": "int8"}),
+        (optim.LAMB, torch.float64, {}),
+    ],
+    ids=["transforms", "16 bits", "small state", "measured"],
+)
+def test_kernels_come_to_what_the_reference_does(cls, dtype, settings, monkeypatch):
+    """On one thread and on two, over tensors of several chunks."""
+    monkeypatch.setattr(cpu, "ONE_THREAD", 4096)
+    shapes = [*SHAPES, (5000,), (90, 50)]
+    start, given = parameters(shapes, dtype), gradients(shapes, 4, dtype)
+    made = {}
+    before = torch.get_num_threads()
+    for engine, threads in (("reference", 1), ("cpu", 1), ("auto", 2)):
+        params = made[engine] = [torch.nn.Parameter(p.detach().clone()) for p in start]
+        optimizer = cls(params, cautious=True, engine=engine, **settings)
+        torch.set_num_threads(threads)
+        try:
+            run(optimizer, given)
+        finally:
+            torch.set_num_threads(before)
+    for reference, one, two in zip(*made.values(), strict=True):
+        tolerance = 1e-5 if "state_dtype" in settings else 100 * torch.finfo(dtype).eps  # of codes: of noise
+        torch.testing.assert_close(one, reference, rtol=tolerance, atol=tolerance)
+        assert torch.equal(one, two)
+
+
+def test_of_a_rule_whose_equations_see_no_gradient_the_reference_engine_counts_or_nobody():
+    [p] = params = parameters([(4, 4)], torch.float32)
+    given = gradients([(4, 4)], 3, torch.float32)
+    other = torch.nn.Parameter(p.detach().clone())
+    run(optim.SOAP(params, cautious=True), given)
+    run(optim.SOAP([other], cautious=True, engine="reference"), given)
+    assert torch.equal(p, other)
+    with pytest.raises(ValueError, match="engine='cpu' with cautious=True: kernels see the direction"):
+        run(optim.SOAP(params, cautious=True, engine="cpu"), given)
 
 
 def test_one_group_may_be_cautious_and_another_not():

@@ -193,10 +193,37 @@ def test_settings_of_ours_act():
     assert torch.isfinite(stepped(given=nan, on_nonfinite="skip_step")).all()
 
 
+@pytest.mark.parametrize("engine", ["reference", "cpu"])
+@pytest.mark.parametrize(("small", "apart"), [("bfloat16", 0.03), ("int8", 0.3)])
+def test_a_small_momentum_goes_about_the_same_way_and_checkpoints_cross(small, apart, engine):
+    shapes = [(80, 64), (10, 10)]  # the second is too small to be kept small
+    given = [[g + 0.3 for g in step] for step in gradients(shapes, 40)]
+    full, params = parameters(shapes), parameters(shapes)
+    start = [p.detach().clone() for p in params]
+    run(optim.Muon(full, lr=0.02, weight_decay=0.0, engine=engine), full, given)
+    optimizer = optim.Muon(params, lr=0.02, weight_decay=0.0, state_dtype=small, engine=engine)
+    run(optimizer, params, given)
+    large, little = (optimizer.state[p]["momentum_buffer"] for p in params)
+    assert large.dtype == {"bfloat16": torch.bfloat16, "int8": torch.uint8}[small] and little.dtype == torch.float32
+    assert 0 < (params[0] - full[0]).norm() < apart * (full[0] - start[0]).norm()
+    assert torch.equal(params[1], full[1])
+
+    def next_step(saved, **settings):
+        copies = [torch.nn.Parameter(p.detach().clone()) for p in params]
+        again = optim.Muon(copies, lr=0.02, weight_decay=0.0, engine=engine, **settings)
+        again.load_state_dict(copy.deepcopy(saved))
+        return run(again, copies, given[:1])
+
+    resumed, wide = next_step(optimizer.state_dict(), state_dtype=small), next_step(optimizer.full_state_dict())
+    torch.testing.assert_close(resumed[0], wide[0], rtol=1e-4, atol=1e-4)  # both from the same numbers
+    torch.testing.assert_close(next_step(optimizer.state_dict())[0], wide[0], rtol=0, atol=0)
+    assert all(map(torch.equal, run(optimizer, params, given[:1]), resumed))  # resumed to the bit
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"lr": -1.0}, {"momentum": -0.1}, {"adjust_lr_fn": "keller"}, {"ns_steps": 100}, {"ns_coefficients": (1.0, 2.0)},
-     {"eps": -1e-7}, {"split": 0}, {"state_dtype": "int8"}],
+     {"eps": -1e-7}, {"split": 0}, {"state_dtype": "int3"}],
     ids=str,
 )  # fmt: skip
 def test_wrong_settings_are_refused(settings):

@@ -79,8 +79,17 @@ class Entry:
 
     @property
     def takes_sparse(self) -> bool:
-        """False for a rule that refuses sparse gradients."""
-        return self.rule is None or self.rule.sparse != ""
+        """False where every rule refuses sparse gradients."""
+        return not self.rules or any(rule.sparse for rule in self.rules)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Its rule; of an optimizer with a rule for each role, all of them; of somebody else's class, none."""
+        if self.optimizer is hybrid:
+            return tuple(rule for _, entry in _parts(self.settings).values() for rule in entry.rules)
+        if classes := getattr(self.optimizer, "rates_of", None):
+            return tuple(each.rules[0] for each in classes.values())
+        return () if self.rule is None else (self.rule,)
 
     @property
     def takes_model(self) -> bool:
@@ -113,7 +122,8 @@ class Entry:
         """The learning rates that are searched, each with its range: an optimizer of several rules has several."""
         if self.optimizer is hybrid:
             return {rate: entry.search("lr") for rate, (_, entry) in _parts(self.settings).items()}
-        return {"lr": None, **getattr(self.optimizer, "searched", {})}
+        classes = getattr(self.optimizer, "rates_of", {})
+        return {"lr": None, **{rate: each.rules[0].hyperparameters["lr"].search for rate, each in classes.items()}}
 
     def search(self, name: str) -> tuple[float, float] | None:
         """The range to search for a setting, on a logarithmic scale; None where there is none."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pickle
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import little
 import pytest
 import test_lanes
 import torch
@@ -13,11 +15,12 @@ from torch import nn
 
 import thalweg.optim as optim
 from thalweg.catalogue import Entry
+from thalweg.lab.errors import LabError
 from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes.runner import Lanes
 from thalweg.lab.runners.processes.pickling import pack
 from thalweg.lab.search.hyperparameters import search_ranges
-from thalweg.lab.study.optimizers import describe, known_entry
+from thalweg.lab.study.optimizers import check_fit, describe, known_entry
 from thalweg.lab.study.records import to_json
 from thalweg.lab.verbs.compare import compare
 from thalweg.optimizers.hybrid import Hybrid
@@ -99,6 +102,27 @@ def test_the_class_is_the_name() -> None:
 def test_what_is_none_is_refused(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Entry.of(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("muon_adamw", "adamw, which would step 0.weight, refuses its sparse gradients"),
+        ("hybrid(rest='sparse_adam')", "sparse_adam, which would step 2.weight, takes sparse gradients alone"),
+        ("hybrid(embedding='sparse_adam', rest='adamw')", None),
+    ],
+)
+def test_each_parameter_s_gradient_is_its_rule_s(name: str, said: str | None) -> None:
+    rows = (torch.arange(8).repeat(2)[:, None], torch.arange(8).repeat(2))
+    layers: Any = lambda: nn.Sequential(nn.Embedding(8, 4, sparse=True), nn.Flatten(), nn.Linear(4, 8))  # noqa: E731
+    task = little.task(model=layers, train=rows, validation=rows, test=rows)
+    entry = Entry.of(name)
+    assert entry.takes_sparse == (name != "muon_adamw")
+    if said is None:
+        check_fit(task, [entry])
+        return
+    with pytest.raises(LabError, match=said):
+        check_fit(task, [entry])
 
 
 def test_an_optimizer_of_rules_that_leave_parameters_over_says_which() -> None:

@@ -1,8 +1,8 @@
 """The engines, and which one steps a parameter. Each is imported when it is first needed.
 
 With `engine="auto"`, parameters that fill one stretch of memory go to `cpu` on the CPU and to `cuda` on a CUDA device
-where Triton is; all others (gaps in memory, other devices, steps that autograd is to record, cautious groups on the
-CPU, whose elements are counted) go to `reference`. An accelerator that goes there is told so once, by the logger
+where Triton is; all others (gaps in memory, other devices, steps that autograd is to record, cautious groups of rules
+whose equations see no gradient) go to `reference`. An accelerator that goes there is told so once, by the logger
 "thalweg". An engine asked for by name steps everything or raises: nothing falls back silently.
 """
 
@@ -38,13 +38,14 @@ def choose(
     gradient is what the rule's equations see."""
     if differentiable and name not in ("auto", "reference"):
         raise ValueError(f"engine={name!r} with differentiable=True: only 'reference' records its steps for autograd")
-    uncounted = cautious and (directed or not (name == "cuda" or param.device.type == "cuda"))
-    if uncounted and name not in ("auto", "reference"):
+    apart = cautious and directed
+    if apart and name not in ("auto", "reference"):
         raise ValueError(
-            f"engine={name!r} with cautious=True: only 'reference' counts over whole tensors; or use 'auto'"
+            f"engine={name!r} with cautious=True: kernels see the direction that this rule makes of a gradient, and "
+            "only 'reference' the gradient as well; or use 'auto'"
         )
     if name == "auto":
-        fast = None if differentiable or uncounted else _fast(param)
+        fast = None if differentiable or apart else _fast(param)
         return fast or _checked(load("reference"), param)
     return _checked(load(name), param)
 

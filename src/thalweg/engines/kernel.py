@@ -12,7 +12,7 @@ import linecache
 import re
 import sys
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.abc import InspectLoader
 from importlib.util import module_from_spec, spec_from_loader
 from types import CodeType, ModuleType
@@ -105,9 +105,9 @@ def words(program: Program, spelling: Mapping[str, str], decorator: str) -> str:
     return "".join(parts)
 
 
-def body(program: Program, indent: int) -> str:
+def body(lines: Sequence[str], indent: int) -> str:
     """The rule's lines, as they stand in the innermost loop."""
-    return "\n".join(" " * indent + line for line in program.lines)
+    return "\n".join(" " * indent + line for line in lines)
 
 
 def numbers(program: Program, read: str, indent: int) -> str:

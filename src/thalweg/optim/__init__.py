@@ -171,11 +171,7 @@ class MuonAdamW(Hybrid):
     [('matrix+convolution', 1), ('embedding+head', 2), ('rest', 2)]
     """
 
-    # The ranges to search its rates in: its rules' own.
-    searched: ClassVar = {
-        "lr": Muon.rules[0].hyperparameters["lr"].search,
-        "adamw_lr": AdamW.rules[0].hyperparameters["lr"].search,
-    }
+    rates_of: ClassVar = {"lr": Muon, "adamw_lr": AdamW}  # by the name of each learning rate, whose it is
 
     def __init__(
         self,

@@ -273,12 +273,20 @@ class Optimizer(torch.optim.Optimizer):
 
         No closure, no hooks, no guard: for who steps parameters as their gradients arrive.
         """
+        group = self._group_of(param)
+        stepper = stepper or Stepper(self._engine)
+        own = {param: self.state[param]} if param in self.state else self.state
+        stepper.step([param], [param.grad], [(group, 1, self._update(group))], own)
+        return stepper
+
+    def rule_of(self, param: torch.Tensor) -> Rule:
+        """The rule that steps a parameter with its group's settings of now; ValueError for one that is in no group."""
+        return self._rule(self._group_of(param))
+
+    def _group_of(self, param: torch.Tensor) -> dict[str, Any]:
         for group in self.param_groups:
             if any(p is param for p in group["params"]):
-                stepper = stepper or Stepper(self._engine)
-                own = {param: self.state[param]} if param in self.state else self.state
-                stepper.step([param], [param.grad], [(group, 1, self._update(group))], own)
-                return stepper
+                return group
         raise ValueError(f"a parameter of shape {tuple(param.shape)} is in no group of this optimizer")
 
     @property

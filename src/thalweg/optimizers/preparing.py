@@ -19,6 +19,7 @@ from thalweg.plan.members import Member
 from thalweg.plan.on_device import DevicePlan, QuantizedDevicePlan
 from thalweg.plan.plan import Plan
 from thalweg.plan.quantized import QuantizedPlan
+from thalweg.plan.quantized_matrices import QuantizedMatricesPlan
 from thalweg.plan.sparse import RowsPlan
 from thalweg.plan.state import counts
 from thalweg.rule.definition import Rule
@@ -59,13 +60,17 @@ class Prepared(NamedTuple):
     def plan(self, members: Sequence[Member], ages: Ages) -> Plan:
         """The plan of such parameters, with its kernel built."""
         if self.precision.form:
-            kind = QuantizedDevicePlan if self.on_device else QuantizedPlan
-            plan: Plan = kind(self.update, self.precision.rounding, members, ages, self.precision.form)
+            plan: Plan = self._quantized()(self.update, self.precision.rounding, members, ages, self.precision.form)
         else:
             plan = self._kind()(self.update, self.precision.rounding, members, ages)
         plan.wide = self.wide
         self.engine.prepare(plan)
         return plan
+
+    def _quantized(self) -> type[QuantizedPlan | QuantizedMatricesPlan]:
+        if {*self.update.rule.moments} <= {*self.update.rule.matrices}:
+            return QuantizedMatricesPlan
+        return QuantizedDevicePlan if self.on_device else QuantizedPlan
 
     def _kind(self) -> type[Plan]:
         if self.foreign:

@@ -25,6 +25,7 @@ def measure_each(plan: Plan) -> list[dict[str, Any]]:
             p, g, state = whole_tensors(plan, index)
             own = plan.numbers(index)[-1]
             given = rule.per_tensor(p, g, state, **{name: own[name] for name in rule.tensor_numbers})
+            plan.keep_matrices(index, state)
             if rule.directs:
                 plan.redirect(index, g, given["g"])
         measured.append({name: given[name] for name in rule.measures})
@@ -51,6 +52,7 @@ def measure_stacks(plan: Plan) -> list[dict[str, Any]]:
                     for letter, held in state.items():
                         if is_shard(held):
                             local(held).copy_(local(placed_like(gathered[letter], held)))
+                plan.keep_matrices(index, state)
                 plan.redirect(index, local(g), direction)
     return [{}] * len(plan.members)
 

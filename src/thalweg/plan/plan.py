@@ -235,6 +235,9 @@ class Plan:
         state = self.members[index].state
         return {letter: state[name] for letter, name in self.update.rule.torch_names.items() if name in state}
 
+    def keep_matrices(self, index: int, matrices: Mapping[str, Tensor]) -> None:
+        """Put back what `per_tensor` has written into a tensor's states: it wrote into the states themselves."""
+
     def redirect(self, index: int, gradient: Tensor, direction: Tensor) -> None:
         """Let a direction take the gradient's place. It lies as the states do, or as the parameter."""
         if self.update.cautious:

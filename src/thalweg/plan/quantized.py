@@ -64,7 +64,7 @@ class QuantizedPlan(Plan):
         scales = dict(zip(self._scaled, self.scales[index], strict=True))
         held, new = (dict(zip(rule.states, each, strict=True)) for each in (self.states[index], states))
         for place, (letter, code) in enumerate(self.form):
-            x = _in_memory(new.pop(letter), held[letter])
+            x = in_memory(new.pop(letter), held[letter])
             made, scale = code.encode(x, random_of(self.noise(index), x.numel(), place).to(x.device))
             flat(held[letter]).copy_(made)
             if scale is not None:
@@ -86,7 +86,7 @@ def flat(held: Tensor) -> Tensor:
     return held.as_strided((held.numel(),), (1,))
 
 
-def _in_memory(x: Tensor, like: Tensor) -> Tensor:
+def in_memory(x: Tensor, like: Tensor) -> Tensor:
     """A tensor's elements in the order that those of a dense one lie in memory."""
     if x.stride() == like.stride() and is_flat(x):
         return flat(x)

@@ -67,14 +67,7 @@ def start(state: State, rule: Rule, storage: Rounding, p: Tensor, group: Mapping
     form = dict(form_of(rule.moments, group["state_dtype"], p))
     for letter, name in rule.torch_names.items():
         held = state.get(name)
-        if letter in rule.matrices:
-            make = rule.matrices[letter]
-            if held is not None:
-                check_matrix(held, name, make(torch.empty(p.shape, dtype=dtype, device="meta"), group), p)
-                state[name] = held.to(p.device, dtype)
-            elif (made := make(in_full(p.detach()).to(dtype), group)) is not None:
-                state[name] = placed_like(made, p) if is_shard(p) and made.shape == p.shape else made
-        elif letter in form:
+        if letter in form:
             if held is None:
                 missing = True
                 if rule.initial.get(letter) == "p":
@@ -84,6 +77,15 @@ def start(state: State, rule: Rule, storage: Rounding, p: Tensor, group: Mapping
             elif not fits(state, name, p, form[letter]):
                 full = in_line(widened(state, name, rule.moments[letter]), name, p, torch.float32)
                 keep(state, name, full, p, form[letter])
+        elif letter in rule.matrices:
+            make = rule.matrices[letter]
+            if held is not None:
+                held = widened(state, name, rule.moments[letter]) if letter in rule.moments else held
+                check_matrix(held, name, make(torch.empty(p.shape, dtype=dtype, device="meta"), group), p)
+                state[name] = held.to(p.device, dtype)
+                drop_scales(state, name)
+            elif (made := make(in_full(p.detach()).to(dtype), group)) is not None:
+                state[name] = placed_like(made, p) if is_shard(p) and made.shape == p.shape else made
         elif held is None:
             missing = True
             state[name] = _first(rule, letter, dtype, p, group)

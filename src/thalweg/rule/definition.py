@@ -50,7 +50,8 @@ class Rule:
             gradient is taken), 'dense' (it is made dense), '' (it is refused).
         moments: the states that may be kept in 8 or 16 bits, each 'signed', 'unsigned' (never below zero) or 'slow'
             (signed, over so many steps that 8 bits are too few): running averages, sums and maxima; not what is
-            subtracted from another state, nor a copy of a parameter or a gradient.
+            subtracted from another state, nor a copy of a parameter or a gradient. Of `matrices`, such as
+            are shaped as the parameter.
         per_tensor: `per_tensor(p, g, state, *, numbers) -> dict`, which comes between the two. `state` holds the
             tensor's states by letter, and those of `matrices`.
         measures: the names of numbers that `per_tensor` returns: for `per_element`, or, where it is one of the
@@ -186,11 +187,13 @@ class Rule:
                     f"rule {self.name!r}: state {state!r} starts at {setting!r}, which is no hyperparameter"
                 )
         for state, kind in self.moments.items():
-            if state not in self.states or kind not in KINDS:
+            if state not in (*self.states, *self.matrices) or kind not in KINDS:
                 raise RuleError(
                     f"rule {self.name!r}: moments has {state!r}: {kind!r}; its states are "
-                    f"{', '.join(self.states) or 'none'}, and the kinds {', '.join(KINDS)}"
+                    f"{', '.join((*self.states, *self.matrices)) or 'none'}, and the kinds {', '.join(KINDS)}"
                 )
+        if {*self.moments} & {*self.states} and {*self.moments} & {*self.matrices}:
+            raise RuleError(f"rule {self.name!r}: moments are of states that per_element has, or of matrices, not both")
         if self.per_tensor is None and (self.measures or self.matrices or self.summed or self.directs):
             raise RuleError(f"rule {self.name!r}: measures, matrices, summed and directs are of a per_tensor")
         if self.stacks and (self.measures or not self.directs):

@@ -141,6 +141,7 @@ muon = Rule(
     per_tensor=per_tensor,
     per_element=per_element,
     matrices={"m": first_momentum},
+    moments={"m": "signed"},
     torch_names={"m": "momentum_buffer"},
     directs=True,
     stacks=True,

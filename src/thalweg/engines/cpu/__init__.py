@@ -16,11 +16,12 @@ from types import ModuleType
 from typing import Any
 
 import numba
+import numpy as np
 import torch
 from numba.core.registry import cpu_target
 
 from thalweg.engines import kernel, machine_code
-from thalweg.engines.cpu import block_quantized, half_precision
+from thalweg.engines.cpu import block_quantized, cautious, half_precision
 from thalweg.engines.engine import Engine
 from thalweg.plan.plan import Plan
 from thalweg.tensors.quantization import Form
@@ -69,7 +70,7 @@ def at(typing_context, address):
 
 {intrinsics}{words}
 @njit(**OPTIONS)
-def span(__first, __last, __chunks, __table, __rows):
+def span(__first, __last, __chunks, __table, __rows{scales}):
     """Chunks first..last: (tensor, first element, length, row). Table: the addresses of each tensor's {tensors}."""
 {buffers}    for __c in range(__first, __last):
         __t = __chunks[__c, 0]
@@ -81,11 +82,11 @@ def span(__first, __last, __chunks, __table, __rows):
 
 
 @njit(parallel=True, **OPTIONS)
-def run(__bounds, __chunks, __table, __rows):
+def run(__bounds, __chunks, __table, __rows{scales}):
     """One share of the chunks for each thread."""
     for __share in prange(len(__bounds) - 1):
-        span(__bounds[__share], __bounds[__share + 1], __chunks, __table, __rows)
-'''
+        span(__bounds[__share], __bounds[__share + 1], __chunks, __table, __rows{scales})
+{counting}'''
 
 
 LOOP = """\
@@ -110,7 +111,8 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
         if storage is not FULL
         else None
     )
-    read = [name for name in held if name in program.used]
+    compared = held[:2] if update.cautious else ()
+    read = [name for name in held if name in program.used or name in compared]
     memory = {name: f"at(__table[__t, {index}] + __from * {size})" for index, name in enumerate(held)}
     loads = {name: f"{name} = _{name}[__i]" for name in read}
     stores = {name: f"_{name}[__i] = {name}" for name in program.written}
@@ -129,9 +131,16 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
     parts = {
         "arrays": "\n".join(arrays),
         "loads": indent("\n".join(loads.values()), " " * (pad + 4)),
-        "body": kernel.body(program, pad + 4),
+        "body": kernel.body(cautious.staged(program) if update.cautious else program.lines, pad + 4),
         "stores": indent("\n".join(stores.values()), " " * (pad + 4)),
     }
+    counting = ""
+    if update.cautious:
+        counted = {**parts, "stores": " " * (pad + 4) + cautious.COUNT}
+        loop = small.loop(**counted, finish=False) if small else LOOP.format(**counted)
+        counting = cautious.COUNTING.format(numbers=numbers, loop=loop)
+        numbers += "\n" + cautious.SCALE
+        parts["body"] += "\n" + " " * (pad + 4) + cautious.scaled(program)
     return TEMPLATE.format(
         name=update.name,
         dtype=", ".join([half.name if half else number, *([small.name] if small else ())]),
@@ -146,6 +155,8 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
         fastmath=FASTMATH,
         tensors=", ".join([*columns, *((storage.kept or "nothing", "keys", "offset") if half or small else ())]),
         words=kernel.words(program, WORDS, "@njit(**OPTIONS)"),
+        scales=", __scales" if update.cautious else "",
+        counting=counting,
         buffers=small.buffers if small else "",
         numbers=numbers,
         loop=small.loop(**parts) if small else LOOP.format(**parts),
@@ -160,6 +171,8 @@ def build(
     kind = str(dtype).removeprefix("torch.") if storage is not FULL else kernel.DTYPES[dtype]
     module = kernel.load(f"cpu_{update.rule.name}_{kind}", source(update, dtype, storage, form, wide))
     machine_code.keep(module.span, module.run)
+    if update.cautious:
+        machine_code.keep(module.agreeing, module.agreeing_in_all)
     return module
 
 
@@ -248,11 +261,20 @@ class Cpu(Engine):
         module: Any = plan.kernel
         rows = plan.kernel_rows(kernel.DTYPES[plan.dtype])
         chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
+        given = (chunks, plan.table, rows)
+        if plan.update.cautious:
+            counts = np.zeros(len(chunks), dtype=np.int64)
+            self._over(bounds, module.agreeing, module.agreeing_in_all, *given, counts)()
+            given = (*given, cautious.scales(chunks, counts, plan.numels, rows.dtype))
+        return self._over(bounds, module.span, module.run, *given)
+
+    def _over(self, bounds: Any, one_thread: Any, threads: Any, *given: Any) -> Callable[[], object]:
+        """A kernel over all chunks, compiled."""
         if len(bounds) > 2:
-            self._compile(module.run, bounds[:1], chunks, plan.table, rows)
-            return partial(module.run, bounds, chunks, plan.table, rows)
-        self._compile(module.span, 0, 0, chunks, plan.table, rows)
-        return partial(module.span, 0, len(chunks), chunks, plan.table, rows)
+            self._compile(threads, bounds[:1], *given)
+            return partial(threads, bounds, *given)
+        self._compile(one_thread, 0, 0, *given)
+        return partial(one_thread, 0, len(given[0]), *given)
 
     def _compile(self, function: Any, *nothing: Any) -> None:
         """Numba compiles in the first call: that is one of no chunks, as it may fail, or be interrupted."""

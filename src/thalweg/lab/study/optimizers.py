@@ -95,7 +95,9 @@ def _refusal(task: Task, entry: Entry) -> str | None:
     """Why an optimizer of ours or torch's cannot step the task's model; None where it can, or nobody knows."""
     if task.groups is not None and entry.takes_model:
         return "makes its own parameter groups; the task has groups"
-    kinds = task.kinds_of_gradients
+    if entry.takes_model:
+        return _refusal_of_a_part(task, entry)
+    kinds = task.gradients_are_sparse.values()
     theirs = getattr(torch.optim, getattr(entry.optimizer, "__name__", ""), None) is entry.optimizer
     if True in kinds and not (entry.takes_sparse and (not theirs or entry.optimizer in TORCH_TAKES_SPARSE)):
         return "refuses sparse gradients"
@@ -106,6 +108,23 @@ def _refusal(task: Task, entry: Entry) -> str | None:
             entry.build([p for p in task.build(0).parameters() if p.requires_grad])
         except ValueError as error:
             return first_line(error)
+    return None
+
+
+def _refusal_of_a_part(task: Task, entry: Entry) -> str | None:
+    """The same of an optimizer that steps each of the model's parameters by the rule of its role."""
+    model = task.build(0)
+    try:
+        made: Any = entry.build(model)
+    except ValueError as error:
+        return first_line(error)
+    for name, p in model.named_parameters():
+        sparse = task.gradients_are_sparse.get(name)
+        rule = made.rule_of(p) if sparse is not None else None
+        if rule is not None and sparse and not rule.sparse:
+            return f"{rule.name}, which would step {name}, refuses its sparse gradients"
+        if rule is not None and not sparse and rule.sparse == "only":
+            return f"{rule.name}, which would step {name}, takes sparse gradients alone"
     return None
 
 

@@ -254,11 +254,11 @@ class Task:
     @property
     def sparse_gradients(self) -> bool:
         """Whether the model has parameters with sparse gradients, which most optimizers refuse."""
-        return True in self.kinds_of_gradients
+        return True in self.gradients_are_sparse.values()
 
     @cached_property
-    def kinds_of_gradients(self) -> frozenset[bool]:
-        """Whether gradients of the model's parameters are sparse: True, False, or both."""
+    def gradients_are_sparse(self) -> dict[str, bool]:
+        """By the name of each of the model's parameters that has a gradient, whether that is sparse."""
         with preserving_process(self.device):
             seed_everything(0, self.device)
             try:
@@ -266,8 +266,8 @@ class Task:
                 batch = to_device(first_batch(self.sources["train"], 0), self.device)
                 self.compute_loss(model, batch).backward()  # type: ignore[no-untyped-call]
             except Exception:  # whatever is wrong shows in `check`
-                return frozenset()
-        return frozenset(p.grad.is_sparse for p in model.parameters() if p.grad is not None)
+                return {}
+        return {name: p.grad.is_sparse for name, p in model.named_parameters() if p.grad is not None}
 
     def check(self) -> None:
         """Try one batch, so that a mistake shows before the study starts rather than in each of its trials.
