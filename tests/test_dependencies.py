@@ -54,3 +54,12 @@ def test_a_missing_extra_is_told_with_its_command(monkeypatch) -> None:
     for call, error in ((Answer.to_pandas, LabError), (lens.to_pandas, ModuleNotFoundError)):
         with pytest.raises(error, match=re.escape("pandas is not installed: pip install 'thalweg[pandas]'")):
             call(None)
+
+
+def test_what_a_verb_asks_for_is_what_the_extra_brings() -> None:
+    """A verb that asks for more would refuse to run in a fresh installation of the lab."""
+    from thalweg.lab.verbs.verb import LAB
+
+    lab = re.findall(r"^lab = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)[0]
+    brought = {IMPORTED_AS.get(name, name) for name in re.findall(r'"([A-Za-z][\w-]*)[><=\[]', lab)}
+    assert set(LAB) <= brought

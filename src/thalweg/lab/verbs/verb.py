@@ -14,7 +14,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get
 from thalweg.lab.errors import MissingExtra
 
 # What the extra brings, but for filelock and Jinja2, which torch brings too.
-LAB = ("bokeh", "cloudpickle", "cmaes", "optuna", "pandas", "psutil", "scipy", "sklearn")
+LAB = ("bokeh", "cloudpickle", "cmaes", "optuna", "psutil", "scipy", "sklearn")
 
 P = ParamSpec("P")
 R = TypeVar("R")
