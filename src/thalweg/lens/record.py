@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ class Record:
     roles: dict[str, str] = field(default_factory=dict)  # of the same, as `thalweg.roles` tells them
     inside: set[str] = field(default_factory=set)  # those that the optimizer has
     steps: int = 0
-    tensors: dict[int, dict[str, TensorStep]] = field(default_factory=dict)
+    tensors: dict[int, Mapping[str, TensorStep]] = field(default_factory=dict)
     look_back: dict[int, float] = field(default_factory=dict)  # cosine of all gradients with the watched step before
     rates: list[float] = field(default_factory=list)  # lr of the first group, a step
     losses: dict[int, float] = field(default_factory=dict)

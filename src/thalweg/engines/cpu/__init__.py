@@ -137,7 +137,7 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
     counting = ""
     if update.cautious:
         counted = {**parts, "stores": " " * (pad + 4) + cautious.COUNT}
-        loop = small.loop(**counted, finish=False) if small else LOOP.format(**counted)
+        loop = small.loop(counted, finish=False) if small else LOOP.format(**counted)
         counting = cautious.COUNTING.format(numbers=numbers, loop=loop)
         numbers += "\n" + cautious.SCALE
         parts["body"] += "\n" + " " * (pad + 4) + cautious.scaled(program)
@@ -159,7 +159,7 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
         counting=counting,
         buffers=small.buffers if small else "",
         numbers=numbers,
-        loop=small.loop(**parts) if small else LOOP.format(**parts),
+        loop=small.loop(parts) if small else LOOP.format(**parts),
     )  # fmt: skip
 
 
@@ -261,7 +261,7 @@ class Cpu(Engine):
         module: Any = plan.kernel
         rows = plan.kernel_rows(kernel.DTYPES[plan.dtype])
         chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
-        given = (chunks, plan.table, rows)
+        given: tuple[Any, ...] = (chunks, plan.table, rows)
         if plan.update.cautious:
             counts = np.zeros(len(chunks), dtype=np.int64)
             self._over(bounds, module.agreeing, module.agreeing_in_all, *given, counts)()

@@ -298,9 +298,9 @@ class QuantizedLines:
         """The new moments of a block."""
         return "".join(f"    __new_{letter} = carray(__buffer(), {BLOCK})\n" for letter in self.eight)
 
-    def loop(self, arrays: str, loads: str, body: str, stores: str, finish: bool = True) -> str:
+    def loop(self, parts: Mapping[str, str], finish: bool = True) -> str:
         """The loops over a chunk's blocks. `finish`: new moments are packed."""
-        eight, lines = self.eight, [arrays.rstrip()]
+        eight, lines = self.eight, [parts["arrays"].rstrip()]
         for index, letter in enumerate(self.form):
             lines.append(f"__random_{letter} = __seed(__place, __low, __high, {2 * index})")
         for letter in eight:
@@ -308,7 +308,9 @@ class QuantizedLines:
             lines.append(f"__top_{letter} = BITS(0)")
         begin = "\n".join(line if line.startswith(" ") else " " * 12 + line for line in lines)
         packing = self._finish() if eight and finish else ""
-        return LOOP.format(block=BLOCK, begin=begin, step="\n".join([loads, body, stores]), finish=packing)
+        return LOOP.format(
+            block=BLOCK, begin=begin, step="\n".join([parts["loads"], parts["body"], parts["stores"]]), finish=packing
+        )
 
     def _finish(self) -> str:
         again, maxima, scales, packs, marks = [], [], [], [], []
