@@ -27,7 +27,7 @@ SHAPES = {
 CASES = [f"{name}, {shapes}" for name in ("SGD", "Adam", "AdamW", "RAdam", "Adafactor") for shapes in SHAPES]
 CASES += [f"Adam with clip_norm, {shapes}" for shapes in SHAPES]
 # The same words in both versions, and points that both draw alike.
-TUNING = ["tune", "digits", "--optimizers", "adamw", "--method", "random", "--trials", "24", "--finalist-seeds", "3", "--on", "lanes"]
+TUNING = "tune digits --optimizers adamw --method random --trials 24 --finalist-seeds 3 --on lanes".split()
 
 SERVE = """
 import sys, time, torch
@@ -91,9 +91,8 @@ def tuning(checkout: Path) -> float:
 def row(case: str, unit: str, old: list[float], new: list[float]) -> str:
     ratios = np.array(old) / np.array(new)
     low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    return (
-        f"| {case} | {np.median(old):.3g} {unit} | {np.median(new):.3g} {unit} | {middle:.2f} ({low:.2f} to {high:.2f}) |"
-    )
+    typical = [f"{np.median(each):.3g} {unit}" for each in (old, new)]
+    return f"| {case} | {typical[0]} | {typical[1]} | {middle:.2f} ({low:.2f} to {high:.2f}) |"
 
 
 def main() -> None:
