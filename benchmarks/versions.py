@@ -27,7 +27,8 @@ SHAPES = {
 CASES = [f"{name}, {shapes}" for name in ("SGD", "Adam", "AdamW", "RAdam", "Adafactor") for shapes in SHAPES]
 CASES += [f"Adam with clip_norm, {shapes}" for shapes in SHAPES]
 # The same words in both versions, and points that both draw alike.
-TUNING = "tune digits --optimizers adamw --method random --trials 24 --finalist-seeds 3 --on lanes".split()
+TUNING = ["tune", "digits", "--optimizers", "adamw", "--method", "random", "--trials", "24", "--on", "lanes"]
+TUNING += ["--finalist-seeds", "3"]
 
 SERVE = """
 import sys, time, torch
