@@ -53,7 +53,9 @@ def _by_holders(gradients: Sequence[Tensor | None], scales: Sequence[float]) -> 
         if g is not None:
             groups, part = _parted(g) if is_shard(g) else ((), g)
             values = part.coalesce().values() if part.layout is not torch.strided else part
-            held.setdefault(groups, []).append((real(values.detach().resolve_conj()), abs(scale)))
+            if values.is_complex() or values.requires_grad:  # each view of a tensor takes longer than a small norm
+                values = real(values.detach().resolve_conj())
+            held.setdefault(groups, []).append((values, abs(scale)))
     return held
 
 
@@ -74,11 +76,18 @@ def _device(held: dict[Any, list[Scaled]]) -> torch.device:
 def _combined(held: dict[Any, list[Scaled]], group: Any, device: torch.device, norms: Norms) -> Tensor:
     total = torch.zeros((), dtype=torch.float64, device=device)
     for groups, parts in held.items():
-        found = torch.stack([norm.to(device, torch.float64) for norm in norms([values for values, _ in parts])])
+        found = _stacked(norms([values for values, _ in parts]), device)
         if any(scale != 1 for _, scale in parts):
             found = found * torch.tensor([scale for _, scale in parts], dtype=torch.float64, device=device)
         total = total + _over(groups, found.square().sum())
     return _over([group] if group is not None else [], total).sqrt()
+
+
+def _stacked(norms: Sequence[Tensor], device: torch.device) -> Tensor:
+    """In double; converted together where they are of one kind."""
+    if len({(norm.dtype, norm.device) for norm in norms}) > 1:
+        norms = [norm.to(device, torch.float64) for norm in norms]
+    return torch.stack(list(norms)).to(device, torch.float64)
 
 
 def _over(groups: Iterable[Any], number: Tensor, largest: bool = False) -> Tensor:
