@@ -22,8 +22,7 @@ Adjustment = Annotated[str | None, OneOf((None, "original", "match_rms_adamw"))]
 Axes = Annotated[float, Valid("Invalid stack_dims", high=8)]
 Parts = Annotated[float, Valid("Invalid split", low=1)]
 LONG = 512  # rows from which half of a symmetric product costs more than putting the halves together
-# Numbers: larger matrices are quicker one by one, while each is in the caches (2 cores, bfloat16; 48 of 64 x 64 take a
-# seventh as one stack).
+# Numbers: larger matrices are quicker one by one, while each is in the caches (2 cores, bfloat16).
 BATCHED = 65536
 
 
