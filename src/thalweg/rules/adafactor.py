@@ -77,8 +77,10 @@ def direction(p, g, state, rate, fresh, eps, add, d, scale):
 
 
 def mean_square(g, axis):
-    """Over an axis, without a tensor of squares."""
-    return torch.linalg.vector_norm(g, dim=axis, keepdim=True).square_() / g.shape[axis]
+    """Over an axis. torch's norm over rows reads against the order of memory (1024 x 2048: 17 ms; squares take 1.3)."""
+    if axis == -1:
+        return torch.linalg.vector_norm(g, dim=axis, keepdim=True).square_() / g.shape[axis]
+    return g.square().mean(dim=axis, keepdim=True)
 
 
 def per_element(p, g, *, keep):

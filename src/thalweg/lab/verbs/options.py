@@ -88,8 +88,9 @@ Budget = Annotated[
         python="seconds",
     ),
 ]
-Epochs = Annotated[int | None, Option("Passes over the data; of a task that counts its steps, how often it is evaluated.", unset="the task's own")]
-FewEpochs = Annotated[int | None, Option("Passes over the data; of a task that counts its steps, how often it is evaluated.", unset="the task's own, at most 10")]
+PASSES = "Passes over the data; of a task that counts its steps, how often it is evaluated."
+Epochs = Annotated[int | None, Option(PASSES, unset="the task's own")]
+FewEpochs = Annotated[int | None, Option(PASSES, unset="the task's own, at most 10")]
 TimeLimit = Annotated[
     str | float | None,
     Option(
