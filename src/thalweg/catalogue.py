@@ -235,7 +235,19 @@ def _parsed(text: str) -> Entry:
     for each in own:
         if each not in known:
             raise ValueError(f"optimizers: {name} has no setting {each!r}; it has {', '.join(list(known)[1:])}")
-    return replace(entry, name=text, settings={**entry.settings, **own}) if own else entry
+    return _tried(replace(entry, name=text, settings={**entry.settings, **own})) if own else entry
+
+
+def _tried(entry: Entry) -> Entry:
+    """The entry, whose settings its class has taken: what it refuses is said before anything is written."""
+    if not entry.takes_model:
+        rate = inspect.signature(entry.optimizer).parameters.get("lr")
+        asked = rate is not None and rate.default is rate.empty and "lr" not in entry.settings  # a search gives it
+        try:
+            entry.build([nn.Parameter(torch.zeros(2, 2, device="cpu"))], **({"lr": 1e-3} if asked else {}))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"optimizers: {entry.name}: {error}") from None
+    return entry
 
 
 def listed(name: str) -> Entry | None:

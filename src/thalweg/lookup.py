@@ -56,10 +56,12 @@ def apart(text: str) -> tuple[str, dict[str, Any]]:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint to put behind a message; empty where nothing known is like the name.
 
-    >>> did_you_mean("adm", ["adam", "sgd"]), did_you_mean("zzz", ["adam"])
+    >>> did_you_mean("adma", ["adamax", "adam", "sgd"]), did_you_mean("zzz", ["adam"])
     ("; did you mean 'adam'?", '')
     """
-    near = difflib.get_close_matches(name, list(known), n=1)
+    each, letters = list(known), sorted(name)
+    near = difflib.get_close_matches(name, each, n=5) or difflib.get_close_matches(name.lower(), each, n=5)
+    near.sort(key=lambda one: sorted(one) != letters)  # letters that changed places, before a word that goes on
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -82,7 +84,9 @@ def find(name: str, argument: str = "optimizer") -> type[torch.optim.Optimizer]:
             raise ValueError(f"{argument}: {where} has no {part!r}{did_you_mean(part, dir(found))}")
         found = getattr(found, part)
     if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
-        raise ValueError(f"{argument}: {name} is {found!r}; must be a subclass of torch.optim.Optimizer")
+        made = "; of a rule thalweg.optimizer(rule) makes one" if type(found).__name__ == "Rule" else ""
+        kind = getattr(found, "__name__", f"a {type(found).__name__}")
+        raise ValueError(f"{argument}: {name} is {kind}; must be a subclass of torch.optim.Optimizer{made}")
     return found
 
 

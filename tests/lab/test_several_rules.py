@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import test_lanes
 import torch
 from torch import nn
 
+import thalweg
 import thalweg.optim as optim
 from thalweg.catalogue import Entry
 from thalweg.lab.errors import LabError
@@ -20,7 +22,7 @@ from thalweg.lab.runners.alone import Alone
 from thalweg.lab.runners.lanes.runner import Lanes
 from thalweg.lab.runners.processes.pickling import pack
 from thalweg.lab.search.hyperparameters import search_ranges
-from thalweg.lab.study.optimizers import check_fit, describe, known_entry
+from thalweg.lab.study.optimizers import check_fit, describe, known_entry, resolve
 from thalweg.lab.study.records import to_json
 from thalweg.lab.verbs.compare import compare
 from thalweg.optimizers.hybrid import Hybrid
@@ -130,3 +132,23 @@ def test_an_optimizer_of_rules_that_leave_parameters_over_says_which() -> None:
         Entry.of("hybrid(matrix='muon', head='muon')").build(
             nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3, bias=False))
         )
+
+
+@pytest.mark.parametrize("typed", ["adam(lr=-1)", "adam(lr='x')", "adam(betas=2)", "torch.optim.SGD(momentum=-1)"])
+def test_a_setting_that_its_class_refuses_is_said_before_anything_is_written(typed, tmp_path):
+    """The study's folder was made first, and the error came as a traceback."""
+    with pytest.raises(LabError, match=re.escape(f"optimizers: {typed}: Invalid")):
+        thalweg.compare("digits", [typed, "sgd"], out=tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+class Rated(torch.optim.SGD):
+    """Its learning rate has no default: the search gives it."""
+
+    def __init__(self, params, lr, momentum=0.0):
+        super().__init__(params, lr=lr, momentum=momentum)
+
+
+def test_a_rate_that_must_be_given_is_the_searchs_to_give():
+    [entry] = resolve([f"{__name__}:Rated(momentum=0.5)"])
+    assert entry.settings == {"momentum": 0.5}

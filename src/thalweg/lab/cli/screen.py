@@ -144,7 +144,7 @@ def show_result(result: Answer, as_json: bool = False) -> None:
     if console.is_terminal:
         _print_table(headings, rows, fit=True)
         console.print("\n", _plain(result.verdict, "bold"), sep="")
-        console.print(_plain(f"{result.line}\n" if result.line else ""))
+        console.print(_plain(f"{result.line}\n" if result.line else ""), soft_wrap=True)  # a line to copy stays one
     else:
         print(result, end="\n\n")
     print(visible(f"report: {result.folder / 'report.html'}"))
