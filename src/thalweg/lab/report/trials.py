@@ -51,7 +51,9 @@ def screen(trials: Sequence[Trial], unit: Unit, spec: Mapping[str, Any], version
 def _failures(trials: Sequence[Trial]) -> list[str]:
     """Why configurations failed, by optimizer; nothing where none did."""
     found = why_failed(trials)
-    told = [f"<h3>{escape(name)}</h3><pre>{escape(chr(10).join(lines))}</pre>" for name, lines in found.items()]
+    told = []
+    for name, lines in found.items():
+        told.append(f"<h3>{escape(name)}</h3><ul>{''.join(f'<li>{escape(line.strip())}</li>' for line in lines)}</ul>")
     return [f"<h2>Why runs failed</h2>{''.join(told)}"] if told else []
 
 
