@@ -105,7 +105,8 @@ def step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: 
 
     def closure() -> float:
         optimizer.zero_grad()
-        losses, whole = [], torch.zeros((), device=task.device)
+        losses: list[float] = []
+        whole: Tensor | float = 0.0
         for index, part in enumerate(parts):
             with keyed if index else keyed.again():  # a closure may be called several times
                 loss = task.compute_loss(model, part)
