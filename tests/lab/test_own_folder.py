@@ -67,7 +67,7 @@ def test_a_status_is_read_while_a_study_is_at_work(tmp_path):
     assert rows[0][headings.index("fresh seeds")] == "2" and "lr" in rows[0][-1]
     status(tmp_path / "study", html=True)
     assert "have ended" in (tmp_path / "study" / "status.html").read_text()
-    with pytest.raises(StudyError, match="not a study|no study"):
+    with pytest.raises(StudyError, match="is not a study but holds 1; name one: .*study"):
         status(tmp_path)
 
 

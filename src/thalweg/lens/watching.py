@@ -58,6 +58,7 @@ class lens:
         ValueError: for a model that does not have the optimizer's parameters, a log that is none of these, a language
             there is not.
 
+    >>> _ = torch.manual_seed(0)
     >>> model = nn.Linear(2, 1)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> with lens(optimizer, model, quiet=True) as seen:

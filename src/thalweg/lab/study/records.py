@@ -43,7 +43,7 @@ def read_spec(folder: Path) -> dict[str, Any]:
     spec = find_spec(folder)
     if spec is None:
         if inner := sorted(str(each.parent) for each in folder.glob("*/spec.json")):
-            raise StudyError(f"folder: {folder} holds a study of each task; name one of them: {', '.join(inner)}")
+            raise StudyError(f"folder: {folder} is not a study but holds {len(inner)}; name one: {', '.join(inner)}")
         raise StudyError(
             f"folder: {folder} is not a study folder: it has no spec.json; `thalweg compare --out` makes one"
         )
