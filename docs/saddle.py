@@ -9,6 +9,7 @@ from pathlib import Path
 
 from thalweg.play import animate, race
 
-names = ["sgd", "momentum", "adagrad", "rmsprop", "adam", "radam"]
-found = race("saddle", [f"{name}(lr=0.06)" for name in names], steps=180, start="beside")
-print(animate(found, Path(__file__).with_name("saddle.gif"), seconds=8, every=2, dpi=96))
+if __name__ == "__main__":
+    names = ["sgd", "momentum", "adagrad", "rmsprop", "adam", "radam"]
+    found = race("saddle", [f"{name}(lr=0.06)" for name in names], steps=180, start="beside")
+    print(animate(found, Path(__file__).with_name("saddle.gif"), seconds=8, every=2, dpi=96))

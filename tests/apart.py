@@ -3,6 +3,7 @@
 These load for longer than most other tests run: with `-m "not apart"` their files are not even imported.
 """
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ FILES = (
 TESTS = Path(__file__).parent
 
 
+@cache  # asked for each of thousands of tests
 def is_apart(path: Path) -> bool:
     return path.is_relative_to(TESTS) and any(path.relative_to(TESTS).match(pattern) for pattern in FILES)
 
