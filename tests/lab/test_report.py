@@ -16,6 +16,7 @@ from breaking import Crash
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.report.card import card
 from thalweg.lab.report.configuration import failures, in_words
+from thalweg.lab.report.figures.axes import briefs, rows
 from thalweg.lab.report.figures.curves import Course, curves, thin
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
 from thalweg.lab.report.figures.palette import COLORS, DARK, LIGHT, ramp
@@ -273,3 +274,11 @@ def test_a_comparison_of_one_has_nothing_to_compare(tmp_path: Path) -> None:
     found: Comparison = compare(little.task(), ["sgd"], trials=2, finalist_seeds=2, out=tmp_path)
     text = (tmp_path / "report.html").read_text()
     assert "figure-forest" not in text and 'id="chips"' not in text and found.verdict
+
+
+def test_long_names_that_begin_alike_are_rows_of_their_own() -> None:
+    """A figure whose rows have one name twice is refused by Bokeh, and with it the report of a study that has ended."""
+    names = [f"adam(eps=1e-08, betas=(0.9, {b2}), {'amsgrad=True, ' * 3}{end})" for b2 in (0.9, 0.99) for end in "ab"]
+    figure = rows("x", [*names, "sgd"])
+    assert len(set(figure.y_range.factors)) == 5 and figure.y_range.factors[0] == "sgd"
+    assert [briefs([*names, "sgd"])[name] for name in ["sgd", *names[::-1]]] == figure.y_range.factors

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, count
 from typing import Any
 
 from bokeh.core.validation import silence
@@ -76,15 +78,26 @@ def valued(x_label: str, measure: Measure, values: Sequence[float], **options: A
 def rows(x_label: str, names: Sequence[str], *, log_x: bool = False, **options: Any) -> Any:
     """A figure with a row for each name, the first on top."""
     height = 84 + ROW_HEIGHT * len(names)
-    drawn = plot(x_label, None, log_x=log_x, y_range=[brief(name) for name in names][::-1], height=height, **options)
+    drawn = plot(x_label, None, log_x=log_x, y_range=[*briefs(names).values()][::-1], height=height, **options)
     drawn.yaxis.major_tick_line_color = drawn.yaxis.axis_line_color = None
     drawn.ygrid.grid_line_color = None
     return drawn
 
 
-def brief(name: str) -> str:
-    """A name that leaves room for the figure; whoever points at its row reads the whole of it."""
-    return name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"
+def briefs(names: Sequence[str]) -> dict[str, str]:
+    """Names that leave room for the figure, no two alike: a row is known by its name. The tooltip has the whole of it.
+
+    >>> list(briefs(["adam(eps=1e-08, betas=(0.9, 0.99))", "adam(eps=1e-08, betas=(0.9, 0.95))"]).values())
+    ['adam(eps=1e-…0.9, 0.99))', 'adam(eps=1e-…0.9, 0.95))']
+    """
+    begun = Counter(name[: NAME_LENGTH - 1] for name in names)
+    found: dict[str, str] = {}
+    for name in names:
+        ends = 0 if begun[name[: NAME_LENGTH - 1]] == 1 else NAME_LENGTH // 2 - 1
+        short = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1 - ends]}…{name[len(name) - ends :]}"
+        taken = set(found.values())
+        found[name] = next(one for one in chain([short], (f"{short} ({n})" for n in count(2))) if one not in taken)
+    return found
 
 
 def upright(drawn: Any, at: float, **options: Any) -> None:

@@ -10,7 +10,7 @@ from bokeh.models.annotations import BoxAnnotation
 
 from thalweg.lab.judging.rows import Row, Table
 from thalweg.lab.judging.wording import Unit, status
-from thalweg.lab.report.figures.axes import brief, hover, rows, upright
+from thalweg.lab.report.figures.axes import briefs, hover, rows, upright
 from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import short
 from thalweg.lab.report.figures.palette import GREY, VERDICTS
@@ -32,19 +32,20 @@ def forest(judged: Table, unit: Unit, larger_is_better: bool) -> Any:
         margin = scale * judged.margin
         figure.add_layout(BoxAnnotation(left=-margin, right=margin, fill_color=GREY, fill_alpha=0.15, line_color=None))
     upright(figure, 0)
+    briefly = briefs([row.optimizer for row in others])
     seeds: dict[str, list[Any]] = {key: [] for key in ("x", "y", "color")}
     means: dict[str, list[Any]] = {key: [] for key in ("x", "y", "color", "low", "high", "verdict", "name")}
     for row in others:
         if row.judgement is None:
-            _say(figure, row)
+            _say(figure, row, briefly[row.optimizer])
             continue
         result, color = row.judgement.difference, VERDICTS[row.judgement.verdict]
         each = [scale * value for value in differences(row, leader, larger_is_better)]
-        _add(seeds, x=[short(x) for x in each], y=[brief(row.optimizer)] * len(each), color=[color] * len(each))
+        _add(seeds, x=[short(x) for x in each], y=[briefly[row.optimizer]] * len(each), color=[color] * len(each))
         _add(
             means,
             x=[short(scale * result.mean)],
-            y=[brief(row.optimizer)],
+            y=[briefly[row.optimizer]],
             color=[color],
             low=[short(scale * result.low)],
             high=[short(scale * result.high)],
@@ -82,10 +83,10 @@ def span(judged: Table) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _say(figure: Any, row: Row) -> None:
+def _say(figure: Any, row: Row, name: str) -> None:
     figure.text(
         [0],
-        [brief(row.optimizer)],
+        [name],
         [status(row, False)],
         text_baseline="middle",
         text_font_size="12px",

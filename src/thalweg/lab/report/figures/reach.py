@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from thalweg.lab.judging.rows import Row
-from thalweg.lab.report.figures.axes import brief, hover, rows
+from thalweg.lab.report.figures.axes import briefs, hover, rows
 from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.palette import GREY, VERDICTS, color
 
@@ -17,6 +17,7 @@ def reach(result: Sequence[Row], target: float, larger_is_better: bool) -> Any:
     steps = {row.optimizer: [t.steps_to(target, larger_is_better) for t in row.finals] for row in result}
     longest = max((t.steps for row in result for t in row.finals), default=1) or 1
     figure = rows("steps to target", list(steps), x_range=(0, 1.07 * longest))
+    briefly = briefs(list(steps))
     figure.xgrid.visible = True
     columns: dict[str, dict[str, list[Any]]] = {
         part: {name: [] for name in ("x", "y", "name", "color", "seed")} for part in ("hit", "miss", "median")
@@ -29,7 +30,7 @@ def reach(result: Sequence[Row], target: float, larger_is_better: bool) -> Any:
         if math.isfinite(row.steps_to_target):
             marks.append(("median", row.steps_to_target, -1))
         for part, x, seed in marks:
-            cells = {"x": x, "y": brief(row.optimizer), "name": row.optimizer, "color": color(index), "seed": seed}
+            cells = {"x": x, "y": briefly[row.optimizer], "name": row.optimizer, "color": color(index), "seed": seed}
             for name, cell in cells.items():
                 columns[part][name].append(cell)
     hits, misses, medians = (table(columns[part]) for part in ("hit", "miss", "median"))

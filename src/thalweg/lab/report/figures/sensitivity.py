@@ -8,7 +8,7 @@ from typing import Any
 
 from thalweg.lab.judging.rows import Row
 from thalweg.lab.judging.wording import rate
-from thalweg.lab.report.figures.axes import brief, hover, rows
+from thalweg.lab.report.figures.axes import briefs, hover, rows
 from thalweg.lab.report.figures.highlight import table
 from thalweg.lab.report.figures.measure import short
 from thalweg.lab.report.figures.palette import GREY, VERDICTS, color
@@ -17,6 +17,7 @@ from thalweg.lab.report.figures.palette import GREY, VERDICTS, color
 def sensitivity(result: Sequence[Row]) -> Any:
     """Thin over what was tried, thick over what is equivalent; a dot the best, a ring the default, x what failed."""
     figure = rows("learning rate", [row.optimizer for row in result], log_x=True)
+    briefly = briefs([row.optimizer for row in result])
     names = ("name", "y", "color", "tried_low", "tried_high", "low", "high", "best", "default", "decades", "said")
     bars: dict[str, list[Any]] = {name: [] for name in names}
     crosses: dict[str, list[Any]] = {name: [] for name in ("x", "y", "name")}
@@ -27,7 +28,7 @@ def sensitivity(result: Sequence[Row]) -> Any:
         good = row.sensitivity
         cells = {
             "name": row.optimizer,
-            "y": brief(row.optimizer),
+            "y": briefly[row.optimizer],
             "color": color(position),
             "tried_low": min(rates),
             "tried_high": max(rates),
@@ -43,7 +44,7 @@ def sensitivity(result: Sequence[Row]) -> Any:
         for name, cell in cells.items():
             bars[name].append(cell)
         for candidate in (p for p in row.candidates if p.failed and p.rate > 0):
-            for name, cell in (("x", short(candidate.rate)), ("y", brief(row.optimizer)), ("name", row.optimizer)):
+            for name, cell in (("x", short(candidate.rate)), ("y", briefly[row.optimizer]), ("name", row.optimizer)):
                 crosses[name].append(cell)
     data = table(bars)
     figure.segment("tried_low", "y", "tried_high", "y", source=data, line_color=GREY, line_alpha=0.6)
