@@ -188,9 +188,9 @@ def test_a_budget_too_small_says_what_is_lacking_and_how_to_go_on(tmp_path: Path
     code, _, error = run(*words)
     assert code == 2 and error.startswith("thalweg: budget: 0.01 s was not enough for an answer: no fresh seed of")
     assert error.endswith("the same command with a larger budget goes on\n") and error.count("\n") == 1
-    for wrong in ("fast", "0", "-3m", "10x"):
+    for wrong in ("fast", "0", "-3m", "10x", "1h05", "3m1h"):
         code, _, error = run("sweep", "digits", "--optimizer", "sgd", "--budget", wrong)
-        assert code == 2 and f"budget: got '{wrong}'; must be a length of time such as 90s, 10m or 1h" in error
+        assert code == 2 and f"budget: got '{wrong}'; must be a length of time such as 90s, 10m, 1h or 4m30s" in error
 
 
 def test_every_verb_runs_from_the_command_line(tmp_path: Path) -> None:

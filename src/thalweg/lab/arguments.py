@@ -16,7 +16,11 @@ from thalweg.lab.task.own_loop import OwnLoop, takes_a_run
 from thalweg.lab.task.task import Task
 
 LONGEST_NAME = 120  # bytes of 255: other names are made from it
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+NUMBER = r"(\d+\.?\d*|\.\d+)\s*"
+HOURS, MINUTES, SECONDS = (
+    rf"(?:{NUMBER}{unit}\s*)?" for unit in ("h(?:ours?)?", "m(?:in(?:utes?)?)?", "s(?:ec(?:onds?)?)?")
+)
+LENGTH = re.compile(HOURS + MINUTES + SECONDS)
 
 
 def the_task(task: Any, command: str | None = None, **loop: Any) -> tuple[Task, str | None, Path]:
@@ -96,20 +100,27 @@ def span(name: str, value: Any) -> tuple[float, float]:
 
 
 def seconds(name: str, value: str | float | None) -> float | None:
-    """A length of time in seconds, from a number or from `90s`, `10m`, `1.5h`."""
+    """A length of time in seconds, from a number or from `90s`, `10m`, `1.5h`, `1h30m`.
+
+    >>> seconds("budget", "4m30s"), seconds("budget", "1 h 05 min"), seconds("budget", "10")
+    (270.0, 3900.0, 10.0)
+    """
     if value is None:
         return None
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([smh]?)\s*", value)
-        try:
-            number = float(match[1]) * UNITS.get(match[2], 1.0) if match else math.nan
-        except ValueError:
-            number = math.nan
-    else:
-        number = math.nan if isinstance(value, bool) else float(value)
+    number = _in_seconds(value) if isinstance(value, str) else math.nan if isinstance(value, bool) else float(value)
     if not 0 < number < math.inf:
-        raise LabError(f"{name}: got {value!r}; must be a length of time such as 90s, 10m or 1h")
+        raise LabError(f"{name}: got {value!r}; must be a length of time such as 90s, 10m, 1h or 4m30s")
     return number
+
+
+def _in_seconds(text: str) -> float:
+    """A bare number, or hours, minutes and seconds in this order, any of them left out. NaN for anything else."""
+    text = text.strip().lower()
+    if re.fullmatch(NUMBER, text):
+        return float(text)
+    if not text or not (match := LENGTH.fullmatch(text)):
+        return math.nan
+    return sum(float(part) * unit for part, unit in zip(match.groups(default="0"), (3600.0, 60.0, 1.0), strict=True))
 
 
 def length(seconds: float) -> str:

@@ -83,7 +83,7 @@ TheOptimizer = Annotated[
 Budget = Annotated[
     str | float | None,
     Option(
-        "How long the study may take, such as 90s, 10m or 1h: as much is tried as fits, equally for all.",
+        "How long the study may take, such as 90s, 10m or 1h30m: as much is tried as fits, equally for all.",
         unset="no limit",
         python="seconds",
     ),
