@@ -302,3 +302,15 @@ def test_several_processes_train_as_one(run, ranks, tmp_path):
         for p, value in zip(left.parameters(), torch.load(tmp_path / "left.pt"), strict=True):
             p.copy_(value)
     close(left, model, gpt())
+
+
+def test_muon_adamw_keeps_small_states_of_both_rules():
+    model = nn.Sequential(nn.Embedding(90, 64), nn.Linear(64, 64), nn.Linear(64, 90))
+    optimizer = optim.MuonAdamW(model, state_dtype="bfloat16", rounding="nearest")
+    model(torch.arange(8)).sum().backward()
+    optimizer.step()
+    matrix, embedding = optimizer.state[model[1].weight], optimizer.state[model[0].weight]
+    assert matrix["momentum_buffer"].dtype == embedding["exp_avg"].dtype == torch.bfloat16
+    assert {group["rounding"] for group in optimizer.param_groups} == {"nearest"}
+    with pytest.raises(ValueError, match="state_dtype"):
+        optim.MuonAdamW(model, state_dtype="int4")

@@ -81,3 +81,12 @@ def test_numbers_in_words() -> None:
     ]
     assert listed(["a"]) == "a" and listed(list("abcdef")) == "a, b, c, d and 2 more"
     assert Unit("loss").value(math.nan) == "none"
+
+
+def test_a_leader_at_the_edge_is_set_off_by_commas() -> None:
+    edge = [trial("lead", i, 0, value) for i, value in enumerate((0.5, 0.9, 0.95))]
+    edge += [trial("lead", 2, 1000 + s, 0.95 + v, 0.95 + v, settings={"lr": edge[2].settings["lr"]})
+             for s, v in enumerate(LUCK)]  # fmt: skip
+    found = table(edge, optimizer("far", [0.9 + x for x in LUCK]))
+    assert found.rows[0].on_edge
+    assert ", at the edge of what was tried, leads on digits: " in verdict(found, "digits", Unit("accuracy"))

@@ -160,6 +160,7 @@ class MuonAdamW(Hybrid):
         adamw_lr: AdamW's learning rate.
         betas, eps: AdamW's.
         adjust_lr_fn: how Muon's rate is adjusted to a matrix's shape: see `Muon`.
+        rounding, state_dtype: as in every class here, of both rules.
         clip_norm, on_nonfinite, engine: as in every class here.
 
     Source: Jordan et al. 2024 (which parameters are whose); Liu et al. 2025, arXiv:2502.16982.
@@ -184,12 +185,15 @@ class MuonAdamW(Hybrid):
         eps: float = 1e-8,
         *,
         adjust_lr_fn: Literal[None, "original", "match_rms_adamw"] = None,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        state_dtype: Literal["float32", "bfloat16", "int8"] = "float32",
         clip_norm: float | None = None,
         on_nonfinite: str = "propagate",
         engine: str = "auto",
     ) -> None:
-        muon = partial(Muon, lr=lr, momentum=momentum, weight_decay=weight_decay, adjust_lr_fn=adjust_lr_fn)
-        adamw = partial(AdamW, lr=adamw_lr, betas=betas, eps=eps)
+        kept: dict[str, Any] = {"rounding": rounding, "state_dtype": state_dtype}
+        muon = partial(Muon, lr=lr, momentum=momentum, weight_decay=weight_decay, adjust_lr_fn=adjust_lr_fn, **kept)
+        adamw = partial(AdamW, lr=adamw_lr, betas=betas, eps=eps, **kept)
         super().__init__(
             model,
             {

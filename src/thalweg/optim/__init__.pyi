@@ -540,6 +540,8 @@ class MuonAdamW(Hybrid):
         eps: float = 1e-08,
         *,
         adjust_lr_fn: Literal[None, "original", "match_rms_adamw"] = None,
+        rounding: Literal["stochastic", "kahan", "master", "nearest"] = "stochastic",
+        state_dtype: Literal["float32", "bfloat16", "int8"] = "float32",
         clip_norm: float | None = None,
         on_nonfinite: str = "propagate",
         engine: str = "auto",

@@ -57,14 +57,14 @@ def verdict(table: Table, task: str, unit: Unit, untested: str = "") -> str:
 
 
 def _setting(row: Row) -> str:
-    """` at lr 0.002 (0.0012 to 0.0035 perform equivalently), beta1 0.9`."""
+    """` at lr 0.002 (0.0012 to 0.0035 perform equivalently), beta1 0.9`; a verb comes after it."""
     parts = []
     for name, value in row.settings.items():
         part = f"{name} {rate(value) if isinstance(value, float) else value}"
         if name == "lr" and row.as_good and (between := span(*row.as_good)) != rate(row.settings["lr"]):
             part += f" ({between} perform equivalently)"
         parts.append(part)
-    edge = ", at the edge of what was tried" if row.on_edge else ""
+    edge = ", at the edge of what was tried," if row.on_edge else ""
     return f" at {', '.join(parts)}{edge}" if parts else ""
 
 
