@@ -180,14 +180,21 @@ def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, mon
     assert code == 0 and again.startswith("36 runs, 36 of them done before")
     spec = json.loads((tmp_path / "cut" / "spec.json").read_text())
     assert spec["protocol"]["trials"] == 13 and spec["protocol"]["budget"] == 50
+    assert "; 13 of the 40 configurations planned of each optimizer were tried, as the budget allowed." in again
     assert "Cut to fit a budget of 50 s" in (tmp_path / "cut" / "result.json").read_text()
 
 
-def test_a_budget_too_small_says_what_is_lacking_and_how_to_go_on(tmp_path: Path) -> None:
+def test_a_budget_too_small_says_what_is_lacking_and_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("compare", "digits", "--optimizers", "sgd,adam", "--budget", "0.01s", "--out", str(tmp_path / "s"))
-    code, _, error = run(*words)
+    monkeypatch.setattr(sys, "argv", ["thalweg", *words])
+    code, out, error = run(*words)
     assert code == 2 and error.startswith("thalweg: budget: 0.01 s was not enough for an answer: no fresh seed of")
-    assert error.endswith("the same command with a larger budget goes on\n") and error.count("\n") == 1
+    assert "of it went by before the first run" in error and error.count("\n") == 1
+    again = f"thalweg compare digits --optimizers sgd,adam --budget {error.split('--budget ')[1].split()[0]}"
+    assert error.endswith(f"a larger budget goes on there. To go on: {again} --out {tmp_path / 's'}\n")
+    assert "of which the budget of 0.01 s leaves 0 s" in out
     for wrong in ("fast", "0", "-3m", "10x", "1h05", "3m1h"):
         code, _, error = run("sweep", "digits", "--optimizer", "sgd", "--budget", wrong)
         assert code == 2 and f"budget: got '{wrong}'; must be a length of time such as 90s, 10m, 1h or 4m30s" in error

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
+from types import SimpleNamespace
 
+import asking
+import little
 import pytest
 import torch
 from torch import nn
@@ -15,6 +19,9 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.results import read
 from thalweg.lab.study.deadline import Deadline, OutOfTime
 from thalweg.lab.study.optimizers import resolve
+from thalweg.lab.study.records import read_versions
+from thalweg.lab.study.session import keep_wanted, tried
+from thalweg.lab.study.store import Study
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.training.loop import run_trial
 from thalweg.lab.training.time_limit import TimedOut, time_limit
@@ -112,6 +119,32 @@ def test_a_budget_for_no_answer_says_so(tmp_path):
 
     with pytest.raises(LabError, match="budget: 1 s was not enough for an answer"):
         thalweg.tune(OwnLoop.of(long, direction="min"), "sgd", budget=1, out=tmp_path / "study")
+
+
+@pytest.mark.parametrize(("verb", "plan"), [("compare", "trials"), ("sweep", "points"), ("tune", "trials")])
+def test_a_larger_budget_goes_on_in_the_same_folder(verb, plan, tmp_path):
+    """It was refused there: the folder held a study of another budget."""
+    optimizer = "sgd" if verb == "tune" else ["sgd"]
+    asked = {"out": tmp_path / "study", "on": "alone", "epochs": 1}
+    with pytest.raises(LabError, match="a larger budget goes on there") as refused:
+        getattr(thalweg, verb)(little.task(), optimizer, budget=0.01, **asked)
+    purpose, changed = refused.value.then
+    assert purpose == "to go on" and changed["--out"] == str(tmp_path / "study")
+    planned = json.loads((tmp_path / "study" / "spec.json").read_text())["protocol"][plan]
+    found = getattr(thalweg, verb)(little.task(), optimizer, budget=600, **asked)
+    assert found.verdict and found.spec["protocol"][plan] >= planned and not found.cut
+
+
+def test_a_cut_plan_names_what_was_planned_before(tmp_path):
+    """ "2 of 3 configurations" hid the 25 that were asked for."""
+    with Study(tmp_path / "study", asking.SPEC, {}) as study:
+        campaign = SimpleNamespace(study=study)
+        keep_wanted(campaign, 3, 3)
+        assert tried(campaign, 2, 3) == "2 of 3 configurations were tried"
+        keep_wanted(campaign, 25, 3)
+    told = tried(campaign, "1 or 2", 3, " of each optimizer")
+    assert told == "1 or 2 of the 25 configurations planned of each optimizer were tried (the budget cut them to 3)"
+    assert read_versions(tmp_path / "study")["wanted"] == 25
 
 
 def test_without_a_budget_all_begins_at_once():

@@ -35,7 +35,7 @@ def test_with_a_folder_named_it_is_said_and_what_would_do(tmp_path):
     compared(["sgd"], out=tmp_path / "study")
     with pytest.raises(StudyError, match="was asked something else: optimizers.adam") as refused:
         compared(["sgd", "adam"], out=tmp_path / "study")
-    assert refused.value.beside == tmp_path / "study-2"
+    assert refused.value.then == ("to keep both", {"--out": str(tmp_path / "study-2")})
 
 
 def test_that_the_data_changed_is_said(tmp_path):

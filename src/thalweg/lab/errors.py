@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from thalweg.lab.passwords import without_passwords
 
 
@@ -14,10 +16,16 @@ class LabError(ValueError):
     """Something asked for that cannot be done: names the argument, its value and what is allowed.
 
     The value may be an address with a password: that is left out.
+
+    Args:
+        said: the message.
+        then: what the next command is for ("to go on"), and the options that it has where this one's differ: a command
+            line then prints it whole.
     """
 
-    def __init__(self, *said: object) -> None:
+    def __init__(self, *said: object, then: tuple[str, Mapping[str, str]] | None = None) -> None:
         super().__init__(*(without_passwords(part) if isinstance(part, str) else part for part in said))
+        self.then = then
 
 
 class TaskError(LabError):
@@ -25,14 +33,7 @@ class TaskError(LabError):
 
 
 class StudyError(LabError):
-    """A study's folder that cannot be gone on with, and what to do about it.
-
-    `beside` is a folder that would do, for a command line to say the next command.
-    """
-
-    def __init__(self, *said: object, beside: object = None) -> None:
-        super().__init__(*said)
-        self.beside = beside
+    """A study's folder that cannot be gone on with, and what to do about it."""
 
 
 class MissingExtra(ModuleNotFoundError):

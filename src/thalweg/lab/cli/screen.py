@@ -28,6 +28,7 @@ console = Console(highlight=False)
 FIRST_ESTIMATE = 8  # runs after which the time they take is worth telling
 GAP = 2  # between the columns of a table
 ROOM = 36  # letters of a column of prose: with fewer a table gets longer than anybody reads
+TOO_LITTLE = 1.5  # times what the budget leaves: then it will be cut short, which is said at once
 QUIET = 30.0  # seconds without a line
 
 
@@ -116,6 +117,9 @@ def _price(now: Progress) -> str:
     price = f"about {length(now.seconds_left)}" if now.seconds_left is not None else "the price is told after a run"
     if now.budget is not None:
         price += f", within the budget of {length(now.budget)}"
+        if now.seconds_left is not None and (now.needed or 0.0) > TOO_LITTLE * now.seconds_left:
+            price = f"about {length(now.needed or 0.0)}, of which the budget of {length(now.budget)} leaves "
+            price += f"{length(now.seconds_left)}: {length(now.before)} went by before the first run"
     return "\n".join(filter(None, [first, ", ".join(filter(None, [price, now.how]))]))
 
 

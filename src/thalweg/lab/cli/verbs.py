@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
+from itertools import chain
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, NoReturn, get_args
@@ -15,7 +16,7 @@ import typer
 
 from thalweg.lab.arguments import need
 from thalweg.lab.cli.screen import console, progress_display, show_result
-from thalweg.lab.errors import LabError, StudyError
+from thalweg.lab.errors import LabError
 from thalweg.lab.exports.optuna import try_storage
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.printable import visible
@@ -107,16 +108,16 @@ def stopped() -> NoReturn:
     raise typer.Exit(130) from None
 
 
-def next_command(option: str, value: str) -> str:
-    """The command as it was typed, with one option changed."""
+def next_command(changed: Mapping[str, str]) -> str:
+    """The command as it was typed, with some options changed."""
     words, typed = sys.argv[1:], []
     while words:
         word = words.pop(0)
-        if word == option:
+        if word in changed:
             words = words[1:]
-        elif not word.startswith(option + "="):
+        elif word.partition("=")[0] not in changed:
             typed.append(word)
-    return without_passwords("thalweg " + shlex.join([*typed, option, value]))
+    return without_passwords("thalweg " + shlex.join([*typed, *chain(*changed.items())]))
 
 
 def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
@@ -136,17 +137,16 @@ def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
                 study.to_optuna(storage)
             for name in formats:
                 export(study.folder, name)
-    except StudyError as error:
-        if error.beside is not None:
-            error = StudyError(f"{error}. To keep both: {next_command('--out', str(error.beside))}")
-        refuse(error)
     except LabError as error:
+        if error.then is not None:
+            purpose, changed = error.then
+            error = LabError(f"{error}. {purpose.capitalize()}: {next_command(changed)}")
         refuse(error)
     except KeyboardInterrupt:
         stopped()
     show_result(result, as_json)
     if not as_json and (more := getattr(result, "seeds_to_decide", None)):
-        print(f"To decide, {more} fresh seeds:\n  {next_command('--finalist-seeds', str(more))}")
+        print(f"To decide, {more} fresh seeds:\n  {next_command({'--finalist-seeds': str(more)})}")
 
 
 def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:

@@ -43,7 +43,8 @@ class Comparison(Result):
         self.judged = judged
         self.lines = {row.optimizer: paste(spec, row.optimizer, row.settings) for row in judged.rows}
         self.notes = [*describe(spec, judged, self.trials, self.unit), *self.notes]
-        self.verdict = wording.verdict(judged, task["name"], self.unit, "; ".join([beyond(task), *self.cut]))
+        limits = [beyond(task), *(self.cut or self._fewer())]
+        self.verdict = wording.verdict(judged, task["name"], self.unit, "; ".join(limits))
         leader = judged.rows[0]
         self.line = "" if leader.failed_finals else self.lines[leader.optimizer]
         tested = [trial.test_metric for trial in leader.finals if trial.test_metric is not None]
@@ -62,6 +63,12 @@ class Comparison(Result):
             return f"no fresh seed of {', '.join(bare)} has been trained"
         missing = cls.unsearched(trials) or ("" if cut else cls.seeds_missing(spec, trials))
         return f"{missing} are missing" if missing else ""
+
+    def _fewer(self) -> list[str]:
+        """That a budget cut what was planned, where all that it left was tried."""
+        wanted, count = self.versions.get("wanted", 0), self.spec["protocol"]["trials"]
+        few = f"{count} of the {wanted} configurations planned of each optimizer were tried, as the budget allowed"
+        return [few] if wanted > count else []
 
     @property
     def seeds_to_decide(self) -> int | None:

@@ -40,6 +40,8 @@ class Progress:
     within: float = 0.0  # how far off seconds_left may be, as far as the runs so far tell
     priced: bool = True  # whether a price was known before the first run
     budget: float | None = None  # seconds that the study may take
+    needed: float | None = None  # seconds that the runs take, whatever the budget leaves of them
+    before: float = 0.0  # seconds of the budget that had gone by when the first run was to begin
     said: str = ""  # what whoever watches should know, such as a run that is tried again
 
 
@@ -78,6 +80,7 @@ class Campaign:
         self.trained, self.spent, self.squares = 0, 0.0, 0.0
         if study.versions.get("planned") != total:
             study.keep("planned", total)  # for `status`
+        self.deadline.ready()
         self._tell(None)
 
     def job(
@@ -194,11 +197,12 @@ class Campaign:
             # By what each took, not by the clock: where many train side by side they end in bursts.
             pace, missing = self.spent / self.trained / self.runner.workers, max(0, self.total - done)
             left, within = pace * missing, self._spread() / self.runner.workers * missing
+        needed = left
         if left is not None:
             left = min(left, max(0.0, self.deadline.left()))
         self.now = Progress(
             done, self.total, self.found, trial, left, self.study.folder, self.how, within=within,
-            priced=self.price is not None, budget=self.deadline.budget,
+            priced=self.price is not None, budget=self.deadline.budget, needed=needed, before=self.deadline.before,
         )  # fmt: skip
         if self.progress is not None:
             self.progress(self.now)

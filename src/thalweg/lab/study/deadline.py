@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -30,10 +31,15 @@ class Deadline:
 
     def __init__(self, budget: float | None = None, began: float | None = None) -> None:
         self.budget = budget
-        began = time.monotonic() if began is None else began
+        self.began = began = time.monotonic() if began is None else began
+        self.before = 0.0  # seconds that had gone by when the first run was to begin
         self.at = None if budget is None else began + budget - min(max(REPORT, SPARE * budget), MOST * budget)
         self.passed = False  # something was left out for it
         self._runs, self._seconds = 0, 0.0  # what has ended, and how long that took by the clock
+
+    def ready(self) -> None:
+        """All that comes before the first run is done."""
+        self.before = time.monotonic() - self.began
 
     def left(self, reserve: int = 0) -> float:
         """Seconds that are left beside the time of so many runs, which come later."""
@@ -85,3 +91,14 @@ class Deadline:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+
+def larger(seconds: float) -> str:
+    """A budget as one types it, twice as large at least.
+
+    >>> larger(10), larger(40), larger(1000), larger(1e5)
+    ('30s', '2m', '1h', '56h')
+    """
+    least = 2 * seconds
+    usual = {"30s": 30, "1m": 60, "2m": 120, "5m": 300, "10m": 600, "30m": 1800, "1h": 3600, "3h": 10800, "8h": 28800}
+    return next((text for text, each in usual.items() if each >= least), f"{math.ceil(least / 3600)}h")

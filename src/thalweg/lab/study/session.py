@@ -16,10 +16,10 @@ from thalweg.lab.runners import choose, runner_of
 from thalweg.lab.runners.choice import known
 from thalweg.lab.runners.lanes.probe import MOST
 from thalweg.lab.study.campaign import RETRIES, Campaign, Progress
-from thalweg.lab.study.deadline import Deadline
+from thalweg.lab.study.deadline import Deadline, larger
 from thalweg.lab.study.optimizers import describe as describe_entry
 from thalweg.lab.study.optimizers import left_out
-from thalweg.lab.study.records import read_spec
+from thalweg.lab.study.records import find_spec, read_spec
 from thalweg.lab.study.store import Study
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
@@ -106,10 +106,33 @@ def settled(folder: Path, key: str, value: Any, result: str, find: Callable[[], 
     return find()
 
 
+def planned(folder: Path, result: str, find: Callable[[], Any]) -> Any:
+    """What the plan of a folder's study was cut to by its first budget, else what is found now: a plan does not change
+    while it is run."""
+    protocol = (find_spec(folder) or {"protocol": {}})["protocol"]
+    if protocol.get("budget") is not None and result in protocol:
+        return protocol[result]
+    return find()
+
+
 def tell_cut(campaign: Campaign, lines: Sequence[str]) -> None:
     """Keep what the deadline left out, for the result; nothing where the study is at its end."""
     if list(lines) != campaign.study.versions.get("cut", []):
         campaign.study.keep("cut", list(lines))
+
+
+def keep_wanted(campaign: Campaign, wanted: int, trials: int) -> None:
+    """Keep how many configurations there were to be, where a budget has cut them."""
+    if wanted > trials:
+        campaign.study.settle("wanted", lambda: wanted)
+
+
+def tried(campaign: Campaign, count: str | int, trials: int, of_whom: str = "") -> str:
+    """How many configurations were tried of those that were to be: before the budget cut them, where it did."""
+    wanted = campaign.study.versions.get("wanted") or trials
+    if wanted <= trials:
+        return f"{count} of {trials} configurations{of_whom} were tried"
+    return f"{count} of the {wanted} configurations planned{of_whom} were tried (the budget cut them to {trials})"
 
 
 def check_ended(campaign: Campaign, kind: type[Result]) -> None:
@@ -123,9 +146,13 @@ def check_ended(campaign: Campaign, kind: type[Result]) -> None:
         study.keep("planned", campaign.total)  # configurations that were asked for twice were run once
     lacking = kind.lacking(study.spec, list(study.trials.values()), cut=bool(study.versions.get("cut")))
     if lacking and campaign.deadline.budget is not None:
+        budget, before = campaign.deadline.budget, campaign.deadline.before
+        needed = before + (campaign.price or budget)
         raise LabError(
-            f"budget: {length(campaign.deadline.budget)} was not enough for an answer: {lacking}; what has ended is "
-            f"kept in {study.folder}: the same command with a larger budget goes on"
+            f"budget: {length(budget)} was not enough for an answer: {lacking}; {length(before)} of it went by before "
+            f"the first run, as the task was loaded and the steps were timed; what has ended is kept in "
+            f"{study.folder}, and a larger budget goes on there",
+            then=("to go on", {"--budget": larger(max(budget, needed)), "--out": str(study.folder)}),
         )
 
 

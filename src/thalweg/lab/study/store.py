@@ -145,13 +145,16 @@ class Study:
                 if its > mine:
                     self.notes.append(f"the study already has {its} {what}: all of them count")
                 before["protocol"][name] = wanted["protocol"][name] = max(mine, its)
+            budgets = [spec["protocol"].get("budget") for spec in (before, wanted)]
+            if None not in budgets:  # the plan was cut to fit the first; any later one is a deadline alone
+                wanted["protocol"]["budget"] = budgets[0]
             before["task"]["from"] = wanted["task"]["from"] = wanted["task"].get("from") or before["task"].get("from")
             if _comparable(before) != _comparable(wanted):
                 beside = _beside(self.folder)
                 raise StudyError(
                     f"out: {self.folder} holds a study that was asked something else: {_changes(before, wanted)}. "
                     f"Add --out {beside} to keep both, or delete the folder to start over",
-                    beside=beside,
+                    then=("to keep both", {"--out": str(beside)}),
                 )
             self.spec = wanted
         text = json.dumps(to_json(self.spec), indent=2) + "\n"

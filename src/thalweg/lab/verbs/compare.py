@@ -22,7 +22,16 @@ from thalweg.lab.study.campaign import RETRIES, Campaign, Progress
 from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.records import to_json
-from thalweg.lab.study.session import affordable, check_ended, describe, open_campaign, settled, tell_cut
+from thalweg.lab.study.session import (
+    affordable,
+    check_ended,
+    describe,
+    keep_wanted,
+    open_campaign,
+    planned,
+    tell_cut,
+    tried,
+)
 from thalweg.lab.study.store import default_folder
 from thalweg.lab.task.baselines import baselines
 from thalweg.lab.task.own_loop import OwnLoop
@@ -166,6 +175,7 @@ def _study(
     spec = describe("compare", task, loaded_from, epochs, entries, to_json(asdict(agreed)))
     folder = folder if out is not None else default_folder(folder, spec)
     estimate = Estimate(task, entries, epochs, longest, resources)
+    wanted = agreed.trials
     if agreed.budget is not None:
         agreed = within(agreed, estimate, on, folder)
         spec["protocol"] = to_json(asdict(agreed))
@@ -176,7 +186,9 @@ def _study(
     with open_campaign(
         estimate, spec, folder, total, on=on, deadline=deadline, retries=retries, progress=progress
     ) as campaign:
-        Comparing(campaign, entries, Protocol(**campaign.study.spec["protocol"])).run()
+        agreed = Protocol(**campaign.study.spec["protocol"])
+        keep_wanted(campaign, wanted, agreed.trials)
+        Comparing(campaign, entries, agreed).run()
         check_ended(campaign, Comparison)
         comparison = Comparison(*campaign.study.parts)
         comparison.save()
@@ -227,10 +239,9 @@ class Comparing:
         """What the deadline left out, for the notes."""
         protocol, lines = self.protocol, []
         if search:
-            tried = [len(candidates_of(self.campaign.searched(entry.name))) for entry in self.entries]
-            least, most = min(tried), max(tried)
-            lines.append(f"{least if least == most else f'{least} or {most}'} of {protocol.trials} "
-                         "configurations of each optimizer were tried")  # fmt: skip
+            counts = [len(candidates_of(self.campaign.searched(entry.name))) for entry in self.entries]
+            count = " or ".join(map(str, dict.fromkeys((min(counts), max(counts)))))
+            lines.append(tried(self.campaign, count, protocol.trials, " of each optimizer"))
         if self.campaign.deadline.passed:
             lines.append(f"{seeds} of {protocol.finalist_seeds} fresh seeds were run")
         tell_cut(self.campaign, lines)
@@ -289,7 +300,7 @@ def within(protocol: Protocol, estimate: Estimate, on: str, folder: Path) -> Pro
     def cut() -> int:
         return affordable(estimate, budget, on, runs, protocol.trials, min(LEAST, protocol.trials))
 
-    trials = settled(folder, "budget", budget, "trials", cut)
+    trials = planned(folder, "trials", cut)
     return replace(protocol, trials=trials, finalists=min(protocol.finalists, trials))
 
 

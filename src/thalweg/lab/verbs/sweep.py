@@ -19,7 +19,7 @@ from thalweg.lab.search.protocol import second_look
 from thalweg.lab.study.campaign import RETRIES, Campaign
 from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import check_fit, resolve
-from thalweg.lab.study.session import affordable, check_ended, describe, open_campaign, settled, tell_cut
+from thalweg.lab.study.session import affordable, check_ended, describe, open_campaign, planned, tell_cut
 from thalweg.lab.study.store import default_folder
 from thalweg.lab.task.baselines import baselines
 from thalweg.lab.task.own_loop import OwnLoop
@@ -142,7 +142,7 @@ def sweep(
             runs = lambda n: dict.fromkeys(names, (n + 1 + 2 * closer) * seeds)  # noqa: E731
             return affordable(estimate, limit, on, runs, points, least)
 
-        points = settled(folder, "budget", limit, "points", cut)
+        points = planned(folder, "points", cut)
         spec["protocol"]["points"] = points
     grid = Grid(low, high, points)
 
@@ -212,9 +212,9 @@ class Sweeping:
         task = self.campaign.task
         if not isinstance(task, OwnLoop):
             self.campaign.study.settle("baselines", lambda: {"validation": baselines(task, "validation")})
-        if self.campaign.deadline.passed:
-            ended = len(self.campaign.asked)
-            tell_cut(self.campaign, [f"{ended} of at least {max(ended, self.campaign.total)} runs were made"])
+        ended = len(self.campaign.asked)
+        cut = [f"{ended} of at least {max(ended, self.campaign.total)} runs were made"]
+        tell_cut(self.campaign, cut if self.campaign.deadline.passed else [])
 
     def _go_on(self) -> None:
         """Follow a best rate past the edge, a decade at a time."""

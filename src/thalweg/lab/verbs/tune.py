@@ -23,7 +23,7 @@ from thalweg.lab.study.campaign import RETRIES
 from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import check_fit, resolve
 from thalweg.lab.study.records import read_spec
-from thalweg.lab.study.session import affordable, check_ended, describe, open_campaign, settled
+from thalweg.lab.study.session import affordable, check_ended, describe, keep_wanted, open_campaign, planned, settled
 from thalweg.lab.study.store import default_folder
 from thalweg.lab.task.baselines import baselines
 from thalweg.lab.task.own_loop import OwnLoop
@@ -216,6 +216,7 @@ def tune(
         progress=progress,
     ) as campaign:
         agreed = campaign.study.spec["protocol"]
+        keep_wanted(campaign, trials, agreed["trials"])
         told = _as_coordinates([*known, *earlier], chosen)
         sampler = samplers.build(method, chosen, agreed["trials"] - 1, told, agreed.get("order", ()))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
@@ -288,4 +289,6 @@ def within(protocol: Mapping[str, Any], estimate: Estimate, on: str, folder: Pat
         wanted = protocol["trials"]
         return affordable(estimate, protocol["budget"], on, runs, wanted, min(LEAST, wanted), at_once)
 
+    if protocol["method"] == "grid":  # a larger one has other points
+        return int(planned(folder, "trials", cut))
     return int(settled(folder, "budget", protocol["budget"], "trials", cut))

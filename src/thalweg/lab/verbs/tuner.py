@@ -14,7 +14,7 @@ from thalweg.lab.search import samplers
 from thalweg.lab.search.configurations import candidates_of
 from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import Campaign
-from thalweg.lab.study.session import tell_cut
+from thalweg.lab.study.session import tell_cut, tried
 from thalweg.lab.training.trial import Trial
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Tuner:
             index, rounds = index + len(batch), rounds + 1
         searched, self.campaign.deadline.passed = self.campaign.deadline.passed, False  # time was left for these
         seeds = self._finals()
-        lines = [f"{len(self.first_at)} of {count} configurations were tried"] if searched else []
+        lines = [tried(self.campaign, len(self.first_at), count)] if searched else []
         if self.campaign.deadline.passed:
             lines.append(f"{seeds} of {self.protocol['finalist_seeds']} fresh seeds were run")
         tell_cut(self.campaign, lines)
