@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False)
 FIRST_ESTIMATE = 8  # runs after which the time they take is worth telling
+VERDICTS = ("verdict", "")  # the columns that are shown before all others
 GAP = 2  # between the columns of a table
 ROOM = 36  # letters of a column of prose: with fewer a table gets longer than anybody reads
 TOO_LITTLE = 1.5  # times what the budget leaves: then it will be cut short, which is said at once
@@ -251,17 +252,20 @@ def _print_table(
         for row in [headings, *rows]:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return
-    shown = fitting(headings, rows, console.width) if fit else len(headings)
+    shown = list(range(len(headings)))
+    if fit:
+        shown = fitting(headings, rows, console.width)
     if prose is not None:
-        shown = roomy(headings, rows, console.width, prose)
+        shown = shown[: roomy(headings, rows, console.width, prose)]
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
-    for index, heading in enumerate(headings[:shown]):
-        table.add_column(heading, overflow="fold", no_wrap=fit and 0 < index < shown - 1)
+    for index in shown:
+        table.add_column(headings[index], overflow="fold", no_wrap=fit and index not in (shown[0], shown[-1]))
     for row in rows:
-        table.add_row(*map(_plain, row[:shown]))
+        table.add_row(*(_plain(row[index]) for index in shown))
     console.print(table)
-    if shown < len(headings):
-        console.print(_plain(f"Too wide for this terminal: {', '.join(headings[shown:])}.", "dim"))
+    if len(shown) < len(headings):
+        left_out = [heading for index, heading in enumerate(headings) if index not in shown]
+        console.print(_plain(f"Too wide for this terminal: {', '.join(left_out)}.", "dim"))
 
 
 def roomy(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, prose: int) -> int:
@@ -275,14 +279,22 @@ def roomy(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, pr
     return max([prose + 1, *(count for count in range(prose + 1, len(widths) + 1) if width - others[count] >= ROOM)])
 
 
-def fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
-    """How many of the columns, from the left, fit side by side unbroken; two at least, of which the last may wrap.
+def fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Which columns fit side by side unbroken: the first and the verdict, and from the left what leaves these room; two
+    at least, of which the last may wrap.
 
-    >>> fitting(["optimizer", "lr", "accuracy"], [["adam", "0.001", "97.2 % ± 0.6"]], 25)
-    2
+    >>> fitting(["optimizer", "lr", "accuracy", "verdict"], [["adam", "0.001", "97.2 % ± 0.6", "leads"]], 30)
+    [0, 1, 3]
     """
     widths = [max(map(len, column)) + GAP for column in zip(headings, *rows, strict=True)]
-    return max(2, sum(sum(widths[: count + 1]) - GAP <= width for count in range(len(widths))))
+    always = [index for index, heading in enumerate(headings) if index == 0 or heading in VERDICTS]
+    shown = always if len(always) > 1 else [*range(len(headings))][:2]
+    for index in range(len(headings)):
+        more = sorted({*shown, index})
+        if sum(widths[each] for each in more) - GAP > width and index not in shown:
+            break
+        shown = more
+    return shown
 
 
 def _plain(text: str, style: str = "") -> Text:
