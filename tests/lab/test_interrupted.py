@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import little
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import thalweg
+from thalweg.engines import reference
 from thalweg.lab.results import read
 from thalweg.lab.search.configurations import candidates_of
 from thalweg.lab.study.records import read_trials
@@ -85,3 +87,27 @@ def test_a_setting_keeps_its_other_seeds(results):
     assert candidate.failed == 0 and len(candidate.trials) == 2
     [alone] = candidates_of([lost])
     assert alone.failed == 0 and alone.metric != alone.metric
+
+
+def test_ctrl_c_within_a_step_is_told_to_who_goes_on_with_the_parameters_alone(tmp_path, monkeypatch):
+    """In the lab the run is thrown away: that some of its tensors took the step helps nobody."""
+    equations, calls = reference.equations, []
+
+    def stopped_at_the_second(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return equations(*given)
+
+    monkeypatch.setattr(reference, "equations", stopped_at_the_second)
+    with warnings.catch_warnings(), pytest.raises(KeyboardInterrupt):
+        warnings.simplefilter("error")
+        thalweg.compare(little.task(), "sgd(engine='reference')", trials=2, on="alone", out=tmp_path / "study")
+    assert len(calls) == 2
+    calls.clear()
+    params = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    optimizer = thalweg.optim.SGD(params, lr=0.1, engine="reference")
+    for p in params:
+        p.grad = torch.ones(2)
+    with pytest.warns(RuntimeWarning, match="KeyboardInterrupt cut a step short"), pytest.raises(KeyboardInterrupt):
+        optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -10,6 +11,17 @@ from typing import Any
 import torch
 
 from thalweg.lab.random.seeds import preserving_random_state
+
+# What an optimizer says of a step that was cut short: true, and of no use where the run is thrown away with it.
+CUT_SHORT = r"(KeyboardInterrupt|TimedOut|OutOfTime) cut a step short"
+
+
+@contextmanager
+def throwing_away() -> Iterator[None]:
+    """For runs that nobody goes on with once they are broken off: by Ctrl-C, a time limit or a budget's end."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", CUT_SHORT, RuntimeWarning)
+        yield
 
 
 def surroundings() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thalweg.lab.errors import LabError
+from thalweg.lab.isolation import throwing_away
 from thalweg.lab.recording.read import read
 from thalweg.lab.results import Comparison
 from thalweg.lab.study.campaign import Progress
@@ -17,6 +18,7 @@ from thalweg.play.landscape import Landscape
 OPTIMIZERS = "sgd,adam"
 
 
+@throwing_away()
 def landscape_of(what: str, optimizers: str, progress: Callable[[Progress], None] | None = None) -> Landscape:
     """The loss around the runs of a study, or of a task.
 

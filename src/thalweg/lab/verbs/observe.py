@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.lab.errors import LabError
+from thalweg.lab.isolation import throwing_away
 from thalweg.lab.recording.watched import Watched, watched
 from thalweg.lab.study.optimizers import resolve
 from thalweg.lab.task.load import load_task
@@ -13,6 +14,7 @@ from thalweg.lab.training.job import Job, fewer_steps
 from thalweg.lab.training.trial import Configuration
 
 
+@throwing_away()
 def observe(
     task: Task | str,
     optimizer: Any,

@@ -12,6 +12,7 @@ from textwrap import fill
 from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from thalweg.lab.errors import MissingExtra
+from thalweg.lab.isolation import throwing_away
 
 # What the extra brings, but for filelock and Jinja2, which torch brings too.
 LAB = ("bokeh", "cloudpickle", "cmaes", "optuna", "psutil", "scipy", "sklearn")
@@ -87,7 +88,8 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
         for package in LAB:
             if find_spec(package) is None:
                 raise MissingExtra(f"thalweg.{function.__name__}", package, "lab")
-        return function(*args, **kwargs)
+        with throwing_away():
+            return function(*args, **kwargs)
 
     asked.__doc__ = with_options(inspect.getdoc(function) or "", options(function))
     return asked

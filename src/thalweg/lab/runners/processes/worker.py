@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
@@ -25,7 +26,9 @@ START = (
 def main(given: IO[bytes]) -> None:
     """Work until the parent closes the pipe."""
     from thalweg.lab.errors import first_line
+    from thalweg.lab.isolation import CUT_SHORT
 
+    warnings.filterwarnings("ignore", CUT_SHORT, RuntimeWarning)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a print must not end up among the answers
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
