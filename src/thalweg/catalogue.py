@@ -234,7 +234,11 @@ def _parsed(text: str) -> Entry:
     known = inspect.signature(entry.optimizer).parameters
     for each in own:
         if each not in known:
-            raise ValueError(f"optimizers: {name} has no setting {each!r}; it has {', '.join(list(known)[1:])}")
+            near = lookup.did_you_mean(each, list(known)[1:])
+            raise ValueError(
+                f"optimizers: {name} has no setting {each!r}{f'{near} It' if near else '; it'} has "
+                f"{', '.join(list(known)[1:])}"
+            )
     return _tried(replace(entry, name=text, settings={**entry.settings, **own})) if own else entry
 
 

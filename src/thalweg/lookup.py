@@ -65,6 +65,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def must_be(name: object, known: Iterable[str], last: str = ", ") -> str:
+    """What is allowed, to put behind "got 'this'", with a hint where something of it is like what was typed.
+
+    >>> must_be("quik", ["quick", "standard"]), must_be(3, ["quick", "standard"], " or ")
+    ("; did you mean 'quick'? It must be quick, standard", '; must be quick or standard')
+    """
+    allowed = list(known)
+    near = did_you_mean(name, allowed) if isinstance(name, str) else ""
+    text = last.join([", ".join(allowed[:-1]), allowed[-1]]) if len(allowed) > 1 else allowed[0]
+    return f"{near} It must be {text}" if near else f"; must be {text}"
+
+
 def find(name: str, argument: str = "optimizer") -> type[torch.optim.Optimizer]:
     """The class of this name.
 

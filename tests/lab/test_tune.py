@@ -285,7 +285,8 @@ def test_ranges_of_the_user() -> None:
     [
         (
             {"hyperparameters": "lr,betta"},
-            "adam has no hyperparameter 'betta'; it has lr, beta1, beta2, eps, weight_decay, batch_size",
+            "adam has no hyperparameter 'betta'; did you mean 'beta.'[?] It has lr, beta1, beta2, eps, weight_decay, "
+            "batch_size",
         ),
         ({"hyperparameters": []}, "hyperparameters: got none"),
         ({"hyperparameters": "lr=1:0.1"}, "hyperparameters: lr got the range .* the lower first"),
@@ -293,7 +294,7 @@ def test_ranges_of_the_user() -> None:
         ({"method": "bohb"}, "method: got 'bohb'; must be learned, grid, random"),
         ({"trials": 0}, "trials: got 0"),
         ({"batch": 0}, "batch: got 0"),
-        ({"optimizer": ["sgd", "adam"]}, "optimizer: got 2; must be one"),
+        ({"optimizer": ["sgd", "adam"]}, "optimizer: got 2, sgd, adam; must be one"),
         ({"pruner": "median"}, "pruner: got 'median'; must be asha or hyperband"),
         ({"seeds": 2000}, "seeds: got 2000"),
     ],

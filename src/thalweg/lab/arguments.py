@@ -51,7 +51,10 @@ def the_task(task: Any, command: str | None = None, **loop: Any) -> tuple[Task, 
             name = getattr(task, "__name__", "train")
             return _own_loop(function=task, **{"name": name, **loop}), None, here
     if not isinstance(found, Task):
-        raise TaskError(f"task: got {task!r}; must be a thalweg.Task, a function train(run), or the name of one")
+        raise TaskError(
+            f"task: got {'none' if task is None else repr(task)}; must be a thalweg.Task, a function train(run), or "
+            "the name of one, such as digits (`thalweg tasks` lists those that are built in)"
+        )
     if loop:
         raise TaskError(f"{next(iter(loop))}: a thalweg.Task has its own; it is for a training loop of your own")
     return found, again, here

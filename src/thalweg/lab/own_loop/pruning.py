@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.lab.errors import LabError
+from thalweg.lookup import must_be
 
 PRUNERS = ("median", "percentile", "halving")
 
@@ -56,7 +57,7 @@ def pruner(name: str) -> Any:
         LabError: there is none.
     """
     if name not in PRUNERS:
-        raise LabError(f"pruner: got {name!r}; must be {', '.join(PRUNERS)}")
+        raise LabError(f"pruner: got {name!r}{must_be(name, PRUNERS)}")
     try:
         from optuna import pruners
     except ModuleNotFoundError:

@@ -28,13 +28,15 @@ from thalweg.lab.runners.runner import Runner
 from thalweg.lab.runners.slurm import Slurm
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.training.time_limit import TimedOut, time_limit
+from thalweg.lookup import must_be
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
     from thalweg.lab.study.store import Study
     from thalweg.lab.task.task import Task
 
-ALLOWED = "auto, alone, processes, lanes, ray, ray:ADDRESS, slurm, slurm:PARTITION or slurm:local"
+RUNNERS = ("auto", "alone", "processes", "lanes", "ray", "ray:ADDRESS", "slurm", "slurm:PARTITION", "slurm:local")
+DEVICES = ("cpu", "gpu", "cuda", "mps", "xpu")
 PROBING = 3.0  # seconds of training below which not even lanes are tried: that takes up to 2
 START_UP = 1.5  # seconds until worker processes are measured: 1.3 s where importing torch takes 0.7 s
 WORTH_IT = 1.1  # less gain than this is noise
@@ -120,7 +122,9 @@ def known(on: Any) -> None:
     """Refuse what is not a runner's name."""
     named = isinstance(on, str) and on.partition(":")[0] in ("ray", "slurm") and not on.endswith(":")
     if on not in ("auto", "alone", "processes", "lanes") and not named:
-        raise LabError(f"on: got {on!r}; must be {ALLOWED}")
+        device = "; the device is the task's, Task(device='cuda'), and `on` is how its runs are spread"
+        is_device = isinstance(on, str) and on.lower().partition(":")[0] in DEVICES
+        raise LabError(f"on: got {on!r}{device if is_device else ''}{must_be(on, RUNNERS, ' or ')}")
     if on.startswith("ray:"):  # before anything is tried: that may take minutes
         try:
             reach(on.partition(":")[2])

@@ -14,7 +14,7 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.search import hyperparameters
 from thalweg.lab.search.hyperparameters import SearchRange
 from thalweg.lab.task.own_loop import GIVEN, OwnLoop
-from thalweg.lookup import listed
+from thalweg.lookup import listed, must_be
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -62,7 +62,7 @@ def first_tries(wanted: Any, chosen: Sequence[SearchRange]) -> list[dict[str, An
     tries = [dict(one) for one in ([wanted] if isinstance(wanted, Mapping) else wanted)]
     for name, value in ((name, value) for one in tries for name, value in one.items()):
         if name not in known:
-            raise LabError(f"try: got {name!r}, which is not tuned; must be {', '.join(known)}")
+            raise LabError(f"try: got {name!r}, which is not tuned{must_be(name, known)}")
         if not is_searched(known[name], value):
             raise LabError(f"try: {name} got {value!r}; must lie in what is searched")
     return tries

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.errors import LabError
 from thalweg.lab.task.own_loop import OwnLoop
-from thalweg.lookup import listed
+from thalweg.lookup import did_you_mean, listed
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -230,7 +230,9 @@ def _search_range(
     default = _number(_defaults(entry).get(name))
     usual = ", ".join(known)
     if not default:
-        raise LabError(f"hyperparameters: {entry.name} has no hyperparameter {name!r}; it has {usual}")
+        near = did_you_mean(name, known)
+        has = f"{near} It has" if near else "; it has"
+        raise LabError(f"hyperparameters: {entry.name} has no hyperparameter {name!r}{has} {usual}")
     if range is None:
         raise LabError(
             f"hyperparameters: {name} of {entry.name} has no usual range; must be given one, as in {name}=0.1:10"

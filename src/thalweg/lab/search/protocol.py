@@ -12,7 +12,7 @@ from thalweg.lab.errors import LabError
 from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.search.hyperparameters import SearchRange
 from thalweg.lab.search.samplers import spread
-from thalweg.lookup import listed
+from thalweg.lookup import listed, must_be
 
 TUNABLE = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
@@ -52,12 +52,12 @@ class Protocol:
             LabError: for an unknown preset or a number that cannot be.
         """
         if preset not in PRESETS:
-            raise LabError(f"preset: got {preset!r}; must be {', '.join(PRESETS)}")
+            raise LabError(f"preset: got {preset!r}{must_be(preset, PRESETS)}")
         allowed = {field.name for field in fields(cls)} - {"preset"}
         changes = {name: value for name, value in changes.items() if value is not None}
         for name, value in list(changes.items()):
             if name not in allowed:
-                raise LabError(f"{name}: no number of the protocol; must be {', '.join(sorted(allowed))}")
+                raise LabError(f"{name}: no number of the protocol{must_be(name, sorted(allowed))}")
             if name == "alpha":
                 if not 0 < value < 1:
                     raise LabError(f"alpha: got {value!r}; must lie between 0 and 1")

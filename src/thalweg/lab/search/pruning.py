@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from thalweg.lab.errors import LabError
+from thalweg.lookup import must_be
 
 KEEP = 3  # one in three goes on
 PRUNERS = ("asha", "hyperband")
@@ -31,7 +32,7 @@ class Rungs:
         if pruner is None:
             return cls((epochs,))
         if pruner not in PRUNERS:
-            raise LabError(f"pruner: got {pruner!r}; must be {' or '.join(PRUNERS)}")
+            raise LabError(f"pruner: got {pruner!r}{must_be(pruner, PRUNERS, ' or ')}")
         if epochs < KEEP:
             raise LabError(f"pruner: {pruner} needs at least {KEEP} epochs, got {epochs}")
         rungs = sorted({max(1, round(epochs / KEEP**2)), round(epochs / KEEP), epochs})

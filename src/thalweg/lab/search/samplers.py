@@ -13,6 +13,7 @@ from thalweg.lab.arguments import need
 from thalweg.lab.errors import LabError
 from thalweg.lab.random.seeds import derive
 from thalweg.lab.search.hyperparameters import SearchRange
+from thalweg.lookup import must_be
 
 LEARNED = "learned"
 SPREAD = ("grid", "random", "sobol", "halton")
@@ -185,8 +186,8 @@ def name_of(method: Any) -> str:
             return name
     elif type(method).__module__.startswith("optuna") or hasattr(method, "sample_relative"):
         return type(method).__name__
-    allowed = ", ".join((LEARNED, *SPREAD, *OPTUNA))
-    raise LabError(f"method: got {method!r}; must be {allowed}, or one of Optuna's samplers")
+    allowed = must_be(method, (LEARNED, *SPREAD, *OPTUNA))
+    raise LabError(f"method: got {method!r}{allowed}, or one of Optuna's samplers")
 
 
 def _sampler(method: Any) -> Any:

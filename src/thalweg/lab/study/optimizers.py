@@ -75,6 +75,23 @@ def resolve(optimizers: Any, task: Task | None = None) -> list[Entry]:
     return entries
 
 
+def one_of(optimizer: Any, task: Task) -> list[Entry]:
+    """The entry of the one optimizer that is asked for.
+
+    Raises:
+        LabError: for none, and for several: which command takes these.
+    """
+    asks = "must be one, such as --optimizer adam; `thalweg compare TASK --optimizers adam,sgd` takes several"
+    if optimizer is None and not (isinstance(task, OwnLoop) and task.makes_optimizer):
+        raise LabError(f"optimizer: got none; {asks}", then=("for one", {"--optimizer": "adam"}))
+    entries = resolve(optimizer, task)
+    if len(entries) > 1:
+        names = [entry.name for entry in entries]
+        some = ", ".join(names[:4]) + (" and more" if len(names) > 4 else "")
+        raise LabError(f"optimizer: got {len(names)}, {some}; {asks}")
+    return entries
+
+
 def check_fit(task: Task, entries: Sequence[Entry]) -> None:
     """LabError for optimizers that refuse the parameters of the task's model or their gradients: each of their runs
     would fail."""

@@ -10,6 +10,7 @@ from thalweg.lab.results import Answer, read, read_answer
 from thalweg.lab.study.store import write_atomically
 from thalweg.lab.verbs.options import Folder
 from thalweg.lab.verbs.verb import Option, verb
+from thalweg.lookup import must_be
 
 TABLES = {"csv": "table.csv", "latex": "table.tex"}
 FORMATS = ("tensorboard", "wandb", "optuna", *TABLES)
@@ -39,7 +40,7 @@ def export(
         LabError: for an unknown format, or one whose package is not installed, or a folder that cannot be written.
     """
     if to not in FORMATS:
-        raise LabError(f"to: got {to!r}; must be {', '.join(FORMATS)}")
+        raise LabError(f"to: got {to!r}{must_be(to, FORMATS)}")
     folder = Path(folder)
     if to in TABLES:
         return _table(read_answer(folder), to, Path(out) if out is not None else folder / TABLES[to])

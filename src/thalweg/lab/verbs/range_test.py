@@ -13,7 +13,7 @@ from thalweg.lab.results import RangeTest
 from thalweg.lab.results.range_test import INSIDE, OUTSIDE, interval_of
 from thalweg.lab.runners import Runner
 from thalweg.lab.study.campaign import Campaign
-from thalweg.lab.study.optimizers import check_fit, resolve
+from thalweg.lab.study.optimizers import check_fit, one_of
 from thalweg.lab.study.session import describe, open_campaign
 from thalweg.lab.study.store import default_folder
 from thalweg.lab.task.own_loop import OwnLoop
@@ -63,9 +63,7 @@ def range_test(
         raise LabError(
             "task: a range test climbs within one run, and needs a thalweg.Task; `sweep` takes your own loop"
         )
-    entries = resolve(optimizer)
-    if len(entries) > 1:
-        raise LabError(f"optimizer: got {len(entries)}; must be one")
+    entries = one_of(optimizer, task)
     if entries[0].default_rate is None:
         raise LabError(f"optimizer: {entries[0].name} has no learning rate to test")
     climb = Climb(*span("low, high", (low, high)), integer("steps", steps, least=20))

@@ -21,7 +21,7 @@ from thalweg.lab.search import hyperparameters as hyperparameter
 from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import RETRIES
 from thalweg.lab.study.deadline import Deadline
-from thalweg.lab.study.optimizers import check_fit, resolve
+from thalweg.lab.study.optimizers import check_fit, one_of
 from thalweg.lab.study.records import read_spec
 from thalweg.lab.study.session import affordable, check_ended, describe, keep_wanted, open_campaign, planned, settled
 from thalweg.lab.study.store import default_folder
@@ -153,9 +153,7 @@ def tune(
     task, loaded_from, here = the_task(task, command, **loop)
     resources = Resources(gpus, gpus_per_run, cpus_per_run)
     integer("retries", retries, least=0)
-    entries = resolve(optimizer, task)
-    if len(entries) > 1:
-        raise LabError(f"optimizer: got {len(entries)}; must be one: `thalweg compare` compares several")
+    entries = one_of(optimizer, task)
     numbers = {"trials": trials, "seeds": seeds, "batch": batch, "finalists": finalists}
     numbers = {name: integer(name, value) for name, value in {**numbers, "finalist_seeds": finalist_seeds}.items()}
     search_seeds(seeds)
