@@ -20,6 +20,14 @@ from thalweg.rule.words import abs, exp, log, maximum, minimum, sign, sqrt, tanh
 from thalweg.update.update import Update
 
 LIBRARY_CALLS = {"exp", "log", "tanh"}
+SPAN = (numba.types.int64,) * 2 + (numba.types.int64[:, ::1],) * 2 + (numba.types.float32[:, ::1],)
+
+
+def ways_in(function, *signature) -> set[str]:
+    """Those that are compiled beside the function itself: from Python, from C."""
+    function.compile(signature)
+    [llvm] = function.inspect_llvm().values()
+    return set(re.findall(r"^define .*@(?:_ZN\d+)?(cpython|cfunc)", llvm, re.M))
 
 
 def recipe_of(subject) -> Update:
@@ -31,8 +39,7 @@ def assembly_of(update: Update) -> str:
     """The machine code of the serial kernel, compiled anew: Numba does not show that of cached code."""
     module = cpu.build(update, torch.float32)
     span = numba.njit(**{**module.OPTIONS, "cache": False})(module.span.py_func)
-    table, rows = numba.types.int64[:, ::1], numba.types.float32[:, ::1]
-    span.compile((numba.types.int64, numba.types.int64, table, table, rows))
+    span.compile(SPAN)
     return "\n".join(span.inspect_asm().values())
 
 
@@ -155,3 +162,11 @@ def test_the_adam_loop_is_one_pass():
     loop = text[text.index("for __i in") : text.index("@njit(parallel")]
     assert re.findall(r"(\w+) = _\w+\[__i\]", loop) == ["p", "g", "m", "v"]
     assert re.findall(r"_(\w+)\[__i\] = ", loop) == ["p", "m", "v"]
+
+
+def test_no_way_into_a_kernel_is_compiled_that_nobody_takes():
+    """A sixth of what the first step waits for."""
+    module = cpu.build(Update(optim.Adam.rules[0], ()), torch.float32)
+    root, span = numba.njit(**module.INSIDE)(module.sqrt.py_func), numba.njit(**module.OPTIONS)(module.span.py_func)
+    assert ways_in(root, numba.types.float32) == set()
+    assert ways_in(span, *SPAN) == {"cpython"}

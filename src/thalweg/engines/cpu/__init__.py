@@ -56,7 +56,8 @@ from numba import carray, njit, prange, types
 from numba import {number} as number
 from numba.extending import intrinsic
 {imports}
-OPTIONS = dict(error_model="numpy", fastmath={fastmath}, nogil=True)
+OPTIONS = dict(error_model="numpy", fastmath={fastmath}, nogil=True, no_cfunc_wrapper=True)
+INSIDE = dict(OPTIONS, no_cpython_wrapper=True)  # called from kernels alone
 
 
 @intrinsic
@@ -154,7 +155,7 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
         ]),
         fastmath=FASTMATH,
         tensors=", ".join([*columns, *((storage.kept or "nothing", "keys", "offset") if half or small else ())]),
-        words=kernel.words(program, WORDS, "@njit(**OPTIONS)"),
+        words=kernel.words(program, WORDS, "@njit(**INSIDE)"),
         scales=", __scales" if update.cautious else "",
         counting=counting,
         buffers=small.buffers if small else "",
