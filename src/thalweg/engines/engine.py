@@ -33,6 +33,10 @@ class Engine(ABC):
         """Build what a new plan needs: what fails to build, fails here, before anything is measured or moved."""
         return None
 
+    def measure(self, plan: Plan) -> None:
+        """Work out what the rule measures on whole tensors, for this step."""
+        plan.measure()
+
     @abstractmethod
     def launch(self, plan: Plan) -> Callable[[], object]:
         """What makes one step of everything in the plan, which holds this step's gradients.

@@ -96,10 +96,10 @@ class _Text(InspectLoader):
         return code
 
 
-def words(program: Program, spelling: Mapping[str, str], decorator: str) -> str:
-    """A function for each word that the program says, in an engine's spelling."""
+def words(said: Collection[str], spelling: Mapping[str, str], decorator: str) -> str:
+    """A function for each word that is said, in an engine's spelling."""
     parts = []
-    for word in sorted(program.words):
+    for word in sorted(said):
         arguments = ", ".join(inspect.signature(WORDS[word]).parameters)
         parts.append(f"\n{decorator}\ndef {word}({arguments}):\n    {spelling[word]}\n\n")
     return "".join(parts)

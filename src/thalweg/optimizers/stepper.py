@@ -108,8 +108,9 @@ class Stepper:
             plan.refresh(given)
             plan.advance(factor)
         measured = [plan for plan in plans if plan.update.rule.per_tensor]
-        for plan in measured:
-            plan.measure()
+        for engine, plan in self._plans:
+            if plan.update.rule.per_tensor:
+                engine.measure(plan)
         summed = _settle(measured, sum_up) if measured or sum_up else []
         self._launch()
         self._begun = []

@@ -21,7 +21,7 @@ from thalweg.plan.members import Member, UserTensors
 from thalweg.plan.process_groups import as_plain_numbers
 from thalweg.rule.hyperparameters import plain
 from thalweg.tensors.autocast import as_written
-from thalweg.tensors.layout import laid_like, lies_like, local, real
+from thalweg.tensors.layout import is_shard, laid_like, lies_like, local, real
 from thalweg.tensors.quantization import BLOCK, Form
 from thalweg.tensors.rounding import FULL, Noise, Rounding, keys
 from thalweg.tensors.subclasses import check_memory
@@ -55,6 +55,7 @@ class Plan:
         self._held: UserTensors | None = None
         self.group_numbers = [m.number for m in members]
         self.differentiable = bool(members[0].group["differentiable"])
+        self.sharded = any(is_shard(m.param) for m in members)
         self.gradients: list[Tensor] = []
         self.rows: list[tuple[dict[str, Any], ...]] = []
         self._kernel_rows: npt.NDArray[Any] = np.zeros((0, 0))  # the same for a kernel
@@ -335,8 +336,9 @@ class Plan:
         if len(rows) != len(self.rows):
             self._kernel_rows = rows = np.empty((len(self.rows), len(program.formulas)), dtype=dtype)
         all_inside = not self.update.rule.directs
-        for index, pieces in enumerate(self.rows):
-            rows[index] = program.row(pieces if all_inside else self.update.element_numbers(pieces))
+        with np.errstate(over="ignore"):  # what was summed up in double precision may be infinite in the kernel's
+            for index, pieces in enumerate(self.rows):
+                rows[index] = program.row(pieces if all_inside else self.update.element_numbers(pieces))
         return rows
 
     def now(self, index: int) -> Tensor:

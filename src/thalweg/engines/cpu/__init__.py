@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module
 from textwrap import indent
@@ -21,7 +21,7 @@ import torch
 from numba.core.registry import cpu_target
 
 from thalweg.engines import kernel, machine_code
-from thalweg.engines.cpu import block_quantized, cautious, half_precision
+from thalweg.engines.cpu import block_quantized, cautious, half_precision, totals
 from thalweg.engines.engine import Engine
 from thalweg.plan.plan import Plan
 from thalweg.tensors.quantization import Form
@@ -87,7 +87,7 @@ def run(__bounds, __chunks, __table, __rows{scales}):
     """One share of the chunks for each thread."""
     for __share in prange(len(__bounds) - 1):
         span(__bounds[__share], __bounds[__share + 1], __chunks, __table, __rows{scales})
-{counting}'''
+{counting}{summing}'''
 
 
 LOOP = """\
@@ -115,33 +115,49 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
     compared = held[:2] if update.cautious else ()
     read = [name for name in held if name in program.used or name in compared]
     memory = {name: f"at(__table[__t, {index}] + __from * {size})" for index, name in enumerate(held)}
-    loads = {name: f"{name} = _{name}[__i]" for name in read}
     stores = {name: f"_{name}[__i] = {name}" for name in program.written}
     if half:
-        memory, loads, stores = half.memory(memory), half.loads(loads), half.stores(stores)
+        memory, stores = half.memory(memory), half.stores(stores)
     if small:
-        memory, loads, stores = small.memory(memory), small.loads(loads), small.stores(stores)
+        memory, stores = small.memory(memory), small.stores(stores)
+
+    def loads(names: Sequence[str]) -> str:
+        lines = {name: f"{name} = _{name}[__i]" for name in names}
+        lines = half.loads(lines) if half else lines
+        return indent("\n".join((small.loads(lines) if small else lines).values()), " " * (pad + 4))
+
+    def loop(parts: Mapping[str, str], finish: bool = True) -> str:
+        return small.loop(parts, finish) if small else LOOP.format(**parts)
+
     numbers = kernel.numbers(program, "__rows[__r, {}]", 8)
     stochastic = small is not None or storage.name == "stochastic"
     pad = 12 if small else 8  # inside the loop over a chunk's blocks
     arrays = [" " * pad + f"_{name} = carray({place}, __n)" for name, place in memory.items()]
+    keys = ""
     if stochastic:
-        keys = f"__table[__t, {len(columns) + 1}]"
-        numbers += f"\n        __low = {keys}\n        __high = {keys} >> 32"
+        key = f"__table[__t, {len(columns) + 1}]"
+        keys = f"\n        __low = {key}\n        __high = {key} >> 32"
+        numbers += keys
         arrays.append(" " * pad + f"__place = __table[__t, {len(columns) + 2}] + __from")
     parts = {
         "arrays": "\n".join(arrays),
-        "loads": indent("\n".join(loads.values()), " " * (pad + 4)),
+        "loads": loads(read),
         "body": kernel.body(cautious.staged(program) if update.cautious else program.lines, pad + 4),
         "stores": indent("\n".join(stores.values()), " " * (pad + 4)),
     }
     counting = ""
     if update.cautious:
         counted = {**parts, "stores": " " * (pad + 4) + cautious.COUNT}
-        loop = small.loop(counted, finish=False) if small else LOOP.format(**counted)
-        counting = cautious.COUNTING.format(numbers=numbers, loop=loop)
+        counting = cautious.COUNTING.format(numbers=numbers, loop=loop(counted, False))
         numbers += "\n" + cautious.SCALE
         parts["body"] += "\n" + " " * (pad + 4) + cautious.scaled(program)
+    words, summing = program.words, ""
+    if added := totals.totals_of(update):
+        words = words | added.words
+        summed = {**parts, "loads": loads(held), "body": kernel.body(added.lines, pad + 4), "stores": ""}
+        summing = totals.SUMMING.format(
+            numbers=kernel.body(added.before, 8) + keys, loop=loop(summed, False), sums=kernel.body(added.after, 8)
+        )
     return TEMPLATE.format(
         name=update.name,
         dtype=", ".join([half.name if half else number, *([small.name] if small else ())]),
@@ -155,12 +171,13 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
         ]),
         fastmath=FASTMATH,
         tensors=", ".join([*columns, *((storage.kept or "nothing", "keys", "offset") if half or small else ())]),
-        words=kernel.words(program, WORDS, "@njit(**INSIDE)"),
+        words=kernel.words(words, WORDS, "@njit(**INSIDE)"),
         scales=", __scales" if update.cautious else "",
         counting=counting,
+        summing=summing,
         buffers=small.buffers if small else "",
         numbers=numbers,
-        loop=small.loop(parts) if small else LOOP.format(**parts),
+        loop=loop(parts),
     )  # fmt: skip
 
 
@@ -174,6 +191,8 @@ def build(
     machine_code.keep(module.span, module.run)
     if update.cautious:
         machine_code.keep(module.agreeing, module.agreeing_in_all)
+    if totals.totals_of(update):
+        machine_code.keep(module.summed, module.summed_in_all)
     return module
 
 
@@ -257,6 +276,19 @@ class Cpu(Engine):
 
     def prepare(self, plan: Plan) -> None:
         plan.kernel = build(plan.update, plan.dtype, plan.storage, plan.form, plan.wide)
+
+    def measure(self, plan: Plan) -> None:
+        added = totals.totals_of(plan.update)
+        if added is None or plan.differentiable or plan.sharded:
+            return plan.measure()
+        module: Any = plan.kernel
+        chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
+        sums = np.zeros((len(chunks), len(added.kinds)))
+        self._over(bounds, module.summed, module.summed_in_all, chunks, plan.table, added.wanted(plan), sums)()
+        measured = added.numbers(plan, chunks, sums)
+        if measured is None:
+            return plan.measure()
+        plan.measured = measured
 
     def launch(self, plan: Plan) -> Callable[[], object]:
         module: Any = plan.kernel

@@ -248,7 +248,7 @@ class Text:
             name=self.update.name,
             dtype=self.name,
             columns=", ".join(self.columns),
-            words=kernel.words(self.program, WORDS | {"sqrt": SQRT[self.number]}, "@triton.jit")
+            words=kernel.words(self.program.words, WORDS | {"sqrt": SQRT[self.number]}, "@triton.jit")
             + (SIGN if self.update.cautious else ""),
             halves=self.form.words if self.form else "",
             small=self.small.words if self.small else "",
