@@ -14,16 +14,22 @@ import pytest
 from made_up import World, trial
 from scipy import stats
 
+from thalweg.lab.arguments import seconds
 from thalweg.lab.cli.commands import app
 from thalweg.lab.cli.screen import fitting, roomy
+from thalweg.lab.cli.verbs import keeping_the_command
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.judging.joint import build_joint_table
 from thalweg.lab.judging.rows import Table, build_table
 from thalweg.lab.judging.wording.joint import joint_verdict
 from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.results import Comparison, JointComparison, read_answer
+from thalweg.lab.results.joint_status import JointStatus
+from thalweg.lab.study.campaign import Progress
+from thalweg.lab.study.command import keep_command, to_resume
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
+from thalweg.lab.verbs.status import status
 
 
 def table(values: dict[str, list[float]], margin: float = 0.01, larger: bool = True, **failed: int) -> Table:
@@ -203,3 +209,71 @@ def test_a_study_that_is_missing_is_named(joint: JointComparison, tmp_path: Path
     with pytest.raises(StudyError, match="near"):
         read_answer(tmp_path)
     assert isinstance(joint.studies["near"], Comparison)
+
+
+def stopped_at_the_second(folder: Path) -> None:
+    def stop(now: Progress) -> None:
+        if now.folder.name == "far_off" and now.trial is not None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare([*two_tasks(), replace(little.task(), name="last")], ["sgd"], trials=1, finalist_seeds=2, epochs=1,
+                out=folder, on="alone", progress=stop)  # fmt: skip
+
+
+def test_one_that_was_stopped_says_what_is_there_what_is_missing_and_what_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It had no status and no report: tasks.json was written at the end alone."""
+    folder = tmp_path / "study"
+    stopped_at_the_second(folder)
+    keep_command(folder, ["compare", "near,far_off,last", "--out", str(folder)])
+    found = status(folder)
+    assert isinstance(found, JointStatus) and not found.at_work and not found.over
+    assert [row[::2] for row in found.cells()[1]] == [["near", "done"], ["far_off", "stopped"], ["last", "not begun"]]
+    again = f"o resume: thalweg compare near,far_off,last --out {folder}"
+    with pytest.raises(SystemExit):
+        app(["status", str(folder), "--html"])
+    assert (
+        capsys.readouterr().out.endswith(f"compare on 3 tasks: near is done; nobody is working on it.\nT{again}\n")
+        and "not begun" in (folder / "status.html").read_text()
+    )
+    with pytest.raises(SystemExit):
+        app(["report", str(folder)])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is unfinished: far_off: no fresh seed of sgd has been trained; last: has not begun; done: " in said
+    assert said.endswith(f"{folder / 'near'}; t{again}")
+
+
+def test_what_is_refused_before_anything_runs_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="preset"):
+        compare(two_tasks(), ["sgd"], "fast", out=tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_another_question_and_a_larger_budget_have_the_command_of_all_tasks(
+    joint: JointComparison, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError, match="was asked something else") as refused:
+        compare(two_tasks(), ["sgd"], trials=3, out=joint.folder, on="alone")
+    assert refused.value.then == ("to keep both", {"--out": f"{joint.folder}-2"})
+    assert f"Add --out {joint.folder}-2 to keep both" in str(refused.value)
+    with pytest.raises(LabError, match="was not enough for an answer") as short:
+        compare(two_tasks(), ["sgd"], budget=0.01, out=tmp_path / "study", on="alone")
+    assert short.value.then is not None and short.value.then[1]["--out"] == str(tmp_path / "study")
+    assert seconds("budget", short.value.then[1]["--budget"]) >= 60  # twice that of one task
+
+
+def test_the_command_is_kept_beside_the_study_and_beside_all(
+    joint: JointComparison, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ["compare", "near,far_off", "--to-optuna", "mysql://me:secret@host/db"]
+    monkeypatch.setattr("sys.argv", ["thalweg", *words])
+    told: list[Progress] = []
+    tell = keeping_the_command(compare, told.append)
+    tell(now := Progress(0, 1, 0, folder=joint.studies["near"].folder))
+    assert told == [now]
+    for folder in (joint.folder, joint.studies["near"].folder):
+        assert to_resume(folder) == "to resume: thalweg compare near,far_off --to-optuna 'mysql://me:***@host/db'"
+    monkeypatch.chdir(tmp_path)
+    assert to_resume(joint.folder).startswith("to resume (in /")

@@ -21,11 +21,14 @@ from thalweg.lab.exports.optuna import try_storage
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.printable import visible
 from thalweg.lab.results import Answer, JointComparison
+from thalweg.lab.study.campaign import Progress
+from thalweg.lab.study.command import keep_command
+from thalweg.lab.study.tasks import read_tasks
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
 from thalweg.lab.verbs.range_test import range_test
 from thalweg.lab.verbs.replay import Replay, replay, report
-from thalweg.lab.verbs.status import StudyStatus, status
+from thalweg.lab.verbs.status import JointStatus, StudyStatus, status
 from thalweg.lab.verbs.sweep import sweep
 from thalweg.lab.verbs.tune import tune
 from thalweg.lab.verbs.verb import Asked, Option, options
@@ -131,7 +134,7 @@ def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
         if storage:
             try_storage(storage)
         with redirect_stdout(sys.stderr) if as_json else nullcontext(), progress_display() as progress:
-            result = verb(**given, progress=progress)
+            result = verb(**given, progress=keeping_the_command(verb, progress))
         for study in result.studies.values() if isinstance(result, JointComparison) else [result]:
             if storage:
                 study.to_optuna(storage)
@@ -149,6 +152,22 @@ def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
         print(f"To decide, {more} fresh seeds:\n  {next_command({'--finalist-seeds': str(more)})}")
 
 
+def keeping_the_command(verb: Callable[..., Any], tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """Write the command to the study's folder, and to that of all tasks, as soon as there is one."""
+    kept: set[Path] = set()
+    words = sys.argv[1:]
+
+    def told(now: Progress) -> None:
+        if now.folder not in kept and words[:1] == [verb.__name__.replace("_", "-")]:
+            kept.add(now.folder)
+            of_all = [now.folder.parent] if read_tasks(now.folder.parent) else []
+            for folder in [now.folder, *of_all]:
+                keep_command(folder, words)
+        tell(now)
+
+    return told
+
+
 def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
     """Run a verb that reads a study; a trial that is not the same again is exit code 1."""
     as_json = given.pop("json", False)
@@ -158,7 +177,7 @@ def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
         refuse(error)
     if isinstance(result, Answer):
         show_result(result, as_json)
-    elif isinstance(result, StudyStatus):
+    elif isinstance(result, StudyStatus | JointStatus):
         print(result)
     elif isinstance(result, Path):
         print(visible(str(result)))

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from thalweg.lab.errors import StudyError, first_line
 from thalweg.lab.results.answer import Answer
 from thalweg.lab.results.comparison import Comparison
-from thalweg.lab.results.joint import TASKS, JointComparison
+from thalweg.lab.results.joint import JointComparison
 from thalweg.lab.results.range_test import RangeTest
 from thalweg.lab.results.result import Result
 from thalweg.lab.results.sweep import Sweep
 from thalweg.lab.results.tuning import Tuning
-from thalweg.lab.study.records import ANEW, check_together, read_json, read_spec, read_trials, read_versions
+from thalweg.lab.study.command import to_resume
+from thalweg.lab.study.records import ANEW, check_together, find_spec, read_spec, read_trials, read_versions
 from thalweg.lab.study.store import resumed
+from thalweg.lab.study.tasks import read_tasks
 
 KINDS: dict[str, type[Result]] = {kind.verb: kind for kind in (Comparison, Sweep, RangeTest, Tuning)}
+
+
+class Unfinished(StudyError):
+    """A study whose runs do not make an answer yet; `lacking` is what it needs."""
+
+    def __init__(self, *said: object, lacking: str) -> None:
+        super().__init__(*said)
+        self.lacking = lacking
 
 
 def read_answer(folder: Path) -> Answer:
@@ -43,7 +52,7 @@ def read(folder: Path) -> Result:
     versions = read_versions(folder)
     lacking = kind.lacking(spec, trials, cut=bool(versions.get("cut")))
     if lacking:
-        raise StudyError(f"folder: {folder} is unfinished: {lacking}; rerun its command to resume")
+        raise Unfinished(f"folder: {folder} is unfinished: {lacking}; {to_resume(folder)}", lacking=lacking)
     try:
         return kind(folder, spec, versions, trials, resumed(versions))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -59,26 +68,24 @@ def read_joint(folder: Path) -> JointComparison | None:
     Raises:
         StudyError: for a damaged folder, or one of which a study is missing or is not at its end.
     """
-    found = read_json(folder / TASKS, _fault)
-    if found is None:
+    folders = read_tasks(folder)
+    if folders is None:
         return None
-    studies = {}
-    for name, inner in found["tasks"].items():
-        result = read(folder / inner)
+    studies, missing = {}, {}
+    for name, inner in folders.items():
+        if find_spec(inner) is None:
+            missing[name] = "has not begun"
+            continue
+        try:
+            result = read(inner)
+        except Unfinished as error:
+            missing[name] = error.lacking
+            continue
         if not isinstance(result, Comparison):
-            raise StudyError(f"folder: {folder / inner} is a study by {result.verb!r}; must be by 'compare'; {ANEW}")
+            raise StudyError(f"folder: {inner} is a study by {result.verb!r}; must be by 'compare'; {ANEW}")
         studies[name] = result
+    if missing:
+        what = "; ".join(f"{name}: {lacking}" for name, lacking in missing.items())
+        done = f"; done: {', '.join(str(study.folder) for study in studies.values())}" if studies else ""
+        raise Unfinished(f"folder: {folder} is unfinished: {what}{done}; {to_resume(folder)}", lacking=what)
     return JointComparison(folder, studies)
-
-
-def _fault(value: Any) -> str:
-    """What is wrong with tasks.json; the folders it names must be in its own."""
-    tasks = value.get("tasks") if isinstance(value, dict) else None
-    if not isinstance(tasks, dict) or not tasks:
-        return "tasks must be an object of folders by task"
-    wrong = [inner for inner in tasks.values() if not _is_a_child(inner)]
-    return f"{wrong[0]!r} must be the name of a subfolder" if wrong else ""
-
-
-def _is_a_child(inner: Any) -> bool:
-    return isinstance(inner, str) and inner not in ("", ".", "..") and not set(inner) & set("/\\\0")

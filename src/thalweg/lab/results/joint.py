@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,7 @@ from thalweg.lab.judging.wording.numbers import listed
 from thalweg.lab.results.answer import Answer
 from thalweg.lab.results.comparison import Comparison
 from thalweg.lab.study.store import write_atomically
-
-TASKS = "tasks.json"
+from thalweg.lab.study.tasks import write_tasks
 
 
 class JointComparison(Answer):
@@ -56,7 +54,7 @@ class JointComparison(Answer):
     def save(self) -> None:
         """Write tasks.json, table.csv, table.tex, result.json and report.html to the folder."""
         folders = {name: study.folder.name for name, study in self.studies.items()}
-        write_atomically(self.folder / TASKS, lambda: json.dumps({"tasks": folders}, indent=2) + "\n")
+        write_tasks(self.folder, folders)
         write_atomically(self.folder / "table.tex", lambda: self.to_latex() + "\n")
         super().save()
 

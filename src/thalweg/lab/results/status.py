@@ -20,6 +20,7 @@ from thalweg.lab.own_loop.reports import REPORTS, read_lines
 from thalweg.lab.printable import visible
 from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
 from thalweg.lab.study.campaign import RUNS
+from thalweg.lab.study.command import to_resume
 from thalweg.lab.study.records import read_spec, read_trials, read_versions
 from thalweg.lab.study.store import write_atomically
 from thalweg.lab.training.trial import Status as End
@@ -95,12 +96,20 @@ class StudyStatus:
     @property
     def sentence(self) -> str:
         """How far it is, in a line."""
-        ended = len(self.trials)
-        far = f"{ended} of about {self.planned} runs" if self.planned and self.planned >= ended else f"{ended} runs"
-        over = self.planned is not None and ended >= self.planned
-        state = "at work" if self.at_work else "at its end" if over else "nobody is working on it"
+        state = "at work" if self.at_work else "at its end" if self.over else "nobody is working on it"
         left = f", about {length(self.seconds_left)} left" if self.seconds_left and self.at_work else ""
-        return f"{self.verb} on {self.task}: {far} have ended{left}; {state}."
+        return f"{self.verb} on {self.task}: {self.far} have ended{left}; {state}."
+
+    @property
+    def far(self) -> str:
+        """How many runs have ended, of how many."""
+        ended = len(self.trials)
+        return f"{ended} of about {self.planned} runs" if self.planned and self.planned >= ended else f"{ended} runs"
+
+    @property
+    def over(self) -> bool:
+        """Whether all runs have ended."""
+        return self.planned is not None and len(self.trials) >= self.planned
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write it as one HTML file with every run so far; `status.html` in the study's folder if None."""
@@ -134,7 +143,13 @@ class StudyStatus:
                for one in self.running]  # fmt: skip
         causes = Counter(trial.message for trial in self.trials if not trial.done and trial.message)
         failed = [f"{number} x {cause.splitlines()[0][:160]}" for cause, number in causes.most_common(3)]
-        return visible("\n".join([*lines, "", self.sentence, *now, *failed]))
+        resume = [] if self.at_work or self.over else [first_upper(to_resume(self.folder))]
+        return visible("\n".join([*lines, "", self.sentence, *now, *failed, *resume]))
+
+
+def first_upper(text: str) -> str:
+    """A sentence of words that may hold a command."""
+    return text[:1].upper() + text[1:]
 
 
 def read_status(folder: str | Path) -> StudyStatus:
@@ -155,11 +170,12 @@ def read_status(folder: str | Path) -> StudyStatus:
     if planned is not None and trials:
         pace = sum(trial.seconds for trial in trials) / len(trials) / workers
         left = max(0.0, pace * (planned - len(trials)))
-    working = _at_work(folder)
+    working = at_work(folder)
     return StudyStatus(folder, spec, trials, working, planned, _running(folder) if working else (), left)
 
 
-def _at_work(folder: Path) -> bool:
+def at_work(folder: Path) -> bool:
+    """Whether a process holds the folder's lock."""
     if not (folder / "lock").exists():
         return False
     try:

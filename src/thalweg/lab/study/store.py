@@ -150,11 +150,11 @@ class Study:
                 wanted["protocol"]["budget"] = budgets[0]
             before["task"]["from"] = wanted["task"]["from"] = wanted["task"].get("from") or before["task"].get("from")
             if _comparable(before) != _comparable(wanted):
-                beside = _beside(self.folder)
+                other = beside(self.folder)
                 raise StudyError(
                     f"out: {self.folder} holds a study that was asked something else: {_changes(before, wanted)}. "
-                    f"Add --out {beside} to keep both, or delete the folder to start over",
-                    then=("to keep both", {"--out": str(beside)}),
+                    f"Add --out {other} to keep both, or delete the folder to start over",
+                    then=("to keep both", {"--out": str(other)}),
                 )
             self.spec = wanted
         text = json.dumps(to_json(self.spec), indent=2) + "\n"
@@ -247,7 +247,7 @@ def write_atomically(path: Path, text: Callable[[], str]) -> None:
         _cannot_write(path.parent, error)
 
 
-def _beside(folder: Path) -> Path:
+def beside(folder: Path) -> Path:
     """The first name of its kind that is free."""
     return next(new for number in count(2) if not (new := folder.with_name(f"{folder.name}-{number}")).exists())
 

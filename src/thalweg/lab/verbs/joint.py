@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from thalweg.lab.arguments import file_name, folder_of, seconds
-from thalweg.lab.errors import LabError
+from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.results import Comparison, JointComparison
+from thalweg.lab.study.deadline import larger
+from thalweg.lab.study.records import find_spec, why
+from thalweg.lab.study.store import beside
+from thalweg.lab.study.tasks import TASKS, read_tasks, write_tasks
 from thalweg.lab.task.task import Task
 from thalweg.lookup import listed
 
+BUDGET, OUT = "--budget", "--out"
+LOCK = "lock"
 Loaded = tuple[Task, str | None, Path]  # a task, how to load it again, and the folder that this was asked in
 
 
@@ -51,15 +60,62 @@ def jointly(
         task.check()
     total = seconds("budget", budget)
     folder = folder_of(out, tasks[0][2], *names, preset)
-    studies = {
-        loaded[0].name: compare(
-            loaded,
-            budget=None if total is None else total / len(tasks),
-            out=folder / file_name(loaded[0].name),
-            began=time.monotonic(),
-        )
-        for loaded in tasks
-    }
+    folders = {name: file_name(name) for name in names}
+    with _opened(folder, folders):
+        try:
+            studies = {
+                loaded[0].name: compare(
+                    loaded,
+                    budget=None if total is None else total / len(tasks),
+                    out=folder / folders[loaded[0].name],
+                    began=time.monotonic(),
+                )
+                for loaded in tasks
+            }
+        except LabError as error:
+            if error.then is None:
+                raise
+            raise _of_all(error, error.then, folder, len(tasks)) from error
     result = JointComparison(folder, studies)
     result.save()
     return result
+
+
+@contextmanager
+def _opened(folder: Path, folders: Mapping[str, str]) -> Iterator[None]:
+    """The folder with what names its studies, which `thalweg status` goes by; nothing of it where none has begun.
+
+    Raises:
+        StudyError: for a folder that is a single study's, is in use, or cannot be written.
+    """
+    if find_spec(folder) is not None:
+        raise StudyError(f"out: {folder} is the study of one task; must be another folder for {len(folders)} tasks")
+    before, lock = read_tasks(folder), FileLock(folder / LOCK, timeout=0, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        write_tasks(folder, folders)
+    except Timeout:
+        raise StudyError(f"out: another process is working in {folder}; wait for it or choose another") from None
+    except (OSError, UnicodeError) as error:
+        raise StudyError(f"out: cannot write to {folder}: {why(error)}") from None
+    try:
+        yield
+    finally:
+        begun = before is not None or any((folder / inner).exists() for inner in folders.values())
+        lock.release()
+        if not begun:
+            for name in (TASKS, LOCK):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # there was more in it
+                folder.rmdir()
+
+
+def _of_all(error: LabError, then: tuple[str, Mapping[str, str]], folder: Path, tasks: int) -> LabError:
+    """What one task's study was refused for, with the next command of all of them."""
+    purpose, changed = then
+    if BUDGET in changed:
+        both = {BUDGET: larger(tasks * (seconds("budget", changed[BUDGET]) or 0.0) / 2), OUT: str(folder)}
+        return type(error)(*error.args, then=(purpose, both))
+    other = str(beside(folder))
+    return type(error)(str(error).replace(changed[OUT], other), then=(purpose, {OUT: other}))
