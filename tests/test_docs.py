@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from processes import printed
+from thalweg.lab.cli.commands import app
 
 ROOT = Path(__file__).parent.parent
 EXECUTED = (
@@ -32,6 +33,20 @@ def test_a_page_prints_what_it_says(page, tmp_path):
     script = tmp_path / "page.py"
     script.write_text("\n".join(text for kind, text in blocks if kind == "python"))
     assert printed(script) == "".join(text for kind, text in blocks if kind == "text")
+
+
+def test_a_rule_of_ones_own_is_compared_by_the_command_of_its_page(tmp_path, monkeypatch, capsys):
+    """As the page has it: its first block in a file, and the command, here with few and short runs."""
+    page = (ROOT / "docs" / "add_a_rule.md").read_text()
+    [command] = re.findall(r"```sh\n(thalweg .*?)\n```", page)
+    (tmp_path / "my_rule.py").write_text(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    few = "--trials 1 --finalist-seeds 2 --epochs 1 --on alone"
+    with pytest.raises(SystemExit) as end:
+        app([*command.split()[1:], *few.split()], standalone_mode=True)
+    told = capsys.readouterr()
+    assert end.value.code == 0 and told.out.count("my_rule.Lion") >= 1, told.err
 
 
 def test_the_kernel_in_the_docs_is_the_kernel():

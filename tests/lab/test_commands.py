@@ -242,3 +242,33 @@ def test_progress_says_something_at_each_tenth_and_every_half_minute(capsys: pyt
     assert capsys.readouterr().out.splitlines().count("0 of 2 runs") in (2, 3)
     time.sleep(0.15)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("compare dig", ["digits", "digits-cnn"]),
+        ("compare digits,qua", ["digits,quartic", "digits,quadratic"]),
+        ("compare digits --preset ", ["quick", "standard", "thorough"]),
+        ("compare digits --optimizers sgd,sop", []),
+        ("compare digits --optimizers sgd,soa", ["sgd,soap"]),
+        ("tune digits --optimizer adahe", ["adahessian"]),
+        ("tune digits --method t", ["tpe"]),
+        ("sweep digits --on la", ["lanes"]),
+        ("export studies/one --to la", ["latex"]),
+        ("show adahe", ["adahessian"]),
+        ("compare ./m", ["./mine.py"]),
+        ("report ", ["studies/one", "studies/"]),
+        ("lens sadd", ["saddle"]),
+    ],
+)
+def test_tab_completes_what_is_known(
+    typed: str, completed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies" / "one").mkdir(parents=True)
+    (tmp_path / "studies" / "one" / "spec.json").write_text("{}")
+    (tmp_path / "mine.py").write_text("")
+    words = {"COMP_WORDS": f"thalweg {typed}", "COMP_CWORD": str(typed.count(" ") + 1)}
+    asked = CliRunner().invoke(app, [], env={"_THALWEG_COMPLETE": "complete_bash", **words}, prog_name="thalweg")
+    assert asked.stdout.split() == completed

@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 import thalweg
+from thalweg.lab.cli.completion import rules as rules_of
+from thalweg.lab.cli.completion import studies
+from thalweg.lab.cli.completion import tasks as tasks_of
 from thalweg.lab.cli.screen import law_progress, progress_display, show_laws, show_rule, show_rules, show_tasks
 from thalweg.lab.cli.verbs import VERBS, command, refuse, stopped
 from thalweg.lab.printable import visible
@@ -58,7 +61,7 @@ def rules() -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`.")]) -> None:
+def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`.", autocompletion=rules_of)]) -> None:
     """Show one rule: its equations, its hyperparameters, its paper, where it departs from it."""
     from thalweg.catalogue import Entry
 
@@ -76,10 +79,18 @@ def play(
         typer.Argument(
             help="Your model in it: the folder of a study made with --record, or a task to train now.",
             show_default="none",
+            autocompletion=lambda incomplete: tasks_of(incomplete) + studies(incomplete),
         ),
     ] = "",
     optimizers: Annotated[
-        str, typer.Option("--optimizers", "--optimizer", help="What trains the task.", show_default="sgd,adam")
+        str,
+        typer.Option(
+            "--optimizers",
+            "--optimizer",
+            help="What trains the task.",
+            show_default="sgd,adam",
+            autocompletion=rules_of,
+        ),
     ] = "",
     out: Annotated[
         Path | None, typer.Option(help="Write the page there, and open nothing.", show_default=False)
@@ -114,12 +125,17 @@ def play(
 def lens(
     what: Annotated[
         str,
-        typer.Argument(help="A checkpoint with an optimizer's state_dict, a folder of one, or a task to train now."),
+        typer.Argument(
+            help="A checkpoint with an optimizer's state_dict, a folder of one, or a task to train now.",
+            autocompletion=tasks_of,
+        ),
     ],
     model: Annotated[
         Path | None, typer.Option(help="The model's weights, where the checkpoint lacks them.", show_default=False)
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="What trains the task.", show_default="none")] = "",
+    optimizer: Annotated[
+        str, typer.Option(help="What trains the task.", show_default="none", autocompletion=rules_of)
+    ] = "",
     lr: Annotated[float | None, typer.Option(help="Its learning rate.", show_default="the optimizer's")] = None,
     epochs: Annotated[int | None, typer.Option(help="Of the run.", show_default="the task's")] = None,
     seed: Annotated[int, typer.Option(help="Of the model and the batches.")] = 0,

@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn, get_args
 import typer
 
 from thalweg.lab.arguments import need
+from thalweg.lab.cli.completion import COMPLETIONS
 from thalweg.lab.cli.screen import console, progress_display, show_result
 from thalweg.lab.errors import LabError
 from thalweg.lab.exports.optuna import try_storage
@@ -76,15 +77,16 @@ def command(verb: Callable[..., Any]) -> Callable[..., None]:
 def as_typed(asked: Asked) -> inspect.Parameter:
     """An option as typer declares it. A default that no word says is left out: the verb has it."""
     option, default, kind = asked.option, asked.default, command_line_type(asked.annotation)
+    tab: Any = {"autocompletion": COMPLETIONS.get(asked.name)}
     if asked.required:
-        declared: Any = typer.Option(*option.names, help=option.help)
+        declared: Any = typer.Option(*option.names, help=option.help, **tab)
         if option.argument:
-            declared = typer.Argument(help=option.help)
+            declared = typer.Argument(help=option.help, **tab)
     elif option.argument:
-        declared, default, kind = typer.Argument(help=option.help, show_default=option.unset), None, kind | None
+        declared, default, kind = typer.Argument(help=option.help, show_default=option.unset, **tab), None, kind | None
     else:
         names = option.names or ((f"--{asked.name.replace('_', '-')}",) if default is False else ())
-        declared = typer.Option(*names, help=option.help, show_default=option.unset or True)
+        declared = typer.Option(*names, help=option.help, show_default=option.unset or True, **tab)
         if option.unset:
             default, kind = None, kind | None
     return inspect.Parameter(

@@ -25,6 +25,7 @@ OPTUNA = {
     "nsgaiii": "NSGAIIISampler",
     "qmc": "QMCSampler",
 }
+METHODS = (LEARNED, *SPREAD, *OPTUNA)
 SEED = 0  # the same command asks for the same settings
 
 Coordinates = dict[str, float]  # a number on the searched scale for each hyperparameter
@@ -186,7 +187,7 @@ def name_of(method: Any) -> str:
             return name
     elif type(method).__module__.startswith("optuna") or hasattr(method, "sample_relative"):
         return type(method).__name__
-    allowed = must_be(method, (LEARNED, *SPREAD, *OPTUNA))
+    allowed = must_be(method, METHODS)
     raise LabError(f"method: got {method!r}{allowed}, or one of Optuna's samplers")
 
 
