@@ -119,6 +119,11 @@ class Subject:
         return f"{self.entry.name}({chosen})"
 
     @property
+    def carries_stages(self) -> bool:
+        """The stages around a rule are the same text around every rule, so in kernels three rules carry them all."""
+        return self.entry.name in ("sgd", "adam", "radam")
+
+    @property
     def torch_class(self) -> type[torch.optim.Optimizer] | None:
         """torch's class of the same name, where it has all of the settings."""
         cls = getattr(torch.optim, self.entry.optimizer.__name__, None)
@@ -186,12 +191,8 @@ PLAIN = [subject for subject in SUBJECTS if not subject.settings]
 EVERY_RULE_WITH_DECAY = [subject for subject in SUBJECTS if subject.settings in ({}, {"weight_decay": 0.1})]
 # Rules in which no element knows of another: a tensor may be split, and a NaN stays where it is.
 ELEMENTWISE = [subject for subject in PLAIN if subject.entry.rule.per_tensor is None]
-# Each setting compiles a kernel. The stages are the same text around every rule, so three rules carry them all.
-FOR_KERNELS = [
-    subject
-    for subject in SUBJECTS
-    if subject.settings not in TRANSFORMS or subject.entry.name in ("sgd", "adam", "radam")
-]
+# Each setting compiles a kernel.
+FOR_KERNELS = [subject for subject in SUBJECTS if subject.settings not in TRANSFORMS or subject.carries_stages]
 
 
 def parameters(shapes: Any, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[torch.nn.Parameter]:
