@@ -1,9 +1,12 @@
-"""One thread a test process: several, on fewer cores than they want, wait for each other (0.03 ms a step became 16).
+"""One thread a process, what tests start too: several, on fewer cores than they want, wait for each other.
 
-Tests of threads set their own number. Where THALWEG_TEST_DEVICE names another device than the CPU, the tests' own
+A step of 0.03 ms became one of 16; an example that trains a convolution took 13 s of CPU, not 4. Tests of threads set
+their own number. Where THALWEG_TEST_DEVICE names another device than the CPU, the tests' own
 tensors are made there: what the tests say of one device they say of all. It is no default device: with one, a library
 that forgets to name a device would be right here and nowhere else.
 """
+
+import os
 
 import torch
 from apart import pytest_collection_modifyitems as pytest_collection_modifyitems
@@ -12,6 +15,7 @@ from elsewhere import There
 from subjects import DEVICE
 from temporary import pytest_configure as pytest_configure
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 
 if DEVICE.type != "cpu":
