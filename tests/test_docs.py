@@ -10,6 +10,7 @@ import torch
 
 from processes import printed
 from thalweg.lab.cli.commands import app
+from thalweg.lab.search.protocol import PRESETS
 
 ROOT = Path(__file__).parent.parent
 EXECUTED = (
@@ -47,6 +48,14 @@ def test_a_rule_of_ones_own_is_compared_by_the_command_of_its_page(tmp_path, mon
         app([*command.split()[1:], *few.split()], standalone_mode=True)
     told = capsys.readouterr()
     assert end.value.code == 0 and told.out.count("my_rule.Lion") >= 1, told.err
+
+
+def test_the_first_study_says_what_the_presets_take():
+    quick, standard = PRESETS["quick"], PRESETS["standard"]
+    takes = (
+        f"takes {quick.trials} and {quick.finalist_seeds}, `standard` {standard.trials} and {standard.finalist_seeds}."
+    )
+    assert takes in (ROOT / "docs" / "tutorials" / "first_study.md").read_text()
 
 
 def test_the_kernel_in_the_docs_is_the_kernel():
