@@ -44,7 +44,6 @@ def stepped(optimizer, steps=2):
 @pytest.fixture(autouse=True)
 def no_collector():
     """What is free only once cycles are looked for is not free at once."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()

@@ -82,7 +82,8 @@ def sees(entry: Entry, path, settings) -> bool:
         object.__setattr__(rule, "when", ())
         base = entry.optimizer.__mro__[1]  # the face: Optimizer, or what the rule needs of it
         mutant = Entry(entry.name, optimizer(rule, name="Mutant", base=base), entry.settings, rule)
-        return not distance_from_paper(Mutant(mutant, settings), steps=20 if rule.matrices else 60) < TOLERANCE
+        steps = (6, 20) if rule.matrices else (10, 60)  # most faults show at once
+        return not all(distance_from_paper(Mutant(mutant, settings), count) < TOLERANCE for count in steps)
     except (RuleError, ArithmeticError, ValueError, TypeError, AssertionError):  # refused, or no longer finite
         return True
     except RuntimeError as error:  # a root of less than 0 is complex: torch refuses it as a number
