@@ -230,7 +230,7 @@ def test_the_command():
         (("Adam", "torch.optim.Adam"), "first: got 'Adam'; must be package.module.Class"),
         (("torch.optim.Adam", "math.sqrt"), "second: 'math.sqrt' is a builtin_function_or_method; must be a torch"),
         (("torch.optim.Adam(lr)", "torch.optim.Adam"), "the brackets must hold name=value"),
-        (("torch.optim.Adam(beta=1)", "torch.optim.Adam"), "has no setting 'beta'; it has lr, betas"),
+        (("torch.optim.Adam(beta=1)", "torch.optim.Adam"), "has no setting 'beta'; did you mean 'betas'? It has lr"),
         (("torch.optim.Adam(lr=-1)", "torch.optim.Adam"), "torch.optim.Adam(lr=-1): ValueError: Invalid learning"),
         (("torch.optim.LBFGS", "torch.optim.Adam"), "torch.optim.LBFGS: its step raised TypeError"),
         (("torch.optim.Adam", "torch.optim.Adam", "--steps", "0"), "steps: got 0; must be a whole number"),

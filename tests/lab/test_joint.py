@@ -26,7 +26,7 @@ from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.results import Comparison, JointComparison, read_answer
 from thalweg.lab.results.joint_status import JointStatus
 from thalweg.lab.study.campaign import Progress
-from thalweg.lab.study.command import keep_command, to_resume
+from thalweg.lab.study.command import keep_command, to_record, to_resume
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
 from thalweg.lab.verbs.status import status
@@ -275,5 +275,7 @@ def test_the_command_is_kept_beside_the_study_and_beside_all(
     assert told == [now]
     for folder in (joint.folder, joint.studies["near"].folder):
         assert to_resume(folder) == "to resume: thalweg compare near,far_off --to-optuna 'mysql://me:***@host/db'"
+    assert to_record(joint.folder).startswith("to record it: thalweg compare") and "--record" in to_record(joint.folder)
     monkeypatch.chdir(tmp_path)
+    assert to_record(tmp_path) == "rerun its command with --record"
     assert to_resume(joint.folder).startswith("to resume (in /")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.lookup import apart
+from thalweg.lookup import apart, did_you_mean
 
 SWITCHES = ("foreach", "fused", "capturable", "differentiable")  # between implementations of one algorithm
 ALLOWED = "package.module.Class or package.module:Class, settings in brackets after it if any"
@@ -118,7 +118,8 @@ def find(argument: str, given: str | type[torch.optim.Optimizer]) -> Contender:
     }
     for each in own:
         if each not in defaults:
-            raise DifferenceError(f"{argument}: {name} has no setting {each!r}; it has {', '.join(defaults)}")
+            has = f"{near} It has" if (near := did_you_mean(each, defaults)) else "; it has"
+            raise DifferenceError(f"{argument}: {name} has no setting {each!r}{has} {', '.join(defaults)}")
     return Contender(name, cls, defaults, own)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.errors import StudyError
+from thalweg.lab.study.command import to_record
 from thalweg.lab.study.records import read_json
 from thalweg.lab.study.store import write_atomically
 from thalweg.lab.study.validation import a, amount, count, list_of, or_none, record, text
@@ -58,7 +59,7 @@ def read(folder: Path) -> Landscape:
 
     block = _block(folder)
     if block is None:
-        raise StudyError(f"folder: {folder} has no recording; rerun its command with --record")
+        raise StudyError(f"folder: {folder} has no recording; {to_record(folder)}")
     return Landscape.of(block)
 
 

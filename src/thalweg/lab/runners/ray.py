@@ -159,7 +159,8 @@ class Ray(Runner):
         if self._pulse.silent > PATIENCE:
             raise LabError(
                 f"on: the head of the Ray cluster{self._where()} has not answered for {PATIENCE:g} seconds; what has "
-                "ended is kept, and the same command goes on from there"
+                "ended is kept, and the same command goes on from there",
+                then=("to go on", {}),
             )
         return self._pulse.slots
 

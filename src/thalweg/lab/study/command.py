@@ -27,11 +27,20 @@ def to_resume(folder: Path) -> str:
     Raises:
         StudyError: for a damaged file.
     """
+    return _again(folder, "to resume") or "rerun its command to resume"
+
+
+def to_record(folder: Path) -> str:
+    """What records the study in this folder, as `to_resume` says it."""
+    return _again(folder, "to record it", "--record") or "rerun its command with --record"
+
+
+def _again(folder: Path, purpose: str, *more: str) -> str:
     found = read_json(folder / COMMAND, _fault)
     if found is None:
-        return "rerun its command to resume"
+        return ""
     where = "" if found["in"] == str(Path.cwd()) else f" (in {found['in']})"
-    return f"to resume{where}: thalweg {shlex.join(found['words'])}"
+    return f"{purpose}{where}: thalweg {shlex.join([*found['words'], *more])}"
 
 
 def _fault(value: Any) -> str:

@@ -255,7 +255,8 @@ def beside(folder: Path) -> Path:
 def _cannot_write(folder: Path, error: OSError) -> NoReturn:
     raise StudyError(
         f"out: cannot write to {folder}: {error.strerror}; every run written before is kept, "
-        "and the same command goes on from there"
+        "and the same command goes on from there",
+        then=("to go on", {}),
     ) from None
 
 

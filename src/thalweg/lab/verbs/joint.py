@@ -73,7 +73,7 @@ def jointly(
                 for loaded in tasks
             }
         except LabError as error:
-            if error.then is None:
+            if error.then is None or OUT not in error.then[1]:
                 raise
             raise _of_all(error, error.then, folder, len(tasks)) from error
     result = JointComparison(folder, studies)
