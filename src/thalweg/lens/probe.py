@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from thalweg.lens import memory
 from thalweg.lens.sample import here
 
 TENSORS, ELEMENTS = 4, 1024
@@ -30,7 +32,7 @@ class Probe:
         large = [p for p in params if p.requires_grad and p.dim() > 1 and here(p).numel() >= min(ELEMENTS, 64)]
         large = large or [p for p in params if p.requires_grad]
         chosen = list(islice(large[:: max(1, len(large) // TENSORS)], TENSORS))
-        self.rows = [(p, _rows(here(p))) for p in chosen]
+        self.parts = [(p, *_part(here(p))) for p in chosen]
         self.waiting: list[tuple[int, Sequence[Tensor], float]] = []
         self.energies: dict[int, float] = {}
 
@@ -39,12 +41,13 @@ class Probe:
         if step > EARLY and step % EVERY:
             return
         scale = unscaled(optimizer)
-        parts = []
-        for param, rows in self.rows:
-            grad = param.grad
-            if grad is not None and grad.layout is torch.strided:
-                own = grad if type(grad) is Tensor else here(grad)
-                parts.append(own[:rows] if rows else own)
+        there = [(g, rows, n) for p, rows, n in self.parts if (g := p.grad) is not None and g.layout is torch.strided]
+        counts = np.array([n for *_, n in there], dtype=np.int64)
+        lying = memory.addresses([g for g, _, _ in there], counts)
+        if lying is not None:
+            self.energies[step] = float(memory.squares(lying, counts).sum()) * scale**2
+            return
+        parts = [here(g)[:rows] if rows else here(g) for g, rows, _ in there]
         self.waiting.append((step, _norms(parts), scale))
         if len(self.waiting) >= WAITING:
             self.read()
@@ -63,9 +66,10 @@ def unscaled(optimizer: Optimizer) -> float:
     return 1.0 if factor is None else 1.0 / float(factor)
 
 
-def _rows(own: Tensor) -> int:
-    """How many whole rows have about so many elements; 0 for all of a small tensor."""
-    return max(1, ELEMENTS // own[0].numel()) if own.dim() and own.numel() > WHOLE else 0
+def _part(own: Tensor) -> tuple[int, int]:
+    """How many whole rows have about so many elements, 0 for all of a small tensor; and how many elements these are."""
+    rows = max(1, ELEMENTS // own[0].numel()) if own.dim() and own.numel() > WHOLE else 0
+    return rows, rows * own[0].numel() if rows else own.numel()
 
 
 def _norms(parts: list[Tensor]) -> Sequence[Tensor]:

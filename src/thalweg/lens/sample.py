@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors
+
+from thalweg.lens import memory
 
 MOST = 2**14  # elements in all
 LEAST = 64  # of a tensor that has as many
@@ -35,6 +38,7 @@ class Sample:
         self.counts = [-(-size // stride) for size, stride in zip(self.sizes, self.strides, strict=True)]
         self.joined = sum(self.sizes) <= JOINED and len({p.device for p in params}) == 1 and all(map(_is_plain, params))
         self.places: dict[tuple[int, ...], Tensor | None] = {}  # of the grid in what is joined, by parameters
+        self.grids: tuple[Sequence[int], tuple[Any, ...]] = [], ()  # of some parameters: sizes, strides, counts, in all
 
     def joined_of(self, tensors: Sequence[Tensor | None]) -> Tensor | None:
         """All numbers of the tensors, one after another; None where they are too many or not all there."""
@@ -44,13 +48,12 @@ class Sample:
         whole = whole.clone() if len(tensors) == 1 else whole  # one tensor alone is not copied by that
         return whole if whole.dtype == torch.float32 else whole.float()
 
-    def of(self, tensors: Sequence[Tensor | None], which: Sequence[int], joined: Tensor | None = None) -> Tensor:
-        """The elements of the tensors of these parameters, one after another, as float32; NaN for a tensor of None.
-
-        Args:
-            joined: what `joined_of` gives for them, where that is known.
-        """
-        whole = self.joined_of(tensors) if joined is None else joined
+    def of(self, tensors: Sequence[Tensor | None], which: Sequence[int]) -> Tensor:
+        """The elements of the tensors of these parameters, one after another, as float32; NaN for a tensor of None."""
+        sizes, strides, _, count = self._grid(which)
+        if (lying := memory.addresses(tensors, sizes)) is not None:
+            return memory.gather(lying, sizes, strides, count)
+        whole = self.joined_of(tensors)
         if whole is not None:
             places = self._places(which, whole.device)
             return whole if places is None else whole.index_select(0, places)
@@ -67,6 +70,23 @@ class Sample:
             parts = [part.to(first.device) for part in parts]
         whole = torch.cat(parts) if parts else torch.empty(0)
         return whole if whole.dtype == torch.float32 else whole.float()
+
+    def squares(self, tensors: Sequence[Tensor], which: Sequence[int]) -> Tensor | None:
+        """The sum of squares over all of every tensor; None where torch's norms are to tell."""
+        sizes = self._grid(which)[0]
+        lying = memory.addresses(tensors, sizes) if sizes.sum() <= JOINED else None  # else several threads are quicker
+        if lying is not None:
+            return torch.from_numpy(memory.squares(lying, sizes))
+        joined = self.joined_of(tensors)
+        return None if joined is None else self.sums([joined * joined], which, whole=True)[0]
+
+    def _grid(self, which: Sequence[int]) -> tuple[Any, ...]:
+        """Sizes, strides and counts of some parameters, and how many elements of theirs are read."""
+        if self.grids[0] != which:
+            kinds = (self.sizes, self.strides, self.counts)
+            sizes, strides, counts = (np.array([kind[i] for i in which], dtype=np.int64) for kind in kinds)
+            self.grids = list(which), (sizes, strides, counts, int(counts.sum()))
+        return self.grids[1]
 
     def _places(self, which: Sequence[int], device: torch.device) -> Tensor | None:
         """Of the grid, in the numbers of these parameters one after another; None for all."""
@@ -89,17 +109,12 @@ class Sample:
         Args:
             whole: the rows hold all numbers of the tensors, not the grid.
         """
-        lengths = self.sizes if whole else self.counts
-        counts = np.array([lengths[index] for index in which])
-        if not values[0].is_cpu:
-            on_device = torch.from_numpy(counts).to(values[0].device)
-            return torch.segment_reduce(torch.stack([v.double() for v in values], 1), "sum", lengths=on_device).T
-        full = counts > 0  # an empty part has no place in what `reduceat` is given
-        sums = np.zeros((len(values), len(counts)))
-        if full.any():
-            starts = np.cumsum([0, *counts[full][:-1]])
-            sums[:, full] = [np.add.reduceat(v.numpy(), starts) for v in values]
-        return torch.from_numpy(sums)
+        sizes, _, counts, _ = self._grid(which)
+        counts = sizes if whole else counts
+        if values[0].is_cpu and memory.compiles():
+            return torch.from_numpy(memory.sums([v if v.dtype is torch.float32 else v.float() for v in values], counts))
+        lengths = torch.from_numpy(counts).to(values[0].device)
+        return torch.segment_reduce(torch.stack([v.double() for v in values], 1), "sum", lengths=lengths).T
 
     def spread(self, numbers: Sequence[float], which: Sequence[int], like: Tensor) -> Tensor | float:
         """One number a tensor, repeated for each of its elements; the number itself where all are the same."""

@@ -124,10 +124,9 @@ class StepReader:
         if watched and pairs:
             scale = unscaled(optimizer)
             which, grads = [i for i, _ in pairs], [g for _, g in pairs]
-            joined = self.sample.joined_of(grads)
-            gradient = self.sample.of(grads, which, joined)
+            gradient = self.sample.of(grads, which)
             gradient = gradient if scale == 1.0 else gradient * scale
-            squares = None if joined is None else self.sample.sums([joined * joined], which, whole=True)[0]
+            squares = self.sample.squares(grads, which)
             if squares is None or not squares.isfinite().all():
                 squares = _norms([here(grad) for grad in grads]).double().square()
             self.waiting = _Before(
