@@ -120,7 +120,7 @@ def _price(now: Progress) -> str:
         price += f", within the budget of {length(now.budget)}"
         if now.seconds_left is not None and (now.needed or 0.0) > TOO_LITTLE * now.seconds_left:
             price = f"about {length(now.needed or 0.0)}, of which the budget of {length(now.budget)} leaves "
-            price += f"{length(now.seconds_left)}: {length(now.before)} went by before the first run"
+            price += f"{length(now.seconds_left)} ({length(now.before)} went by before the first run)"
     return "\n".join(filter(None, [first, ", ".join(filter(None, [price, now.how]))]))
 
 
