@@ -18,6 +18,12 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies write empty reports: a whole one takes half a second. For tests that make many of one kind."""
+    monkeypatch.setattr("thalweg.lab.report.render", lambda found: "")
+
+
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     from thalweg.lab.verbs.compare import compare

@@ -11,6 +11,8 @@ from xml.dom.minidom import parseString
 import large_study
 import little
 import pytest
+from bokeh.document.models import DocumentModelManager
+from bokeh.plotting import figure
 from breaking import Crash
 
 from thalweg.lab.judging.wording import Unit
@@ -21,6 +23,7 @@ from thalweg.lab.report.figures.curves import Course, curves, thin
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
 from thalweg.lab.report.figures.palette import COLORS, DARK, LIGHT, ramp
 from thalweg.lab.report.markup import glued, headline, sentences, whisker
+from thalweg.lab.report.page import Figure, Page, Screen
 from thalweg.lab.results import Comparison, Result
 from thalweg.lab.training.trial import Curve, Trial
 from thalweg.lab.verbs.compare import compare
@@ -282,3 +285,17 @@ def test_long_names_that_begin_alike_are_rows_of_their_own() -> None:
     figure = rows("x", [*names, "sgd"])
     assert len(set(figure.y_range.factors)) == 5 and figure.y_range.factors[0] == "sgd"
     assert [briefs([*names, "sgd"])[name] for name in ["sgd", *names[::-1]]] == figure.y_range.factors
+
+
+def test_figures_are_gone_through_as_often_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bokeh would go through all that are there for each that is added."""
+    looked: list[DocumentModelManager] = []
+    whole = DocumentModelManager.recompute
+    monkeypatch.setattr(DocumentModelManager, "recompute", lambda models: looked.append(models) or whole(models))
+
+    def looks(count: int) -> int:
+        looked.clear()
+        Page("-", "-", [Screen("one", "-", [Figure(str(at), figure(), "-") for at in range(count)])]).html()
+        return len(looked)
+
+    assert looks(5) == looks(1) > 0

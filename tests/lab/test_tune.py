@@ -49,6 +49,7 @@ def test_the_default_is_first_and_only_fresh_seeds_decide(bowl: Tuning) -> None:
     assert all((t.test_metric is not None) == (t.phase == "final") for t in bowl.trials if t.done)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_twice_the_same(method: str, tmp_path: Path) -> None:
     asked = {
@@ -66,6 +67,7 @@ def test_every_method_twice_the_same(method: str, tmp_path: Path) -> None:
     assert len({settings["lr"] for settings in search(one)}) > 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_stopped_study_asks_the_same_again(tmp_path: Path) -> None:
     asked: dict[str, Any] = {"trials": 24, "batch": 4, "epochs": 1, "finalist_seeds": 2}
     whole = tune(little.task(), "adam", out=tmp_path / "whole", **asked)
@@ -82,6 +84,7 @@ def test_a_stopped_study_asks_the_same_again(tmp_path: Path) -> None:
     assert [t.id for t in again.trials] == [t.id for t in whole.trials] and str(again) == str(whole)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_more_trials_begin_with_the_same(tmp_path: Path) -> None:
     few = tune(little.task(), "adam", trials=10, epochs=1, finalist_seeds=2, out=tmp_path)
     before = search(few)
