@@ -9,6 +9,7 @@ import torch
 from subjects import gradients, parameters, run
 
 import thalweg.optim as optim
+from thalweg.rules.adafactor import norms
 
 SHAPES = [(7, 5), (4, 3, 2, 2), (6,), ()]
 SETTINGS = [
@@ -161,3 +162,20 @@ def test_small_and_large_gradients_leave_numbers(size, settings):
 def test_wrong_settings_are_refused(settings, said):
     with pytest.raises(ValueError, match=said):
         optim.Adafactor(parameters(SHAPES), **settings)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (5,), (2, 3, 4)])
+def test_tensors_of_one_shape_step_at_once_as_they_do_alone(shape):
+    together, given = parameters([shape] * 3, torch.float64), gradients([shape] * 3, 10, torch.float64)
+    run(optim.Adafactor(together, lr=0.1, beta1=0.9), given)
+    for index, p in enumerate(parameters([shape] * 3, torch.float64)):
+        run(optim.Adafactor([p], lr=0.1, beta1=0.9), [[step[index]] for step in given])
+        torch.testing.assert_close(together[index], p, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-25, 1e25, torch.nan])
+def test_the_norms_of_a_stack_are_those_of_its_parts(size):
+    stack = torch.ones(3, 4, 5)
+    stack[1] *= size
+    wanted = torch.tensor([20**0.5, size * 20**0.5, 20**0.5]).reshape(3, 1, 1)
+    torch.testing.assert_close(norms(stack), wanted, rtol=1e-6, atol=0.0, equal_nan=True)

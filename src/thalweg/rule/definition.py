@@ -7,6 +7,7 @@ of devices, groups or dtypes. docs/add_a_rule.md shows one from the first line t
 
 from __future__ import annotations
 
+import dis
 import inspect
 import re
 import sys
@@ -132,6 +133,15 @@ class Rule:
             return ()
         parameters = inspect.signature(self.per_tensor).parameters.values()
         return tuple(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
+
+    @cached_property
+    def measures_parameter(self) -> bool:
+        """Whether per_tensor looks at its first argument."""
+        code = getattr(self.per_tensor, "__code__", None)
+        if code is None or not code.co_argcount:
+            return True
+        loaded = [each.argval for each in dis.get_instructions(code) if each.opname.startswith("LOAD")]
+        return any(code.co_varnames[0] in (each if isinstance(each, tuple) else (each,)) for each in loaded)
 
     @property
     def paper(self) -> str:

@@ -17,11 +17,12 @@ import torch
 
 from thalweg.rule.definition import Rule
 from thalweg.rule.hyperparameters import Decay, Rate, Search, Switch, Valid
-from thalweg.rules.lars import norm
+from thalweg.rules.lars import TINY, norm
 
 BetaDecay = Annotated[float, Valid("beta2_decay should be <= 0", low=-torch.inf, high=0.0)]
 Epsilons = Annotated[tuple[float | None, float], Valid("epsilon{} should be >= 0", count=2, none_at=(0,))]
 Threshold = Annotated[float, Valid("Clipping threshold d should be >= 1", low=1.0)]
+TOGETHER = 16384  # numbers: of larger tensors one is as quick as its part of a stack
 Beta1 = Annotated[float, Valid("Invalid beta1 value", high=1.0, open_above=True)]
 
 
@@ -51,19 +52,31 @@ def per_step(
 
 
 def per_tensor(ps, gs, states, *, rate, fresh, eps, add, d, scale):
-    settings = (rate, fresh, eps, add, d, scale)
-    return {"g": [direction(*own, *settings) for own in zip(ps, gs, states, strict=True)]}
+    return {"g": directions(ps, gs, states, (rate, fresh, eps, add, d, scale))}
 
 
-def direction(p, g, state, rate, fresh, eps, add, d, scale):
-    """What is taken off the parameter."""
-    if not p.numel():
-        return g
+def directions(ps, gs, states, settings):
+    """What is taken off parameters of one shape: of small ones all at once."""
+    numbers = ps[0].numel()
+    if not numbers:
+        return gs
+    settings = (ps[0].dim() > 1, numbers**0.5, *settings)
+    if len(ps) == 1 or numbers > TOGETHER:
+        return [direction(*own, norm, *settings) for own in zip(ps, gs, states, strict=True)]
+    kept = {letter: torch.stack([state[letter] for state in states]) for letter in states[0]}
+    made = direction(torch.stack(ps), torch.stack(gs), kept, norms, *settings)
+    for letter, new in kept.items():
+        torch._foreach_copy_([state[letter] for state in states], new.unbind())
+    return made.unbind()
+
+
+def direction(p, g, state, norm_of, factored, root, rate, fresh, eps, add, d, scale):
+    """What is taken off a parameter, or off each of a stack."""
     tiny, least = eps
     if tiny is None:
         tiny = 1e-30 if add else torch.finfo(p.dtype).eps
     added = tiny if add else 0.0
-    if p.dim() > 1:
+    if factored:
         rows = state["rows"].lerp_(mean_square(g, -1) + added, fresh)
         columns = state["columns"].lerp_(mean_square(g, -2) + added, fresh)
         v = (rows / rows.mean(dim=-2, keepdim=True).clamp(min=tiny)) @ columns
@@ -71,9 +84,16 @@ def direction(p, g, state, rate, fresh, eps, add, d, scale):
         v = state["whole"].lerp_(g * g + added, fresh).clone()
     lowest = torch.finfo(p.dtype).tiny if add else tiny * tiny  # with eps_1 in it, V is above 0 but for its rounding
     u = v.clamp_(min=lowest).rsqrt_().mul_(g)
-    root = p.numel() ** 0.5
-    size = (norm(p) / root).clamp(min=least) if scale else 1.0
-    return u.mul_(rate * size / (norm(u) / (root * d)).clamp(min=1.0))
+    size = (norm_of(p) / root).clamp(min=least) if scale else 1.0
+    return u.mul_(rate * size / (norm_of(u) / (root * d)).clamp(min=1.0))
+
+
+def norms(t):
+    """The norm of each, as the factor of each."""
+    found = torch.linalg.vector_norm(t.flatten(1), dim=1)
+    if not (t.is_cpu and bool(((found > TINY) & (found < torch.inf) | found.isnan()).all())):
+        found = torch.stack(list(map(norm, t))).to(t.dtype)
+    return found.reshape(-1, *[1] * (t.dim() - 1))
 
 
 def mean_square(g, axis):

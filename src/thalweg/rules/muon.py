@@ -56,25 +56,29 @@ def per_tensor(ps, gs, states, *, mu, nesterov, coefficients, eps, steps, match,
         return {"g": gs}
     rows, columns = as_matrices(gs[0], layout).shape[-2:]
     ratio = 0.2 * max(rows, columns) ** 0.5 if match else max(1.0, rows / columns) ** 0.5
-    at_once = len(gs) if rows * columns <= BATCHED else 1
+    some = together if rows * columns <= BATCHED else one_by_one
+    ms = [state["m"] for state in states]
+    return {"g": some(gs, ms, mu, nesterov, ratio, layout, (coefficients, eps, steps))}
+
+
+def together(gs, ms, mu, nesterov, ratio, layout, settings):
+    """Directions of small matrices, all in one stack."""
+    torch._foreach_lerp_(ms, gs, 1 - mu)
+    ahead = torch.stack(torch._foreach_lerp(gs, ms, mu) if nesterov else ms)
+    matrices = as_matrices(ahead, (layout[0] + 1, layout[1])).bfloat16()
+    return ahead.copy_(orthogonal(matrices, *settings).reshape(ahead.shape)).mul_(ratio).unbind()
+
+
+def one_by_one(gs, ms, mu, nesterov, ratio, layout, settings):
+    """Directions of large matrices."""
     directions = []
-    for first in range(0, len(gs), at_once):
-        ahead = []
-        for g, state in zip(gs[first : first + at_once], states[first : first + at_once], strict=True):
-            m = state["m"].lerp_(g, 1 - mu)
-            ahead.append(torch.lerp(g, m, mu) if nesterov else m.clone())
-        stacks = [as_matrices(u, layout).bfloat16() for u in ahead]
-        for u, made in zip(ahead, all_orthogonal(stacks, coefficients, eps, steps), strict=True):
-            directions.append(u.copy_(made.reshape(u.shape)).mul_(ratio))  # still in the caches, if it is large
-    return {"g": directions}
-
-
-def all_orthogonal(stacks, *settings):
-    """Stacks of small matrices as one stack; large matrices one by one."""
-    if stacks[0][0].numel() <= BATCHED:
-        return orthogonal(torch.cat(stacks), *settings).split([len(stack) for stack in stacks])
-    one_by_one = [[orthogonal(matrix, *settings) for matrix in stack] for stack in stacks]
-    return [made[0] if len(made) == 1 else torch.stack(made) for made in one_by_one]
+    for g, m in zip(gs, ms, strict=True):
+        m.lerp_(g, 1 - mu)
+        ahead = torch.lerp(g, m, mu) if nesterov else m.clone()
+        made = [orthogonal(matrix, *settings) for matrix in as_matrices(ahead, layout).bfloat16()]
+        whole = made[0] if len(made) == 1 else torch.stack(made)
+        directions.append(ahead.copy_(whole.reshape(ahead.shape)).mul_(ratio))  # still in the caches, if it is large
+    return directions
 
 
 def as_matrices(u, layout):

@@ -52,9 +52,11 @@ class Update:
         return (*[transform.per_step(settings.all, scale) for transform in self.transforms], numbers)
 
     def staged(self, p: Any, g: Any, numbers: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
-        """Parameter and gradient as the rule sees them."""
+        """Parameter and gradient as the rule's per_tensor sees them. A parameter that it never looks at is not shrunk:
+        one of 85 million numbers takes 0.15 s."""
         for transform, own in zip(self.transforms, numbers, strict=False):
-            p, g = transform.per_element(p, g, **own)
+            if transform.on_gradient or self.rule.measures_parameter:
+                p, g = transform.per_element(p, g, **own)
         return p, g
 
     def element_numbers(self, numbers: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
