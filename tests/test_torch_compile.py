@@ -4,6 +4,7 @@ What is under test is the step, so the plain loop has its passes compiled by the
 in the model then falls on both sides.
 """
 
+import itertools
 import shutil
 
 import pytest
@@ -14,9 +15,23 @@ import thalweg.optim as optim
 
 STEPS, SETTLED = 8, 2
 HAS_COMPILER = any(map(shutil.which, ("g++", "clang++", "cl")))
-INDUCTOR = pytest.param(
-    "inductor", marks=pytest.mark.skipif(not HAS_COMPILER, reason="inductor needs a C++ compiler: g++, clang++ or cl")
-)
+MARKS = {"inductor": pytest.mark.skipif(not HAS_COMPILER, reason="inductor needs a C++ compiler: g++, clang++ or cl")}
+
+
+def in_turn(*named):
+    """Adam under both backends with both kinds of rate; the others under each with another: compiling takes seconds."""
+    kinds = list(itertools.product(["eager", "inductor"], ["lr", "tensor_lr"]))
+    cases = [(named[0], kind) for kind in kinds]
+    cases += [(each, kinds[at]) for place, each in enumerate(named[1:]) for at in (place, 3 - place)]
+    return pytest.mark.parametrize(
+        ("name", "settings", "backend", "tensor_lr"),
+        [
+            pytest.param(
+                *each, backend, kind == "tensor_lr", id=f"{each[0]}-{backend}-{kind}", marks=MARKS.get(backend, ())
+            )
+            for each, (backend, kind) in cases
+        ],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +102,7 @@ def same(ours: list[torch.Tensor], plain: list[torch.Tensor]) -> None:
         assert torch.equal(a, b), f"entry {place}: {a} and {b}"
 
 
-@pytest.mark.parametrize("tensor_lr", [False, True], ids=["lr", "tensor_lr"])
-@pytest.mark.parametrize("backend", ["eager", INDUCTOR])
-@pytest.mark.parametrize("name, settings", [("Adam", {}), ("SGD", {"momentum": 0.9}), ("RAdam", {})])
+@in_turn(("Adam", {}), ("SGD", {"momentum": 0.9}), ("RAdam", {}))
 def test_a_compiled_training_step(name, settings, backend, tensor_lr):
     lr = torch.tensor(0.03) if tensor_lr else 0.03
     plain = Training(name, lr, **settings)
@@ -106,9 +119,7 @@ def test_a_compiled_training_step(name, settings, backend, tensor_lr):
     same(compiled.run(torch.compile(compiled.whole, backend=backend)), expected)
 
 
-@pytest.mark.parametrize("tensor_lr", [False, True], ids=["lr", "tensor_lr"])
-@pytest.mark.parametrize("backend", ["eager", INDUCTOR])
-@pytest.mark.parametrize("name, settings", [("Adam", {}), ("SGD", {"momentum": 0.9}), ("Adagrad", {})])
+@in_turn(("Adam", {}), ("SGD", {"momentum": 0.9}), ("Adagrad", {}))
 def test_a_compiled_call_of_step(name, settings, backend, tensor_lr):
     plain = Training(name, torch.tensor(0.03) if tensor_lr else 0.03, **settings)
     expected = plain.run(plain.whole)
