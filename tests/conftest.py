@@ -28,6 +28,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Else libraries tell of what they take for leaks as the process ends."""
+    gc.unfreeze()
+
+
 def pytest_report_header() -> str | None:
     """Which card the tests run on."""
     if DEVICE.type != "cuda":
