@@ -135,6 +135,14 @@ def tried(
     return found
 
 
+def compare(
+    change: Change, model: nn.Module, optimizer: Optimizer, loss: Loss, batches: Sequence[Any], steps: int, repeats: int
+) -> Tried:
+    """What one change does."""
+    given = (model, optimizer, loss, batches, steps, repeats)
+    return _compared(change, _losses(Change("nothing"), *given), _losses(change, *given), steps)
+
+
 def _compared(change: Change, plain: Sequence[float], changed: Sequence[float], steps: int) -> Tried:
     differences = [b - a for a, b in zip(plain, changed, strict=True)]
     if not all(map(math.isfinite, differences)):
