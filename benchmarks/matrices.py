@@ -1,35 +1,56 @@
-"""Muon, MuonAdamW and Adafactor beside torch's, Shampoo and SOAP beside pytorch_optimizer's, on transformers' matrices.
+"""Rules that work on whole matrices or tensors, beside torch's, pytorch_optimizer's, HeavyBall's and the bare stream.
 
-python benchmarks/matrices.py                   about 3 minutes
+python benchmarks/matrices.py                   about 8 minutes
 python benchmarks/matrices.py --quick           a look, which is not kept as the day's full run
+
+pytorch_optimizer and heavyball are measured where they are installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from peers import stream
 
 import thalweg.optim as optim
 from interleave import Pace, compared, interleave, stopwatch
 from machine import describe, load, versions
 from written import named, write
 
-WIDTH, LAYERS, LETTERS = 384, 6, 512  # of a transformer of 11 million numbers
-SHAPES: dict[str, list[tuple[int, int]]] = {
+LETTERS = 512  # of the small transformer; the large one has GPT-2's
+Shape = tuple[int, ...]
+Subjects = dict[str, Callable[[], Any]]
+INSTALLED = {name for name in ("pytorch_optimizer", "heavyball") if importlib.util.find_spec(name)}
+
+
+def layers(width: int, number: int) -> list[Shape]:
+    return [(3 * width, width), (width, width), (4 * width, width), (width, 4 * width)] * number
+
+
+def transformer(width: int, number: int, letters: int) -> list[Shape]:
+    return [(letters, width), *layers(width, number), *[(width,)] * (4 * number + 1)]
+
+
+MATRICES: dict[str, list[Shape]] = {
     "48 of 64 x 64": [(64, 64)] * 48,
     "24 of 384 x 384": [(384, 384)] * 24,
     "6 of 384 x 1536": [(384, 1536)] * 6,
     "4 of 768 x 3072": [(768, 3072)] * 4,
+    "6 layers of 384": layers(384, 6),
+    "12 layers of 768": layers(768, 12),
 }
+WHOLE = {"11M": transformer(384, 6, LETTERS), "124M": transformer(768, 12, 50257)}
 
 
-def parameters(shapes: Sequence[tuple[int, ...]]) -> list[torch.nn.Parameter]:
+def parameters(shapes: Sequence[Shape]) -> list[torch.nn.Parameter]:
     generator = torch.Generator().manual_seed(0)
     made = [torch.nn.Parameter(torch.randn(shape, generator=generator) / 50) for shape in shapes]
     for p in made:
@@ -37,7 +58,7 @@ def parameters(shapes: Sequence[tuple[int, ...]]) -> list[torch.nn.Parameter]:
     return made
 
 
-def operations(shapes: Sequence[tuple[int, int]], steps: int = 5) -> float:
+def operations(shapes: Sequence[Shape], steps: int = 5) -> float:
     """Of Newton-Schulz, written plainly: X X^T, its square, and the product with X."""
     total = 0.0
     for rows, columns in shapes:
@@ -51,11 +72,6 @@ def product_rate() -> float:
     x = torch.randn(1024, 1024).bfloat16()
     times = interleave({"ours": stopwatch(lambda: x @ x)}, Pace(seconds=1, least=10, most=100))["ours"]
     return 2 * 1024**3 / float(times.min()) * 1e6
-
-
-def transformer() -> list[tuple[int, ...]]:
-    layer = [(3 * WIDTH, WIDTH), (WIDTH, WIDTH), (4 * WIDTH, WIDTH), (WIDTH, 4 * WIDTH), *[(WIDTH,)] * 4]
-    return [(LETTERS, WIDTH), *layer * LAYERS, (WIDTH,)]
 
 
 def pair_of_torchs(params: Sequence[torch.nn.Parameter]) -> Callable[[], None]:
@@ -74,71 +90,125 @@ def hybrid(params: Sequence[torch.nn.Parameter]) -> Callable[[], Any]:
     class Model(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.words = torch.nn.Embedding(LETTERS, WIDTH)
+            self.words = torch.nn.Embedding(*params[0].shape)
             self.words.weight = params[0]
             self.rest = torch.nn.ParameterList(params[1:])
 
     return optim.MuonAdamW(Model()).step
 
 
-def measured(subjects: dict[str, Callable[[], Any]], pace: Pace) -> dict[str, Any]:
-    return compared(interleave({name: stopwatch(step) for name, step in subjects.items()}, pace))
+def heavyballs(rule: str, shapes: Sequence[Shape]) -> Callable[[], None]:
+    """HeavyBall takes a gradient away when it has used it: it gets it back for each step."""
+    import heavyball
+
+    params = parameters(shapes)
+    gradients = [p.grad for p in params]
+    optimizer = getattr(heavyball, rule)(params, lr=1e-3)
+
+    def step() -> None:
+        for p, gradient in zip(params, gradients, strict=True):
+            p.grad = gradient
+        optimizer.step()
+
+    return step
+
+
+def pytorch_optimizers(rule: str, shapes: Sequence[Shape]) -> Callable[[], Any]:
+    import pytorch_optimizer
+
+    cls = getattr(pytorch_optimizer, rule)
+    if rule == "Muon":  # it wants to be told what it is for
+        return cls([{"params": parameters(shapes), "use_muon": True}], lr=0.02).step
+    return cls(parameters(shapes)).step
+
+
+def ours_and_others(rule: str, shapes: Sequence[Shape], others: Sequence[str], theirs: str = "") -> Subjects:
+    """Each library's class of a rule; `theirs` is its name at pytorch_optimizer."""
+    makers: dict[str, Callable[[], Callable[[], Any]]] = {
+        "torch": lambda: getattr(torch.optim, rule)(parameters(shapes)).step,
+        "pytorch_optimizer": lambda: pytorch_optimizers(theirs or rule, shapes),
+        "heavyball": lambda: heavyballs(rule, shapes),
+    }
+    there = [name for name in others if name == "torch" or name in INSTALLED]
+    return {"ours": getattr(optim, rule)(parameters(shapes)).step, **{name: makers[name]() for name in there}}
+
+
+def cases() -> Iterator[tuple[str, Subjects, list[Shape] | None]]:
+    """What is measured: its name, who takes turns, and the matrices that Newton-Schulz multiplies."""
+    for name, shapes in MATRICES.items():
+        small = name != "12 layers of 768"  # the others take half a minute a step there
+        others = ("torch", "pytorch_optimizer", "heavyball") if small else ("torch",)
+        yield f"Muon, {name}", ours_and_others("Muon", shapes, others), shapes
+    for size, shapes in WHOLE.items():
+        matrices = [shape for shape in shapes[1:] if len(shape) == 2]
+        subjects: Subjects = {"ours": hybrid(parameters(shapes)), "torch": pair_of_torchs(parameters(shapes))}
+        yield f"MuonAdamW against Muon and fused AdamW, {size}", subjects, matrices
+    yield "Adafactor, 11M", ours_and_others("Adafactor", WHOLE["11M"], ["torch"]), None
+    for name, shapes in (("12 of 128 x 128", [(128, 128)] * 12), ("6 layers of 384", layers(384, 6))):
+        yield f"Shampoo, {name}", ours_and_others("Shampoo", shapes, ["pytorch_optimizer"]), None
+        yield f"SOAP, {name}", ours_and_others("SOAP", shapes, ["pytorch_optimizer", "heavyball"]), None
+    for rule, theirs, states in (("LAMB", "Lamb", 2), ("LARS", "LARS", 1), ("Prodigy", "Prodigy", 4)):
+        for size, shapes in WHOLE.items():
+            subjects = ours_and_others(rule, shapes, ["pytorch_optimizer"] if size == "11M" else [], theirs)
+            numel = sum(torch.Size(shape).numel() for shape in shapes)
+            yield f"{rule}, {size}", {**subjects, "stream": stream(numel, states)}, None
+
+
+def measured(subjects: Subjects, quick: bool) -> dict[str, Any]:
+    """Medians in turns; the first step, which compiles, is told apart."""
+    first = {}
+    for name, step in subjects.items():
+        start = time.perf_counter()
+        step()
+        first[name] = time.perf_counter() - start
+    turns = {name: stopwatch(step) for name, step in subjects.items()}
+    found = compared(interleave(turns, Pace(seconds=2 if quick else 12, least=5, most=200, warm_up=2)))
+    return {name: {**row, "first_step_s": first[name]} for name, row in found.items()}
 
 
 def run(quick: bool) -> dict[str, Any]:
-    pace = Pace(seconds=2 if quick else 15, least=5, most=200, warm_up=2)
     results: dict[str, Any] = {
         "machine": describe(),
-        "versions": versions(),
+        "versions": {**versions(), **{name: importlib.metadata.version(name) for name in sorted(INSTALLED)}},
         "date": datetime.date.today().isoformat(),
         "load": load(),
+        "product_rate": product_rate(),
         "rows": [],
     }
-    rate = product_rate()
-    results["product_rate"] = rate
-    for name, shapes in SHAPES.items():
-        subjects = {
-            "ours": optim.Muon(parameters(shapes), lr=0.02).step,
-            "torch": torch.optim.Muon(parameters(shapes), lr=0.02).step,
-        }
-        found = measured(subjects, pace)
-        least = operations(shapes) / rate * 1e6
-        results["rows"].append({"what": f"Muon, {name}", "subjects": found, "products_us": least})
-    shapes = transformer()
-    found = measured({"ours": hybrid(parameters(shapes)), "torch": pair_of_torchs(parameters(shapes))}, pace)
-    results["rows"].append({"what": "MuonAdamW against Muon and fused AdamW, 11M", "subjects": found})
-    sides = {"ours": optim.Adafactor, "torch": torch.optim.Adafactor}
-    found = measured({name: cls(parameters(shapes)).step for name, cls in sides.items()}, pace)
-    results["rows"].append({"what": "Adafactor, 11M", "subjects": found})
-    if importlib.util.find_spec("pytorch_optimizer"):
-        import pytorch_optimizer as theirs
-
-        for rule in ("Shampoo", "SOAP"):
-            sides = {"ours": getattr(optim, rule), "pytorch_optimizer": getattr(theirs, rule)}
-            subjects = {name: cls(parameters([(128, 128)] * 12)).step for name, cls in sides.items()}
-            results["rows"].append({"what": f"{rule}, 12 of 128 x 128", "subjects": measured(subjects, pace)})
+    for name, subjects, matrices in cases():
+        row: dict[str, Any] = {"what": name, "subjects": measured(subjects, quick)}
+        if matrices:
+            row["products_us"] = operations(matrices) / results["product_rate"] * 1e6
+        results["rows"].append(row)
+        print(name, {who: round(found["us"]["median"] / 1e3, 2) for who, found in row["subjects"].items()}, flush=True)
     return results
 
 
 def table(results: dict[str, Any]) -> str:
+    others = ", ".join(f"{name} {results['versions'][name]}" for name in ("torch", *sorted(INSTALLED)))
     lines = [
         f"# Matrices, {results['date']}",
         "",
-        f"{results['machine']['cpu']}, {results['machine']['threads']} threads, torch {results['versions']['torch']}. "
-        f"Medians of interleaved steps; a product of bfloat16 matrices reaches {results['product_rate'] / 1e9:.0f} "
-        "GFLOP/s here, and `products` is what the Newton-Schulz products alone take at that rate. Load average before: "
-        f"{results['load'][0]:.1f} on {results['machine']['cores']} cores.",
+        f"{results['machine']['cpu']}, {results['machine']['threads']} threads, {others}. Medians of interleaved "
+        f"steps; a product of bfloat16 matrices reaches {results['product_rate'] / 1e9:.0f} GFLOP/s here, and "
+        "`products` is what the Newton-Schulz products alone take at that rate, written plainly. `stream` is one pass "
+        "over the bytes of a step, on as many threads. HeavyBall's steps are compiled by torch.compile. Load average "
+        f"before: {results['load'][0]:.1f} on {results['machine']['cores']} cores.",
         "",
-        "| what | ours, ms | the other, ms | times ours | products, ms |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| what | beside | ours, ms | theirs, ms | times ours | their first step, s | products, ms |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in results["rows"]:
-        (other,) = [name for name in row["subjects"] if name != "ours"]
-        ours, theirs = row["subjects"]["ours"]["us"]["median"], row["subjects"][other]["us"]["median"]
-        low, high = row["subjects"][other]["times_ours"]["quartiles"]
-        ratio = f"{row['subjects'][other]['times_ours']['median']:.2f} ({low:.2f} to {high:.2f})"
         least = f"{row['products_us'] / 1e3:.1f}" if "products_us" in row else "-"
-        lines.append(f"| {row['what']} ({other}) | {ours / 1e3:.2f} | {theirs / 1e3:.2f} | {ratio} | {least} |")
+        ours = row["subjects"]["ours"]["us"]["median"] / 1e3
+        for name, other in row["subjects"].items():
+            if name == "ours":
+                continue
+            low, high = other["times_ours"]["quartiles"]
+            ratio = f"{other['times_ours']['median']:.2f} ({low:.2f} to {high:.2f})"
+            first = "-" if name == "stream" else f"{other['first_step_s']:.1f}"
+            theirs = f"{other['us']['median'] / 1e3:.2f}"
+            lines.append(f"| {row['what']} | {name} | {ours:.2f} | {theirs} | {ratio} | {first} | {least} |")
     return "\n".join(lines) + "\n"
 
 

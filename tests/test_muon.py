@@ -13,7 +13,7 @@ from papers_matrix import muon as paper
 import thalweg
 import thalweg.optim as optim
 from thalweg.conformance.report import BREAKS
-from thalweg.rules.muon import orthogonal
+from thalweg.rules.muon import by_gram, orthogonal, step_by_step
 
 THEIRS = getattr(torch.optim, "Muon", None)  # torch has it from 2.9 on
 needs_torchs = pytest.mark.skipif(THEIRS is None, reason="this torch has no Muon")
@@ -82,6 +82,8 @@ OF_THE_STEPS = [{}, {"ns_steps": 3, "ns_coefficients": (2.0, -1.5, 0.5)}, {"eps"
         *itertools.product([(12, 8), (8, 12), (9, 9)], OF_THE_STEPS),
         ((600, 520), {}),  # decomposing one takes a second
         ((520, 600), {"eps": 10.0}),
+        ((800, 256), {}),  # by the Gram matrix
+        ((256, 800), {"ns_steps": 2}),
     ],
     ids=str,
 )
@@ -91,6 +93,18 @@ def test_in_double_precision_the_steps_are_a_polynomial_of_the_singular_values(s
     expected = by_singular_values(x.numpy(), **settings)
     for made in (orthogonal(x, *chosen.values()), orthogonal(torch.stack([x, x]), *chosen.values())[1]):
         np.testing.assert_allclose(made.numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("lowest", [0, -4])
+def test_the_gram_matrix_loses_no_more_to_rounding_than_the_steps_as_they_are_written(lowest):
+    """Also of a matrix whose singular values fall by 10,000."""
+    coefficients, generator = (3.4445, -4.7750, 2.0315), torch.Generator().manual_seed(0)
+    sides = [torch.linalg.qr(torch.randn(n, 256, generator=generator))[0] for n in (256, 800)]
+    x = sides[0] @ torch.diag(torch.logspace(0, lowest, 256)) @ sides[1].T
+    x = (x / x.norm()).bfloat16()
+    exact = step_by_step(x.double(), coefficients, 5)
+    lost = [((way(x, coefficients, 5) - exact).norm() / exact.norm()).item() for way in (by_gram, step_by_step)]
+    assert lost[0] < max(1.2 * lost[1], 0.04)
 
 
 @needs_torchs
