@@ -30,6 +30,7 @@ from thalweg.lab.study.command import keep_command, to_record, to_resume
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
 from thalweg.lab.verbs.status import status
+from thalweg.lab.verbs.sweep import sweep
 
 
 def table(values: dict[str, list[float]], margin: float = 0.01, larger: bool = True, **failed: int) -> Table:
@@ -262,6 +263,48 @@ def test_another_question_and_a_larger_budget_have_the_command_of_all_tasks(
         compare(two_tasks(), ["sgd"], budget=0.01, out=tmp_path / "study", on="alone")
     assert short.value.then is not None and short.value.then[1]["--out"] == str(tmp_path / "study")
     assert seconds("budget", short.value.then[1]["--budget"]) >= 60  # twice that of one task
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("verb", [compare, sweep])
+def test_a_study_of_one_task_leaves_a_joint_one_alone(joint: JointComparison, verb: Any) -> None:
+    """It wrote its spec, its report and its command over theirs, and then the joint command was refused for good."""
+    before = contents(joint.folder)
+    with pytest.raises(StudyError, match="holds a comparison over several tasks") as refused:
+        verb(two_tasks()[0], "sgd", out=joint.folder, on="alone")
+    assert refused.value.then == ("to keep both", {"--out": f"{joint.folder}-2"})
+    assert contents(joint.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["near", "other"], "is a comparison over near, far_off; you ask for near, other. Add --out"),
+        (["near", "far_off", "other"], "was asked something else"),  # by the optimizers
+        (["far_off", "near"], "was asked something else"),
+    ],
+)
+def test_a_joint_study_that_is_refused_is_not_written_to(
+    joint: JointComparison, names: list[str], message: str
+) -> None:
+    before = contents(joint.folder)
+    with pytest.raises(StudyError, match=message) as refused:
+        tasks = [replace(little.task(), name=name) for name in names]
+        compare(tasks, ["sgd", "lion"], trials=3, out=joint.folder, on="alone")
+    assert refused.value.then == ("to keep both", {"--out": f"{joint.folder}-2"})
+    assert contents(joint.folder) == before
+
+
+def test_tasks_are_added_to_those_that_are_there(tmp_path: Path) -> None:
+    few: Any = {"trials": 1, "finalist_seeds": 2, "epochs": 1, "out": tmp_path / "s", "on": "alone"}
+    near, far = two_tasks()
+    compare([near, far], ["sgd"], **few)
+    more = compare([replace(little.task(), name="last"), far, near], ["sgd"], **few)
+    assert list(more.studies) == ["near", "far_off", "last"] == list(read_answer(tmp_path / "s").studies)
+    assert list(json.loads((tmp_path / "s" / "tasks.json").read_text())["tasks"]) == ["near", "far_off", "last"]
 
 
 def test_the_command_is_kept_beside_the_study_and_beside_all(

@@ -11,7 +11,7 @@ from thalweg.lab.search.protocol import PRESETS, TUNABLE
 from thalweg.lab.search.pruning import PRUNERS
 from thalweg.lab.search.samplers import METHODS
 from thalweg.lab.study.command import COMMAND
-from thalweg.lab.study.tasks import TASKS
+from thalweg.lab.study.records import TASKS
 from thalweg.lab.task.builtin import BUILT_IN
 from thalweg.lab.verbs.export import FORMATS
 

@@ -53,8 +53,7 @@ class JointComparison(Answer):
 
     def save(self) -> None:
         """Write tasks.json, table.csv, table.tex, result.json and report.html to the folder."""
-        folders = {name: study.folder.name for name, study in self.studies.items()}
-        write_tasks(self.folder, folders)
+        write_tasks(self.folder, {name: study.folder for name, study in self.studies.items()})
         write_atomically(self.folder / "table.tex", lambda: self.to_latex() + "\n")
         super().save()
 

@@ -15,6 +15,7 @@ from thalweg.lab.study import validation
 from thalweg.lab.training.trial import Curve, Status, Trial
 
 NAMES_OF_0_1 = {"knobs": "hyperparameters"}
+TASKS = "tasks.json"  # names the studies of a comparison over several tasks: see `tasks`
 ANEW = "choose another --out, or delete the folder to start over"
 
 

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from thalweg.lab.errors import StudyError
 from thalweg.lab.study.records import (
+    TASKS,
     check_together,
     completed,
     find_spec,
@@ -51,6 +52,8 @@ class Study:
         try:
             if self.folder.exists() and not self.folder.is_dir():
                 raise StudyError(f"out: {self.folder} is a file; must be a folder")
+            if (self.folder / TASKS).exists():
+                raise keep_both(self.folder, "holds a comparison over several tasks, each in a folder of its own")
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout:
@@ -150,12 +153,7 @@ class Study:
                 wanted["protocol"]["budget"] = budgets[0]
             before["task"]["from"] = wanted["task"]["from"] = wanted["task"].get("from") or before["task"].get("from")
             if _comparable(before) != _comparable(wanted):
-                other = beside(self.folder)
-                raise StudyError(
-                    f"out: {self.folder} holds a study that was asked something else: {_changes(before, wanted)}. "
-                    f"Add --out {other} to keep both, or delete the folder to start over",
-                    then=("to keep both", {"--out": str(other)}),
-                )
+                raise keep_both(self.folder, f"holds a study that was asked something else: {_changes(before, wanted)}")
             self.spec = wanted
         text = json.dumps(to_json(self.spec), indent=2) + "\n"
         if written != text:
@@ -217,6 +215,8 @@ def default_folder(folder: Path, wanted: Mapping[str, Any]) -> Path:
     for number in count(1):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         old = find_spec(candidate)
+        if (candidate / TASKS).exists():
+            continue
         if old is None or alike(old, wanted):
             return candidate
     raise AssertionError
@@ -250,6 +250,15 @@ def write_atomically(path: Path, text: Callable[[], str]) -> None:
 def beside(folder: Path) -> Path:
     """The first name of its kind that is free."""
     return next(new for number in count(2) if not (new := folder.with_name(f"{folder.name}-{number}")).exists())
+
+
+def keep_both(folder: Path, why: str) -> StudyError:
+    """The refusal of a folder that holds something else, with the command that leaves it as it is."""
+    other = str(beside(folder))
+    return StudyError(
+        f"out: {folder} {why}. Add --out {other} to keep both, or delete the folder to start over",
+        then=("to keep both", {"--out": other}),
+    )
 
 
 def _cannot_write(folder: Path, error: OSError) -> NoReturn:

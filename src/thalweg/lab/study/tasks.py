@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from thalweg.lab.study.records import read_json
+from thalweg.lab.study.records import TASKS, read_json
 from thalweg.lab.study.store import write_atomically
 
-TASKS = "tasks.json"
 
-
-def write_tasks(folder: Path, folders: Mapping[str, str]) -> None:
-    """Write the name of each task's folder, by task."""
-    write_atomically(folder / TASKS, lambda: json.dumps({"tasks": dict(folders)}, indent=2) + "\n")
+def write_tasks(folder: Path, folders: Mapping[str, Path]) -> None:
+    """Write the name of each task's folder, which is in this one, by task."""
+    names = {task: inner.name for task, inner in folders.items()}
+    write_atomically(folder / TASKS, lambda: json.dumps({"tasks": names}, indent=2) + "\n")
 
 
 def read_tasks(folder: Path) -> dict[str, Path] | None:

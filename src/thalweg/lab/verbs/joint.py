@@ -15,9 +15,9 @@ from thalweg.lab.arguments import file_name, folder_of, seconds
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.results import Comparison, JointComparison
 from thalweg.lab.study.deadline import larger
-from thalweg.lab.study.records import find_spec, why
-from thalweg.lab.study.store import beside
-from thalweg.lab.study.tasks import TASKS, read_tasks, write_tasks
+from thalweg.lab.study.records import TASKS, find_spec, why
+from thalweg.lab.study.store import beside, keep_both
+from thalweg.lab.study.tasks import read_tasks, write_tasks
 from thalweg.lab.task.task import Task
 from thalweg.lookup import listed
 
@@ -60,17 +60,17 @@ def jointly(
         task.check()
     total = seconds("budget", budget)
     folder = folder_of(out, tasks[0][2], *names, preset)
-    folders = {name: file_name(name) for name in names}
-    with _opened(folder, folders):
+    by_name = dict(zip(names, tasks, strict=True))
+    with _opened(folder, names) as folders:
         try:
             studies = {
-                loaded[0].name: compare(
-                    loaded,
+                name: compare(
+                    by_name[name],
                     budget=None if total is None else total / len(tasks),
-                    out=folder / folders[loaded[0].name],
+                    out=inner,
                     began=time.monotonic(),
                 )
-                for loaded in tasks
+                for name, inner in folders.items()
             }
         except LabError as error:
             if error.then is None or OUT not in error.then[1]:
@@ -82,33 +82,50 @@ def jointly(
 
 
 @contextmanager
-def _opened(folder: Path, folders: Mapping[str, str]) -> Iterator[None]:
-    """The folder with what names its studies, which `thalweg status` goes by; nothing of it where none has begun.
+def _opened(folder: Path, names: Sequence[str]) -> Iterator[Mapping[str, Path]]:
+    """The folders of the studies, those that are there first; what names them is written, and `thalweg status` goes by
+    it. Where the first of them is refused, all is as it was before.
 
     Raises:
-        StudyError: for a folder that is a single study's, is in use, or cannot be written.
+        StudyError: for a folder that is a single study's or one of other tasks, is in use, or cannot be written.
     """
-    if find_spec(folder) is not None:
-        raise StudyError(f"out: {folder} is the study of one task; must be another folder for {len(folders)} tasks")
-    before, lock = read_tasks(folder), FileLock(folder / LOCK, timeout=0, thread_local=False)
+    before = _before(folder, names)
+    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    new = {name: folder / file_name(name) for name in names if name not in before}
+    folders = {**before, **new}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        write_tasks(folder, folders)
+        if new:
+            write_tasks(folder, folders)
     except Timeout:
         raise StudyError(f"out: another process is working in {folder}; wait for it or choose another") from None
     except (OSError, UnicodeError) as error:
         raise StudyError(f"out: cannot write to {folder}: {why(error)}") from None
     try:
-        yield
+        yield folders
+    except LabError:
+        if before and new and not any(inner.exists() for inner in new.values()):
+            write_tasks(folder, before)
+        raise
     finally:
-        begun = before is not None or any((folder / inner).exists() for inner in folders.values())
+        begun = before or any(inner.exists() for inner in new.values())
         lock.release()
         if not begun:
             for name in (TASKS, LOCK):
                 (folder / name).unlink(missing_ok=True)
             with suppress(OSError):  # there was more in it
                 folder.rmdir()
+
+
+def _before(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """The folders of the tasks that a joint study has already, to which more may be added."""
+    if find_spec(folder) is not None:
+        raise keep_both(folder, f"is the study of one task; must be another folder for {len(names)} tasks")
+    before = read_tasks(folder) or {}
+    if not set(before) <= set(names):
+        raise keep_both(folder, f"is a comparison over {', '.join(before)}; you ask for {', '.join(names)}")
+    return before
 
 
 def _of_all(error: LabError, then: tuple[str, Mapping[str, str]], folder: Path, tasks: int) -> LabError:
