@@ -92,6 +92,21 @@ class Entry:
         return () if self.rule is None else (self.rule,)
 
     @property
+    def searched_as(self) -> Rule | None:
+        """The rule whose ranges are searched: its own, and for a class of torch's the catalogue's rule of that class,
+        so that the two are compared over the same."""
+        if self.rule is not None or getattr(self.optimizer, "__module__", "").partition(".")[0] != "torch":
+            return self.rule
+        alike = [
+            entry
+            for entry in CATALOGUE.values()
+            if getattr(entry.optimizer, "__name__", "") == getattr(self.optimizer, "__name__", None)
+            if set(entry.settings) <= set(inspect.signature(self.optimizer).parameters)
+            if all(bool(value) == bool(self.default(name)) for name, value in entry.settings.items())
+        ]
+        return max(alike, key=lambda entry: len(entry.settings)).rule if alike else None
+
+    @property
     def takes_model(self) -> bool:
         """True for an optimizer that tells a model's parameters apart by their roles."""
         return self.optimizer is hybrid or (isinstance(self.optimizer, type) and issubclass(self.optimizer, Hybrid))
@@ -129,9 +144,10 @@ class Entry:
         """The range to search for a setting, on a logarithmic scale; None where there is none."""
         if range := self.rates.get(name):
             return range
-        if self.rule is None:
+        rule = self.searched_as
+        if rule is None:
             return FOREIGN_RATES if name == "lr" else None
-        hyperparameter = self.rule.hyperparameters.get(name)
+        hyperparameter = rule.hyperparameters.get(name)
         return hyperparameter.search if hyperparameter else None
 
     def line(self, **settings: Any) -> str:
@@ -223,7 +239,7 @@ def _parsed(text: str) -> Entry:
     if name == "hybrid":
         return _hybrid(text, own)
     if found := listed(name):
-        entry = found
+        entry, text = found, f"{found.name}{text[len(name) :]}"
     elif "." in name or ":" in name:
         entry = Entry.of(lookup.find(name, "optimizers"))
     else:
@@ -255,8 +271,19 @@ def _tried(entry: Entry) -> Entry:
 
 
 def listed(name: str) -> Entry | None:
-    """The entry that has this name, if one has."""
+    """The entry that has this name, if one has; as its class is called too, `ScheduleFreeAdamW`.
+
+    >>> listed("AdamW").name, listed("ScheduleFreeAdamW").name
+    ('adamw', 'schedule_free_adamw')
+    """
+    name = name if name in CATALOGUE or name in COMBINED else _folded(name)
     return CATALOGUE.get(name) or COMBINED.get(name)
+
+
+def _folded(name: str) -> str:
+    """The catalogue's name that has these letters, whatever their case and however words are parted."""
+    letters = "".join(filter(str.isalnum, name.lower()))
+    return next((each for each in (*CATALOGUE, *COMBINED) if each.replace("_", "") == letters), name)
 
 
 def _names() -> str:

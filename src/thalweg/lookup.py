@@ -58,8 +58,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     >>> did_you_mean("adma", ["adamax", "adam", "sgd"]), did_you_mean("zzz", ["adam"])
     ("; did you mean 'adam'?", '')
+    >>> did_you_mean("AdamW", ["Adam", "adamw"])
+    "; did you mean 'adamw'?"
     """
     each, letters = list(known), sorted(name)
+    if same := [one for one in each if one.lower() == name.lower()]:
+        return f"; did you mean {same[0]!r}?"
     near = difflib.get_close_matches(name, each, n=5) or difflib.get_close_matches(name.lower(), each, n=5)
     near.sort(key=lambda one: sorted(one) != letters)  # letters that changed places, before a word that goes on
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import thalweg
-from thalweg.catalogue import CATALOGUE
+from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.lab.cli.commands import app
 from thalweg.lab.cli.screen import Lines
 from thalweg.lab.study.campaign import Progress
@@ -65,6 +65,11 @@ def test_compare_a_users_file(tmp_path: Path) -> None:
         (("tune", "digits"), "optimizer: got none; must be one, such as --optimizer adam; `thalweg compare TASK"),
         (("range-test", "digits", "--optimizer", "sgd,adam"), "optimizer: got 2, sgd, adam; must be one, such as"),
         (("compare", "digits", "--trials", "0"), "trials: got 0; must be a whole number of at least 1"),
+        (("compare", "digits", "--optimizers", ""), "optimizers: got ''; must be something, or be left out"),
+        (("sweep", "digits", "--budget", " "), "budget: got ' '; must be something, or be left out"),
+        (("report", ""), "folder: got ''; must be something, or be left out"),
+        (("play", "digits", "--optimizers", ""), "optimizers: got ''; must be"),
+        (("conform", "torch.optim.SGD", "--laws", ""), "laws: got ''; must be"),
         (("show", "adamm"), "adamm"),
     ],
 )
@@ -97,6 +102,11 @@ def test_show(name: str) -> None:
     assert code == 0 and rule is not None
     for part in (rule.title, rule.source, rule.paper, rule.equations, "lr >= 0", rule.departures):
         assert part in out
+
+
+@pytest.mark.parametrize(("typed", "name"), [("AdamW", "adamw"), ("ScheduleFreeAdamW", "schedule_free_adamw")])
+def test_a_rule_is_taken_by_its_class_too(typed: str, name: str) -> None:
+    assert run("show", typed) == run("show", name) and Entry.of(f"{typed}(eps=1e-6)").name == f"{name}(eps=1e-6)"
 
 
 WITHOUT_THE_LAB = """

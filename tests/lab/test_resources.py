@@ -11,7 +11,7 @@ from gpus import telling
 
 from thalweg.lab.errors import LabError
 from thalweg.lab.runners import Processes, choose
-from thalweg.lab.runners.choice import Choice, known
+from thalweg.lab.runners.choice import Choice, again, known
 from thalweg.lab.runners.resources import VISIBLE, Resources
 from thalweg.lab.runners.slurm import Slurm
 from thalweg.lab.task.own_loop import OwnLoop
@@ -118,3 +118,15 @@ def test_cores_of_a_run_are_its_threads(tmp_path):
 def test_alone_has_the_whole_machine(tmp_path):
     with pytest.raises(LabError, match="'alone' has the whole machine"):
         choose(OwnLoop.of(lambda run: 1.0, direction="max"), [], "alone", resources=Resources(gpus=1))
+
+
+@pytest.mark.parametrize("on", ["auto", "processes"])
+def test_more_gpus_than_this_machine_has_are_refused_unless_they_are_elsewhere(on, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(
+        LabError, match="gpus: got 4; this machine has none: leave it out, or .* --on ray or --on slurm"
+    ):
+        choose(OwnLoop.of(lambda run: 1.0, direction="max"), [], on, resources=Resources(gpus=4))
+    with pytest.raises(LabError, match="gpus: got 4; this machine has none"):
+        again(Choice("processes", workers=2), Resources(gpus=4))
+    assert len(Resources(gpus=4).slots(2)) == 4

@@ -14,7 +14,7 @@ from thalweg.lab.cli.completion import rules as rules_of
 from thalweg.lab.cli.completion import studies
 from thalweg.lab.cli.completion import tasks as tasks_of
 from thalweg.lab.cli.screen import law_progress, progress_display, show_laws, show_rule, show_rules, show_tasks
-from thalweg.lab.cli.verbs import VERBS, command, refuse, stopped
+from thalweg.lab.cli.verbs import VERBS, command, refuse, refuse_empty, stopped
 from thalweg.lab.printable import visible
 
 app = typer.Typer(
@@ -83,7 +83,7 @@ def play(
         ),
     ] = "",
     optimizers: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--optimizers",
             "--optimizer",
@@ -91,7 +91,7 @@ def play(
             show_default="sgd,adam",
             autocompletion=rules_of,
         ),
-    ] = "",
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the page there, and open nothing.", show_default=False)
     ] = None,
@@ -104,13 +104,14 @@ def play(
     from thalweg.lab.verbs.landscape import landscape_of
     from thalweg.play.command import write
 
+    refuse_empty({"optimizers": optimizers})
     try:
         if optimizers and not what:
             raise ValueError("--optimizers: got no task to train; must be thalweg play TASK --optimizers ...")
         model = None
         if what:
             with progress_display() as progress:
-                model = landscape_of(what, optimizers, progress).block()
+                model = landscape_of(what, optimizers or "", progress).block()
         path = write(out, rule or [], model)
     except (ValueError, OSError) as error:
         refuse(error)
@@ -186,7 +187,7 @@ def conform(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting, NAME=VALUE; may be repeated.", show_default=False)
     ] = None,
-    laws: Annotated[str, typer.Option(help="Names from --list, with commas.", show_default="all")] = "",
+    laws: Annotated[str | None, typer.Option(help="Names from --list, with commas.", show_default="all")] = None,
     out: Annotated[Path | None, typer.Option("--json", help="Write the report there too.", show_default=False)] = None,
     time_limit: Annotated[float, typer.Option(help="Seconds for each law.")] = 60.0,
     listing: Annotated[bool, typer.Option("--list", help="List the laws, and try none.")] = False,
@@ -195,6 +196,7 @@ def conform(
     from thalweg.conformance import arguments, run
     from thalweg.conformance.law import LAWS
 
+    refuse_empty({"laws": laws})
     if listing:
         return show_laws(LAWS)
     try:

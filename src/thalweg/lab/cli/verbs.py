@@ -41,7 +41,7 @@ JSON = Asked("json", bool, False, Option("Print the answer as JSON; progress goe
 EXPORTS = (
     Asked("tensorboard", bool, False, Option("Write TensorBoard event files to the study's folder too.")),
     Asked("wandb", bool, False, Option("Write offline runs of Weights & Biases to the study's folder too.")),
-    Asked("to_optuna", str, "", Option("Add all trials to an Optuna storage: sqlite:///x.db.", unset="none")),
+    Asked("to_optuna", str, None, Option("Add all trials to an Optuna storage: sqlite:///x.db.", unset="none")),
 )
 
 
@@ -66,12 +66,20 @@ def command(verb: Callable[..., Any]) -> Callable[..., None]:
     parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
 
     def run(**given: Any) -> None:
-        (_train if trains(verb) else _read)(verb, {name: it for name, it in given.items() if it not in (None, "")})
+        refuse_empty(given)
+        (_train if trains(verb) else _read)(verb, {name: it for name, it in given.items() if it is not None})
 
     run.__name__, run.__doc__ = verb.__name__, (inspect.getdoc(verb) or "").partition("\n\n")[0]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def refuse_empty(given: Mapping[str, Any]) -> None:
+    """Refuse an option of no text, such as a script's variable that was never set: it is not the same as none."""
+    for name, value in given.items():
+        if isinstance(value, str) and not value.strip():
+            refuse(ValueError(f"{name}: got {value!r}; must be something, or be left out"))
 
 
 def as_typed(asked: Asked) -> inspect.Parameter:

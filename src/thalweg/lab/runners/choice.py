@@ -135,6 +135,7 @@ def known(on: Any) -> None:
 def again(choice: Choice, resources: Resources | None = None) -> Runner:
     """The runner that a study has chosen before; how much of the machine a run takes is said anew each time."""
     if resources is not None and resources.asked and choice.on == "processes":
+        resources.check_here()
         return Processes(slots=resources.slots(cores()), threads=resources.cores_of_run)
     if choice.on == "alone":
         return Alone()
@@ -251,6 +252,7 @@ def _processes(
 
 def _with_resources(task: Task, resources: Resources) -> tuple[Runner, Choice]:
     """Worker processes, as many as have room at once, each with GPUs of its own."""
+    resources.check_here()
     slots = resources.slots(cores())
     runner = Processes(slots=slots, threads=resources.cores_of_run)
     runner.start(task)

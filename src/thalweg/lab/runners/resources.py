@@ -85,6 +85,19 @@ class Resources:
         most = by_cores if self.cpus_per_run is not None else len(names)
         return [{VISIBLE: name} for name in names[:most]]
 
+    def check_here(self) -> None:
+        """Refuse more GPUs than this machine has: a cluster's other machines may have them, its processes have not.
+
+        Raises:
+            LabError: naming how many there are.
+        """
+        here = torch.cuda.device_count()
+        if self.gpus is not None and VISIBLE not in os.environ and self.gpus > here:
+            raise LabError(
+                f"gpus: got {self.gpus}; this machine has {here or 'none'}: leave it out, or have the runs where they "
+                "are, --on ray or --on slurm"
+            )
+
     def _devices(self) -> list[str]:
         given = os.environ.get(VISIBLE)
         if given is not None:

@@ -181,7 +181,7 @@ def _averages(entry: Entry) -> list[SearchRange]:
     if momentum:
         result.append(_average("momentum", MOMENTUM, momentum, "momentum"))
     for name, rule in ALSO_AVERAGES.items():
-        if name in own and entry.rule is not None and entry.rule.name.startswith(rule):
+        if name in own and (known := entry.searched_as) is not None and known.name.startswith(rule):
             away = 1 - own[name]
             result.append(_average(name, (away / 10, min(0.5, 50 * away)), own[name], name))
     return result
@@ -200,7 +200,8 @@ def _plain(entry: Entry) -> list[SearchRange]:
     if eps := _number(own.get("eps")):
         result.append(SearchRange("eps", eps / 100, eps * 1e4, eps, "eps"))
     if "weight_decay" in own:
-        usual = DECAY if entry.rule is not None and entry.rule.decay != "coupled" else COUPLED
+        rule = entry.searched_as
+        usual = DECAY if rule is not None and rule.decay != "coupled" else COUPLED
         low, high = entry.search("weight_decay") or usual
         result.append(SearchRange("weight_decay", low, high, float(own["weight_decay"]), "weight_decay"))
     return result
@@ -209,7 +210,8 @@ def _plain(entry: Entry) -> list[SearchRange]:
 def _defaults(entry: Entry) -> dict[str, Any]:
     """What an optimizer's arguments are when nobody sets them: a rule's own ones, and the decay any class has."""
     arguments = inspect.signature(entry.optimizer).parameters
-    names = set(arguments) if entry.rule is None else {*entry.rule.hyperparameters, "weight_decay"} & set(arguments)
+    rule = entry.searched_as
+    names = set(arguments) if rule is None else {*rule.hyperparameters, "weight_decay"} & set(arguments)
     return {name: entry.default(name) for name in arguments if name in names}
 
 

@@ -193,7 +193,7 @@ def rebuild(name: str, described: Mapping[str, Any], given: Any = None) -> Entry
             f"it: --optimizer {described.get('module', '?')}:{described['class']}"
         )
     (entry,) = resolve([given])
-    if to_json(describe(entry)) != described:
+    if not _describes(described, entry):
         raise LabError(f"optimizer: {entry.name} is not the study's {name} any more, or another class")
     return entry
 
@@ -209,7 +209,7 @@ def known_entry(name: str, described: Mapping[str, Any]) -> Entry | None:
     theirs = getattr(torch.optim, described["class"], None) if stem.startswith("torch.") else None
     if stem == "hybrid":
         try:
-            return entry if to_json(describe(entry := Entry.of(name))) == described else None
+            return entry if _describes(described, entry := Entry.of(name)) else None
         except ValueError:
             return None
     if known := listed(stem):
@@ -220,7 +220,16 @@ def known_entry(name: str, described: Mapping[str, Any]) -> Entry | None:
         return None
     if own or entry.name != name:
         entry = Entry(name, entry.optimizer, {**entry.settings, **own}, entry.rule)
-    return entry if to_json(describe(entry)) == described else None
+    return entry if _describes(described, entry) else None
+
+
+def _describes(described: Mapping[str, Any], entry: Entry) -> bool:
+    """Whether this is the entry, whose range of search may be another by now: a run does not depend on it."""
+
+    def run(one: Mapping[str, Any]) -> dict[str, Any]:
+        return {**one, "lr": {"default": one["lr"].get("default")}} if "lr" in one else dict(one)
+
+    return run(to_json(describe(entry))) == run(described)
 
 
 def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any], batch_size: int | None = None) -> str:
