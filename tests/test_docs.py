@@ -50,6 +50,17 @@ def test_a_rule_of_ones_own_is_compared_by_the_command_of_its_page(tmp_path, mon
     assert end.value.code == 0 and told.out.count("my_rule.Lion") >= 1, told.err
 
 
+def test_a_rule_of_ones_own_races_by_the_command_of_the_page_of_play(tmp_path, monkeypatch):
+    """Copied from one page to the next: the catalogue has a rule of that name."""
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "add_a_rule.md").read_text(), re.DOTALL).group(1)
+    (tmp_path / "my_rule.py").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    [command] = re.findall(r"thalweg (play --rule \S+)", (ROOT / "docs" / "play.md").read_text())
+    with pytest.raises(SystemExit) as end:
+        app([*command.split(), "--out", "page.html"], standalone_mode=True)
+    assert end.value.code == 0 and '"my_lion"' in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_the_first_study_says_what_the_presets_take():
     quick, standard = PRESETS["quick"], PRESETS["standard"]
     takes = (

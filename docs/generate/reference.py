@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,22 +15,57 @@ PAGES = {
     "thalweg.optim": "The drop-in namespace. Constructors are torch's where torch has the class.",
     "thalweg.lab": "Results, tasks and errors of the lab.",
     "thalweg.play": "Races in Python.",
+    "thalweg.play.landscape": "The loss around runs, of any model.",
+    "thalweg.play.page": "The page itself.",
+    "thalweg.lens.preflight": "What is wrong before the first step.",
+    "thalweg.lens.lightning": "Lens in Lightning's Trainer.",
+    "thalweg.lens.hugging_face": "Lens in Hugging Face's Trainer.",
+    "thalweg.differences": "Two optimizers side by side.",
+    "thalweg.lab.task.adapters.lightning": "A LightningModule as a task.",
+    "thalweg.lab.task.adapters.transformers": "A Hugging Face model as a task.",
     "thalweg.rule.words": "The words of an equation.",
     "thalweg.rule.hyperparameters": "What a hyperparameter's annotation may hold.",
 }
-ANNOTATIONS = ("Rate", "Betas", "Epsilon", "Search", "Switch", "Valid", "OneOf")
+SOURCE = Path(__file__).parents[2] / "src"
+# What is behind a public face: `thalweg`, `thalweg.lab` and `thalweg.rule.hyperparameters` hand on what is for others.
+INSIDE = ("thalweg.engines", "thalweg.conformance", "thalweg.rule.definition", "thalweg.lab.")
+FOR_OTHERS = ("thalweg.lab.task.adapters.",)  # of those: each needs a framework, and is imported by whoever has it
+
+
+def public() -> list[str]:
+    """The modules that say what is theirs for others, by `__all__`; none is imported for it."""
+    found = []
+    for path in sorted((SOURCE / "thalweg").rglob("*.py")):
+        module = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        inside = module.startswith(INSIDE) and not module.startswith(FOR_OTHERS)
+        if offered(path.read_text()) and not inside:
+            found.append(module)
+    return found
+
+
+def offered(source: str) -> list[str]:
+    """The names of a source's `__all__`."""
+    for line in ast.parse(source).body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "__all__":
+            return [
+                ast.literal_eval(name) for name in getattr(line.value, "elts", []) if isinstance(name, ast.Constant)
+            ]
+    return []
 
 
 def names(namespace: str) -> list[str]:
     """The public names of a namespace; torch's own that are handed on are torch's to document."""
     module = import_module(namespace)
-    listed = ANNOTATIONS if namespace == "thalweg.rule.hyperparameters" else getattr(module, "__all__", ())
-    return [name for name in listed if not isinstance(getattr(module, name), ModuleType)]
+    return [name for name in module.__all__ if not isinstance(getattr(module, name), ModuleType)]
 
 
 def page(namespace: str, about: str) -> str:
-    module = import_module(namespace)
     parts = [f"# {namespace}\n\n{about}\n"]
+    try:
+        module = import_module(namespace)
+    except ImportError:  # its framework is not here: as the source has it
+        source = SOURCE.joinpath(*namespace.split(".")).with_suffix(".py").read_text()
+        return "\n".join([*parts, *(f"## {name}\n\n::: {namespace}.{name}\n" for name in offered(source))])
     for name in names(namespace):
         parts.append(entry(namespace, name, getattr(module, name)))
     return "\n".join(parts)

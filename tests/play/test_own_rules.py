@@ -8,7 +8,7 @@ from play.engine import by_reference, context, in_javascript
 
 from thalweg import RuleError
 from thalweg.engines import javascript
-from thalweg.play.command import entry, find
+from thalweg.play.command import entry, find, write
 
 LION = """
 import math
@@ -81,11 +81,16 @@ def test_what_javascript_cannot_say_is_refused_with_its_line(file, name, line, w
     assert f"{file}:{number}: " in str(refused.value) and why in str(refused.value) and line in str(refused.value)
 
 
-def test_a_name_of_the_catalogue_is_refused():
+def test_a_rule_named_as_one_of_the_catalogues_is_ones_own():
     from thalweg.rules.adam import adam
 
-    with pytest.raises(ValueError, match="catalogue has a rule of the name 'adam'"):
-        entry(adam)
+    assert entry(adam).name == "my_adam" and entry(adam).rule.equations == adam.equations
+
+
+def test_two_rules_of_one_name_are_refused(file, tmp_path):
+    with pytest.raises(ValueError, match="two of yours are named 'my_lion'; give one another"):
+        write(tmp_path / "page.html", [f"{file}:lion", "thalweg.rules.lion:lion"])
+    assert not (tmp_path / "page.html").exists()
 
 
 @pytest.mark.parametrize("spec", ["my_rule.py", "nowhere.py:lion", "no.such.module:lion", "thalweg.rules.adam:nothing"])

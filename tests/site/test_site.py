@@ -19,6 +19,10 @@ pytest.importorskip("mkdocs")
 pytest.importorskip("material")
 pytest.importorskip("mkdocstrings")
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "docs" / "generate"))
+import reference  # noqa: E402
+
+PUBLIC = reference.public()
 
 
 class Page(HTMLParser):
@@ -98,13 +102,25 @@ def test_the_search_works_in_a_page_opened_as_a_file(folder, tmp_path, address):
         assert complaints == [] and requests == []
 
 
-@pytest.mark.parametrize("namespace", ["thalweg", "thalweg.optim", "thalweg.lab", "thalweg.play", "thalweg.rule.words"])
+@pytest.mark.parametrize("namespace", PUBLIC)
 def test_every_public_name_is_in_the_reference(site, namespace):
     module = import_module(namespace)
     public = {*module.__all__, *getattr(module, "_LAZY", ()), *getattr(module, "_HOME", ())}
     names = [name for name in public if not isinstance(getattr(module, name), ModuleType)]
     anchors = site[f"reference/{namespace}.html"].anchors
     assert names and [name for name in names if name.lower() not in anchors] == []
+
+
+def test_the_public_modules_are_found():
+    """Each has a page, and what the docs import is of one of them, but for what they show the inside by."""
+    assert set(PUBLIC) == set(reference.PAGES) and {"thalweg", "thalweg.optim", "thalweg.differences"} <= set(PUBLIC)
+    pages = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py"), ROOT / "README.md"]
+    imported = {
+        name for page in pages for name in re.findall(r"^ *from (thalweg[\w.]*) import", page.read_text(), re.M)
+    }
+    shown = {"thalweg.engines", "thalweg.update.update", "thalweg.catalogue"}  # the inside, in add_a_rule and lanes
+    shown |= {name for name in imported if name.startswith(("thalweg.lab.runners.", "thalweg.lab.training."))}
+    assert imported - shown - set(PUBLIC) == set()
 
 
 def test_every_rule_has_a_page(site):

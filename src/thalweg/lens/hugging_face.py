@@ -12,6 +12,8 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("thalweg.lens.hugging_face needs transformers: pip install transformers") from error
 
+__all__ = ["LensCallback"]
+
 
 class LensCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     """Watch a `train()`, and print what is wrong when it ends. `callback.seen` is the `thalweg.lens` of the run.

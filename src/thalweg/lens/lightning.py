@@ -17,6 +17,8 @@ except ModuleNotFoundError:
     except ModuleNotFoundError as error:
         raise ImportError("thalweg.lens.lightning needs lightning: pip install lightning") from error
 
+__all__ = ["LensCallback"]
+
 
 class LensCallback(Callback):  # type: ignore[misc,unused-ignore]
     """Watch a `fit`, and print what is wrong when it ends. `callback.seen` is the `thalweg.lens` of the run.

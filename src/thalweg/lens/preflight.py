@@ -12,6 +12,8 @@ from torch.optim import Optimizer
 from thalweg.lens.finding import Evidence, Finding
 from thalweg.roles import roles
 
+__all__ = ["preflight"]
+
 MOST_TRIED = 100_000  # steps of a schedule that are asked for its warm-up
 PULLED = 0.3  # lr * weight_decay * steps: the share by which decay shrinks what nothing holds
 SMALL = ("norm", "bias", "vector", "scalar")  # roles without decay, as `thalweg.optim.groups` has them

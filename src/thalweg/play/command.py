@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ def write(out: Path | None, rules: Sequence[str], model: Mapping[str, Any] | Non
     from thalweg.play.page import html
 
     own = [entry(find(each)) for each in rules]
+    names = [each.name for each in own]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"rule: two of yours are named {twice!r}; give one another, Rule(name=...), or leave one out")
     if out is not None and not out.parent.is_dir():
         raise ValueError(f"out: no folder {out.parent}")
     path = Path(tempfile.mkdtemp(prefix="thalweg-")) / "play.html" if out is None else out
@@ -36,10 +40,10 @@ def write(out: Path | None, rules: Sequence[str], model: Mapping[str, Any] | Non
 
 
 def entry(rule: Rule) -> Entry:
-    """A rule as a contender, once it is known to run in the page."""
+    """A rule as a contender, once it is known to run in the page; `my_lion` where the catalogue has a `lion`."""
     javascript.functions(rule)
     if rule.name in CATALOGUE:
-        raise ValueError(f"rule: the catalogue has a rule of the name {rule.name!r}; call yours otherwise")
+        rule = replace(rule, name=f"my_{rule.name}")
     return Entry(rule.name, optimizer(rule), {}, rule)
 
 

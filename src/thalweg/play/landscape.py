@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from thalweg.play.planes import Plane, filtered, principal
 
+__all__ = ["Landscape", "landscape"]
+
 Array = NDArray[Any]
 Loss = Callable[[Array], float]
 

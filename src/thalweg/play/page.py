@@ -16,6 +16,8 @@ from thalweg.play import scenery, schedules
 from thalweg.rule.equations import RuleError
 from thalweg.rule.hyperparameters import Hyperparameter, Valid
 
+__all__ = ["html"]
+
 LANGUAGES = ("en", "zh")
 ENDS = re.compile("<(?=/script|!--)", re.IGNORECASE)  # only ever in a string
 FOLDER = re.compile(r"\S*[/\\](?=[\w.]+:\d+: )")  # of a file that an error names with its line

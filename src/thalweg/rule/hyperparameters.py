@@ -18,6 +18,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 import numpy as np
 import torch
 
+__all__ = ["Betas", "Epsilon", "OneOf", "Rate", "Search", "Switch", "Valid"]
+
 
 @dataclass(frozen=True)
 class Valid:

@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, Subset
 from thalweg.lab.errors import TaskError
 from thalweg.lab.task.task import Task
 
+__all__ = ["from_lightning"]
+
 HALF = 0.5  # of the validation data, where there are none for the test
 
 

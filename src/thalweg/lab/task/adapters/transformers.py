@@ -13,6 +13,8 @@ from thalweg.lab.errors import TaskError
 from thalweg.lab.task.data import Items, split
 from thalweg.lab.task.task import Task
 
+__all__ = ["from_transformers"]
+
 IGNORED = -100  # labels that no loss of transformers counts
 
 
