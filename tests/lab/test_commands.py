@@ -63,7 +63,7 @@ def test_compare_a_users_file(tmp_path: Path) -> None:
         (("compare", "digits", "--optimizers", "adam(epss=1)"), "no setting 'epss'; did you mean 'eps'? It has lr,"),
         (("tune", "digits", "--optimizer", "adam", "--method", "tpee"), "method: got 'tpee'; did you mean 'tpe'? It"),
         (("tune", "digits"), "optimizer: got none; must be one, such as --optimizer adam; `thalweg compare TASK"),
-        (("range-test", "digits", "--optimizer", "sgd,adam"), "optimizer: got 2, sgd, adam; must be one, such as"),
+        (("range-test", "digits", "--optimizer", "sgd,adam"), "optimizer: got 2 (sgd, adam); must be one, such as"),
         (("compare", "digits", "--trials", "0"), "trials: got 0; must be a whole number of at least 1"),
         (("compare", "digits", "--optimizers", ""), "optimizers: got ''; must be something, or be left out"),
         (("sweep", "digits", "--budget", " "), "budget: got ' '; must be something, or be left out"),

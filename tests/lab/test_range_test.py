@@ -133,7 +133,7 @@ def test_a_crash_is_told(tmp_path: Path) -> None:
         ({"low": 1.0, "high": 0.1}, "low, high: got .* the lower first"),
         ({"steps": 5}, "steps: got 5; must be a whole number of at least 20"),
         ({"seeds": 0}, "seeds: got 0"),
-        ({"optimizer": ["sgd", "adam"]}, "optimizer: got 2, sgd, adam; must be one"),
+        ({"optimizer": ["sgd", "adam"]}, "optimizer: got 2 \\(sgd, adam\\); must be one"),
     ],
 )
 def test_wrong_arguments(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -297,7 +297,7 @@ def test_ranges_of_the_user() -> None:
         ({"method": "bohb"}, "method: got 'bohb'; must be learned, grid, random"),
         ({"trials": 0}, "trials: got 0"),
         ({"batch": 0}, "batch: got 0"),
-        ({"optimizer": ["sgd", "adam"]}, "optimizer: got 2, sgd, adam; must be one"),
+        ({"optimizer": ["sgd", "adam"]}, "optimizer: got 2 \\(sgd, adam\\); must be one"),
         ({"pruner": "median"}, "pruner: got 'median'; must be asha or hyperband"),
         ({"seeds": 2000}, "seeds: got 2000"),
     ],

@@ -88,7 +88,7 @@ def one_of(optimizer: Any, task: Task) -> list[Entry]:
     if len(entries) > 1:
         names = [entry.name for entry in entries]
         some = ", ".join(names[:4]) + (" and more" if len(names) > 4 else "")
-        raise LabError(f"optimizer: got {len(names)}, {some}; {asks}")
+        raise LabError(f"optimizer: got {len(names)} ({some}); {asks}")
     return entries
 
 
