@@ -12,8 +12,10 @@ import argparse
 import datetime
 import importlib.metadata
 import importlib.util
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,25 +135,36 @@ def ours_and_others(rule: str, shapes: Sequence[Shape], others: Sequence[str], t
     return {"ours": getattr(optim, rule)(parameters(shapes)).step, **{name: makers[name]() for name in there}}
 
 
-def cases() -> Iterator[tuple[str, Subjects, list[Shape] | None]]:
-    """What is measured: its name, who takes turns, and the matrices that Newton-Schulz multiplies."""
+Case = tuple[str, Callable[[], Subjects], list[Shape]]
+
+
+def cases() -> Iterator[Case]:
+    """What is measured: its name, what makes those who take turns, and the matrices that Newton-Schulz multiplies."""
     for name, shapes in MATRICES.items():
         small = name != "12 layers of 768"  # the others take half a minute a step there
         others = ("torch", "pytorch_optimizer", "heavyball") if small else ("torch",)
-        yield f"Muon, {name}", ours_and_others("Muon", shapes, others), shapes
+        yield f"Muon, {name}", partial(ours_and_others, "Muon", shapes, others), shapes
     for size, shapes in WHOLE.items():
         matrices = [shape for shape in shapes[1:] if len(shape) == 2]
-        subjects: Subjects = {"ours": hybrid(parameters(shapes)), "torch": pair_of_torchs(parameters(shapes))}
-        yield f"MuonAdamW against Muon and fused AdamW, {size}", subjects, matrices
-    yield "Adafactor, 11M", ours_and_others("Adafactor", WHOLE["11M"], ["torch"]), None
+        yield f"MuonAdamW against Muon and fused AdamW, {size}", partial(pairs, shapes), matrices
+    small_ones: list[Shape] = [(32, 32), (32,)] * 175
+    for name, shapes in (("11M", WHOLE["11M"]), ("350 of 32 x 32 and 32", small_ones)):
+        yield f"Adafactor, {name}", partial(ours_and_others, "Adafactor", shapes, ["torch"]), []
     for name, shapes in (("12 of 128 x 128", [(128, 128)] * 12), ("6 layers of 384", layers(384, 6))):
-        yield f"Shampoo, {name}", ours_and_others("Shampoo", shapes, ["pytorch_optimizer"]), None
-        yield f"SOAP, {name}", ours_and_others("SOAP", shapes, ["pytorch_optimizer", "heavyball"]), None
+        yield f"Shampoo, {name}", partial(ours_and_others, "Shampoo", shapes, ["pytorch_optimizer"]), []
+        yield f"SOAP, {name}", partial(ours_and_others, "SOAP", shapes, ["pytorch_optimizer", "heavyball"]), []
     for rule, theirs, states in (("LAMB", "Lamb", 2), ("LARS", "LARS", 1), ("Prodigy", "Prodigy", 4)):
         for size, shapes in WHOLE.items():
-            subjects = ours_and_others(rule, shapes, ["pytorch_optimizer"] if size == "11M" else [], theirs)
-            numel = sum(torch.Size(shape).numel() for shape in shapes)
-            yield f"{rule}, {size}", {**subjects, "stream": stream(numel, states)}, None
+            yield f"{rule}, {size}", partial(beside_stream, rule, theirs, states, shapes, size == "11M"), []
+
+
+def pairs(shapes: Sequence[Shape]) -> Subjects:
+    return {"ours": hybrid(parameters(shapes)), "torch": pair_of_torchs(parameters(shapes))}
+
+
+def beside_stream(rule: str, theirs: str, states: int, shapes: Sequence[Shape], others: bool) -> Subjects:
+    subjects = ours_and_others(rule, shapes, ["pytorch_optimizer"] if others else [], theirs)
+    return {**subjects, "stream": stream(sum(torch.Size(shape).numel() for shape in shapes), states)}
 
 
 def measured(subjects: Subjects, quick: bool) -> dict[str, Any]:
@@ -166,7 +179,7 @@ def measured(subjects: Subjects, quick: bool) -> dict[str, Any]:
     return {name: {**row, "first_step_s": first[name]} for name, row in found.items()}
 
 
-def run(quick: bool) -> dict[str, Any]:
+def run(quick: bool, only: str) -> dict[str, Any]:
     results: dict[str, Any] = {
         "machine": describe(),
         "versions": {**versions(), **{name: importlib.metadata.version(name) for name in sorted(INSTALLED)}},
@@ -175,8 +188,10 @@ def run(quick: bool) -> dict[str, Any]:
         "product_rate": product_rate(),
         "rows": [],
     }
-    for name, subjects, matrices in cases():
-        row: dict[str, Any] = {"what": name, "subjects": measured(subjects, quick)}
+    for name, make, matrices in cases():
+        if not re.search(only, name):
+            continue
+        row: dict[str, Any] = {"what": name, "subjects": measured(make(), quick)}
         if matrices:
             row["products_us"] = operations(matrices) / results["product_rate"] * 1e6
         results["rows"].append(row)
@@ -215,8 +230,10 @@ def table(results: dict[str, Any]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="", help="a regular expression: of the cases those that it is found in")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    found = run(options.quick)
-    write(found, table(found), options.out, named("matrices", found, "-quick" if options.quick else ""))
+    found = run(options.quick, options.only)
+    kind = "-quick" if options.quick else "-part" if options.only else ""
+    write(found, table(found), options.out, named("matrices", found, kind))
     print(table(found))
