@@ -53,8 +53,8 @@ def apart(text: str) -> tuple[str, dict[str, Any]]:
         raise ValueError(f"got {text!r}; the brackets must hold name=value, with plain values") from None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint to put behind a message; empty where nothing known is like the name.
+def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
+    """A hint to put behind a message, of the nearest, at most so many; empty where nothing known is like the name.
 
     >>> did_you_mean("adma", ["adamax", "adam", "sgd"]), did_you_mean("zzz", ["adam"])
     ("; did you mean 'adam'?", '')
@@ -66,7 +66,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"; did you mean {same[0]!r}?"
     near = difflib.get_close_matches(name, each, n=5) or difflib.get_close_matches(name.lower(), each, n=5)
     near.sort(key=lambda one: sorted(one) != letters)  # letters that changed places, before a word that goes on
-    return f"; did you mean {near[0]!r}?" if near else ""
+    shown = [repr(one) for one in near[:most]]
+    return f"; did you mean {' or '.join(filter(None, [', '.join(shown[:-1]), shown[-1]]))}?" if near else ""
 
 
 def must_be(name: object, known: Iterable[str], last: str = ", ") -> str:
@@ -97,13 +98,26 @@ def find(name: str, argument: str = "optimizer") -> type[torch.optim.Optimizer]:
     found: object = _module(where, name, argument)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise ValueError(f"{argument}: {where} has no {part!r}{did_you_mean(part, dir(found))}")
+            raise ValueError(f"{argument}: {where} has no {part!r}{_classes(part, found)}")
         found = getattr(found, part)
     if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
         made = "; of a rule thalweg.optimizer(rule) makes one" if type(found).__name__ == "Rule" else ""
         kind = getattr(found, "__name__", f"a {type(found).__name__}")
         raise ValueError(f"{argument}: {name} is {kind}; must be a subclass of torch.optim.Optimizer{made}")
     return found
+
+
+def _classes(name: str, where: object) -> str:
+    """The optimizers there, the nearest one first."""
+    there = [each for each, value in vars(where).items() if not each.startswith("_") and _is_optimizer(value)]
+    if not there:
+        return "; it has no class of torch.optim.Optimizer: write one in it, or name another place"
+    near = did_you_mean(name, there)
+    return f"{near} Its optimizers are {', '.join(there)}" if near else f"; its optimizers are {', '.join(there)}"
+
+
+def _is_optimizer(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
 
 
 def _beside(path: Path, argument: str) -> str:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import thalweg
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.lab.cli.commands import app
-from thalweg.lab.cli.screen import Lines
+from thalweg.lab.cli.screen import Lines, wrapped
 from thalweg.lab.study.campaign import Progress
 
 
@@ -52,9 +52,16 @@ def test_compare_a_users_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("compare", "no.py"), "task: no file no.py; must be a built-in task (mnist1d, "),
+        (("compare", "no.py"), "task: no file no.py; must be a built-in task (`thalweg tasks` lists them), "),
         (("compare", "nothing"), "task: got 'nothing'; must be"),
-        (("compare", "digts"), "task: got 'digts'; did you mean 'digits'? It must be a built-in task (mnist1d, "),
+        (
+            ("compare", "digts"),
+            "task: got 'digts'; did you mean 'digits', 'digits-cnn' or 'diabetes'? It must",
+        ),
+        (("compare", "digits", "--optimizers", "torch.optim.Nope"), "has no 'Nope'; its optimizers are Adafactor, "),
+        (("compare", "digits", "--optimizers", "torch.optim.adamw.AdmW"), "did you mean 'AdamW'? Its optimizers are"),
+        (("compare", "digits", "--optimizers", "json.Nope"), "it has no class of torch.optim.Optimizer: write one in"),
+        (("lens", "pyproject.toml"), "pyproject.toml is not a checkpoint, as it is not a file of torch.save; must"),
         (("compare", "digits", "--optimizers", "adamm"), "nor in the catalogue; did you mean 'adam'?"),
         (("compare", "digits", "--preset", "fast"), "preset: got 'fast'; must be quick, standard, thorough"),
         (("compare", "digits", "--preset", "quik"), "preset: got 'quik'; did you mean 'quick'? It must be quick, "),
@@ -77,6 +84,63 @@ def test_a_mistake_is_one_line_and_exit_code_2(words: tuple[str, ...], message: 
     code, out, error = run(*words)
     assert code == 2 and out == ""
     assert message in error and error.count("\n") == 1 and error.startswith("thalweg: ")
+
+
+def test_a_number_that_is_none_is_told() -> None:
+    code, _, error = run("compare", "digits", "--trials", "many")
+    assert code == 2 and "'--trials': got 'many'" in error
+    code, _, error = run("lens", "digits", "--lr=fast")
+    assert code == 2 and "'--lr': got 'fast'" in error
+
+
+def test_a_folder_that_is_not_there_is_said_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for verb in ("status", "report"):
+        assert run(verb, "nowhere")[2] == (
+            "thalweg: folder: no folder nowhere; `thalweg compare TASK --out FOLDER` makes one\n"
+        )
+    for name, file in (("one", "spec.json"), ("two", "tasks.json"), ("none", "other.json")):
+        (tmp_path / "studies" / name).mkdir(parents=True)
+        (tmp_path / "studies" / name / file).write_text("{}")
+    assert (
+        run("status", "nowhere")[2] == "thalweg: folder: no folder nowhere; those there are: studies/one, studies/two\n"
+    )
+
+
+def test_a_file_without_a_task_says_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    _, _, error = run("compare", str(tmp_path / "empty.py"))
+    assert "has no attribute 'task'; it has no Task and no function train(run); must have one of the two, such" in error
+    (tmp_path / "mine.py").write_text(little.FILE.replace("task = ", "other = "))
+    _, _, error = run("compare", str(tmp_path / "mine.py"))
+    assert error.endswith(f"the tasks in it are other: {tmp_path / 'mine.py'}:other\n")
+
+
+def test_what_is_listed_and_shown_is_told_as_json() -> None:
+    told = {
+        words: json.loads(run(*words.split(), "--json")[1])
+        for words in ("tasks", "rules", "show adam", "show muon_adamw")
+    }
+    assert {one["name"] for one in told["tasks"]} >= {"digits", "mnist1d"}
+    assert [one["name"] for one in told["rules"]] == [*CATALOGUE, "muon_adamw"]
+    assert told["rules"][0]["searched"] == [0.001, 5.0]
+    assert told["show adam"]["hyperparameters"]["lr"] == {"default": 1e-3, "valid": "lr >= 0", "searched": [1e-4, 0.1]}
+    assert told["show muon_adamw"]["line"] == "thalweg.optim.MuonAdamW(model)"
+
+
+@pytest.mark.parametrize("name", ["adamw", "classical_nesterov", "asgd"])
+def test_the_prose_of_a_rule_fits_the_terminal(name: str) -> None:
+    rule = CATALOGUE[name].rule
+    assert rule is not None
+    texts = [rule.source, rule.paper, f"Departures: {rule.departures}"]
+    for text in texts:
+        told = wrapped(text, 80)
+        assert told.split() == text.split()
+        assert [line for line in told.splitlines() if len(line) > 80 and " = " not in line] == []
+        equations = [line for line in text.splitlines() if line.startswith(" ")]
+        assert [line for line in equations if line not in told.splitlines()] == []
 
 
 def test_a_task_that_breaks_or_has_no_scalar_loss(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from scipy import stats
 from thalweg.lab.arguments import seconds
 from thalweg.lab.cli.commands import app
 from thalweg.lab.cli.screen import fitting, roomy
-from thalweg.lab.cli.verbs import keeping_the_command
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.judging.joint import build_joint_table
 from thalweg.lab.judging.rows import Table, build_table
@@ -26,7 +25,7 @@ from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.results import Comparison, JointComparison, read_answer
 from thalweg.lab.results.joint_status import JointStatus
 from thalweg.lab.study.campaign import Progress
-from thalweg.lab.study.command import keep_command, to_record, to_resume
+from thalweg.lab.study.command import keep_command, keep_typed, to_record, to_resume, typed
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
 from thalweg.lab.verbs.status import status
@@ -246,6 +245,33 @@ def test_one_that_was_stopped_says_what_is_there_what_is_missing_and_what_goes_o
     assert said.endswith(f"{folder / 'near'}; t{again}")
 
 
+def test_one_that_was_stopped_before_its_first_run_has_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thalweg.lab.study.session.runner_of", stop)  # as lanes are tried out
+    with pytest.raises(KeyboardInterrupt), typed(["compare", "near,far_off"]):
+        compare(two_tasks(), ["sgd"], out=tmp_path / "s", on="alone")
+    assert str(status(tmp_path / "s")).endswith("To resume: thalweg compare near,far_off")
+    found = status(tmp_path / "s")
+    assert isinstance(found, JointStatus)
+    told = found.to_dict()
+    assert told["resume"] == "to resume: thalweg compare near,far_off" and told["tasks"]["far_off"] is None
+    assert told["tasks"]["near"]["ended"] == 0 and told["tasks"]["near"]["optimizers"]["sgd"]["best"] is None
+
+
+def test_a_status_is_told_as_json(joint: JointComparison, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app(["status", str(joint.folder), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["over"] and list(told["tasks"]) == ["near", "far_off"]
+    assert told["tasks"]["near"]["optimizers"]["sgd"]["best"] > 0 and told["tasks"]["near"]["runs"] == {
+        "done": told["tasks"]["near"]["ended"]
+    }
+
+
 def test_what_is_refused_before_anything_runs_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="preset"):
         compare(two_tasks(), ["sgd"], "fast", out=tmp_path / "study")
@@ -311,11 +337,10 @@ def test_the_command_is_kept_beside_the_study_and_beside_all(
     joint: JointComparison, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     words = ["compare", "near,far_off", "--to-optuna", "mysql://me:secret@host/db"]
-    monkeypatch.setattr("sys.argv", ["thalweg", *words])
-    told: list[Progress] = []
-    tell = keeping_the_command(compare, told.append)
-    tell(now := Progress(0, 1, 0, folder=joint.studies["near"].folder))
-    assert told == [now]
+    keep_typed(joint.studies["near"].folder)  # nobody typed anything
+    assert to_resume(joint.folder) == "rerun its command to resume"
+    with typed(words):
+        keep_typed(joint.studies["near"].folder)
     for folder in (joint.folder, joint.studies["near"].folder):
         assert to_resume(folder) == "to resume: thalweg compare near,far_off --to-optuna 'mysql://me:***@host/db'"
     assert to_record(joint.folder).startswith("to record it: thalweg compare") and "--record" in to_record(joint.folder)

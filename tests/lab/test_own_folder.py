@@ -8,6 +8,7 @@ import little
 import pytest
 
 import thalweg
+from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import StudyError
 from thalweg.lab.study.store import Study
 from thalweg.lab.verbs.status import status
@@ -33,9 +34,25 @@ def test_the_second_command_of_every_new_user(tmp_path, monkeypatch):
 
 def test_with_a_folder_named_it_is_said_and_what_would_do(tmp_path):
     compared(["sgd"], out=tmp_path / "study")
-    with pytest.raises(StudyError, match="was asked something else: optimizers.adam") as refused:
+    with pytest.raises(
+        StudyError, match=r"was asked something else: it compares sgd; you ask for sgd, adam[.] Add --out"
+    ) as refused:
         compared(["sgd", "adam"], out=tmp_path / "study")
     assert refused.value.then == ("to keep both", {"--out": str(tmp_path / "study-2")})
+
+
+def test_another_verb_or_task_is_said_and_the_next_command_once(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "study"
+    compared(["sgd"], out=out)
+    with pytest.raises(StudyError, match="it is by compare; you ask for sweep[.] Add"):
+        thalweg.sweep(little.task(), "sgd", epochs=1, on="alone", out=out)
+    words = ["compare", "quadratic", "--optimizers", "sgd", "--on", "alone", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", ["thalweg", *words])
+    with pytest.raises(SystemExit):
+        app(words)
+    told = " ".join(capsys.readouterr().err.split())
+    again = " ".join(words[:-1])
+    assert told.endswith(f"else: it is on little; you ask for quadratic. To keep both: thalweg {again} {out}-2")
 
 
 def test_that_the_data_changed_is_said(tmp_path):

@@ -21,11 +21,22 @@ class LabError(ValueError):
         said: the message.
         then: what the next command is for ("to go on"), and the options that it has where this one's differ: a command
             line then prints it whole.
+        advice: the same in words, for Python; a command line says it by the command alone.
     """
 
-    def __init__(self, *said: object, then: tuple[str, Mapping[str, str]] | None = None) -> None:
+    def __init__(
+        self, *said: object, then: tuple[str, Mapping[str, str]] | None = None, advice: str | None = None
+    ) -> None:
         super().__init__(*(without_passwords(part) if isinstance(part, str) else part for part in said))
-        self.then = then
+        self.then, self.advice = then, advice
+
+    @property
+    def said(self) -> str:
+        """The message without the advice."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return f"{self.said}. {self.advice}" if self.advice else self.said
 
 
 class TaskError(LabError):

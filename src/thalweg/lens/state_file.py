@@ -60,6 +60,10 @@ def load(path: Path) -> Any:
         except ModuleNotFoundError:
             raise ValueError(f"model: {path} needs safetensors: pip install safetensors") from None
         return load_file(path)
+    if not _may_be_torchs(path):
+        raise ValueError(
+            f"checkpoint: {path} is not a checkpoint, as it is not a file of torch.save; must be {ALLOWED}"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -70,6 +74,13 @@ def load(path: Path) -> Any:
         ) from None
     except (RuntimeError, EOFError, KeyError, ValueError) as error:
         raise ValueError(f"checkpoint: {path} is not a file of torch.save: {error}") from None
+
+
+def _may_be_torchs(path: Path) -> bool:
+    """Whether a file begins as torch.save's do: a zip, a pickle, or a tar of the first versions."""
+    with open(path, "rb") as file:
+        head = file.read(262)
+    return head[:2] == b"PK" or head[:1] == b"\x80" or head[257:] == b"ustar"
 
 
 def _in_a_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor] | None]:

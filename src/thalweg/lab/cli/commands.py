@@ -10,15 +10,18 @@ from typing import Annotated
 import typer
 
 import thalweg
+from thalweg.lab.cli.as_json import of_rule, of_rule_in_full, of_task, print_json
 from thalweg.lab.cli.completion import rules as rules_of
 from thalweg.lab.cli.completion import studies
 from thalweg.lab.cli.completion import tasks as tasks_of
 from thalweg.lab.cli.screen import law_progress, progress_display, show_laws, show_rule, show_rules, show_tasks
+from thalweg.lab.cli.values import Commands
 from thalweg.lab.cli.verbs import VERBS, command, refuse, refuse_empty, stopped
 from thalweg.lab.printable import visible
 
 app = typer.Typer(
     name="thalweg",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -44,24 +47,31 @@ for verb in VERBS:
     app.command()(command(verb))
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+
+
 @app.command()
-def tasks() -> None:
+def tasks(as_json: AsJson = False) -> None:
     """List the built-in tasks: their data, their metric, how long one run takes."""
     from thalweg.lab.task.builtin import LISTINGS
 
-    show_tasks(LISTINGS)
+    print_json([of_task(one) for one in LISTINGS]) if as_json else show_tasks(LISTINGS)
 
 
 @app.command()
-def rules() -> None:
+def rules(as_json: AsJson = False) -> None:
     """List the catalogue: every optimizer that `compare` knows."""
     from thalweg.catalogue import CATALOGUE, COMBINED
 
-    show_rules([*CATALOGUE.values(), *COMBINED.values()])
+    entries = [*CATALOGUE.values(), *COMBINED.values()]
+    print_json([of_rule(entry) for entry in entries]) if as_json else show_rules(entries)
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`.", autocompletion=rules_of)]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="A name from `thalweg rules`.", autocompletion=rules_of)],
+    as_json: AsJson = False,
+) -> None:
     """Show one rule: its equations, its hyperparameters, its paper, where it departs from it."""
     from thalweg.catalogue import Entry
 
@@ -69,7 +79,7 @@ def show(name: Annotated[str, typer.Argument(help="A name from `thalweg rules`."
         entry = Entry.of(name)
     except ValueError as error:
         refuse(error)
-    show_rule(entry)
+    print_json(of_rule_in_full(entry)) if as_json else show_rule(entry)
 
 
 @app.command()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -30,6 +33,7 @@ VERDICTS = ("verdict", "")  # the columns that are shown before all others
 GAP = 2  # between the columns of a table
 ROOM = 36  # letters of a column of prose: with fewer a table gets longer than anybody reads
 TOO_LITTLE = 1.5  # times what the budget leaves: then it will be cut short, which is said at once
+PROSE = re.compile(r"[`'(]?\w[\w'=`-]*[:,.;]? [`'(]?[A-Za-z\d]")  # two words; an equation has a sign after the first
 QUIET = 30.0  # seconds without a line
 
 
@@ -190,7 +194,7 @@ def show_rule(entry: Entry) -> None:
     print(entry.line())
     if rule is None:
         return
-    parts = [f"{rule.title}\n{rule.source}", rule.paper, rule.equations]
+    parts = [f"{wrapped(rule.title)}\n{wrapped(rule.source)}", wrapped(rule.paper), rule.equations]
     print("", *[f"{part.rstrip()}\n" for part in parts if part], sep="\n")
     rows = [
         [
@@ -203,7 +207,7 @@ def show_rule(entry: Entry) -> None:
     ]
     _print_table(["hyperparameter", "default", "valid", "searched"], rows)
     if rule.departures:
-        print(f"\nDepartures: {rule.departures}")
+        print(f"\n{wrapped(f'Departures: {rule.departures}')}")
     show_order(entry)
 
 
@@ -214,14 +218,39 @@ def show_order(entry: Entry) -> None:
     known = order.known(entry)[: order.AHEAD]
     if not known:
         return
-    print(f"\nTo try first (thalweg tune TASK --optimizer {entry.name} --method learned), in this order. Regret of the")
-    print("best so far, on kinds of tasks left out: 0 is the best known, 1 the median configuration.")
+    told = (
+        f"To try first (thalweg tune TASK --optimizer {entry.name} --method learned), in this order. Regret of the\n"
+        "best so far, on kinds of tasks left out: 0 is the best known, 1 the median configuration."
+    )
+    print(f"\n{wrapped(told)}")
     regrets = order.orders()["rules"][entry.name]["regret"]
     rows = [
         [str(place), *(f"{value:g}" for value in values.values()), f"{regret:.2f}"]
         for place, (values, regret) in enumerate(zip(known, regrets, strict=False), 1)
     ]
     _print_table(["", *known[0], "regret"], rows)
+
+
+def wrapped(text: str, width: int | None = None) -> str:
+    """A text whose prose fits the terminal; equations, and what no terminal shows, keep their lines.
+
+    >>> print(wrapped("A rule of few words.\\n    p = p - eta * g\\nthe end", 12))
+    A rule of
+    few words.
+        p = p - eta * g
+    the end
+    """
+    if width is None:
+        if not console.is_terminal:
+            return text
+        width = console.width
+    parts = [(prose, list(lines)) for prose, lines in groupby(text.splitlines(), lambda line: bool(PROSE.match(line)))]
+    return "\n".join(
+        fill(" ".join(lines), width, break_on_hyphens=False, break_long_words=False)
+        if prose and max(map(len, lines)) > width
+        else "\n".join(lines)
+        for prose, lines in parts
+    )
 
 
 @contextmanager

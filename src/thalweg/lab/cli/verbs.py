@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn, get_args
 import typer
 
 from thalweg.lab.arguments import need
+from thalweg.lab.cli.as_json import print_json
 from thalweg.lab.cli.completion import COMPLETIONS
 from thalweg.lab.cli.screen import console, progress_display, show_result
 from thalweg.lab.errors import LabError
@@ -22,9 +23,7 @@ from thalweg.lab.exports.optuna import try_storage
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.printable import visible
 from thalweg.lab.results import Answer, JointComparison
-from thalweg.lab.study.campaign import Progress
-from thalweg.lab.study.command import keep_command
-from thalweg.lab.study.tasks import read_tasks
+from thalweg.lab.study.command import typed
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
 from thalweg.lab.verbs.range_test import range_test
@@ -52,7 +51,7 @@ def asked_on_the_command_line(verb: Callable[..., Any]) -> list[Asked]:
 
 def besides(verb: Callable[..., Any]) -> list[Asked]:
     """What the command line alone asks: where to export to, and whether a machine reads the answer."""
-    return [*EXPORTS, JSON] if trains(verb) else [JSON] if verb is report else []
+    return [*EXPORTS, JSON] if trains(verb) else [JSON] if verb in (report, status) else []
 
 
 def trains(verb: Callable[..., Any]) -> bool:
@@ -143,8 +142,9 @@ def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
             need(name, name)  # before the hours, not after
         if storage:
             try_storage(storage)
-        with redirect_stdout(sys.stderr) if as_json else nullcontext(), progress_display() as progress:
-            result = verb(**given, progress=keeping_the_command(verb, progress))
+        words = sys.argv[1:] if sys.argv[1:2] == [verb.__name__.replace("_", "-")] else []
+        with redirect_stdout(sys.stderr) if as_json else nullcontext(), progress_display() as progress, typed(words):
+            result = verb(**given, progress=progress)
         for study in result.studies.values() if isinstance(result, JointComparison) else [result]:
             if storage:
                 study.to_optuna(storage)
@@ -153,29 +153,13 @@ def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
     except LabError as error:
         if error.then is not None:
             purpose, changed = error.then
-            error = LabError(f"{error}. {purpose.capitalize()}: {next_command(changed)}")
+            error = LabError(f"{error.said}. {purpose.capitalize()}: {next_command(changed)}")
         refuse(error)
     except KeyboardInterrupt:
         stopped()
     show_result(result, as_json)
     if not as_json and (more := getattr(result, "seeds_to_decide", None)):
         print(f"To decide, {more} fresh seeds:\n  {next_command({'--finalist-seeds': str(more)})}")
-
-
-def keeping_the_command(verb: Callable[..., Any], tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    """Write the command to the study's folder, and to that of all tasks, as soon as there is one."""
-    kept: set[Path] = set()
-    words = sys.argv[1:]
-
-    def told(now: Progress) -> None:
-        if now.folder not in kept and words[:1] == [verb.__name__.replace("_", "-")]:
-            kept.add(now.folder)
-            of_all = [now.folder.parent] if read_tasks(now.folder.parent) else []
-            for folder in [now.folder, *of_all]:
-                keep_command(folder, words)
-        tell(now)
-
-    return told
 
 
 def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
@@ -188,7 +172,7 @@ def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
     if isinstance(result, Answer):
         show_result(result, as_json)
     elif isinstance(result, StudyStatus | JointStatus):
-        print(result)
+        print_json(result.to_dict()) if as_json else print(result)
     elif isinstance(result, Path):
         print(visible(str(result)))
     elif isinstance(result, Replay):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from thalweg.lab.judging.wording.numbers import listed
 from thalweg.lab.printable import visible
@@ -47,6 +48,16 @@ class JointStatus:
     def over(self) -> bool:
         """Whether every task's runs have ended."""
         return all(study is not None and study.over for study in self.studies.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it for a machine: where each task's study stands, None for one that has not begun."""
+        return {
+            "folder": str(self.folder),
+            "at_work": self.at_work,
+            "over": self.over,
+            "tasks": {name: study.to_dict() if study else None for name, study in self.studies.items()},
+            "resume": "" if self.at_work or self.over else to_resume(self.folder),
+        }
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write it as one HTML file; `status.html` in the folder if None."""

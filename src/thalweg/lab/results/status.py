@@ -21,7 +21,7 @@ from thalweg.lab.printable import visible
 from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
 from thalweg.lab.study.campaign import RUNS
 from thalweg.lab.study.command import to_resume
-from thalweg.lab.study.records import read_spec, read_trials, read_versions
+from thalweg.lab.study.records import read_spec, read_trials, read_versions, to_json
 from thalweg.lab.study.store import write_atomically
 from thalweg.lab.training.trial import Status as End
 from thalweg.lab.training.trial import Trial
@@ -110,6 +110,34 @@ class StudyStatus:
     def over(self) -> bool:
         """Whether all runs have ended."""
         return self.planned is not None and len(self.trials) >= self.planned
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it for a machine: numbers where they are numbers, None where nobody knows."""
+        ended = Counter(str(trial.status) for trial in self.trials)
+        return {
+            "verb": self.verb,
+            "task": self.task,
+            "folder": str(self.folder),
+            "at_work": self.at_work,
+            "over": self.over,
+            "ended": len(self.trials),
+            "planned": self.planned,
+            "seconds_left": self.seconds_left,
+            "runs": dict(ended),
+            "optimizers": {name: self._numbers(name) for name in self.spec["optimizers"]},
+            "resume": "" if self.at_work or self.over else to_resume(self.folder),
+        }
+
+    def _numbers(self, name: str) -> dict[str, Any]:
+        mine = [trial for trial in self.trials if trial.optimizer == name]
+        best = self._best(mine)
+        return {
+            "done": sum(trial.done for trial in mine),
+            "failed": sum(trial.failed for trial in mine),
+            "fresh_seeds": sum(trial.phase == "final" and trial.done for trial in mine),
+            "best": to_json(best.metric) if best else None,
+            "at": to_json(best.settings) if best else None,
+        }
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write it as one HTML file with every run so far; `status.html` in the study's folder if None."""

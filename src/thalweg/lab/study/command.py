@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.study.records import read_json
 from thalweg.lab.study.store import write_atomically
+from thalweg.lab.study.tasks import read_tasks
 
 COMMAND = "command.json"
+_WORDS: ContextVar[tuple[str, ...]] = ContextVar("words", default=())
+
+
+@contextmanager
+def typed(words: Sequence[str]) -> Iterator[None]:
+    """What is run inside was asked for by this command, the words after `thalweg`; by none where there are none."""
+    token = _WORDS.set(tuple(words))
+    try:
+        yield
+    finally:
+        _WORDS.reset(token)
+
+
+def keep_typed(folder: Path) -> None:
+    """Write down by which command the study was asked for, if by one; beside all tasks too, where it is one of several.
+
+    Done as soon as the folder is the study's: whoever interrupts it before its first run has the command.
+    """
+    if words := _WORDS.get():
+        for each in [folder, folder.parent] if read_tasks(folder.parent) else [folder]:
+            keep_command(each, words)
 
 
 def keep_command(folder: Path, words: Sequence[str]) -> None:

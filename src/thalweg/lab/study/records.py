@@ -16,6 +16,7 @@ from thalweg.lab.training.trial import Curve, Status, Trial
 
 NAMES_OF_0_1 = {"knobs": "hyperparameters"}
 TASKS = "tasks.json"  # names the studies of a comparison over several tasks: see `tasks`
+LISTED = 8  # studies that a message names
 ANEW = "choose another --out, or delete the folder to start over"
 
 
@@ -42,6 +43,8 @@ def read_spec(folder: Path) -> dict[str, Any]:
         StudyError: for a folder that is not a study's, or a damaged one.
     """
     spec = find_spec(folder)
+    if spec is None and not folder.exists():
+        raise StudyError(f"folder: no folder {folder}; {_known_studies()}")
     if spec is None:
         if inner := sorted(str(each.parent) for each in folder.glob("*/spec.json")):
             raise StudyError(f"folder: {folder} is not a study but holds {len(inner)}; name one: {', '.join(inner)}")
@@ -49,6 +52,16 @@ def read_spec(folder: Path) -> dict[str, Any]:
             f"folder: {folder} is not a study folder: it has no spec.json; `thalweg compare --out` makes one"
         )
     return spec
+
+
+def _known_studies() -> str:
+    """The studies where they usually are, to choose from."""
+    usual = Path("studies")
+    found = sorted(str(path.parent) for name in ("spec.json", TASKS) for path in usual.glob(f"*/{name}"))
+    if not found:
+        return "`thalweg compare TASK --out FOLDER` makes one"
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    return f"those there are: {', '.join(found[:LISTED])}{more}"
 
 
 def find_spec(folder: Path) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from thalweg.lab.runners import choose, runner_of
 from thalweg.lab.runners.choice import known
 from thalweg.lab.runners.lanes.probe import MOST
 from thalweg.lab.study.campaign import RETRIES, Campaign, Progress
+from thalweg.lab.study.command import keep_typed
 from thalweg.lab.study.deadline import Deadline, larger
 from thalweg.lab.study.optimizers import describe as describe_entry
 from thalweg.lab.study.optimizers import left_out
@@ -55,6 +56,7 @@ def open_campaign(
     known(on)
     task, limit = estimate.task, estimate.limit
     with Study(folder, spec, versions()) as study:
+        keep_typed(folder)
         count = max(total(study.spec), len(study.trials))
         missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
         runs = -(-missing * epochs // task.epochs)  # of the task's own length

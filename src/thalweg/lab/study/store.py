@@ -174,7 +174,9 @@ class Study:
 
 
 def _changes(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """What differs, in words where it is the task itself: hashes tell nobody anything."""
+    """What differs, in words where it is the question or the task itself: a spec's fields tell nobody much."""
+    if question := _question(before, wanted):
+        return question
     old, new = before["task"].get("parts") or {}, wanted["task"].get("parts") or {}
     parts = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
     if not old or not new:  # a study of the time when they were not told apart
@@ -189,6 +191,20 @@ def _changes(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     if not parts and before["task"]["identity"] != wanted["task"]["identity"]:
         text += " (the task's source, its data or its model has changed)"
     return text
+
+
+def _question(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """That the verb, the task or the optimizers are others; empty where they are not."""
+    if before["verb"] != wanted["verb"]:
+        return f"it is by {before['verb']}; you ask for {wanted['verb']}"
+    old, new = before["task"]["name"], wanted["task"]["name"]
+    if old != new:
+        return f"it is on {old}; you ask for {new}"
+    mine, its = list(wanted["optimizers"]), list(before["optimizers"])
+    if set(mine) == set(its):
+        return ""
+    has = {"compare": "compares", "sweep": "sweeps", "tune": "tunes"}.get(wanted["verb"], "has")
+    return f"it {has} {', '.join(its)}; you ask for {', '.join(mine)}"
 
 
 def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,8 +272,9 @@ def keep_both(folder: Path, why: str) -> StudyError:
     """The refusal of a folder that holds something else, with the command that leaves it as it is."""
     other = str(beside(folder))
     return StudyError(
-        f"out: {folder} {why}. Add --out {other} to keep both, or delete the folder to start over",
+        f"out: {folder} {why}",
         then=("to keep both", {"--out": other}),
+        advice=f"Add --out {other} to keep both, or delete the folder to start over",
     )
 
 

@@ -21,7 +21,7 @@ from thalweg.lab.task.task import Task
 from thalweg.lookup import did_you_mean
 
 ALLOWED = (
-    f"a built-in task ({', '.join(BUILT_IN)}), mnist:path/to/folder, path/to/my_task.py:task or package.module:task"
+    "a built-in task (`thalweg tasks` lists them), mnist:path/to/folder, path/to/my_task.py:task or package.module:task"
 )
 
 FILE_MODULE = "thalweg_task_"  # how the modules of tasks' files are called
@@ -62,7 +62,7 @@ def load(spec: str) -> Task | tuple[Callable[[Any], Any], str, str]:
         source, module = _import_file(path)
         return _take(module, attribute, where, path.stem, source)
     if not colon:
-        near = did_you_mean(spec, BUILT_IN)
+        near = did_you_mean(spec, BUILT_IN, most=3)
         raise TaskError(f"task: got {spec!r}{f'{near} It' if near else ';'} must be {ALLOWED}")
     module = _running(where, lambda: importlib.import_module(where))
     source = Path(module.__file__).read_text() if module.__file__ else ""
@@ -100,7 +100,13 @@ def _take(
         return function, stem, source
     if not hasattr(module, attribute):
         tasks = [name for name, value in vars(module).items() if isinstance(value, Task)]
-        found = f"the tasks in it are {', '.join(tasks)}" if tasks else "it has no Task and no function train(run)"
+        found = (
+            f"the tasks in it are {', '.join(tasks)}: {where}:{tasks[0]}"
+            if tasks
+            else (
+                "it has no Task and no function train(run); must have one of the two, such as task = thalweg.Task(...)"
+            )
+        )
         raise TaskError(f"task: {where} has no attribute {attribute!r}; {found}")
     task = getattr(module, attribute)
     if isinstance(task, tuple) and len(task) == 2 and hasattr(task[0], "training_step"):

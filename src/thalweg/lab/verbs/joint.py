@@ -135,4 +135,5 @@ def _of_all(error: LabError, then: tuple[str, Mapping[str, str]], folder: Path, 
         both = {BUDGET: larger(tasks * (seconds("budget", changed[BUDGET]) or 0.0) / 2), OUT: str(folder)}
         return type(error)(*error.args, then=(purpose, both))
     other = str(beside(folder))
-    return type(error)(str(error).replace(changed[OUT], other), then=(purpose, {OUT: other}))
+    advice = error.advice and error.advice.replace(changed[OUT], other)
+    return type(error)(error.said, then=(purpose, {OUT: other}), advice=advice)

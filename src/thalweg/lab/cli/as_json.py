@@ -1,0 +1,58 @@
+"""What the commands that list and show print for machines: the same facts, numbers as numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from thalweg.lab.study.records import to_json
+
+if TYPE_CHECKING:
+    from thalweg.catalogue import Entry
+    from thalweg.lab.task.builtin import Listing
+
+
+def print_json(value: Any) -> None:
+    """One JSON text; what has no number in JSON is a string, as in a study's files."""
+    print(json.dumps(to_json(value), indent=2))
+
+
+def of_task(listing: Listing) -> dict[str, Any]:
+    """A built-in task."""
+    return {
+        "name": listing.name,
+        "about": listing.about,
+        "metric": listing.metric,
+        "one_run": listing.usual_time,
+        "needs": f"thalweg[{listing.extra}]" if listing.extra else None,
+    }
+
+
+def of_rule(entry: Entry) -> dict[str, Any]:
+    """A rule as it is listed."""
+    rule = entry.rule
+    return {
+        "name": entry.name,
+        "title": rule.title if rule else (entry.optimizer.__doc__ or "").partition("\n")[0],
+        "lr": entry.default_rate,
+        "searched": entry.search("lr"),
+        "source": rule.source if rule else None,
+    }
+
+
+def of_rule_in_full(entry: Entry) -> dict[str, Any]:
+    """A rule as it is shown."""
+    found = {**of_rule(entry), "line": entry.line()}
+    if (rule := entry.rule) is None:
+        return found
+    hyperparameters = {
+        name: {"default": entry.default(name), "valid": part.valid, "searched": part.search}
+        for name, part in rule.hyperparameters.items()
+    }
+    return {
+        **found,
+        "paper": rule.paper,
+        "equations": rule.equations,
+        "hyperparameters": hyperparameters,
+        "departures": rule.departures,
+    }
