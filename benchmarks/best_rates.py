@@ -4,7 +4,7 @@
 
 The rates are even in the logarithm over the range that the lab searches for the rule, a tenth and a hundred times of it
 besides. A run is 300 steps; it counts by its mean height above the optimum over the last 30, on noisy surfaces over
-four seeds with a batch of 1. Chosen is the rate whose own end and its two neighbours' are, at the worst of the three,
+four seeds with a batch of 1. Chosen is the rate whose own end and its two neighbors' are, at the worst of the three,
 the lowest: one that hits the optimum by luck between two that fly off is none. Ends under a millionth of the start's
 height are alike; among these counts the mean logarithm of the height over the whole run: who arrives first, and stays.
 A run that leaves the picture by more than half its width counts as one that diverged.
@@ -76,7 +76,7 @@ def arrivals(v8: MiniRacer, surface: Surface, start: str, name: str, lrs: list[f
 
 
 def choice(found: Sequence[Arrival]) -> int | None:
-    """The place that is good with its neighbours: never the first or the last; None where all diverge."""
+    """The place that is good with its neighbors: never the first or the last; None where all diverge."""
 
     def worst(k: int) -> Arrival:
         beside = found[k - 1 : k + 2]

@@ -115,7 +115,7 @@ def every_rule(machine: Gpu) -> str:
 
 
 def every_rule_in_half(name: str) -> Callable[[Gpu], str]:
-    """The check of a 16-bit dtype: what differs in a float32's last bit may be rounded to the neighbour by chance."""
+    """The check of a 16-bit dtype: what differs in a float32's last bit may be rounded to either neighbor."""
     dtype = HALVES[name]
 
     def check(machine: Gpu) -> str:

@@ -152,7 +152,7 @@ def markdown(results: dict[str, Any]) -> str:
         f"- {host['cpu']}, {host['cores']} cores, {host['memory_gb']} GB memory; {host['system']}\n- {installed}\n"
         f"- load average {results['load']['start']} at the start, {results['load']['end']} at the end",
         f"AdamW's lr, beta1 and weight decay, {results['trials']} settings; median of {results['rounds']} rounds. "
-        "Seconds are from after the imports to the recommendation; for ours they include ten trainings on fresh seeds "
+        "Seconds are from after the imports to the recommendation; for ours they include ten runs on fresh seeds "
         f"and the report. Test accuracy: mean over {SEEDS} fresh seeds of every round's recommendation. As good: "
         f"as what the worse of the two ends with, less {100 * MARGIN:g} points.",
     ]

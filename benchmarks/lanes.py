@@ -1,4 +1,4 @@
-"""Many trainings side by side, as one stacked model, against the same trainings one at a time: three models.
+"""Many runs side by side, as one stacked model, against the same runs one at a time: three models.
 
     python benchmarks/lanes.py                        about 4 minutes
     python benchmarks/lanes.py --quick                a look
@@ -93,7 +93,7 @@ def stopwatch(step: Any, steps: int) -> Any:
 
 
 def alone(task: Any) -> Any:
-    """A turn of one training."""
+    """A turn of one run."""
     from thalweg.lab.random.keyed import Keyed
     from thalweg.lab.random.streams import Stream
     from thalweg.lab.training import loop as training
@@ -148,7 +148,7 @@ def measure(name: str, quick: bool) -> dict[str, Any]:
 
 def section(name: str, part: dict[str, Any]) -> str:
     """One model as Markdown."""
-    head = ("side by side", "a step of one training, us", "trainings a second, x one at a time")
+    head = ("side by side", "a step of one run, us", "runs a second, x one at a time")
     lines = [
         ("one at a time" if lanes == "1" else lanes, report.spread(row["us"]), report.spread(row["times_alone"]))
         for lanes, row in part["lanes"].items()
@@ -164,7 +164,7 @@ def markdown(results: dict[str, Any]) -> str:
     machine = results["machine"]
     installed = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version)
     head = (
-        f"# Trainings side by side, {results['date']}\n\n"
+        f"# Runs side by side, {results['date']}\n\n"
         f"- {machine['cpu']} ({machine['instructions']}), {machine['cores']} cores, torch on "
         f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}, {machine['memory_gb']} GB memory; "
         f"{machine['system']}\n- {installed}\n"

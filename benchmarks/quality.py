@@ -154,7 +154,7 @@ def verdict(row: dict[str, Any]) -> str:
 
 
 def ends_table(results: dict[str, Any]) -> str:
-    """Where trainings end."""
+    """Where runs end."""
     lines = [
         "| network | optimizer | lr | float32 | bfloat16 | int8 | bfloat16 apart | int8 apart | within one |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",

@@ -105,7 +105,7 @@ def legend(width: float) -> Iterator[str]:
         yield path(state, [x, x + 28], [16, 16])
         yield text(x + 34, 20, state, "start")
         x += 110
-    yield text(width - 16, 20, "above: loss on held-back data, mean and deviation over the seeds (grey);", "end")
+    yield text(width - 16, 20, "above: loss on held-back data, mean and deviation over the seeds (gray);", "end")
     yield text(width - 16, 35, "below: distance from float32 in deviations (shaded: within one)", "end")
 
 

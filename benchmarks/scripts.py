@@ -65,7 +65,7 @@ class Watch:
 
 
 def rows(count: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points around as many centres as there are classes."""
+    """Points around as many centers as there are classes."""
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(classes, (count,), generator=random)
     centres = torch.randn(classes, width, generator=random)

@@ -60,14 +60,14 @@ def false_alarms(studies: int) -> list[str]:
 def mixed(studies: int) -> list[str]:
     """Both kinds of error at once: half the optimizers equal the leader, half are worse by just the margin."""
     lines = ["| ten optimizers: 5 equal, 5 worse by just the margin | 10 seeds | 40 seeds |", "|---|---|---|"]
-    rates: dict[str, list[float]] = {"told apart": [], "called practically equal": [], "either": []}
+    rates: dict[str, list[float]] = {"told apart": [], "called equivalent": [], "either": []}
     for seeds in (10, 40):
         world = World([0.0] * 5 + [-1.5] * 5, seeds, points=1, finalists=1, margin=1.5)
         tables = verdicts(world, studies, seed=seeds)
         best, worst = world.names[:5], world.names[5:]
         apart = [share([t], *TOLD_APART, of=best) > 0 and t.rows[0].optimizer in best for t in tables]
-        equal = [share([t], "practically equal", of=worst) > 0 and t.rows[0].optimizer in best for t in tables]
-        for name, hits in (("told apart", apart), ("called practically equal", equal)):
+        equal = [share([t], "equivalent", of=worst) > 0 and t.rows[0].optimizer in best for t in tables]
+        for name, hits in (("told apart", apart), ("called equivalent", equal)):
             rates[name].append(float(np.mean(hits)))
         rates["either"].append(float(np.mean([a or b for a, b in zip(apart, equal, strict=True)])))
     return lines + [

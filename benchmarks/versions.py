@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--tunings", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     checkouts = {"old": options.old.resolve(), "new": options.new.resolve()}
@@ -119,7 +119,7 @@ def main() -> None:
     for process in servers.values():
         process.kill()
     took = {name: [] for name in checkouts}
-    for _ in range(options.tunings):
+    for _ in range(options.repetitions):
         shuffle(order)
         for name in order:
             took[name].append(tuning(checkouts[name]))

@@ -273,8 +273,8 @@ def _tried(entry: Entry) -> Entry:
 def listed(name: str) -> Entry | None:
     """The entry that has this name, if one has; as its class is called too, `ScheduleFreeAdamW`.
 
-    >>> listed("AdamW").name, listed("ScheduleFreeAdamW").name
-    ('adamw', 'schedule_free_adamw')
+    >>> listed("AdamW").name, listed("ScheduleFreeAdamW").name, listed("rmsprop_centered").name
+    ('adamw', 'schedule_free_adamw', 'rmsprop_centred')
     """
     name = name if name in CATALOGUE or name in COMBINED else _folded(name)
     return CATALOGUE.get(name) or COMBINED.get(name)
@@ -282,7 +282,7 @@ def listed(name: str) -> Entry | None:
 
 def _folded(name: str) -> str:
     """The catalogue's name that has these letters, whatever their case and however words are parted."""
-    letters = "".join(filter(str.isalnum, name.lower()))
+    letters = "".join(filter(str.isalnum, name.lower())).replace("centered", "centred")  # as its class spells it
     return next((each for each in (*CATALOGUE, *COMBINED) if each.replace("_", "") == letters), name)
 
 

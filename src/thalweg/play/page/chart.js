@@ -1,7 +1,7 @@
 // Lines over steps, as SVG: drawn to the width that there is, and anew when that changes.
 //
-// spec: {x: axis, y: axis, lines: [{x, y, colour, dash, width, name, opacity}], bands: [{x, low, high, colour}],
-//        rules: [{x | y, text}], dots: [{x, y, colour, mark, text}], height}
+// spec: {x: axis, y: axis, lines: [{x, y, color, dash, width, name, opacity}], bands: [{x, low, high, color}],
+//        rules: [{x | y, text}], dots: [{x, y, color, mark, text}], height}
 // axis: {label, scale: "linear" | "log", low, high}; low and high are of the data where they are left out.
 
 const PAD = { left: 58, right: 16, top: 26, bottom: 38 };
@@ -86,7 +86,7 @@ function frame(spec, x, y, width, height) {
     svg("text", { x: 2, y: 12, class: "label" }, y.label));
 }
 
-function polyline({ x, y, colour, dash, width = 2, opacity = 1, name }, across, up) {
+function polyline({ x, y, color, dash, width = 2, opacity = 1, name }, across, up) {
   const stride = Math.max(1, Math.ceil(x.length / MOST_POINTS));
   let path = "", pen = "M";
   for (let k = 0; k < x.length; k += k + stride < x.length || k === x.length - 1 ? stride : x.length - 1 - k) {
@@ -95,14 +95,14 @@ function polyline({ x, y, colour, dash, width = 2, opacity = 1, name }, across, 
     path += `${pen}${across.at(x[k]).toFixed(1)} ${Math.max(-2000, Math.min(4000, height)).toFixed(1)}`;
     pen = "L";
   }
-  return svg("path", { d: path, stroke: colour ?? "currentColor", "stroke-width": width, opacity, fill: "none", "stroke-linejoin": "round",
+  return svg("path", { d: path, stroke: color ?? "currentColor", "stroke-width": width, opacity, fill: "none", "stroke-linejoin": "round",
     "stroke-dasharray": (dash ?? []).join(" ") || null, "data-line": name });
 }
 
-function area({ x, low, high, colour, opacity = 0.2 }, across, up) {
+function area({ x, low, high, color, opacity = 0.2 }, across, up) {
   const there = Array.from(x, (value, k) => `${across.at(value).toFixed(1)},${up.at(high[k]).toFixed(1)}`);
   const back = Array.from(x, (value, k) => `${across.at(value).toFixed(1)},${up.at(low[k]).toFixed(1)}`).reverse();
-  return svg("polygon", { points: [...there, ...back].join(" "), fill: colour, opacity });
+  return svg("polygon", { points: [...there, ...back].join(" "), fill: color, opacity });
 }
 
 function ruled({ x, y, text, below = false, dash = "3 3" }, across, up, width, height) {
@@ -115,13 +115,13 @@ function ruled({ x, y, text, below = false, dash = "3 3" }, across, up, width, h
   return svg("g", { class: "rule" }, svg("line", { ...line, "stroke-dasharray": dash }), text && svg("text", place, text));
 }
 
-function dotted({ x, y, colour, mark, text }, across, up, width) {
+function dotted({ x, y, color, mark, text }, across, up, width) {
   const [left, top] = [across.at(x), up.at(y)];
   if (!Number.isFinite(left) || !Number.isFinite(top)) return null;
   const points = corners(mark, left, top, 5);
   const end = left > width * 0.7;
   return svg("g", { class: "dot" },
-    points ? svg("polygon", { points: points.join(" "), fill: colour }) : svg("circle", { cx: left, cy: top, r: 5, fill: colour }),
+    points ? svg("polygon", { points: points.join(" "), fill: color }) : svg("circle", { cx: left, cy: top, r: 5, fill: color }),
     text && svg("text", { x: left + (end ? -9 : 9), y: top - 8, "text-anchor": end ? "end" : "start" }, text));
 }
 

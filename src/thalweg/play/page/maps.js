@@ -73,14 +73,14 @@ function crew(onColumn, onDone) {
   };
 }
 
-// How a pixel looks: the optimum's colour, lighter the later it was reached; for factors and losses a ramp.
+// How a pixel looks: the optimum's color, lighter the later it was reached; for factors and losses a ramp.
 const OPTIMA = ["#1a95fe", "#cd8309", "#0a8972", "#ac1fb8"];
 
 function painter(job) {
   const pale = rgb(ink("high")), deep = rgb(ink("deep"));
   if (job.kind === "basins") {
-    const colours = OPTIMA.map(rgb), grey = rgb(ink("grey"));
-    return (value, which) => (which === WANDERING ? grey : mixed(colours[which % OPTIMA.length], pale, 0.75 * Math.min(1, value / job.steps)));
+    const colors = OPTIMA.map(rgb), gray = rgb(ink("gray"));
+    return (value, which) => (which === WANDERING ? gray : mixed(colors[which % OPTIMA.length], pale, 0.75 * Math.min(1, value / job.steps)));
   }
   if (job.kind === "final") return loss => mixed(deep, pale, Math.max(0, Math.min(1, (Math.log10(Math.max(loss, 1e-12)) + 8) / 10)));
   return factor => mixed(deep, pale, Math.max(0, Math.min(1, factor)) ** 4);
@@ -94,11 +94,11 @@ function mapView(label, onpick) {
 
   function put({ place, size, value, which }) {
     const cell = canvas.width / size;
-    const colour = own.paint;
+    const color = own.paint;
     for (let k = 0; k < size; k++) {
       const x = place * cell, y = canvas.height - (k + 1) * cell;
       if (which[k] === DIVERGED) { hatch(x, y, cell); continue; }
-      pen.fillStyle = `rgb(${colour(value[k], which[k]).map(Math.round)})`;
+      pen.fillStyle = `rgb(${color(value[k], which[k]).map(Math.round)})`;
       pen.fillRect(x, y, cell, cell);
     }
     if (size === FINE) own.columns[place] = { value, which };
@@ -136,12 +136,12 @@ function mapView(label, onpick) {
     if (!own.pixel) return;
     const cell = overlay.width / FINE;
     const [x, y] = [(own.pixel[0] + 0.5) * cell, overlay.height - (own.pixel[1] + 0.5) * cell];
-    for (const [colour, width] of [[ink("ground"), 4.5], [ink("ink"), 1.8]]) {
+    for (const [color, width] of [[ink("ground"), 4.5], [ink("ink"), 1.8]]) {
       top.beginPath();
       top.arc(x, y, 7, 0, 2 * Math.PI);
       top.moveTo(x - 13, y); top.lineTo(x - 7, y); top.moveTo(x + 7, y); top.lineTo(x + 13, y);
       top.moveTo(x, y - 13); top.lineTo(x, y - 7); top.moveTo(x, y + 7); top.lineTo(x, y + 13);
-      top.strokeStyle = colour; top.lineWidth = width; top.stroke();
+      top.strokeStyle = color; top.lineWidth = width; top.stroke();
     }
   }
   const pick = (column, row) => {

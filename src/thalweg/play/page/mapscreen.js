@@ -130,10 +130,10 @@ function againstExact(columns, job, exact) {
   return { wrong, near };
 }
 
-// What colours stand for.
+// What colors stand for.
 function keyOf(job) {
   const patch = (style, text) => h("li", {}, h("span", { class: `patch ${style.startsWith("#") ? "" : style}`, style: style.startsWith("#") ? `background:${style}` : null }), " ", text);
   const items = job.kind === "basins" ? [...SURFACES[job.surface].optima.map((point, k) => patch(OPTIMA[k % OPTIMA.length], place(point))), patch("wandering", say("maps.wandering")), h("li", {}, say("maps.paler"))]
     : [patch("deep", say(job.kind === "final" ? "maps.low" : "maps.quick")), patch("pale", say(job.kind === "final" ? "maps.high" : "maps.slow"))];
-  return h("ul", { class: "legend" }, items, patch("hatched", say("maps.diverged")), boundary(job) && h("li", {}, swatch({ colour: ink("ink"), dash: [7, 4] }), " ", say("maps.boundary")));
+  return h("ul", { class: "legend" }, items, patch("hatched", say("maps.diverged")), boundary(job) && h("li", {}, swatch({ color: ink("ink"), dash: [7, 4] }), " ", say("maps.boundary")));
 }

@@ -69,7 +69,7 @@ addScreen("model", MINE, function mountModel(root) {
         pen.lineTo(...at[k]);
         pen.globalAlpha = Math.max(0.08, run.share[k] ?? 1);
         pen.lineDashOffset = far;
-        stroke(pen, look(place).colour, look(place).dash, 2.6);
+        stroke(pen, look(place).color, look(place).dash, 2.6);
         far += Math.hypot(at[k][0] - at[k - 1][0], at[k][1] - at[k - 1][1]);
       }
       pen.globalAlpha = 1;

@@ -192,4 +192,4 @@ addScreen("network", NET, function mountNetwork(root) {
   return { leave: () => { cancelAnimationFrame(timer); timer = 0; }, settle: () => timer && pause(), theme: show };
 });
 
-const lossLooks = () => [{ name: say("net.learn"), colour: look(0).colour, dash: [] }, { name: say("net.judge"), colour: look(1).colour, dash: [6, 4] }];
+const lossLooks = () => [{ name: say("net.learn"), color: look(0).color, dash: [] }, { name: say("net.judge"), color: look(1).color, dash: [6, 4] }];

@@ -1,13 +1,13 @@
-// How a racer looks: a colour, a dash and a mark, so that no two are told apart by colour alone.
-// The eight colours are those of the lab's reports: 3:1 and more on both grounds, far apart for the colour-blind too.
+// How a racer looks: a color, a dash and a mark, so that no two are told apart by color alone.
+// The eight colors are those of the lab's reports: 3:1 and more on both grounds, far apart for the color-blind too.
 
-const COLOURS = ["#1a95fe", "#cd8309", "#0a8972", "#7d2cfc", "#fd1787", "#bc3d0a", "#9c78bc", "#ac1fb8"];
+const COLORS = ["#1a95fe", "#cd8309", "#0a8972", "#7d2cfc", "#fd1787", "#bc3d0a", "#9c78bc", "#ac1fb8"];
 const DASHES = [[], [9, 4], [2.5, 3.5], [10, 3, 2.5, 3], [5, 3], [14, 4], [1.5, 5], [8, 3, 2, 3, 2, 3]];
 const MARKS = ["circle", "square", "triangle", "diamond", "down", "plus", "cross", "star"];
-const MOST_RACERS = COLOURS.length;
+const MOST_RACERS = COLORS.length;
 
 const look = place => ({
-  colour: COLOURS[place % COLOURS.length],
+  color: COLORS[place % COLORS.length],
   dash: DASHES[place % DASHES.length],
   mark: MARKS[place % MARKS.length],
 });
@@ -39,16 +39,16 @@ function cross(x, y, r, turn) {
 }
 
 // The swatch of a legend: line, dash and mark.
-function swatch({ colour, dash, mark }) {
+function swatch({ color, dash, mark }) {
   const points = mark && corners(mark, 17, 8, 4.2);
   return svg("svg", { class: "swatch", viewBox: "0 0 34 16", width: 34, height: 16, "aria-hidden": "true" },
-    svg("line", { x1: 0, y1: 8, x2: 34, y2: 8, stroke: colour, "stroke-width": 2.6, "stroke-dasharray": (dash ?? []).join(" ") }),
+    svg("line", { x1: 0, y1: 8, x2: 34, y2: 8, stroke: color, "stroke-width": 2.6, "stroke-dasharray": (dash ?? []).join(" ") }),
     mark && (points
-      ? svg("polygon", { points: points.join(" "), fill: colour })
-      : svg("circle", { cx: 17, cy: 8, r: 4.4, fill: colour })));
+      ? svg("polygon", { points: points.join(" "), fill: color })
+      : svg("circle", { cx: 17, cy: 8, r: 4.4, fill: color })));
 }
 
-// A colour of the style sheet, for canvases.
+// A color of the style sheet, for canvases.
 const ink = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 const rgb = text => [1, 3, 5].map(place => parseInt(text.slice(place, place + 2), 16));

@@ -77,7 +77,7 @@ const KINDS = {
   },
 };
 
-// Runs of equal settings from several starts. A rule that looks at no element's neighbours takes them as one tensor.
+// Runs of equal settings from several starts. A rule that looks at no element's neighbors takes them as one tensor.
 function inOne({ rule, settings, steps }, starts, gradient, see) {
   const width = starts[0].length;
   const alone = RULES[rule].measures.length > 0;

@@ -150,20 +150,20 @@ function ring(pen, x, y) {
   pen.stroke();
 }
 
-// A head at the end of a path: the racer's mark, with a rim of the ground's colour.
-function head(pen, [x, y], { colour, mark }, size = 5.5) {
+// A head at the end of a path: the racer's mark, with a rim of the ground's color.
+function head(pen, [x, y], { color, mark }, size = 5.5) {
   const points = corners(mark, x, y, size);
   pen.beginPath();
   if (points) { points.forEach(point => pen.lineTo(...point)); pen.closePath(); } else pen.arc(x, y, size, 0, 2 * Math.PI);
   pen.strokeStyle = ink("ground");
   pen.lineWidth = 2.5;
   pen.stroke();
-  pen.fillStyle = colour;
+  pen.fillStyle = color;
   pen.fill();
 }
 
 // A stretch of a path, from one step to another; `far` is how long the path was before, so that dashes go on.
-function stretch(pen, view, path, from, to, { colour, dash, width = 2.2, opacity = 1 }, far = 0) {
+function stretch(pen, view, path, from, to, { color, dash, width = 2.2, opacity = 1 }, far = 0) {
   if (to <= from) return far;
   pen.beginPath();
   let last = null;
@@ -179,7 +179,7 @@ function stretch(pen, view, path, from, to, { colour, dash, width = 2.2, opacity
   pen.globalAlpha = opacity;
   pen.setLineDash(dash);
   pen.lineDashOffset = far;
-  pen.strokeStyle = colour;
+  pen.strokeStyle = color;
   pen.lineWidth = width;
   pen.stroke();
   pen.setLineDash([]);

@@ -141,8 +141,8 @@ function pastSteps({ rows, run }, view) {
 }
 
 const arrowLooks = () => [
-  { name: "−g", colour: ink("arrow-g"), dash: [2.5, 3.5] }, { name: "−m", colour: ink("arrow-m"), dash: [8, 4] },
-  { name: say("move"), colour: ink("ink"), dash: [] }, { name: "1/√v", colour: ink("arrow-v"), dash: [4, 3] },
+  { name: "−g", color: ink("arrow-g"), dash: [2.5, 3.5] }, { name: "−m", color: ink("arrow-m"), dash: [8, 4] },
+  { name: say("move"), color: ink("ink"), dash: [] }, { name: "1/√v", color: ink("arrow-v"), dash: [4, 3] },
 ];
 
 // -g and -m to one scale, the step as long as it is (or longer, where it would not be seen), 1/sqrt(v) as an ellipse.
@@ -178,15 +178,15 @@ function arrows(board, { before, after }) {
   head(pen, here, look(0), 5);
 }
 
-function stroke(pen, colour, dash, width) {
+function stroke(pen, color, dash, width) {
   pen.setLineDash(dash);
-  pen.strokeStyle = colour;
+  pen.strokeStyle = color;
   pen.lineWidth = width;
   pen.stroke();
   pen.setLineDash([]);
 }
 
-function arrow(pen, [x, y], [dx, dy], colour, dash, width = 2.4) {
+function arrow(pen, [x, y], [dx, dy], color, dash, width = 2.4) {
   const size = Math.hypot(dx, dy);
   if (!(size > 0.5)) return;
   const [ex, ey] = [x + dx, y - dy];
@@ -194,13 +194,13 @@ function arrow(pen, [x, y], [dx, dy], colour, dash, width = 2.4) {
   pen.beginPath();
   pen.moveTo(x, y);
   pen.lineTo(ex - 5 * ux, ey - 5 * uy);
-  stroke(pen, colour, dash, width);
+  stroke(pen, color, dash, width);
   pen.beginPath();
   pen.moveTo(ex, ey);
   pen.lineTo(ex - 10 * ux - 5 * uy, ey - 10 * uy + 5 * ux);
   pen.lineTo(ex - 10 * ux + 5 * uy, ey - 10 * uy - 5 * ux);
   pen.closePath();
-  pen.fillStyle = colour;
+  pen.fillStyle = color;
   pen.fill();
 }
 

@@ -20,7 +20,7 @@ function bias({ beta1, beta2 }) {
   return {
     spec: { x: { label: say("steps"), scale: "log" }, y: { label: say("why.length"), low: 0 },
       lines: [{ x: t, y: off, ...look(5), mark: null, name: say("why.bias.off") }, { x: t, y: on, ...look(0), mark: null, name: say("why.bias.on") }],
-      dots: [{ x: peak + 1, y: off[peak], colour: look(5).colour, text: `t = ${peak + 1}: ${shown(off[peak], 3)}` }] },
+      dots: [{ x: peak + 1, y: off[peak], color: look(5).color, text: `t = ${peak + 1}: ${shown(off[peak], 3)}` }] },
     text: say("why.bias.text", { first: shown(off[0], 3), peak: shown(off[peak], 3), at: peak + 1, hundred: shown(off[99], 3) }),
     rows: [["t", say("why.bias.off"), say("why.bias.on")], rows.map(step => [{ text: String(step), name: step === peak + 1 ? "bias-peak-step" : undefined },
       { text: shown(off[step - 1]), name: step === peak + 1 ? "bias-peak" : `bias-off-${step}` }, { text: shown(on[step - 1]), name: `bias-on-${step}` }])],
@@ -52,7 +52,7 @@ function band({ beta2 }) {
   const width = step => shown(high[step - 1] / low[step - 1], 3);
   return {
     spec: { x: { label: say("steps"), scale: "log" }, y: { label: "1/√v̂", scale: "log" },
-      bands: [{ x: t, low, high, colour: look(3).colour }], lines: [{ x: t, y: middle, ...look(3), mark: null, dash: [], name: say("why.band.median") }] },
+      bands: [{ x: t, low, high, color: look(3).color }], lines: [{ x: t, y: middle, ...look(3), mark: null, dash: [], name: say("why.band.median") }] },
     text: say("why.band.text", { seeds: BAND_SEEDS, one: width(1), ten: width(10), hundred: width(100) }),
     rows: [["t", "5 %", "50 %", "95 %"], [1, 2, 5, 10, 20, 50, 100, 200].map(step => [step, shown(low[step - 1]), shown(middle[step - 1]), shown(high[step - 1])])],
   };
@@ -64,7 +64,7 @@ function dying() {
     ({ x: t, y: lengthsOf(rule, settings, steps), ...look(place), mark: null, name: ruleName(rule) }));
   const root = t.map(step => step ** -0.5);
   return {
-    spec: { x: { label: say("steps"), scale: "log" }, y: { label: say("why.relative"), scale: "log" }, lines: [{ x: t, y: root, colour: ink("soft"), width: 5, opacity: 0.35, name: "t^−1/2" }, ...lines] },
+    spec: { x: { label: say("steps"), scale: "log" }, y: { label: say("why.relative"), scale: "log" }, lines: [{ x: t, y: root, color: ink("soft"), width: 5, opacity: 0.35, name: "t^−1/2" }, ...lines] },
     text: say("why.dying.text", { hundred: shown(lines[0].y[99], 3), thousand: shown(lines[0].y[999], 3) }),
     rows: [["t", "t^−1/2", ...lines.map(line => line.name)], [1, 10, 100, 1000].map(step => [step, shown(root[step - 1]), ...lines.map((line, k) => ({ text: shown(line.y[step - 1]), name: k ? undefined : `adagrad-${step}` }))])],
   };
@@ -111,7 +111,7 @@ function schedules({ schedule }) {
   const names = Object.keys(all);
   const t = all[names[0]].map((_, k) => k / (all[names[0]].length - 1));
   const chosen = all[schedule] ? schedule : names[0];
-  const lines = names.map((name, place) => ({ x: t, y: all[name], colour: name === chosen ? look(0).colour : ink("soft"), dash: name === chosen ? [] : look(place).dash, width: name === chosen ? 3.2 : 1.2, opacity: name === chosen ? 1 : 0.6, mark: null, name: scheduleName(name) }));
+  const lines = names.map((name, place) => ({ x: t, y: all[name], color: name === chosen ? look(0).color : ink("soft"), dash: name === chosen ? [] : look(place).dash, width: name === chosen ? 3.2 : 1.2, opacity: name === chosen ? 1 : 0.6, mark: null, name: scheduleName(name) }));
   return {
     spec: { x: { label: say("why.share") }, y: { label: say("why.factor"), low: 0, high: 1.05 }, lines },
     text: say(`schedule.${chosen}.text`),
@@ -136,7 +136,7 @@ function oscillation({ condition }) {
 addScreen("why", WHY, function mountWhy(root) {
   const view = state.why;
   const beta = (name, value = view[name]) => slider(name, { low: 0, high: 0.9999, scale: "one_minus", minimum: 0, maximum: 0.99999, value, name }, number => { view[name] = number; redraw(); });
-  const knobs = { // which strip has which controls, above it
+  const controlsOf = { // which strip has which controls, above it
     bias: () => [beta("beta1"), beta("beta2")],
     rates: () => [slider(sayIfKnown("constant.condition", "condition"), { low: 10, high: 1000, scale: "log", value: view.condition, name: "condition" }, number => { view.condition = number; redraw(); })],
     memory: () => [beta("beta")],
@@ -145,7 +145,7 @@ addScreen("why", WHY, function mountWhy(root) {
   const strips = Object.keys(STRIPS).filter(name => !(name === "schedules" && !data("schedules"))).map(name => {
     const one = chart(null), two = chart(null);
     const key = h("div");
-    const shape = figure(name, { title: say(`why.${name}`), about: say(`why.${name}.about`), controls: knobs[name]?.(), legend: key, picture: h("div", {}, one.node, two.node) });
+    const shape = figure(name, { title: say(`why.${name}`), about: say(`why.${name}.about`), controls: controlsOf[name]?.(), legend: key, picture: h("div", {}, one.node, two.node) });
     const node = h("section", { class: "strip", id: `strip-${name}` }, shape.node);
     return { node, draw() {
       const { spec, second, text, rows, quiet } = STRIPS[name](view);

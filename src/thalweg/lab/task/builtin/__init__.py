@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listing:
-    """A built-in task in a list: its data with their size, its metric, and how long one training usually takes.
+    """A built-in task in a list: its data with their size, its metric, and how long one run usually takes.
 
     `usual_time` is of one core of a server of 2020 or newer; `extra` names what `pip install thalweg[...]` must bring.
     """
@@ -51,16 +51,16 @@ LISTINGS = (
         "6 s",
     ),
     Listing("digits", "1,797 handwritten digits of 8 x 8 pixels; a network of one hidden layer", "accuracy", "0.2 s"),
-    Listing("digits-cnn", "the same digits, shifted by chance; two convolutions with dropout", "accuracy", "1 s"),
+    Listing("digits-cnn", "the same digits, shifted at random; two convolutions with dropout", "accuracy", "1 s"),
     Listing("charlm", "540,672 characters of Python's library; a small transformer", "bits a character", "12 s"),
     Listing("sparse", "80,000 pairs of words of Python's library; sparse gradients", "accuracy", "2 s"),
     Listing("gan", "the digits; a generator and a critic, trained at once", "Fréchet distance", "1.5 s"),
-    Listing("recsys", "129,348 counts of names in files of Python's library; matrix factorisation", "rmse", "1.5 s"),
+    Listing("recsys", "129,348 counts of names in files of Python's library; matrix factorization", "rmse", "1.5 s"),
     Listing("diabetes", "442 people, ten measurements each; a perceptron", "rmse", "0.3 s", module="tabular"),
     Listing(
-        "breast-cancer", "569 tumours, thirty measurements each; a perceptron", "accuracy", "0.3 s", module="tabular"
+        "breast-cancer", "569 tumors, thirty measurements each; a perceptron", "accuracy", "0.3 s", module="tabular"
     ),
-    Listing("noisy-labels", "the digits, 40 % of the training labels by chance; a wide network", "accuracy", "0.5 s"),
+    Listing("noisy-labels", "the digits, 40 % of the training labels at random; a wide network", "accuracy", "0.5 s"),
     Listing(
         "rare-classes",
         "511 classes, the most frequent 256 times as frequent as the rarest; a linear model",

@@ -1,6 +1,6 @@
 """A language model of characters on Python's standard library: a transformer of two blocks, 117,000 numbers.
 
-409,600 characters to train, 65,536 to select, 65,536 to test, of different files; 400 steps, about 15 s a training.
+409,600 characters to train, 65,536 to select, 65,536 to test, of different files; 400 steps, about 15 s a run.
 Scores lines of 64 characters in bits a character. The rate warms up over the first tenth of the steps and falls as a
 cosine.
 """

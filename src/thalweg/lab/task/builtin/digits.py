@@ -1,4 +1,4 @@
-"""1,797 handwritten digits of 8 x 8 pixels (Alpaydin and Kaynak 1998) and a small network. 0.2 s a training."""
+"""1,797 handwritten digits of 8 x 8 pixels (Alpaydin and Kaynak 1998) and a small network. 0.2 s a run."""
 
 from __future__ import annotations
 

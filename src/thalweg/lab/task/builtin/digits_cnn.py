@@ -1,4 +1,4 @@
-"""The 1,797 digits of `digits` as images: two convolutions, dropout, images shifted by chance. 1 s a training."""
+"""The 1,797 digits of `digits` as images: two convolutions, dropout, images shifted at random. 1 s a run."""
 
 from __future__ import annotations
 

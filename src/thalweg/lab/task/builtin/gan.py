@@ -1,6 +1,6 @@
 """A generator of handwritten digits and its critic (Goodfellow et al. 2014), trained at once by one optimizer.
 
-The 1,797 images of `digits`; 40 epochs, about 1.5 s a training. The metric is the Fréchet distance between Gaussians
+The 1,797 images of `digits`; 40 epochs, about 1.5 s a run. The metric is the Fréchet distance between Gaussians
 fitted to real and to generated images, on the 16 directions in which the training images vary most. Validation images
 are 0.2 from training images, images of independent pixels 3.2, those of an untrained generator 16. Momentum hurts here:
 Adam ends at 13 to 15 with its usual beta1, and at 6 with 0.5.

@@ -1,7 +1,7 @@
 """MNIST, or any data in its files: 28 x 28 pixels and labels as IDX files in a folder, packed with gzip or not.
 
 60,000 images, of which 10,000 are held out to select; 10,000 to test; a network of one hidden layer, 3 epochs, about
-5 s a training. `thalweg compare mnist:path/to/folder`.
+5 s a run. `thalweg compare mnist:path/to/folder`.
 """
 
 from __future__ import annotations

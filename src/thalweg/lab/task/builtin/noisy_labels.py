@@ -1,4 +1,4 @@
-"""The digits of `digits` with 40 % of the training labels drawn anew by chance; validation and test are as they were.
+"""The digits of `digits` with 40 % of the training labels drawn anew at random; validation and test are as they were.
 
 A network large enough to learn wrong labels by heart does so after the right ones (Arpit et al. 2017,
 arXiv:1706.05394): accuracy on validation rises, and falls again.

@@ -1,4 +1,4 @@
-"""A photograph as a function: a network from a place to a colour, trained on some pixels and judged on others.
+"""A photograph as a function: a network from a place to a color, trained on some pixels and judged on others.
 
 The photograph is scikit-learn's of a temple in China, at 160 x 120 pixels. Places go in as sines and cosines of random
 frequencies (Tancik et al. 2020, arXiv:2006.10739): a plain perceptron learns slow waves only, and the picture stays
@@ -54,7 +54,7 @@ def peak_signal_to_noise(output: Tensor, target: Tensor) -> Tensor:
 
 
 def pixels() -> tuple[Tensor, Tensor]:
-    """Places from -1 to 1 and their colours from 0 to 1, a row a pixel."""
+    """Places from -1 to 1 and their colors from 0 to 1, a row a pixel."""
     from sklearn.datasets import load_sample_image
 
     try:

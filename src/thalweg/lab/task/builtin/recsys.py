@@ -1,8 +1,8 @@
-"""Matrix factorisation: how often does a name occur in a file of Python's standard library?
+"""Matrix factorization: how often does a name occur in a file of Python's standard library?
 
 No data set of ratings is on every machine, so this is built from a real table with the shape of one: files for users,
 names for items, and for a rating the logarithm of how often the name stands in the file. Pairs that do not occur are
-not rated. Of some 129,000 pairs 80 % to train, 10 % to select, 10 % to test; about 1.5 s a training. The metric is the
+not rated. Of some 129,000 pairs 80 % to train, 10 % to select, 10 % to test; about 1.5 s a run. The metric is the
 root of the mean squared error.
 """
 

@@ -2,7 +2,7 @@
 
 Which of five words stood near a given one? One did, four are drawn as often as they occur (Mikolov et al. 2013,
 "Distributed Representations of Words and Phrases"). 60,000 pairs to train, 10,000 to select, 10,000 to test, of
-different files; 4,000 words of 32 numbers, twice; about 2 s a training. A batch touches a few hundred of the rows.
+different files; 4,000 words of 32 numbers, twice; about 2 s a run. A batch touches a few hundred of the rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from thalweg.lab.task.task import Task
 WORDS, WIDTH, REACH, CHOICES = 4000, 32, 3, 5
 SIZES = {"train": 60_000, "validation": 10_000, "test": 10_000}
 WORD = re.compile(r"[A-Za-z]{2,}")
-EVERY = 7  # one in so many places is a pair's: neighbouring pairs say much the same
+EVERY = 7  # one in so many places is a pair's: neighboring pairs say much the same
 
 
 class SkipGram(nn.Module):

@@ -32,7 +32,7 @@ SEED = 4
 
 @dataclass(frozen=True)
 class Phone:
-    """Centres and widths of its resonances in Hz, and how much of its source is voice; the rest is noise."""
+    """Centers and widths of its resonances in Hz, and how much of its source is voice; the rest is noise."""
 
     name: str
     formants: tuple[float, ...]

@@ -1,7 +1,7 @@
 """Two tables that come with scikit-learn, and a perceptron for each: what most people's data look like.
 
 `diabetes`: ten measurements of 442 people and how far the disease had gone a year later (Efron et al. 2004), in
-deviations of the training part. `breast-cancer`: thirty measurements of 569 tumours, malignant or not (Street et al.
+deviations of the training part. `breast-cancer`: thirty measurements of 569 tumors, malignant or not (Street et al.
 1993). Rows are few: a linear model is hard to beat, and many optimizers end alike.
 """
 
