@@ -184,7 +184,15 @@ def _study(
         return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
 
     with open_campaign(
-        estimate, spec, folder, total, on=on, deadline=deadline, retries=retries, progress=progress
+        estimate,
+        spec,
+        folder,
+        total,
+        on=on,
+        at_once=at_once(entries, agreed),
+        deadline=deadline,
+        retries=retries,
+        progress=progress,
     ) as campaign:
         agreed = Protocol(**campaign.study.spec["protocol"])
         keep_wanted(campaign, wanted, agreed.trials)
@@ -298,10 +306,16 @@ def within(protocol: Protocol, estimate: Estimate, on: str, folder: Path) -> Pro
         return {entry.name: price(entry, replace(protocol, trials=trials)) for entry in estimate.entries}
 
     def cut() -> int:
-        return affordable(estimate, budget, on, runs, protocol.trials, min(LEAST, protocol.trials))
+        most = at_once(estimate.entries, protocol)
+        return affordable(estimate, budget, on, runs, protocol.trials, min(LEAST, protocol.trials), most)
 
     trials = planned(folder, "trials", cut)
     return replace(protocol, trials=trials, finalists=min(protocol.finalists, trials))
+
+
+def at_once(entries: Sequence[Entry], protocol: Protocol) -> int:
+    """How many runs go side by side at most: those of the first look, or of the finalists."""
+    return len(entries) * max(protocol.first_look * protocol.seeds, protocol.finalists * protocol.finalist_seeds)
 
 
 def price(entry: Entry, protocol: Protocol) -> int:

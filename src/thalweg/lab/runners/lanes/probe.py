@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import cycle, islice
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 STEPS = 20  # of the self-test
 FEW = 8  # lanes, which are tried first
+ALONE = 4  # optimizers whose steps are timed one at a time
 MOST = 128  # lanes: beyond, a step's memory leaves the caches
 GROWTH = 1.1  # more lanes are tried while runs a second grow by this
 HOPELESS = 1.3  # where a few lanes are slower by this, more will not help
@@ -111,8 +113,8 @@ def test(task: Task, entries: Sequence[Entry], seconds: float = math.inf) -> str
 
 def _pace(task: Task, entries: Sequence[Entry], seconds: float, at_once: int) -> Finding:
     """Take more lanes as long as that is quicker."""
-    rider = next((e for e in entries if _ours(e)), entries[0])
-    alone = _seconds_alone(task, rider, 8)
+    riders = [e for e in entries if _ours(e)] or entries[:1]
+    alone = fmean(_seconds_alone(task, rider, 8) for rider in riders[:ALONE])
     room = int(min(MOST, available(task.device) / 4 / bytes_of_a_lane(task)))
     tried = {1: alone}
     for count in _counts(at_once):
@@ -120,7 +122,7 @@ def _pace(task: Task, entries: Sequence[Entry], seconds: float, at_once: int) ->
         if count > room or (count > FEW and alone * count * steps > 2 * seconds):
             break
         try:
-            tried[count] = _seconds_in_lanes(task, rider, count, steps)
+            tried[count] = _seconds_in_lanes(task, riders, count, steps)
         except Exception as error:
             if out_of_memory(error):
                 break
@@ -166,10 +168,13 @@ def _seconds_alone(task: Task, entry: Entry, steps: int) -> float:
     return _least(times)
 
 
-def _seconds_in_lanes(task: Task, entry: Entry, lanes: int, steps: int) -> float:
-    """Of one step of one lane."""
-    job = _jobs([entry], 1)[0]
-    jobs = [replace(job, id=str(place), setting=replace(job.setting, seed=place % 2)) for place in range(lanes)]
+def _seconds_in_lanes(task: Task, entries: Sequence[Entry], lanes: int, steps: int) -> float:
+    """Of one step of one lane, where the optimizers take turns as in a study: each steps its lanes by itself."""
+    some = [job for job, _ in zip(cycle(_jobs(entries, 1)), range(lanes), strict=False)]
+    jobs = [
+        replace(job, id=str(place), setting=replace(job.setting, seed=place // len(entries) % 2))
+        for place, job in enumerate(some)
+    ]
     stacked = StackedRuns(_short(task, steps + 2), jobs)
     times = []
     for batches in next(iter(stacked.batches)):
