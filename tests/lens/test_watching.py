@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import io
+
 import pytest
 import torch
 from lens import planted
@@ -133,3 +136,20 @@ def test_both_languages_say_the_same_things():
 def test_an_unknown_language_is_refused():
     with pytest.raises(ValueError, match="language: got 'fr'"):
         Finding("zero_grad_forgotten", Evidence.PROOF).tell("fr")
+
+
+def test_a_watched_model_is_saved_and_copied_without_its_lens():
+    model = nn.Sequential(nn.Linear(4, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with thalweg.lens(optimizer, model, quiet=True) as seen:
+        file = io.BytesIO()
+        torch.save(model, file)
+        file.seek(0)
+        for other in (copy.deepcopy(model), torch.load(file, weights_only=False)):
+            nn.functional.cross_entropy(other(torch.randn(8, 4)), torch.zeros(8, dtype=torch.long)).backward()
+        assert seen.record.steps == 0 and seen.record.inputs is None and seen.output is None
+
+
+def test_nothing_watched_is_not_nothing_wrong():
+    model = nn.Linear(4, 3)
+    assert "nothing was watched" in str(thalweg.lens(torch.optim.SGD(model.parameters(), lr=0.1), model))

@@ -166,6 +166,10 @@ class lens:
         """Tell the loss of the step just taken: needed only where the model's output is not a classifier's."""
         self.record.losses[max(self.record.steps, 1)] = value.item() if isinstance(value, Tensor) else float(value)
 
+    def __reduce__(self) -> Any:
+        """A hooked model that is saved or copied takes no lens with it."""
+        return Absent, ()
+
     @property
     def findings(self) -> list[Finding]:
         """What is wrong so far, the cause before its symptoms; empty for a healthy run."""
@@ -230,6 +234,8 @@ class lens:
         return out.resolve()
 
     def __str__(self) -> str:
+        if not self.record.steps:
+            return "lens, 0 steps: nothing was watched; steps are watched inside `with thalweg.lens(...)`"
         return f"lens, {self.record.steps} steps: {told(self.findings, self.language)}"
 
     @property
@@ -352,6 +358,15 @@ class lens:
                 record.never[name] = "no_gradient"
             elif name in with_gradient and name not in moved:
                 record.never[name] = "zero_gradient"
+
+
+class Absent:
+    """What hangs on a copy of a watched model in lens's place: nothing is watched there."""
+
+    def _forward(self, *given: Any) -> None:
+        return None
+
+    _inputs = _before = _after = _forward
 
 
 def is_watched(step: int) -> bool:
