@@ -446,7 +446,8 @@ def test_an_entry_builds_the_rule_it_names(entry):
 def test_an_entry_is_found_by_name_or_class():
     assert Entry.of("adam") is CATALOGUE["adam"] is Entry.of(optim.Adam)
     foreign = Entry.of(torch.optim.ASGD)
-    assert foreign.search("lr") == (1e-5, 1e-1) and foreign.default("lr") == 0.01
+    assert foreign.search("lr") == CATALOGUE["asgd"].search("lr") and foreign.default("lr") == 0.01
+    assert Entry.of(torch.optim.LBFGS).search("lr") == (1e-5, 1e-1)  # the catalogue has none of it
     assert foreign.line(lr=0.5) == "torch.optim.ASGD(model.parameters(), lr=0.5)"
     with pytest.raises(ValueError, match="'adma' is neither .* nor in the catalogue; did you mean 'adam"):
         Entry.of("adma")

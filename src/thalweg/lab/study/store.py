@@ -197,11 +197,11 @@ def _question(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """That the verb, the task or the optimizers are others; empty where they are not."""
     if before["verb"] != wanted["verb"]:
         return f"it is by {before['verb']}; you ask for {wanted['verb']}"
-    old, new = before["task"]["name"], wanted["task"]["name"]
-    if old != new:
+    old, new = before["task"].get("name"), wanted["task"].get("name")
+    if old and new and old != new:
         return f"it is on {old}; you ask for {new}"
-    mine, its = list(wanted["optimizers"]), list(before["optimizers"])
-    if set(mine) == set(its):
+    mine, its = list(wanted.get("optimizers", ())), list(before.get("optimizers", ()))
+    if not mine or set(mine) == set(its):
         return ""
     has = {"compare": "compares", "sweep": "sweeps", "tune": "tunes"}.get(wanted["verb"], "has")
     return f"it {has} {', '.join(its)}; you ask for {', '.join(mine)}"
