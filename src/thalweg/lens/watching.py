@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -133,9 +133,9 @@ class lens:
     def _listen(self, on: bool) -> None:
         """Hooks of the passes, for steps whose output is read; they cost the others nothing."""
         if on and not self.listening:
-            self.listening = [self.model.register_forward_hook(self._forward)]
+            self.listening = [self.model.register_forward_hook(Hook(self._forward))]
             if self.record.inputs is None:
-                self.listening.append(self.model.register_forward_pre_hook(self._inputs))
+                self.listening.append(self.model.register_forward_pre_hook(Hook(self._inputs)))
         elif not on:
             for handle in self.listening:
                 handle.remove()
@@ -165,10 +165,6 @@ class lens:
     def loss(self, value: Tensor | float) -> None:
         """Tell the loss of the step just taken: needed only where the model's output is not a classifier's."""
         self.record.losses[max(self.record.steps, 1)] = value.item() if isinstance(value, Tensor) else float(value)
-
-    def __reduce__(self) -> Any:
-        """A hooked model that is saved or copied takes no lens with it."""
-        return Absent, ()
 
     @property
     def findings(self) -> list[Finding]:
@@ -360,13 +356,18 @@ class lens:
                 record.never[name] = "zero_gradient"
 
 
-class Absent:
-    """What hangs on a copy of a watched model in lens's place: nothing is watched there."""
+class Hook:
+    """A function of lens's on a model. A copy of the model, or one that was saved, has one in its place that does
+    nothing."""
 
-    def _forward(self, *given: Any) -> None:
-        return None
+    def __init__(self, function: Callable[..., None] = lambda *given: None) -> None:
+        self.function = function
 
-    _inputs = _before = _after = _forward
+    def __call__(self, *given: Any) -> None:
+        self.function(*given)
+
+    def __reduce__(self) -> Any:
+        return Hook, ()
 
 
 def is_watched(step: int) -> bool:
