@@ -73,7 +73,9 @@ def test_which_are_from_outside(error):
     assert from_outside(type(error).__name__)
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("connection"), KeyError("OSError")])
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), RuntimeError("connection"), KeyError("OSError"), FileNotFoundError("no/such/data")]
+)
 def test_which_are_not(error):
     assert failure(error)[0] is Status.CRASHED
     assert not from_outside(type(error).__name__)
@@ -111,3 +113,25 @@ def test_ctrl_c_within_a_step_is_told_to_who_goes_on_with_the_parameters_alone(t
         p.grad = torch.ones(2)
     with pytest.warns(RuntimeWarning, match="KeyboardInterrupt cut a step short"), pytest.raises(KeyboardInterrupt):
         optimizer.step()
+
+
+def test_a_tuning_of_which_no_run_ended_has_no_answer_and_no_line(tmp_path):
+    def full(run):
+        raise OSError(28, "No space left on device")
+
+    found = thalweg.tune(full, "sgd", direction="min", trials=2, finalists=1, finalist_seeds=2, retries=0, on="alone",
+                         out=tmp_path / "study")  # fmt: skip
+    assert found.verdict == f"No answer for sgd on full: no run on a fresh seed ended; OSError: {SPACE}."
+    assert found.line == ""
+
+
+def test_an_undecided_tuning_that_looks_worse_gives_the_default(tmp_path):
+    def better_by_default(run):
+        [group] = run.optimizer(torch.nn.Linear(2, 1)).param_groups
+        search = run.seed < 2
+        return abs(group["lr"] - 1e-3) * (-1 if search else 1) + 0.5 * (run.seed % 2) * (group["lr"] != 1e-3) + 2
+
+    found = thalweg.tune(better_by_default, "sgd", direction="min", trials=2, finalists=1, finalist_seeds=2, on="alone",
+                         out=tmp_path / "study")  # fmt: skip
+    assert found.judgement.verdict == "undecided" and found.judgement.difference.mean < 0
+    assert found.line == "thalweg.optim.SGD(model.parameters(), lr=0.001, weight_decay=0.0)"

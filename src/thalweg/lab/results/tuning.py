@@ -194,11 +194,12 @@ class Tuning(Result):
         return judge({"tuned": differences}, self.margin, self.spec["protocol"]["alpha"])["tuned"]
 
     def _line(self) -> str:
-        """The tuned configuration; the default where it is equivalent, as what nobody sets needs no defense."""
-        plain = self.judgement is not None and self.judgement.verdict in ("equivalent", "worse")
+        """The tuned configuration; the default where it is equivalent or looks better, as it needs no defense."""
+        found = self.judgement
+        plain = found is not None and (found.verdict in ("equivalent", "worse") or found.difference.mean < 0)
         best = self.default if self.tuned.failed and not self.default.failed else self.tuned
         best = self.default if plain else best
-        if best.failed == len(best.trials):
+        if not any(trial.done for trial in best.trials):
             return ""
         chosen = {} if best is self.default and not self.spec["task"].get("loop") else best.settings
         return paste(self.spec, self.optimizer, chosen, None if best is self.default else best.trials[0].batch_size)
@@ -219,11 +220,17 @@ def sentence(found: Tuning) -> str:
         return f"{name} on {task}: nothing but the default was tried."
     if found.tuned.failed and found.default.failed:
         return f"No answer for {name} on {task}: the default and the best other configuration fail on fresh seeds."
+    ends = [trial for candidate in (found.tuned, found.default) for trial in candidate.trials]
+    if not any(trial.done for trial in ends):
+        why = next((trial.message for trial in ends if trial.message), "")
+        return f"No answer for {name} on {task}: no run on a fresh seed ended{f'; {why}' if why else ''}."
     setting = ", ".join(f"{name} {_short(value)}" for name, value in found.values(found.tuned).items())
     head = f"{name} on {task}, tuned to {setting}"
     values = f"{unit.interval(found.interval(found.tuned))} against {unit.interval(found.interval(found.default))} "
     values += f"{unit.test} on {seeds}"
     if found.judgement is None:
+        if not (found.tuned.failed or found.default.failed):
+            return f"Undecided: {head}: runs on fresh seeds were interrupted; rerun the command to train them again."
         which = "it fails on a fresh seed" if found.tuned.failed else "the default fails on a fresh seed, it does not"
         return f"{head}: {which}."
     gap = found.judgement.difference

@@ -10,8 +10,10 @@ from thalweg.lab.training.trial import Status
 
 # torch's words on a CPU and on a device: it has a class of its own only for the latter.
 WORDS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory", "bad alloc")
-OUTSIDE = {"OSError", "IOError", "EnvironmentError", *(kind.__name__ for kind in OSError.__subclasses__()),
-           *(kind.__name__ for kind in ConnectionError.__subclasses__())}  # fmt: skip
+# Of OSErrors: a path that is wrong is wrong the next time too.
+OWN_FAULTS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+_KINDS = (OSError, *OSError.__subclasses__(), *ConnectionError.__subclasses__())
+OUTSIDE = {"IOError", "EnvironmentError", *(kind.__name__ for kind in _KINDS if kind not in OWN_FAULTS)}
 LONGEST = 500  # characters of a message that are kept
 
 
@@ -27,7 +29,8 @@ def failure(error: BaseException) -> tuple[Status, str]:
     message = f"{type(error).__name__}: {text}"[:LONGEST]
     if out_of_memory(error):
         return (Status.INTERRUPTED if _beside_others(error) else Status.OUT_OF_MEMORY), message
-    return (Status.INTERRUPTED if isinstance(error, OSError) else Status.CRASHED), message
+    outside = isinstance(error, OSError) and not isinstance(error, OWN_FAULTS)
+    return (Status.INTERRUPTED if outside else Status.CRASHED), message
 
 
 def from_outside(kind: str) -> bool:
