@@ -112,25 +112,37 @@ def test_it_is_the_pair_of_torchs_optimizers():
 
 
 @needs_torchs
+def test_one_group_of_a_class_holds_the_parameters_of_several_parts_in_the_models_order():
+    theirs = gpt()
+    matrices = parts(theirs)[0]
+    muon = THEIRS(matrices, lr=0.02, weight_decay=0.1)
+    others = [p for p in theirs.parameters() if not any(p is each for each in matrices)]
+    adamw = torch.optim.AdamW(others, lr=3e-3)
+    train(theirs, [muon, adamw], 3)
+    mine = copy.deepcopy(theirs)
+    optimizer = ours(mine)
+    optimizer.load_state_dict([muon.state_dict(), adamw.state_dict()])
+    for p, q in zip(mine.parameters(), theirs.parameters(), strict=True):
+        moments = optimizer.state[p], {**muon.state.get(q, {}), **adamw.state.get(q, {})}
+        name = "exp_avg" if "exp_avg" in moments[1] else "momentum_buffer"
+        torch.testing.assert_close(moments[0][name], moments[1][name], rtol=0, atol=0)
+
+
+@needs_torchs
 def test_it_goes_on_from_the_pairs_checkpoints():
     theirs = gpt()
     muon, adamw = pair(theirs)
     train(theirs, [muon, adamw], 10)
     mine = copy.deepcopy(theirs)
     optimizer = ours(mine)
-    saved = copy.deepcopy(adamw.state_dict())
-    first, second = saved["param_groups"]
-    checkpoints = [
-        muon.state_dict(),
-        {"state": {i: saved["state"][i] for i in first["params"]}, "param_groups": [first]},
-        {"state": {i: saved["state"][i] for i in second["params"]}, "param_groups": [second]},
-    ]
-    optimizer.load_state_dict(checkpoints)
+    optimizer.load_state_dict([muon.state_dict(), copy.deepcopy(adamw.state_dict())])
     train(mine, [optimizer], 10)
     train(theirs, [muon, adamw], 10)
     close(mine, theirs, gpt())
-    with pytest.raises(ValueError, match="list of 2; must have one for each part"):
-        optimizer.load_state_dict(checkpoints[:2])
+    with pytest.raises(ValueError, match="list of 1 groups; must have one for each part.* or one for each class: Muon"):
+        optimizer.load_state_dict([muon.state_dict()])
+    with pytest.raises(ValueError, match="of AdamW has 8 parameters, its parts have 16"):
+        optimizer.load_state_dict([muon.state_dict(), muon.state_dict()])
     with pytest.raises(ValueError, match="has 3 parameters, the part"):
         optimizer.load_state_dict([torch.optim.SGD(nn.Linear(2, 2).weight.new_zeros(3, 1).split(1)).state_dict()] * 3)
 

@@ -67,13 +67,15 @@ class Hybrid(Optimizer):
 
     def _grouped(self, model: nn.Module | Iterable[Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
         found: dict[str, list[Any]] = {}
+        self._places: dict[str, list[int]] = {}  # of each part's parameters among those of the model
         lacking = []
-        for name, p, role in _told(model):
+        for place, (name, p, role) in enumerate(_told(model)):
             part = names.get(role, names.get(REST))
             if part is None:
                 lacking.append(f"{name or tuple(p.shape)} ({role})")
             else:
                 found.setdefault(part, []).append((name, p) if name else p)
+                self._places.setdefault(part, []).append(place)
         if lacking:
             raise ValueError(f"parts: no part takes {', '.join(lacking)}; give these roles a part, or a part 'rest'")
         return [{"params": found[part], "part": part} for part in self._parts if part in found]
@@ -131,7 +133,8 @@ class Hybrid(Optimizer):
         self, state_dict: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, incomplete: str = "refuse"
     ) -> None:
         """Take over a checkpoint of this class, or a list of one for each part, as a script writes that steps a pair of
-        optimizers: they are taken in the order of the parts, and each holds its part's parameters in their order.
+        optimizers: their groups are taken in the order of the parts, and each holds its part's parameters in their
+        order. Of parts of one class, one group may hold all parameters, in the model's order.
 
         Raises ValueError or RuntimeError as every class here does, and for a list that does not fit the parts.
         """
@@ -140,11 +143,9 @@ class Hybrid(Optimizer):
         super().load_state_dict(state_dict, incomplete=incomplete)
 
     def _joined(self, checkpoints: list[Mapping[str, Any]]) -> dict[str, Any]:
+        checkpoints = [{**given, "param_groups": [group]} for given in checkpoints for group in given["param_groups"]]
         if len(checkpoints) != len(self.param_groups):
-            raise ValueError(
-                f"state_dict: got a list of {len(checkpoints)}; must have one for each part in use: "
-                f"{', '.join(group['part'] for group in self.param_groups)}"
-            )
+            checkpoints = self._divided(checkpoints)
         groups, state, first = [], {}, 0
         for own, given in zip(self.param_groups, checkpoints, strict=True):
             places = [place for group in given["param_groups"] for place in group["params"]]
@@ -155,13 +156,38 @@ class Hybrid(Optimizer):
                 )
             moved = {place: first + index for index, place in enumerate(places)}
             first += len(places)
-            state.update({moved[place]: held for place, held in given["state"].items()})
+            state.update({moved[place]: held for place, held in given["state"].items() if place in moved})
             saved = {name: value for name, value in given["param_groups"][0].items() if name != "param_names"}
             groups.append({**saved, "params": list(moved.values()), "part": own["part"]})
         return {"state": state, "param_groups": groups}
 
+    def _divided(self, checkpoints: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """One group for each part, from one for each class."""
+        parts = [group["part"] for group in self.param_groups]
+        classes = list(dict.fromkeys(map(self._class_of, self.param_groups)))
+        if len(checkpoints) != len(classes) or sorted(parts) != sorted(self._places):
+            raise ValueError(
+                f"state_dict: got a list of {len(checkpoints)} groups; must have one for each part in use: "
+                f"{', '.join(parts)}; or one for each class: {', '.join(cls.__name__ for cls in classes)}"
+            )
+        found: list[Mapping[str, Any]] = []
+        for part in parts:
+            cls = self._parts[part][0]
+            given = checkpoints[classes.index(cls)]
+            alike = sorted(place for other in parts if self._parts[other][0] is cls for place in self._places[other])
+            [group] = given["param_groups"]
+            if len(alike) != len(group["params"]):
+                raise ValueError(
+                    f"state_dict: the checkpoint of {cls.__name__} has {len(group['params'])} parameters, its parts "
+                    f"have {len(alike)}"
+                )
+            own = [group["params"][alike.index(place)] for place in self._places[part]]
+            state = {place: given["state"][place] for place in own if place in given["state"]}
+            found.append({"state": state, "param_groups": [{**group, "params": own}]})
+        return found
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_parts": self._parts}
+        return {**super().__getstate__(), "_parts": self._parts, "_places": self._places}
 
 
 def bound(name: str, part: Part) -> tuple[type[Optimizer], dict[str, Any]]:

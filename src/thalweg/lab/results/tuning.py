@@ -220,9 +220,9 @@ def sentence(found: Tuning) -> str:
         return f"{name} on {task}: nothing but the default was tried."
     if found.tuned.failed and found.default.failed:
         return f"No answer for {name} on {task}: the default and the best other configuration fail on fresh seeds."
-    ends = [trial for candidate in (found.tuned, found.default) for trial in candidate.trials]
-    if not any(trial.done for trial in ends):
-        why = next((trial.message for trial in ends if trial.message), "")
+    runs = [trial for candidate in (found.tuned, found.default) for trial in candidate.trials]
+    if not any(trial.done for trial in runs):
+        why = next((trial.message for trial in runs if trial.message), "")
         return f"No answer for {name} on {task}: no run on a fresh seed ended{f'; {why}' if why else ''}."
     setting = ", ".join(f"{name} {_short(value)}" for name, value in found.values(found.tuned).items())
     head = f"{name} on {task}, tuned to {setting}"

@@ -12,7 +12,7 @@ from thalweg.lab.training.trial import Status
 WORDS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory", "bad alloc")
 # Of OSErrors: a path that is wrong is wrong the next time too.
 OWN_FAULTS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-_KINDS = (OSError, *OSError.__subclasses__(), *ConnectionError.__subclasses__())
+_KINDS: tuple[type[OSError], ...] = (OSError, *OSError.__subclasses__(), *ConnectionError.__subclasses__())
 OUTSIDE = {"IOError", "EnvironmentError", *(kind.__name__ for kind in _KINDS if kind not in OWN_FAULTS)}
 LONGEST = 500  # characters of a message that are kept
 
