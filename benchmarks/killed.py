@@ -55,7 +55,7 @@ def study(way: str, out: str, on: str) -> None:
         None,
         OPTIMIZERS,
         command=command,
-        read=r"step (?P<step>\d+): val loss (?P<value>[0-9.]+)",
+        read=r"step (?P<step>\d+): val loss (?P<value>\S+)",
         **PLAN,
         on=on,
         out=out,

@@ -184,6 +184,32 @@ def test_lines_of_json_and_of_text():
     assert list(LineReader("x", "a(.)").reports("a1 a2 ab")) == [(None, 1.0), (None, 2.0)]
 
 
+@pytest.mark.parametrize(
+    ("read", "line", "expected"),
+    [("val loss ([0-9.]+)", "step 9: val loss nan", "[nan]"), ("val loss ([0-9.]+)", "val loss -inf,", "[-inf]"),
+     ("val loss ([0-9.]+)", "val loss 3.000e+03, lr 1", "[3000.0]"), ("loss=([0-9.]+)", "loss=-0.5", "[-0.5]"),
+     ("loss.*?([0-9.]+)", "loss nan, step 5", "[nan]"), (r"(?P<step>\d+): ([0-9.]+)", "7: nan", "[nan]"),
+     (r"(?:val|test) loss\((?P<value>[0-9.]+)\)", "val loss(NaN)", "[nan]"), (r"loss (\S+)", "loss 0.25,", "[0.25]"),
+     ("loss ([0-9.]+)", "loss information 3, loss 2.4531.", "[2.4531]"), (r"loss (\S+)", "loss went down", "[]"),
+     (r"took ([0-9.]+)s", "took 0.25s", "[0.25]"), ("loss ([0-9.]+).*", "loss 3e3 done", "[3000.0]"),
+     (r"loss (\d\.\d\d)", "loss 0.2531", "[0.2531]"), ("loss ([0-9.]+)", "loss 0.5 loss nan", "[0.5, nan]")],
+)  # fmt: skip
+def test_the_whole_number_is_read(read, line, expected):
+    assert str([value for _, value in LineReader("x", read).reports(line)]) == expected
+
+
+@pytest.mark.parametrize("line", ["val loss 3.0k", "val loss 1.2.3", "val loss 7_000"])
+def test_a_part_of_a_word_is_no_number(line):
+    with pytest.raises(LabError, match=rf"{line}.*must take all of the number, as \(\\S\+\)"):
+        list(LineReader("x", r"val loss (\d\.?\d?)").reports(line))
+
+
+def test_a_run_that_says_a_part_of_a_word_fails(tmp_path):
+    loop = OwnLoop(command="echo val loss 3.0k {seed}", metric="x", direction="min", read="loss ([0-9.]+)")
+    trial = run(loop, tmp_path)
+    assert trial.status is Status.CRASHED and "'val loss 3.0k 3'" in trial.message
+
+
 def test_event_files_are_read(tmp_path):
     writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter(str(tmp_path))
     for step in (1, 2):

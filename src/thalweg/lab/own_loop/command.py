@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from thalweg.lab.errors import TaskError
+from thalweg.lab.errors import LabError, TaskError
 from thalweg.lab.own_loop import keeper
 from thalweg.lab.own_loop.attempt import Attempt
 from thalweg.lab.own_loop.reading import LineReader, read_file
@@ -55,6 +55,8 @@ def run_command(loop: OwnLoop, job: Job) -> Trial:
     except TimeoutError:
         assert job.limit is not None
         return attempt.ended(Status.TIMED_OUT, late(job.limit))
+    except LabError as error:  # what it says cannot be read
+        return attempt.ended(Status.CRASHED, str(error))
     finally:
         process.end()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from thalweg.lab.errors import LabError
-from thalweg.lab.task.own_loop import pattern
+from thalweg.lab.own_loop.expression import Expression
 
 STEPS = ("step", "steps", "global_step", "iteration", "iter", "epoch")  # what a step may be called beside a metric
 
@@ -25,19 +25,18 @@ class LineReader:
 
     def __init__(self, metric: str, read: str = "") -> None:
         self.metric = metric
-        self.expression = pattern(read) if read else None
+        self.expression = Expression(read) if read else None
 
     def reports(self, line: str) -> Iterator[Report]:
-        """The metric's values in a line, with the step where it is told."""
+        """The metric's values in a line, with the step where it is told.
+
+        Raises:
+            LabError: the expression takes a part of a word for a number.
+        """
         if self.expression is None:
             yield from self._of_json(line)
-            return
-        for match in self.expression.finditer(line):
-            groups = match.groupdict()
-            value = _number(groups.get("value") or match.group(1))
-            step = _number(groups.get("step"))
-            if value is not None:
-                yield None if step is None else int(step), value
+        else:
+            yield from self.expression.reports(line)
 
     def _of_json(self, line: str) -> Iterator[Report]:
         line = line.strip()

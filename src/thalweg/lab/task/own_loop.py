@@ -167,5 +167,5 @@ def pattern(text: str) -> re.Pattern[str]:
     except re.error as error:
         raise TaskError(f"read: got {text!r}; not a regular expression: {error}") from None
     if not expression.groups:
-        raise TaskError(f"read: got {text!r}; must have a group around the number, as in 'val loss ([0-9.eE+-]+)'")
+        raise TaskError(f"read: got {text!r}; must have a group around the number, as in " r"'val loss (\S+)'")
     return expression

@@ -44,7 +44,11 @@ Direction = Annotated[
 ]
 Metric = Annotated[str | None, Option("What that value is called.", unset="loss or score")]
 Read = Annotated[
-    str | None, Option("A regular expression that finds it in a command's output.", unset="a line of JSON that has it")
+    str | None,
+    Option(
+        r"A regular expression that finds it in a command's output: 'val loss (\S+)'.",
+        unset="a line of JSON that has it",
+    ),
 ]
 MetricFile = Annotated[
     str | None,
