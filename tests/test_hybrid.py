@@ -257,6 +257,11 @@ def test_what_cannot_be_is_refused():
         optim.Hybrid(model, {"matrices": adamw, "rest": adamw})
     with pytest.raises(TypeError, match="must be a class of thalweg.optim"):
         optim.Hybrid(model, {"rest": torch.optim.AdamW})
+    for made in ("muon", optim.AdamW(model.parameters())):
+        with pytest.raises(TypeError, match=r"parts\['rest'\]: got .*; must be a class of thalweg.optim"):
+            optim.Hybrid(model, {"rest": made})
+    with pytest.raises(TypeError, match="model: got a dict in it"):
+        optim.MuonAdamW(optim.groups(model))
     with pytest.raises(TypeError, match="Schedule-Free"):
         optim.Hybrid(model, {"rest": optim.ScheduleFreeAdamW})
     with pytest.raises(TypeError, match="the settings are lr, betas"):

@@ -200,6 +200,11 @@ def test_16_bit_weights_train(dtype, rounding):
     assert (p.float() - wide).mean().abs() < spacing / 4
 
 
+def test_half_a_step_is_refused():
+    with pytest.raises(ValueError, match="ns_steps: got 2.5; must be a whole number"):
+        optim.Muon(parameters(), ns_steps=2.5)
+
+
 def test_settings_of_ours_act():
     def stepped(given=None, **settings):
         (p,) = params = parameters([(6, 6)], torch.float64)

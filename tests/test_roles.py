@@ -83,6 +83,16 @@ def test_a_mixture_of_experts():
     assert roles(model).unknown == ["Stacked"] and [p.shape for p in roles(model).of("experts")] == [(4, 6, 12)] * 2
 
 
+def test_a_row_for_each_expert_is_a_bias():
+    class Experts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up, self.up_bias = nn.Parameter(torch.ones(4, 32, 16)), nn.Parameter(torch.zeros(4, 32))
+            self.other = nn.Parameter(torch.ones(5, 32))
+
+    assert told(Experts()) == {"up": "experts", "up_bias": "bias", "other": "matrix"}
+
+
 def test_the_head_may_be_named_and_the_table_is_printed():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     assert set(told(model).values()) == {"matrix", "bias"} and told(model, head=model[1])["1.weight"] == "head"
@@ -106,6 +116,8 @@ def test_groups_are_plain_ones_for_any_optimizer():
         optimizer = cls(made)
         assert [group["lr"] for group in optimizer.param_groups] == [group["lr"] for group in made]
     assert "lr" not in groups(model)[0] and "weight_decay" not in groups(model)[0]
+    some = {group["role"]: group.get("weight_decay") for group in groups(model, no_decay=("norm",))}
+    assert some["norm"] == 0.0 and some["matrix"] is None and some["bias"] is None
     model.gain.requires_grad_(False)
     assert "vector" not in {group["role"] for group in groups(model)}
 
@@ -125,6 +137,10 @@ def test_layers_have_rates_that_fall_from_the_top():
         {"lr": {"matrices": 1e-3}},
         {"layer_decay": 0.0, "lr": 1.0},
         {"layer_decay": 2.0, "lr": 1.0},
+        {"lr": -1.0},
+        {"lr": {"rest": float("nan")}},
+        {"weight_decay": -1.0},
+        {"head": nn.Linear(2, 1)},
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 
 ROLES = ("matrix", "embedding", "head", "convolution", "experts", "norm", "bias", "vector", "scalar")
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
+NO_DECAY = ("norm", "bias", "vector", "scalar", "embedding")
 KNOWN = (nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, nn.modules.conv._ConvNd)
 
 
@@ -61,6 +63,7 @@ def roles(model: nn.Module, *, head: nn.Module | None = None) -> Roles:
 
     Raises:
         TypeError: for what is not a module.
+        ValueError: for a head that is not a module of the model.
 
     >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 2))
     >>> [each.role for each in roles(model)]
@@ -68,7 +71,9 @@ def roles(model: nn.Module, *, head: nn.Module | None = None) -> Roles:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: got a {type(model).__name__}; must be an nn.Module")
-    head = head or _head_of(model)
+    if head is not None and not any(head is module for module in model.modules()):
+        raise ValueError(f"head: got {head!r:.80}; must be a module of the model")
+    head = _head_of(model) if head is None else head
     users: dict[nn.Parameter, list[tuple[str, str, nn.Module]]] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
@@ -97,6 +102,10 @@ def _told(parameter: nn.Parameter, name: str, module: nn.Module, head: nn.Module
         if module is head:
             return "head", "its module's use"
         return ("convolution" if isinstance(module, nn.modules.conv._ConvNd) else "matrix"), "its module"
+    if parameter.dim() == 2 and any(
+        p.dim() == 3 and len(p) == len(parameter) for p in module.parameters(recurse=False)
+    ):
+        return "bias", "its shape"  # one for each of a stack of experts beside it
     return _by_shape(parameter), "its shape"
 
 
@@ -141,7 +150,7 @@ def groups(
     model: nn.Module,
     *,
     weight_decay: float | None = None,
-    no_decay: tuple[str, ...] = ("norm", "bias", "vector", "scalar", "embedding"),
+    no_decay: tuple[str, ...] | None = None,
     lr: float | Mapping[str, float] | None = None,
     layer_decay: float | None = None,
     head: nn.Module | None = None,
@@ -150,8 +159,8 @@ def groups(
 
     Args:
         model: the model.
-        weight_decay: of all roles but `no_decay`, which have 0; None leaves the optimizer's own to all.
-        no_decay: the roles without decay.
+        weight_decay: of all roles but `no_decay`, which have 0; None leaves the optimizer's own.
+        no_decay: the roles without decay; None: norm, bias, vector, scalar and embedding where `weight_decay` is given.
         lr: one learning rate, or one by role ("rest" for the others); None leaves the optimizer's own.
         layer_decay: each block's rate is this times that of the block above it (0 < layer_decay <= 1); embeddings lie
             below the first block. It needs a rate in `lr` for every role.
@@ -169,6 +178,11 @@ def groups(
     [('matrix', 0.1), ('bias', 0.0), ('norm', 0.0), ('head', 0.1)]
     """
     rates = lr if isinstance(lr, Mapping) else {} if lr is None else {"rest": lr}
+    if no_decay is None:
+        no_decay = () if weight_decay is None else NO_DECAY
+    for name, number in (("weight_decay", weight_decay), *((f"lr[{role!r}]", rate) for role, rate in rates.items())):
+        if number is not None and not 0 <= number < math.inf:
+            raise ValueError(f"{name}: got {number!r}; must be a number of at least 0")
     for name, given in (("no_decay", no_decay), ("lr", rates)):
         for role in given:
             if role not in (*ROLES, *(["rest"] if name == "lr" else [])):
@@ -183,8 +197,10 @@ def groups(
         place = depth.get(each.parameter, most) if layer_decay is not None else 0
         group = made.setdefault((each.role, place), {"params": [], "role": each.role})
         group["params"].append(each.parameter)
-        if weight_decay is not None:
-            group["weight_decay"] = 0.0 if each.role in no_decay else weight_decay
+        if each.role in no_decay:
+            group["weight_decay"] = 0.0
+        elif weight_decay is not None:
+            group["weight_decay"] = weight_decay
         rate = rates.get(each.role, rates.get("rest"))
         if layer_decay is not None:
             if rate is None:

@@ -196,12 +196,12 @@ def bound(name: str, part: Part) -> tuple[type[Optimizer], dict[str, Any]]:
     Raises:
         TypeError, ValueError: for what is no part.
     """
-    given = part if isinstance(part, partial) else partial(part)
-    cls: Any = given.func
+    given: Any = part if isinstance(part, partial) else partial(part) if callable(part) else partial(type(part))
+    cls: Any = given.func if callable(part) else None
     plain = isinstance(cls, type) and issubclass(cls, Optimizer) and not issubclass(cls, Hybrid) and cls.rules
     if not plain or cls.__mro__[1] is not Optimizer:
         raise TypeError(
-            f"parts[{name!r}]: got {part!r}; must be a class of thalweg.optim or of thalweg.optimizer(rule), alone or "
+            f"parts[{name!r}]: got {_shown(part)}; must be a class of thalweg.optim or of thalweg.optimizer(rule), alone or "
             "in functools.partial with its settings. Schedule-Free and AdaHessian have calls of their own, and are none"
         )
     try:
@@ -216,10 +216,18 @@ def bound(name: str, part: Part) -> tuple[type[Optimizer], dict[str, Any]]:
     return cls, {key: value for key, value in bound.arguments.items() if key not in ("params", *OF_THE_OPTIMIZER)}
 
 
+def _shown(part: Any) -> str:
+    return f"a {type(part).__name__} that is made already" if isinstance(part, torch.optim.Optimizer) else repr(part)
+
+
 def _told(model: nn.Module | Iterable[Any]) -> Iterable[tuple[str, torch.Tensor, str]]:
     """Each parameter with its name, where it is known, and its role."""
     if isinstance(model, nn.Module):
         return [(each.name, each.parameter, each.role) for each in roles(model) if each.parameter.requires_grad]
     given = [each if isinstance(each, tuple) else ("", each) for each in model]
+    if wrong := [p for _, p in given if not isinstance(p, torch.Tensor)]:
+        raise TypeError(
+            f"model: got a {type(wrong[0]).__name__} in it; must be a module, parameters or (name, parameter)"
+        )
     shaped: Callable[[torch.Tensor], str] = lambda p: "matrix" if p.dim() > 1 else "vector"  # noqa: E731
     return [(name, p, shaped(p)) for name, p in given]

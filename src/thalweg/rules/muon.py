@@ -167,6 +167,13 @@ def unfit(p, settings):
     return None
 
 
+def check(settings):
+    """Steps, axes and parts are whole numbers."""
+    for name in ("ns_steps", "stack_dims", "split"):
+        if settings[name] != int(settings[name]):
+            raise ValueError(f"{name}: got {settings[name]!r}; must be a whole number")
+
+
 def first_momentum(p, settings):
     return torch.zeros_like(p)
 
@@ -185,6 +192,7 @@ muon = Rule(
     directs=True,
     stacks=True,
     unfit=unfit,
+    check=check,
     counts_steps=False,
     decay="decoupled",
     weight_decay=0.1,
