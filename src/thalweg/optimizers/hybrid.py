@@ -201,8 +201,9 @@ def bound(name: str, part: Part) -> tuple[type[Optimizer], dict[str, Any]]:
     plain = isinstance(cls, type) and issubclass(cls, Optimizer) and not issubclass(cls, Hybrid) and cls.rules
     if not plain or cls.__mro__[1] is not Optimizer:
         raise TypeError(
-            f"parts[{name!r}]: got {_shown(part)}; must be a class of thalweg.optim or of thalweg.optimizer(rule), alone or "
-            "in functools.partial with its settings. Schedule-Free and AdaHessian have calls of their own, and are none"
+            f"parts[{name!r}]: got {_shown(part)}; must be a class of thalweg.optim or of thalweg.optimizer(rule), "
+            "alone or in functools.partial with its settings. Schedule-Free and AdaHessian have calls of their own, "
+            "and are none"
         )
     try:
         bound = cls._arguments.bind((), *given.args, **given.keywords)
