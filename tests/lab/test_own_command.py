@@ -74,7 +74,8 @@ def test_one_that_says_nothing_has_no_value(tmp_path):
     loop = OwnLoop(command=f"{sys.executable} -c pass {{seed}}", metric="x", direction="max")
     trial = run(loop, tmp_path)
     assert trial.status is Status.CRASHED
-    assert "neither returned nor reported; the command has no {folder}" in trial.message
+    said = "neither returned nor reported; looked for as a line of JSON with 'x'; --read takes it from any other output"
+    assert f"{said}; the command has no {{folder}}" in trial.message
 
 
 def test_a_time_limit_ends_it_and_what_it_started(tmp_path):

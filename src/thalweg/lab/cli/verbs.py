@@ -23,6 +23,7 @@ from thalweg.lab.exports.optuna import try_storage
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.printable import visible
 from thalweg.lab.results import Answer, JointComparison
+from thalweg.lab.results.all_failed import all_failed
 from thalweg.lab.study.command import typed
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
@@ -133,7 +134,10 @@ def next_command(changed: Mapping[str, str]) -> str:
 
 
 def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
-    """Run a verb with its progress shown, and the exports after it; Ctrl-C says how to go on."""
+    """Run a verb with its progress shown, and the exports after it; Ctrl-C says how to go on.
+
+    Where no run ended well, the commonest reason is told, and it is exit code 1.
+    """
     formats = [name for name in ("tensorboard", "wandb") if given.pop(name)]
     as_json = given.pop("json")
     storage = given.pop("to_optuna", None)
@@ -145,7 +149,8 @@ def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
         words = sys.argv[1:] if sys.argv[1:2] == [verb.__name__.replace("_", "-")] else []
         with redirect_stdout(sys.stderr) if as_json else nullcontext(), progress_display() as progress, typed(words):
             result = verb(**given, progress=progress)
-        for study in result.studies.values() if isinstance(result, JointComparison) else [result]:
+        studies = list(result.studies.values()) if isinstance(result, JointComparison) else [result]
+        for study in studies:
             if storage:
                 study.to_optuna(storage)
             for name in formats:
@@ -160,6 +165,11 @@ def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:
     show_result(result, as_json)
     if not as_json and (more := getattr(result, "seeds_to_decide", None)):
         print(f"To decide, {more} fresh seeds:\n  {next_command({'--finalist-seeds': str(more)})}")
+    told = [all_failed(study) for study in studies]
+    for line in chain(*told):
+        typer.echo(visible(line), err=as_json)
+    if all(told):
+        raise typer.Exit(1)
 
 
 def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:

@@ -26,6 +26,17 @@ def why_failed(trials: Sequence[Trial], language: str = "en") -> dict[str, list[
     return found
 
 
+def commonest(trials: Sequence[Trial], most: int) -> list[tuple[str, int]]:
+    """The commonest reasons of those that did not end well, in a line each, with how many there are."""
+    return Counter(reason for trial in trials if (reason := reason_of(trial))).most_common(most)
+
+
+def reason_of(trial: Trial) -> str:
+    """Why a run did not end well, in a line; empty for one that did."""
+    lines = (trial.message or "").splitlines()
+    return "" if trial.done or not lines else lines[0][:160]
+
+
 def _diverged(own: Sequence[Trial], diverged: Sequence[Trial]) -> Finding:
     """A cliff, where all runs with lower rates ended and none with a higher one did; else chance has a part in it."""
     cliff = min((rate for trial in diverged if (rate := _rate(trial)) > 0), default=math.nan)

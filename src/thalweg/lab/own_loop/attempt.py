@@ -117,6 +117,8 @@ def _silent(loop: OwnLoop) -> str:
     """What is said of a run that ended well and told no value. A checkpoint that runs share lets all but one end at
     once."""
     said = f"{loop.metric_name}: was neither returned nor reported"
+    if loop.command and not loop.read and not loop.file:
+        said += f"; looked for as a line of JSON with {loop.metric_name!r}; --read takes it from any other output"
     if loop.command and "folder" not in loop.placeholders:
         said += "; the command has no {folder}: where the script keeps a checkpoint, runs go on from each other's"
     return said

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from thalweg.lab.arguments import length
+from thalweg.lab.judging.failures import commonest
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.own_loop.attempt import ENDED
 from thalweg.lab.own_loop.reports import REPORTS, read_lines
@@ -169,8 +170,7 @@ class StudyStatus:
                  for row in [headings, *rows]]  # fmt: skip
         now = [f"under way: {one.folder} at step {one.step}, {one.value:.4g}, {length(max(0.1, one.ago))} ago"
                for one in self.running]  # fmt: skip
-        causes = Counter(trial.message for trial in self.trials if not trial.done and trial.message)
-        failed = [f"{number} x {cause.splitlines()[0][:160]}" for cause, number in causes.most_common(3)]
+        failed = [f"{number} x {reason}" for reason, number in commonest(self.trials, 3)]
         resume = [] if self.at_work or self.over else [first_upper(to_resume(self.folder))]
         return visible("\n".join([*lines, "", self.sentence, *now, *failed, *resume]))
 
