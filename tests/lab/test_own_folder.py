@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import little
+import own_loops
 import pytest
 
 import thalweg
 from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import StudyError
+from thalweg.lab.runners import Alone
+from thalweg.lab.study.campaign import Campaign
+from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.store import Study
 from thalweg.lab.verbs.status import status
 
@@ -103,3 +107,27 @@ def test_looking_changes_nothing(tmp_path):
     assert {path: path.read_bytes() for path in found.folder.iterdir()} == before
     with Study(found.folder, found.spec, found.versions):
         assert status(found.folder).at_work
+
+
+def test_a_budget_is_all_the_time_that_is_left(tmp_path):
+    found = compared(["sgd"], out=tmp_path / "study")
+    with Study(found.folder, found.spec, found.versions) as study:
+        Campaign(little.task(), 1, study, Alone(), 10**6, deadline=Deadline(60.0))
+        assert 30 < status(found.folder).seconds_left < 60
+        Campaign(little.task(), 1, study, Alone(), 10**6)
+        assert status(found.folder).seconds_left > 60
+
+
+def better_each_time(run):
+    own_loops.CALLS.append((run.entry.name, run.seed, 0))
+    return 1 / len(own_loops.CALLS)  # so that more trials have other finalists
+
+
+def test_an_extended_study_counts_the_finalists_it_had(tmp_path):
+    own_loops.CALLS.clear()
+    for trials in (2, 4):
+        told = []
+        found = thalweg.tune(better_each_time, "sgd", direction="min", trials=trials, finalist_seeds=2, method="random",
+                             out=tmp_path / "study", progress=told.append)  # fmt: skip
+    assert all(now.done <= now.total for now in told) and told[-1].done == told[-1].total == len(found.trials) > 8
+    assert status(found.folder).far == f"{told[-1].done} of about {told[-1].done} runs"

@@ -50,7 +50,7 @@ class StudyStatus:
         trials: those that have ended.
         planned: how many there will be, as far as was known; None where that was not written down.
         running: runs that have reported something and not ended; only of loops of one's own.
-        seconds_left: by what a run took so far; None where that cannot be told.
+        seconds_left: by what a run took so far, and no more than the budget leaves; None where that cannot be told.
     """
 
     folder: Path
@@ -199,6 +199,9 @@ def read_status(folder: str | Path) -> StudyStatus:
         pace = sum(trial.seconds for trial in trials) / len(trials) / workers
         left = max(0.0, pace * (planned - len(trials)))
     working = at_work(folder)
+    ends_by = versions.get("ends_by")
+    if working and left is not None and ends_by is not None:
+        left = min(left, max(0.0, ends_by - time.time()))
     return StudyStatus(folder, spec, trials, working, planned, _running(folder) if working else (), left)
 
 

@@ -80,6 +80,8 @@ class Campaign:
         self.trained, self.spent, self.squares = 0, 0.0, 0.0
         if study.versions.get("planned") != total:
             study.keep("planned", total)  # for `status`
+        if self.deadline.at is not None or study.versions.get("ends_by") is not None:
+            study.keep("ends_by", None if self.deadline.at is None else time.time() + self.deadline.left())
         self.deadline.ready()
         self._tell(None)
 
@@ -118,6 +120,7 @@ class Campaign:
             least: how many make a first part: fewer would say nothing.
         """
         waiting = [job for job in {job.id: job for job in jobs}.values() if not self._has(job)]
+        self._grow(waiting)
         least = max(self.runner.workers, least)
         while waiting:
             count = self.deadline.next_part(len(waiting), least, reserve)
@@ -134,6 +137,13 @@ class Campaign:
         trials = [self.study.trials[job.id] for job in jobs if job.id in self.study.trials]
         self.asked.update((trial.id, trial) for trial in trials)
         return trials
+
+    def _grow(self, waiting: Sequence[Job]) -> None:
+        """A study that was extended has runs of its earlier finalists, beside what the plan counts."""
+        known = len(self.study.trials.keys() | {job.id for job in waiting})
+        if known > self.total:
+            self.total = known
+            self.study.keep("planned", known)
 
     def _run_part(self, jobs: Sequence[Job], reserve: int) -> None:
         """Run these; what was interrupted from outside once more, a few times."""
@@ -191,7 +201,7 @@ class Campaign:
         self._tell(trial)
 
     def _tell(self, trial: Trial | None) -> None:
-        done = self.found + self.trained
+        done = len(self.study.trials)
         left, within = self.price, 0.0
         if self.trained:
             # By what each took, not by the clock: where many train side by side they end in bursts.

@@ -198,6 +198,7 @@ VERSIONS = record(
     milliseconds_=or_none(by_name(or_none(number))),
     baselines_=or_none(by_name(by_name(number))),
     planned_=count,
+    ends_by_=or_none(number),
     wanted_=count,
     cut_=list_of(text),
     resumed_with_=list_of(by_name(anything)),
