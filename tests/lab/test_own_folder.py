@@ -11,8 +11,10 @@ import pytest
 import thalweg
 from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import StudyError
+from thalweg.lab.own_loop.broken_off import AT_WORK
 from thalweg.lab.runners import Alone
 from thalweg.lab.study.campaign import Campaign
+from thalweg.lab.study.command import typed
 from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.store import Study
 from thalweg.lab.verbs.status import status
@@ -131,3 +133,27 @@ def test_an_extended_study_counts_the_finalists_it_had(tmp_path):
                              out=tmp_path / "study", progress=told.append)  # fmt: skip
     assert all(now.done <= now.total for now in told) and told[-1].done == told[-1].total == len(found.trials) > 8
     assert status(found.folder).far == f"{told[-1].done} of about {told[-1].done} runs"
+
+
+def interrupted(run):
+    own_loops.CALLS.append(((run.folder / AT_WORK).read_text(), run.seed, 0))
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_may_have_ended_the_studys_process_is_named(tmp_path):
+    """A crash of native code ends all: the same command would go on into the same crash, and say nothing."""
+    told = []
+
+    def start():
+        with typed(["tune", "x.py:train"]), pytest.raises(KeyboardInterrupt):
+            thalweg.tune(interrupted, "sgd", direction="min", trials=1, finalist_seeds=1, out=tmp_path / "study",
+                         progress=told.append)  # fmt: skip
+
+    start()
+    assert "processes" not in str(status(tmp_path / "study"))  # it was not a crash
+    [folder] = (tmp_path / "study" / "runs").iterdir()
+    (folder / AT_WORK).write_text(own_loops.CALLS[-1][0])
+    said = f"process ended within {folder.name}; if the run ended it, let each run have a process of its own"
+    assert f"The study's {said}: thalweg tune x.py:train --on processes" in str(status(tmp_path / "study"))
+    start()
+    assert said in told[-1].said

@@ -6,6 +6,7 @@ import torch
 
 from thalweg.lab.isolation import preserving_process
 from thalweg.lab.own_loop.attempt import Attempt
+from thalweg.lab.own_loop.broken_off import marked
 from thalweg.lab.own_loop.reports import checked_value
 from thalweg.lab.own_loop.run import Ended, Run
 from thalweg.lab.random.seeds import seed_everything
@@ -26,7 +27,7 @@ def run_function(loop: OwnLoop, job: Job) -> Trial:
     with preserving_process("cpu"):
         seed_everything(job.setting.seed, "cuda" if torch.cuda.is_available() else "cpu")
         try:
-            with time_limit(job.limit):
+            with marked(attempt.folder, job.id), time_limit(job.limit):
                 value = loop.function(run)
             return attempt.finished(None if value is None else checked_value(value))
         except Ended as end:

@@ -17,11 +17,12 @@ from thalweg.lab.arguments import length
 from thalweg.lab.judging.failures import commonest
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.own_loop.attempt import ENDED
+from thalweg.lab.own_loop.broken_off import broken_off
 from thalweg.lab.own_loop.reports import REPORTS, read_lines
 from thalweg.lab.printable import visible
 from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
 from thalweg.lab.study.campaign import RUNS
-from thalweg.lab.study.command import to_resume
+from thalweg.lab.study.command import if_a_run_ended_it, to_resume
 from thalweg.lab.study.records import read_spec, read_trials, read_versions, to_json
 from thalweg.lab.study.store import write_atomically
 from thalweg.lab.training.trial import Status as End
@@ -172,7 +173,9 @@ class StudyStatus:
                for one in self.running]  # fmt: skip
         failed = [f"{number} x {reason}" for reason, number in commonest(self.trials, 3)]
         resume = [] if self.at_work or self.over else [first_upper(to_resume(self.folder))]
-        return visible("\n".join([*lines, "", self.sentence, *now, *failed, *resume]))
+        run = broken_off(self.folder / RUNS, {trial.id for trial in self.trials}) if resume else ""
+        isolate = [first_upper(if_a_run_ended_it(self.folder, run))] if run else []
+        return visible("\n".join([*lines, "", self.sentence, *now, *failed, *resume, *isolate]))
 
 
 def first_upper(text: str) -> str:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.own_loop.broken_off import broken_off
 from thalweg.lab.runners import Runner
+from thalweg.lab.study.command import if_a_run_ended_it
 from thalweg.lab.study.deadline import Deadline, OutOfTime
 from thalweg.lab.study.printed import log_prints
 from thalweg.lab.study.store import Study
@@ -84,6 +86,8 @@ class Campaign:
             study.keep("ends_by", None if self.deadline.at is None else time.time() + self.deadline.left())
         self.deadline.ready()
         self._tell(None)
+        if self.runner.name == "alone" and (run := broken_off(study.folder / RUNS, study.trials)):
+            self._say(if_a_run_ended_it(study.folder, run))
 
     def job(
         self,

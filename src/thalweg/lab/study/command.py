@@ -59,6 +59,12 @@ def to_record(folder: Path) -> str:
     return _again(folder, "to record it", "--record") or "rerun its command with --record"
 
 
+def if_a_run_ended_it(folder: Path, run: str) -> str:
+    """What to do where the study's process ended within a run, and the run may be why."""
+    on = _again(folder, "let each run have a process of its own", "--on", "processes")
+    return f"the study's process ended within {run}; if the run ended it, {on or 'rerun with --on processes'}"
+
+
 def _again(folder: Path, purpose: str, *more: str) -> str:
     found = read_json(folder / COMMAND, _fault)
     if found is None:
