@@ -136,3 +136,22 @@ def test_double_precision_beyond_its_squares_is_left_to_torch():
     thalweg.optimizer(lars)([p], engine="cpu").step()
     moved = torch.linalg.vector_norm((before - p.detach()) / 1e197)
     assert moved.item() == pytest.approx(torch.linalg.vector_norm(before / 1e200).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_shares_are_of_the_same_pieces_and_leave_none_out(threads):
+    [plan] = [plan for _, plan in _plans([(300_000,), (5,), (70_000,), (0,)])]
+    alone, _ = totals.shares(plan, 1)
+    chunks, bounds = totals.shares(plan, threads)
+    assert (chunks == alone).all() and bounds[0] == 0 and bounds[-1] == len(chunks) and len(bounds) == threads + 1
+    assert (bounds[1:] >= bounds[:-1]).all() and chunks[:, 2].max() <= totals.PIECE
+    assert chunks[:, 2].sum() == 370_005
+
+
+def _plans(shapes):
+    params = parameters(shapes, torch.float32)
+    optimizer = thalweg.optimizer(lamb)(params, engine="cpu")
+    for p in params:
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    return optimizer._stepper._plans

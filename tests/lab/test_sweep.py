@@ -113,7 +113,7 @@ def test_the_same_again_trains_nothing_and_more_seeds_only_those(tmp_path: Path)
     assert {len(candidate.trials) for candidate in more.candidates["sgd"]} == {2}
     with pytest.raises(StudyError, match=r"protocol\.points: 3 -> 4"):
         sweep(little.task(), "sgd", points=4, seeds=2, epochs=1, out=tmp_path)
-    with pytest.raises(StudyError, match="verb"):
+    with pytest.raises(StudyError, match="it is by sweep; you ask for compare"):
         from thalweg.lab.verbs.compare import compare
 
         compare(little.task(), "sgd", out=tmp_path, epochs=1)

@@ -282,7 +282,7 @@ class Cpu(Engine):
         if added is None or plan.differentiable or plan.sharded:
             return plan.measure()
         module: Any = plan.kernel
-        chunks, bounds = plan.chunks(self.threads.number(plan.total), plan.total)
+        chunks, bounds = totals.shares(plan, self.threads.number(plan.total))
         sums = np.zeros((len(chunks), len(added.kinds)))
         self._over(bounds, module.summed, module.summed_in_all, chunks, plan.table, added.wanted(plan), sums)()
         measured = added.numbers(plan, chunks, sums)

@@ -58,8 +58,19 @@ SPELLING = Spelling(
     },
     lambda place, value: NAMED.get(repr(value), repr(value)),
 )
+PIECE = 65536  # elements that are added up together, however many threads there are: the sums have the same bits
 # What goes wrong when a function is run on tensors that are not there.
 ERRORS = (Untraceable, TypeError, AttributeError, ValueError, RuntimeError, NotImplementedError, LookupError)
+
+
+def shares(plan: Plan, parts: int) -> tuple[Integers, Integers]:
+    """A plan's tensors in pieces, and the bounds of about equal shares of these."""
+    chunks, bounds = plan.chunks(1, PIECE)
+    if parts > 1:
+        ends = np.cumsum(chunks[:, 2])
+        inner = np.searchsorted(ends, [plan.total * part / parts for part in range(1, parts)], side="left")
+        bounds = np.array([0, *inner, len(chunks)], dtype=bounds.dtype)
+    return chunks, bounds
 
 
 class Straight(Trace):
