@@ -63,6 +63,8 @@ name, lr, seed, folder = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.
 path, step, x = os.path.join(folder, "own.json"), 0, 1.0 + seed % 10
 if os.path.exists(path):
     step, x = json.load(open(path))
+if step == 3:  # killed after its last step: what it printed then may have had no reader any more
+    print(json.dumps({"step": step, "loss": x * x}), flush=True)
 while step < 3:
     step, x = step + 1, x - {"sgd": 1, "adam": 2, "adamw": 3}[name] * lr * x
     with open(path + ".new", "w") as file:
