@@ -85,6 +85,10 @@ def test_a_time_limit_ends_it_and_what_it_started(tmp_path):
     loop = OwnLoop(command=f'{sys.executable} -c "{code}" {{seed}}', metric="x", direction="min")
     trial = run(loop, tmp_path / "run", limit=8.0)
     assert trial.status is Status.TIMED_OUT
+    for _ in range(100):  # killed, it is there until whoever inherits it has looked
+        if not _alive(int(pid.read_text())):
+            break
+        time.sleep(0.1)
     assert not _alive(int(pid.read_text()))
 
 
