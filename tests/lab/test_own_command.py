@@ -121,10 +121,10 @@ Process([sys.executable, "-c", "import os, time; open({str(pid)!r}, 'w').write(s
 def _alive(pid):
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_tuned_without_an_optimizer_of_ours(script, tmp_path):
