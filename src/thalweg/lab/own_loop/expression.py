@@ -34,7 +34,7 @@ class Expression:
         """The values in a line, in their order.
 
         Raises:
-            LabError: a group ends within a word that is no number.
+            LabError: a group ends within a word that is not a number.
         """
         found = {match.start(): match for match in self.compiled.finditer(line)}
         for match in self.any_number.finditer(line) if self.any_number else ():
