@@ -41,6 +41,7 @@ def test_what_has_no_such_memory_is_left_to_torch(tensors):
     others = [torch.ones(4).double(), torch.ones(8)[::2], torch.ones(4, device="meta"), torch.ones(3), freed, None]
     for other in others:
         assert memory.addresses([tensors[0], other], [12, 4]) is None
+    assert memory.addresses([tensors[2], freed], [0, 4]) is None
     assert memory.addresses([tensors[0], torch.ones(4)], [12, 4]) is not None
 
 

@@ -30,7 +30,8 @@ def addresses(tensors: Sequence[Any], least: Sequence[int] | Integers) -> Intege
         return None
     found = np.fromiter(map(Tensor.data_ptr, tensors), np.int64, len(tensors))
     enough = all(map(ge, map(Tensor.numel, tensors), least))
-    return found if enough and (found.all() or 0 in least) else None  # a freed storage has no address
+    there = (found != 0) | (np.asarray(least) == 0)  # a freed storage has no address, and nothing needs none
+    return found if enough and there.all() else None
 
 
 def gather(places: Integers, sizes: Integers, strides: Integers, count: int) -> Tensor:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from thalweg.lab.judging.wording.numbers import listed
 from thalweg.lab.printable import visible
-from thalweg.lab.results.status import StudyStatus, at_work, first_upper, read_status
+from thalweg.lab.results.status import StudyStatus, aligned, at_work, block, first_upper, read_status
 from thalweg.lab.study.command import to_resume
 from thalweg.lab.study.records import find_spec
 from thalweg.lab.study.store import write_atomically
@@ -62,12 +61,9 @@ class JointStatus:
     def report(self, path: str | Path | None = None) -> Path:
         """Write it as one HTML file; `status.html` in the folder if None."""
         from thalweg.lab.report import answer
-        from thalweg.lab.report.markup import table
         from thalweg.lab.report.page import Page
 
-        headings, rows = self.cells()
-        cells = [[escape(cell) for cell in row] for row in rows]
-        parts = [f'<div class="block">{table([escape(text) for text in headings], cells)}</div>']
+        parts = [block(*self.cells())]
         notes = ["Not an answer yet: that is given once every task's study is at its end."]
         page = Page(
             title=f"{len(self.studies)} tasks: compare under way",
@@ -79,10 +75,7 @@ class JointStatus:
         return target
 
     def __str__(self) -> str:
-        headings, rows = self.cells()
-        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-                 for row in [headings, *rows]]  # fmt: skip
+        lines = aligned(*self.cells())
         resume = [] if self.at_work or self.over else [first_upper(to_resume(self.folder))]
         return visible("\n".join([*lines, "", self.sentence, *resume]))
 

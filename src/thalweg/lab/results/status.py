@@ -144,12 +144,9 @@ class StudyStatus:
     def report(self, path: str | Path | None = None) -> Path:
         """Write it as one HTML file with every run so far; `status.html` in the study's folder if None."""
         from thalweg.lab.report import answer, trials
-        from thalweg.lab.report.markup import table
         from thalweg.lab.report.page import Page
 
-        headings, rows = self.cells()
-        cells = [[escape(cell) for cell in row] for row in rows]
-        parts = [f'<div class="block">{table([escape(text) for text in headings], cells)}</div>']
+        parts = [block(*self.cells())]
         versions = read_versions(self.folder)
         known = [answer.price(self.trials, versions)]
         page = Page(
@@ -165,10 +162,7 @@ class StudyStatus:
         return target
 
     def __str__(self) -> str:
-        headings, rows = self.cells()
-        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-                 for row in [headings, *rows]]  # fmt: skip
+        lines = aligned(*self.cells())
         now = [f"under way: {one.folder} at step {one.step}, {one.value:.4g}, {length(max(0.1, one.ago))} ago"
                for one in self.running]  # fmt: skip
         failed = [f"{number} x {reason}" for reason, number in commonest(self.trials, 3)]
@@ -176,6 +170,21 @@ class StudyStatus:
         run = broken_off(self.folder / RUNS, {trial.id for trial in self.trials}) if resume else ""
         isolate = [first_upper(if_a_run_ended_it(self.folder, run))] if run else []
         return visible("\n".join([*lines, "", self.sentence, *now, *failed, *resume, *isolate]))
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table's lines on a terminal."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in [headings, *rows]]  # fmt: skip
+
+
+def block(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table on a page."""
+    from thalweg.lab.report.markup import table
+
+    cells = [[escape(cell) for cell in row] for row in rows]
+    return f'<div class="block">{table([escape(text) for text in headings], cells)}</div>'
 
 
 def first_upper(text: str) -> str:
