@@ -22,6 +22,7 @@ from numba.core.registry import cpu_target
 
 from thalweg.engines import kernel, machine_code
 from thalweg.engines.cpu import block_quantized, cautious, half_precision, totals
+from thalweg.engines.cpu.over_chunks import Pass
 from thalweg.engines.engine import Engine
 from thalweg.plan.plan import Plan
 from thalweg.tensors.quantization import Form
@@ -69,26 +70,9 @@ def at(typing_context, address):
 
     return types.CPointer(number)(types.int64), make
 
-{intrinsics}{words}
-@njit(**OPTIONS)
-def span(__first, __last, __chunks, __table, __rows{scales}):
-    """Chunks first..last: (tensor, first element, length, row). Table: the addresses of each tensor's {tensors}."""
-{buffers}    for __c in range(__first, __last):
-        __t = __chunks[__c, 0]
-        __from = __chunks[__c, 1]
-        __n = __chunks[__c, 2]
-        __r = __chunks[__c, 3]
-{numbers}
-{loop}
+{intrinsics}{words}{passes}'''
 
-
-@njit(parallel=True, **OPTIONS)
-def run(__bounds, __chunks, __table, __rows{scales}):
-    """One share of the chunks for each thread."""
-    for __share in prange(len(__bounds) - 1):
-        span(__bounds[__share], __bounds[__share + 1], __chunks, __table, __rows{scales})
-{counting}{summing}'''
-
+STEP = "Steps chunks: (tensor, first element, length, row). Table: the addresses of each tensor's {}."
 
 LOOP = """\
 {arrays}
@@ -145,19 +129,24 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
         "body": kernel.body(cautious.staged(program) if update.cautious else program.lines, pad + 4),
         "stores": indent("\n".join(stores.values()), " " * (pad + 4)),
     }
-    counting = ""
+    passes: list[str] = []
     if update.cautious:
         counted = {**parts, "stores": " " * (pad + 4) + cautious.COUNT}
-        counting = cautious.COUNTING.format(numbers=numbers, loop=loop(counted, False))
+        passes.append(
+            cautious.COUNTING.text(numbers + "\n" + cautious.NONE_YET, loop(counted, False), cautious.COUNTED)
+        )
         numbers += "\n" + cautious.SCALE
         parts["body"] += "\n" + " " * (pad + 4) + cautious.scaled(program)
-    words, summing = program.words, ""
+    words = program.words
     if added := totals.totals_of(update):
         words = words | added.words
         summed = {**parts, "loads": loads(held), "body": kernel.body(added.lines, pad + 4), "stores": ""}
-        summing = totals.SUMMING.format(
-            numbers=kernel.body(added.before, 8) + keys, loop=loop(summed, False), sums=kernel.body(added.after, 8)
+        passes.append(
+            totals.SUMMING.text(kernel.body(added.before, 8) + keys, loop(summed, False), kernel.body(added.after, 8))
         )
+    tensors = ", ".join([*columns, *((storage.kept or "nothing", "keys", "offset") if half or small else ())])
+    step = Pass("span", "run", STEP.format(tensors), ("__rows", *(("__scales",) if update.cautious else ())))
+    passes.append(step.text(numbers, loop(parts), setup=small.buffers if small else ""))
     return TEMPLATE.format(
         name=update.name,
         dtype=", ".join([half.name if half else number, *([small.name] if small else ())]),
@@ -170,14 +159,8 @@ def source(update: Update, dtype: torch.dtype, storage: Rounding = FULL, form: F
             small.words if small else "",
         ]),
         fastmath=FASTMATH,
-        tensors=", ".join([*columns, *((storage.kept or "nothing", "keys", "offset") if half or small else ())]),
         words=kernel.words(words, WORDS, "@njit(**INSIDE)"),
-        scales=", __scales" if update.cautious else "",
-        counting=counting,
-        summing=summing,
-        buffers=small.buffers if small else "",
-        numbers=numbers,
-        loop=loop(parts),
+        passes="\n".join(passes),
     )  # fmt: skip
 
 

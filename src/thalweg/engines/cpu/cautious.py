@@ -10,35 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from thalweg.engines.cpu.over_chunks import Pass
 from thalweg.plan.chunks import Integers
 from thalweg.rule.equations import Program
 from thalweg.update.cautious import LEAST
 
-COUNTING = '''
-
-@njit(**OPTIONS)
-def agreeing(__first, __last, __chunks, __table, __rows, __counts):
-    """How many elements of each chunk would go along with their gradient."""
-    for __c in range(__first, __last):
-        __t = __chunks[__c, 0]
-        __from = __chunks[__c, 1]
-        __n = __chunks[__c, 2]
-        __r = __chunks[__c, 3]
-        __count = 0
-{numbers}
-{loop}
-        __counts[__c] = __count
-
-
-@njit(parallel=True, **OPTIONS)
-def agreeing_in_all(__bounds, __chunks, __table, __rows, __counts):
-    """One share of the chunks for each thread."""
-    for __share in prange(len(__bounds) - 1):
-        agreeing(__bounds[__share], __bounds[__share + 1], __chunks, __table, __rows, __counts)
-'''
-
-SCALE = "        __enlarge = __scales[__t]"
+COUNTING = Pass(
+    "agreeing", "agreeing_in_all", "How many elements of each chunk would go along with their gradient.",
+    ("__rows", "__counts"),
+)  # fmt: skip
+NONE_YET = "        __count = 0"
 COUNT = "__count += 1 if __agrees else 0"
+COUNTED = "        __counts[__c] = __count"
+SCALE = "        __enlarge = __scales[__t]"
 
 
 def staged(program: Program) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thalweg.engines.cpu.over_chunks import Pass
 from thalweg.engines.trace import Spelling, Symbol, Trace, Untraceable
 from thalweg.engines.traced_tensors import SUMS, Notation, States, SymbolicTensor, name_of
 from thalweg.plan.chunks import Integers
@@ -23,30 +24,10 @@ from thalweg.plan.plan import Plan
 from thalweg.update.update import Update
 
 # Sums may be taken in any order, as vectors need it: they are in double precision, and rounded once.
-SUMMING = '''
-
-SUMS = {{**OPTIONS, "fastmath": {{"contract", "nsz", "reassoc"}}}}
-
-
-@njit(**SUMS)
-def summed(__first, __last, __chunks, __table, __wanted, __sums):
-    """What per_tensor adds up, over each chunk."""
-    for __c in range(__first, __last):
-        __t = __chunks[__c, 0]
-        __from = __chunks[__c, 1]
-        __n = __chunks[__c, 2]
-        __r = __chunks[__c, 3]
-{numbers}
-{loop}
-{sums}
-
-
-@njit(parallel=True, **SUMS)
-def summed_in_all(__bounds, __chunks, __table, __wanted, __sums):
-    """One share of the chunks for each thread."""
-    for __share in prange(len(__bounds) - 1):
-        summed(__bounds[__share], __bounds[__share + 1], __chunks, __table, __wanted, __sums)
-'''
+SUMMING = Pass(
+    "summed", "summed_in_all", "What per_tensor adds up, over each chunk.", ("__wanted", "__sums"),
+    '{**OPTIONS, "fastmath": {"contract", "nsz", "reassoc"}}',
+)  # fmt: skip
 NAMED = {"inf": "math.inf", "-inf": "-math.inf", "nan": "math.nan"}
 SPELLING = Spelling(
     {
