@@ -9,10 +9,11 @@ from typing import Any
 from thalweg.lab.arguments import length
 from thalweg.lab.judging.rows import Table
 from thalweg.lab.judging.wording.numbers import Unit, beyond, course, duration, several
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Status, Trial
 
 
-def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], unit: Unit) -> list[str]:
+def describe(spec: Spec, table: Table, trials: Sequence[Trial], unit: Unit) -> list[str]:
     """The protocol as it was run, what the columns mean, what went wrong, what was not tested."""
     return [
         *_protocol(spec),
@@ -24,7 +25,7 @@ def describe(spec: Mapping[str, Any], table: Table, trials: Sequence[Trial], uni
     ]
 
 
-def _protocol(spec: Mapping[str, Any]) -> list[str]:
+def _protocol(spec: Spec) -> list[str]:
     protocol, task = spec["protocol"], spec["task"]
     cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
     best = "configuration" if protocol["finalists"] == 1 else f"{protocol['finalists']} configurations"
@@ -51,7 +52,7 @@ def _tuned(protocol: Mapping[str, Any]) -> str:
     return f"Tuned beside the learning rate, where an optimizer has them: {', '.join(others)}."
 
 
-def _run_notes(spec: Mapping[str, Any]) -> list[str]:
+def _run_notes(spec: Spec) -> list[str]:
     options = dict(spec["task"].get("training", {}))
     without, refuse = options.pop("without_weight_decay", []), options.pop("left_out", [])
     result = [f"All runs: {', '.join(f'{name} {value}' for name, value in options.items())}."] if options else []
@@ -67,7 +68,7 @@ def _run_notes(spec: Mapping[str, Any]) -> list[str]:
     return result
 
 
-def _columns(spec: Mapping[str, Any], table: Table, unit: Unit) -> list[str]:
+def _columns(spec: Spec, table: Table, unit: Unit) -> list[str]:
     target, level = unit.value(table.target), 1 - spec["protocol"]["alpha"]
     near = f"{100 * table.margin:.2g} points" if unit.percent else f"{table.margin:.3g}"
     return [
@@ -120,7 +121,7 @@ def _failures(table: Table) -> list[str]:
     return [f"Runs that failed: {'; '.join(lines)}."] if lines else []
 
 
-def _untested(spec: Mapping[str, Any]) -> list[str]:
+def _untested(spec: Spec) -> list[str]:
     return [f"Not tested: {beyond(spec['task'])}, other batch sizes, other hyperparameters, schedules."]
 
 

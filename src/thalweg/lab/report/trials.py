@@ -14,6 +14,7 @@ from thalweg.lab.report.configuration import hyperparameters, value
 from thalweg.lab.report.markup import in_a_script
 from thalweg.lab.report.page import Screen
 from thalweg.lab.study.records import to_json
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
 
 CONTROLS = """<div class="filters">
@@ -26,7 +27,7 @@ CONTROLS = """<div class="filters">
 <span id="rows-shown" aria-live="polite"></span></div>"""
 
 
-def screen(trials: Sequence[Trial], unit: Unit, spec: Mapping[str, Any], versions: Mapping[str, Any]) -> Screen:
+def screen(trials: Sequence[Trial], unit: Unit, spec: Spec, versions: Mapping[str, Any]) -> Screen:
     """A row a run; below it the spec and the versions, as they are in the study's folder."""
     failed = sum(not trial.done for trial in trials)
     ended = f"{failed} of them failed and stay in the table" if failed else "all of them finished"

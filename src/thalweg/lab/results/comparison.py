@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from thalweg.lab.judging import wording
@@ -14,6 +14,7 @@ from thalweg.lab.judging.wording.numbers import beyond
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.protocol import Protocol
 from thalweg.lab.study.optimizers import paste
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
 
 ACCURACY_MARGIN = 0.005
@@ -55,7 +56,7 @@ class Comparison(Result):
             self.verdict, self.line = f"{best}.", ""
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
+    def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:
         ended = {trial.optimizer for trial in trials if trial.phase == "final"}
         begun = {trial.optimizer for trial in trials if trial.phase == "search" and trial.index == 0}
         bare = [name for name in spec["optimizers"] if name not in ended & begun]

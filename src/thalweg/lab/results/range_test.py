@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -16,6 +16,7 @@ from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, as_good_range, five_percent, ranked
 from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.climb import PHASE, Climb
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
 
 INSIDE = 3  # rates of the small sweep in the interval, its ends included
@@ -65,7 +66,7 @@ class RangeTest(Result):
         self.notes = [*_describe(self), *failures(self.trials), *self.notes]
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
+    def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:
         climbs = [trial for trial in trials if trial.phase == PHASE]
         return "" if climbs else "no climb has ended"
 

@@ -12,6 +12,7 @@ from thalweg.lab.judging.wording import Unit
 from thalweg.lab.results.answer import Answer
 from thalweg.lab.runners.choice import choice_notes
 from thalweg.lab.search.configurations import Candidate, candidates_of
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Result(Answer):
     def __init__(
         self,
         folder: Path,
-        spec: Mapping[str, Any],
+        spec: Spec,
         versions: Mapping[str, Any],
         trials: Sequence[Trial],
         notes: Sequence[str] = (),
@@ -42,7 +43,7 @@ class Result(Answer):
         self.larger_is_better = bool(spec["task"]["larger_is_better"])
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
+    def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:
         """What a study needs before it has an answer, in words; empty where it has all. `cut`: its deadline came
         before its end, and what there is has to do."""
         bare = [name for name in spec["optimizers"] if not any(t.optimizer == name for t in trials)]
@@ -60,7 +61,7 @@ class Result(Answer):
         return ", ".join(f"the search of {name}, configuration {index}" for name, index in bare)
 
     @staticmethod
-    def seeds_missing(spec: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+    def seeds_missing(spec: Spec, trials: Sequence[Trial]) -> str:
         """Which finalists lack fresh seeds: paired differences need all of them."""
         wanted = spec["protocol"]["finalist_seeds"]
         seeds = Counter((trial.optimizer, trial.index) for trial in trials if trial.phase == "final")

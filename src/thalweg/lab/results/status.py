@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -25,6 +25,7 @@ from thalweg.lab.study.campaign import RUNS
 from thalweg.lab.study.command import if_a_run_ended_it, to_resume
 from thalweg.lab.study.records import read_spec, read_trials, read_versions, to_json
 from thalweg.lab.study.store import write_atomically
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Status as End
 from thalweg.lab.training.trial import Trial
 
@@ -55,7 +56,7 @@ class StudyStatus:
     """
 
     folder: Path
-    spec: Mapping[str, Any]
+    spec: Spec
     trials: tuple[Trial, ...]
     at_work: bool
     planned: int | None

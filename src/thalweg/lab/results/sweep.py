@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from thalweg.lab.judging.wording.numbers import beyond, course, several
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, as_good_range, highest_stable, ranked
 from thalweg.lab.study.optimizers import paste
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
 
 
@@ -77,7 +78,7 @@ class Sweep(Result):
         self.notes = [*_describe(spec), *failures(self.trials), *self.notes]
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
+    def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:
         ended = {trial.optimizer for trial in trials if trial.index == 0}
         bare = [name for name in spec["optimizers"] if name not in ended]
         return f"no run of {', '.join(bare)} has ended" if bare else ""
@@ -216,7 +217,7 @@ def _figure(row: SweepRow, unit: Unit) -> str:
     return f"{unit.value(row.value.mean)} at {rate(row.best.rate)}"
 
 
-def _describe(spec: Mapping[str, Any]) -> list[str]:
+def _describe(spec: Spec) -> list[str]:
     protocol, task = spec["protocol"], spec["task"]
     low, high = protocol["lr"]
     cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""

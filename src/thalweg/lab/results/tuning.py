@@ -19,6 +19,7 @@ from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
 from thalweg.lab.search.hyperparameters import numbers
 from thalweg.lab.study.optimizers import paste
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
 
 
@@ -72,7 +73,7 @@ class Tuning(Result):
             self.verdict, self.line = f"{best}.", ""
 
     @classmethod
-    def lacking(cls, spec: Mapping[str, Any], trials: Sequence[Trial], cut: bool = False) -> str:
+    def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:
         if not any(trial.phase == "final" and trial.index == 0 for trial in trials):
             return "no fresh seed of the default setting has been trained"
         if gone := cls.unsearched(trials):

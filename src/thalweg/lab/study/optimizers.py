@@ -11,6 +11,7 @@ from thalweg import lookup
 from thalweg.lab.errors import LabError, first_line
 from thalweg.lab.study.records import to_json
 from thalweg.lab.task.own_loop import PLACEHOLDER, OwnLoop, script
+from thalweg.lab.training.spec import OptimizerSpec, Spec
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -166,17 +167,18 @@ def left_out(task: Task, entries: Sequence[Entry]) -> list[str]:
     return [name for name, entry in CATALOGUE.items() if whole and not entry.takes_sparse]
 
 
-def describe(entry: Entry) -> dict[str, Any]:
+def describe(entry: Entry) -> OptimizerSpec:
     """An entry as the spec has it; a class that is not the catalogue's own is named with its module."""
     from thalweg.catalogue import listed
 
-    own = listed(entry.name) == entry
-    return {
+    described: OptimizerSpec = {
         "class": entry.optimizer.__qualname__,
-        **({} if own else {"module": entry.optimizer.__module__}),
         "settings": dict(entry.settings),
         "lr": {"default": entry.default_rate, "search": list(entry.search("lr") or ()) or None},
     }
+    if listed(entry.name) != entry:
+        described["module"] = entry.optimizer.__module__
+    return described
 
 
 def rebuild(name: str, described: Mapping[str, Any], given: Any = None) -> Entry:
@@ -232,7 +234,7 @@ def _describes(described: Mapping[str, Any], entry: Entry) -> bool:
     return run(to_json(describe(entry))) == run(described)
 
 
-def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any], batch_size: int | None = None) -> str:
+def paste(spec: Spec, name: str, settings: Mapping[str, Any], batch_size: int | None = None) -> str:
     """The line to paste into a training script, made from the spec alone: a study may be anybody's.
 
     It is what was measured: the task's weight decay is in it, and what is no optimizer's setting stands behind it.
@@ -260,7 +262,7 @@ def paste(spec: Mapping[str, Any], name: str, settings: Mapping[str, Any], batch
     return line + (f"  # with {behind}" if behind else "")
 
 
-def _of_loop(spec: Mapping[str, Any]) -> set[str]:
+def _of_loop(spec: Spec) -> set[str]:
     """The hyperparameters that the user's own loop asks for."""
     tuned = spec["protocol"].get("hyperparameters")
     return {name for name, one in tuned.items() if one.get("of_loop")} if isinstance(tuned, Mapping) else set()

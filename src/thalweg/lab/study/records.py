@@ -7,11 +7,12 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from thalweg.lab.errors import StudyError
 from thalweg.lab.passwords import without_passwords
 from thalweg.lab.study import validation
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Curve, Status, Trial
 
 NAMES_OF_0_1 = {"knobs": "hyperparameters"}
@@ -20,13 +21,13 @@ LISTED = 8  # studies that a message names
 ANEW = "choose another --out, or delete the folder to start over"
 
 
-def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
+def completed(spec: Mapping[str, Any]) -> Spec:
     """A spec from the disk, with what earlier versions did not write: they could only compare."""
     old = {"hyperparameters": ["lr"], "budget": None} if "verb" not in spec else {}
     protocol = {**old, **renamed(spec)["protocol"]}
     if isinstance(source := protocol.get("from_optuna"), str):  # earlier versions kept its password
         protocol["from_optuna"] = without_passwords(source)
-    return {"verb": "compare", **spec, "task": {**spec["task"]}, "protocol": protocol}
+    return cast("Spec", {"verb": "compare", **spec, "task": {**spec["task"]}, "protocol": protocol})
 
 
 def renamed(spec: Any) -> Any:
@@ -36,7 +37,7 @@ def renamed(spec: Any) -> Any:
     return {**spec, "protocol": {NAMES_OF_0_1.get(name, name): value for name, value in protocol.items()}}
 
 
-def read_spec(folder: Path) -> dict[str, Any]:
+def read_spec(folder: Path) -> Spec:
     """What a study was asked.
 
     Raises:
@@ -64,7 +65,7 @@ def _known_studies() -> str:
     return f"those there are: {', '.join(found[:LISTED])}{more}"
 
 
-def find_spec(folder: Path) -> dict[str, Any] | None:
+def find_spec(folder: Path) -> Spec | None:
     """The spec in a folder, if there is one."""
     found = read_json(folder / "spec.json", lambda value: "" if value is None else _spec_fault(renamed(value)))
     return None if found is None else completed(found)
@@ -112,7 +113,7 @@ def read_trials(path: Path, mend: bool = False) -> dict[str, Trial]:
     return trials
 
 
-def check_together(folder: Path, spec: Mapping[str, Any], trials: Iterable[Trial]) -> None:
+def check_together(folder: Path, spec: Spec, trials: Iterable[Trial]) -> None:
     """The trials must be of the optimizers that the spec has.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from thalweg.lab.arguments import length
 from thalweg.lab.cost.machine import torch_threads, versions
@@ -25,6 +25,7 @@ from thalweg.lab.study.store import Study
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.decay import without_decay
+from thalweg.lab.training.spec import Spec, TaskSpec
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 @contextmanager
 def open_campaign(
     estimate: Estimate,
-    spec: Mapping[str, Any],
+    spec: Spec,
     folder: Path,
-    total: Callable[[Mapping[str, Any]], int],
+    total: Callable[[Spec], int],
     *,
     on: str = "auto",
     at_once: int = MOST,
@@ -160,24 +161,25 @@ def check_ended(campaign: Campaign, kind: type[Result]) -> None:
 
 def describe(
     verb: str, task: Task, loaded_from: str | None, epochs: int, entries: Sequence[Entry], protocol: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> Spec:
     """All that a study's trials depend on: two studies with the same spec have the same trials."""
+    described: Mapping[str, Any] = {
+        "name": task.name,
+        "from": loaded_from,
+        "identity": task.identity(),
+        "parts": task.identity_parts(),
+        "metric": task.metric_name,
+        "larger_is_better": task.larger_is_better,
+        "epochs": epochs,
+        "batch_size": task.batch_size,
+        "margin": task.margin,
+        "data": task.describe_data(),
+        **({"loop": task.command or "function"} if isinstance(task, OwnLoop) else {}),
+        **_run_notes(task, entries),
+    }
     return {
         "verb": verb,
-        "task": {
-            "name": task.name,
-            "from": loaded_from,
-            "identity": task.identity(),
-            "parts": task.identity_parts(),
-            "metric": task.metric_name,
-            "larger_is_better": task.larger_is_better,
-            "epochs": epochs,
-            "batch_size": task.batch_size,
-            "margin": task.margin,
-            "data": task.describe_data(),
-            **({"loop": task.command or "function"} if isinstance(task, OwnLoop) else {}),
-            **_run_notes(task, entries),
-        },
+        "task": cast("TaskSpec", described),
         "optimizers": {entry.name: describe_entry(entry) for entry in entries},
         "protocol": dict(protocol),
     }

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
@@ -27,6 +27,7 @@ from thalweg.lab.study.records import (
     to_json,
     why,
 )
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
 
 SYNC = 0.5  # seconds: trials that end in a burst share one fsync; a kill of the process needs none
@@ -40,8 +41,9 @@ GROWS = {  # more of these may be asked of a study: nothing done before changes
 class Study:
     """One writer on one folder, as a context manager; the lock goes with the process, however it ends."""
 
-    def __init__(self, folder: Path, spec: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
-        self.folder, self.spec, self.versions = folder, dict(spec), dict(versions)
+    def __init__(self, folder: Path, spec: Spec, versions: Mapping[str, Any]) -> None:
+        self.folder, self.versions = folder, dict(versions)
+        self.spec: Spec = {**spec}
         self.trials: dict[str, Trial] = {}
         self.notes: list[str] = []
         self._lock = FileLock(folder / "lock", timeout=0, thread_local=False)
@@ -129,7 +131,7 @@ class Study:
         write_atomically(self.folder / "versions.json", lambda: json.dumps(self.versions, indent=2) + "\n")
 
     @property
-    def parts(self) -> tuple[Path, dict[str, Any], dict[str, Any], list[Trial], list[str]]:
+    def parts(self) -> tuple[Path, Spec, dict[str, Any], list[Trial], list[str]]:
         """What a result is made of: folder, spec, versions, trials, notes."""
         return self.folder, self.spec, self.versions, list(self.trials.values()), self.notes
 
@@ -173,7 +175,7 @@ class Study:
         self.notes += resumed(old)
 
 
-def _changes(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def _changes(before: Spec, wanted: Spec) -> str:
     """What differs, in words where it is the question or the task itself: a spec's fields tell nobody much."""
     if question := _question(before, wanted):
         return question
@@ -193,7 +195,7 @@ def _changes(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return text
 
 
-def _question(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def _question(before: Spec, wanted: Spec) -> str:
     """That the verb, the task or the optimizers are others; empty where they are not."""
     if before["verb"] != wanted["verb"]:
         return f"it is by {before['verb']}; you ask for {wanted['verb']}"
@@ -207,12 +209,12 @@ def _question(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return f"it {has} {', '.join(its)}; you ask for {', '.join(mine)}"
 
 
-def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _comparable(spec: Spec) -> dict[str, Any]:
     """A spec without the parts that only tell what its identity's change is."""
     return {**spec, "task": {name: value for name, value in spec["task"].items() if name != "parts"}}
 
 
-def alike(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def alike(before: Spec, wanted: Spec) -> bool:
     """Whether a folder's study is the one that is asked for, or one that may grow into it."""
     old, new = completed(before), completed(to_json(wanted))
     free = set(GROWS.get(new["verb"], {})) | {"known"}
@@ -220,13 +222,16 @@ def alike(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         free -= {"trials"}
     if new["protocol"].get("budget") is not None:
         free |= {"trials", "points", "finalists"}  # cut to fit, once
-    for spec in (old, new):
-        spec["protocol"] = {name: value for name, value in spec["protocol"].items() if name not in free}
-        spec["task"] = {name: value for name, value in spec["task"].items() if name not in ("from", "parts")}
-    return old == new
+    return _without(old, free) == _without(new, free)
 
 
-def default_folder(folder: Path, wanted: Mapping[str, Any]) -> Path:
+def _without(spec: Spec, free: Container[str]) -> dict[str, Any]:
+    """A spec less what may differ in a study that grows: fields of its protocol, and where its task was found."""
+    protocol = {name: value for name, value in spec["protocol"].items() if name not in free}
+    return {**spec, "protocol": protocol, "task": {**spec["task"], "from": None, "parts": None}}
+
+
+def default_folder(folder: Path, wanted: Spec) -> Path:
     """The first of `folder`, `folder-2`, ... that is free or holds this very study: each has one of its own."""
     for number in count(1):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")

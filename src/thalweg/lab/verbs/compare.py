@@ -35,6 +35,7 @@ from thalweg.lab.study.session import (
 from thalweg.lab.study.store import default_folder
 from thalweg.lab.task.baselines import baselines
 from thalweg.lab.task.own_loop import OwnLoop
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.verbs.joint import Loaded, jointly, tasks_of
 from thalweg.lab.verbs.options import (
     Budget,
@@ -180,7 +181,7 @@ def _study(
         agreed = within(agreed, estimate, on, folder)
         spec["protocol"] = to_json(asdict(agreed))
 
-    def total(spec: Mapping[str, Any]) -> int:
+    def total(spec: Spec) -> int:
         return sum(price(entry, Protocol(**spec["protocol"])) for entry in entries)
 
     with open_campaign(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, span, the_task
 from thalweg.lab.cost.price import Estimate
@@ -21,6 +21,7 @@ from thalweg.lab.task.task import Task
 from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
 from thalweg.lab.verbs.options import FewEpochs, Out, Tell, TheOptimizer, TheTask, TimeLimit, Where
 from thalweg.lab.verbs.sweep import MOST_EPOCHS
@@ -74,7 +75,7 @@ def range_test(
     protocol = {"low": climb.low, "high": climb.high, "steps": steps, "seeds": seeds}
     spec = describe("range-test", task, loaded_from, epochs, entries, protocol)
 
-    def total(spec: Mapping[str, Any]) -> int:
+    def total(spec: Spec) -> int:
         return seeds * (2 + INSIDE + 2)  # a climb, the default, inside, a rate beyond each end
 
     estimate = Estimate(task, entries, epochs, seconds("time_limit", time_limit))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from thalweg.lab.training.agreement import CLOSE, distance
 from thalweg.lab.training.climb import PHASE, Climb
 from thalweg.lab.training.job import Job, fewer_steps
 from thalweg.lab.training.loop import run_trial
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Configuration, Trial
 from thalweg.lab.verbs.options import Folder
 from thalweg.lab.verbs.verb import Option, verb
@@ -129,7 +130,7 @@ def report(folder: Folder) -> Answer:
     return result
 
 
-def _climb(spec: dict[str, Any]) -> Climb:
+def _climb(spec: Spec) -> Climb:
     protocol = spec["protocol"]
     return Climb(protocol["low"], protocol["high"], protocol["steps"])
 
@@ -147,7 +148,7 @@ def _some(trials: Sequence[Trial]) -> str:
     return ", ".join(trial.id for trial in trials[:3]) + (f" and {len(trials) - 3} more" if len(trials) > 3 else "")
 
 
-def _where(folder: Path, spec: Mapping[str, Any], given: Task | str | None) -> Task | str:
+def _where(folder: Path, spec: Spec, given: Task | str | None) -> Task | str:
     """The task to run: the one that is given, or a built-in one; no code runs because a folder says so."""
     if given is not None:
         return given
@@ -159,7 +160,7 @@ def _where(folder: Path, spec: Mapping[str, Any], given: Task | str | None) -> T
     return str(where)
 
 
-def _task(spec: Mapping[str, Any], where: Task | str) -> Task:
+def _task(spec: Spec, where: Task | str) -> Task:
     task = load_task(where) if isinstance(where, str) else where
     if task.identity() != spec["task"]["identity"]:
         raise TaskError(f"task: {where if isinstance(where, str) else task.name} is not the study's task any more: "

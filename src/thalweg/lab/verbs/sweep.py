@@ -24,6 +24,7 @@ from thalweg.lab.study.store import default_folder
 from thalweg.lab.task.baselines import baselines
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.training.job import Job
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.verbs.options import (
     Budget,
     Command,
@@ -146,7 +147,7 @@ def sweep(
         spec["protocol"]["points"] = points
     grid = Grid(low, high, points)
 
-    def total(spec: Mapping[str, Any]) -> int:
+    def total(spec: Spec) -> int:
         return sum(len(grid.first(entry)) + 2 * closer for entry in entries) * int(spec["protocol"]["seeds"])
 
     with open_campaign(

@@ -206,7 +206,7 @@ def tune(
         estimate,
         spec,
         folder,
-        price,
+        lambda asked: price(asked["protocol"]),
         on=on,
         at_once=at_once,
         deadline=deadline,
@@ -238,9 +238,8 @@ def _rungs(pruner: str | None, task: Task, epochs: int) -> Rungs:
     return Rungs.of(pruner, epochs)
 
 
-def price(spec: Mapping[str, Any]) -> int:
+def price(protocol: Mapping[str, Any]) -> int:
     """How many runs a tuning has at most: two equal configurations are trained once."""
-    protocol = spec["protocol"]
     count = protocol["trials"]
     if protocol["method"] == "grid":
         count = 1 + len(samplers.spread("grid", len(protocol["hyperparameters"]), count - 1)) if count > 1 else 1
@@ -281,7 +280,7 @@ def within(protocol: Mapping[str, Any], estimate: Estimate, on: str, folder: Pat
     (entry,) = estimate.entries
 
     def runs(trials: int) -> dict[str, int]:
-        return {entry.name: price({"protocol": {**protocol, "trials": trials}})}
+        return {entry.name: price({**protocol, "trials": trials})}
 
     def cut() -> int:
         wanted = protocol["trials"]
