@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import wraps
 from importlib.util import find_spec
 from textwrap import fill
-from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
 
 from thalweg.lab.errors import MissingExtra
 from thalweg.lab.isolation import throwing_away
@@ -65,10 +65,9 @@ class Asked:
 
 def options(verb: Callable[..., Any]) -> list[Asked]:
     """What a verb is asked, in its signature's order."""
-    hints = get_type_hints(verb, include_extras=True)
     found = []
-    for parameter in inspect.signature(verb).parameters.values():
-        annotation = hints[parameter.name]
+    for parameter in inspect.signature(verb, eval_str=True).parameters.values():
+        annotation = parameter.annotation  # typing's get_type_hints puts an Optional around it before Python 3.11
         if get_origin(annotation) is not Annotated:
             raise TypeError(f"{verb.__name__}: {parameter.name} has no Option; must be annotated with one")
         kind, option = get_args(annotation)
