@@ -88,9 +88,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(words: tuple[str, ...], message: 
 
 def test_a_number_that_is_none_is_told() -> None:
     code, _, error = run("compare", "digits", "--trials", "many")
-    assert code == 2 and "'--trials': got 'many'" in error
+    assert code == 2 and "'--trials': " in error and "'many'" in error  # typer 0.16 says it without us
     code, _, error = run("lens", "digits", "--lr=fast")
-    assert code == 2 and "'--lr': got 'fast'" in error
+    assert code == 2 and "'--lr': " in error and "'fast'" in error
 
 
 def test_a_folder_that_is_not_there_is_said_with_those_that_are(
