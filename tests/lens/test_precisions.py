@@ -149,11 +149,11 @@ def test_a_line_in_the_terminal(capsys):
 
 def test_the_page_of_a_deep_model_is_at_most_a_megabyte(tmp_path):
     names = [f"blocks.{number}.attention.projection.of.a.rather.long.name.weight" for number in range(400)]
-    from thalweg.lens.page import page
+    from thalweg.lens.page import of_run
     from thalweg.lens.record import Record
     from thalweg.lens.tensor_step import TensorStep
 
     row = {name: TensorStep(9, 1.0, 1.0, 0.5, -0.1, 1.0, 0.3, 0.2, 0.1, 0) for name in names}
-    text = page(Record(steps=9_000, tensors=dict.fromkeys(range(1, 301), row)), [])
+    text = of_run(Record(steps=9_000, tensors=dict.fromkeys(range(1, 301), row)), [])
     assert 100_000 < len(text.encode()) <= 1_000_000
     assert "blocks.0." in text and "blocks.38" in text  # over the whole depth

@@ -12,21 +12,25 @@ from torch import Tensor
 class Accumulation:
     """Watches the smallest parameter: what came in, and what stood there after it was added.
 
-    After the first backward pass of a step the gradient is what came in, unless the last step's was still there.
+    After the first backward pass of a step the gradient is what came in, unless the last step's was still there. A pass
+    that comes upon none begins the step anew: what came before it was zeroed, as where a GAN's generator sends its
+    gradients through the discriminator.
 
     Args:
         params: what is trained.
         looking: whether to look at the step that is being prepared; passes are counted at each for which hooks are on.
+        anew: called where a pass begins the step anew.
     """
 
-    def __init__(self, params: Sequence[Tensor], looking: Callable[[], bool]) -> None:
+    def __init__(self, params: Sequence[Tensor], looking: Callable[[], bool], anew: Callable[[], None]) -> None:
         self.handles: list[Any] = []
         usable = [p for p in params if p.requires_grad and p.numel() > 0]
         self.param = min(usable, key=Tensor.numel) if usable else None
-        self.looking = looking
+        self.looking, self.anew = looking, anew
         self.passes = 0
         self.first = True  # no step before: what is there may be on purpose
         self.added: bool | None = None  # None: not looked
+        self.foreign = False  # gradients came that were zeroed again, and in no step
         self.incoming: Tensor | None = None
 
     def hook(self, on: bool) -> None:
@@ -48,11 +52,17 @@ class Accumulation:
         return counted
 
     def _arrives(self, gradient: Tensor) -> None:
-        self.incoming = gradient.detach().clone() if self.passes == 0 and self.looking() else None
+        self.incoming = gradient.detach().clone() if self.looking() else None
 
     def _arrived(self, param: Tensor) -> None:
         self.passes += 1
         incoming, self.incoming = self.incoming, None
         if incoming is not None and param.grad is not None and not param.grad.is_sparse:
             same = param.grad.to(incoming.dtype)
-            self.added = not torch.allclose(same, incoming, rtol=1e-3, atol=0.0, equal_nan=True)
+            added = not torch.allclose(same, incoming, rtol=1e-3, atol=0.0, equal_nan=True)
+            if self.passes == 1:
+                self.added = added
+            elif not added and incoming.any():
+                self.foreign = self.foreign or bool(self.added)
+                self.passes, self.added = 1, False
+                self.anew()

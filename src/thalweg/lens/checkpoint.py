@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from thalweg.lens.finding import Evidence, Finding
+from thalweg.lens.finding import MOST, Evidence, Finding
 from thalweg.lens.saved_state import Saved, parameters
 from thalweg.lens.state_file import model_weights, optimizer_state
 
@@ -32,12 +32,27 @@ def checkpoint(path: str | Path, model: str | Path | None = None) -> list[Findin
     Raises:
         ValueError: for a file without an optimizer's state, naming what it holds.
     """
+    return diagnose(read(path, model))
+
+
+def diagnose(saved: Sequence[Saved]) -> list[Finding]:
+    """The first few findings, the cause before its symptoms."""
+    looks = (_not_finite, _dead, _lost, _eps)
+    return [finding for look in looks if (finding := look(saved)) is not None][:MOST]
+
+
+def read(path: str | Path, model: str | Path | None = None) -> list[Saved]:
+    """The parameters in a checkpoint, with their weights where there are any; as `checkpoint` takes them."""
     state, weights = optimizer_state(Path(path))
     if model is not None:
         weights = model_weights(Path(model))
-    saved = parameters(state, weights)
-    looks = (_not_finite, _dead, _lost, _eps)
-    return [finding for look in looks if (finding := look(saved)) is not None]
+    return parameters(state, weights)
+
+
+def lacks_weights(saved: Sequence[Saved]) -> bool:
+    """Whether rounding may matter, and cannot be judged: the state is in half precision, and no weights are there."""
+    halves = any(each.dtype in (torch.float16, torch.bfloat16) for each in saved)
+    return halves and all(each.weight is None for each in saved)
 
 
 def _not_finite(saved: Sequence[Saved]) -> Finding | None:

@@ -54,7 +54,7 @@ class Finding:
 
 
 def told(findings: Sequence[Finding], language: str = "en") -> str:
-    """The first findings as text; one line where there is none."""
+    """The findings as text; one line where there is none."""
     if not findings:
         return words.healthy(language)
-    return "\n\n".join(f"{number}. {each.tell(language)}" for number, each in enumerate(findings[:MOST], 1))
+    return "\n\n".join(f"{number}. {each.tell(language)}" for number, each in enumerate(findings, 1))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 
-from thalweg.lens.finding import MOST, Finding
+from thalweg.lens.finding import Finding
 from thalweg.lens.record import Record
-from thalweg.lens.words import healthy
+from thalweg.lens.words import healthy, texts
 
-STRIPS = {  # quantity: its name, and the range of its colors
-    "update_ratio": ("update / weight", 1e-6, 1.0),
-    "gradient": ("gradient, sum of squares", 1e-10, 1e2),
-    "zeros": ("share of zeros in the gradient", 1e-2, 1.0),
-    "lost": ("share of steps lost to rounding", 1e-2, 1.0),
-    "out_of_date": ("squared gradient / second moment", 1e-2, 1e2),
+STRIPS = {  # quantity: the range of its colors
+    "update_ratio": (1e-6, 1.0),
+    "gradient": (1e-10, 1e2),
+    "zeros": (1e-2, 1.0),
+    "lost": (1e-2, 1.0),
+    "out_of_date": (1e-2, 1e2),
 }
 MOST_BYTES = 1_000_000
 MOST_LAYERS, MOST_TIMES = 60, 100  # rows and columns a strip; fewer where the page would be larger than that
@@ -26,7 +27,34 @@ h2{font-size:1rem;margin:2rem 0 .3rem}
 text{font:10px system-ui,sans-serif;fill:#52606c}svg{max-width:100%}"""
 
 
-def page(record: Record, findings: Sequence[Finding], language: str = "en") -> str:
+def write(path: str | Path, text: Callable[[], str]) -> Path:
+    """Put a page into a file; its path.
+
+    Raises:
+        ValueError: for a folder that is not there, and for one that is in the file's place.
+    """
+    check_place("path", path)
+    out = Path(path)
+    out.write_text(text(), encoding="utf-8")
+    return out.resolve()
+
+
+def check_place(argument: str, path: str | Path) -> None:
+    """ValueError for a path that no file can be written to."""
+    out = Path(path)
+    if out.is_dir():
+        raise ValueError(f"{argument}: {out} is a folder; must be a file's name")
+    if not out.parent.is_dir():
+        raise ValueError(f"{argument}: no folder {out.parent}")
+
+
+def of_checkpoint(name: str, findings: Sequence[Finding], notes: Sequence[str] = (), language: str = "en") -> str:
+    """A page of what a saved state gives away, as text."""
+    more = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return _frame(texts(language)["page"]["checkpoint"].format(name=name), findings, more, language)
+
+
+def of_run(record: Record, findings: Sequence[Finding], language: str = "en") -> str:
     """The page as text, at most 1 MB of it whatever the model: strips that are too fine are drawn coarser."""
     layers, times = MOST_LAYERS, MOST_TIMES
     while len((text := _page(record, findings, language, layers, times)).encode()) > MOST_BYTES and layers > 1:
@@ -35,16 +63,24 @@ def page(record: Record, findings: Sequence[Finding], language: str = "en") -> s
 
 
 def _page(record: Record, findings: Sequence[Finding], language: str, layers: int, times: int) -> str:
-    told = [f"<pre>{escape(each.tell(language))}</pre>" for each in findings[:MOST]]
-    body = "".join(told) or f"<p>{escape(healthy(language))}</p>"
-    marks = [each.step for each in findings[:MOST] if each.step is not None]
+    text = texts(language)["page"]
+    marks = [each.step for each in findings if each.step is not None]
     strips = "".join(
-        f"<h2>{escape(title)}, {low:g} to {high:g}</h2>{_strip(record, quantity, (low, high), marks, layers, times)}"
-        for quantity, (title, low, high) in STRIPS.items()
+        f"<h2>{escape(text['range'].format(title=text[quantity], low=f'{low:g}', high=f'{high:g}'))}</h2>"
+        + _strip(record, quantity, (low, high), marks, layers, times, text["step"])
+        for quantity, (low, high) in STRIPS.items()
     )
+    loss = _loss(record) or f"<p>{escape(text['no_loss'])}</p>"
+    more = f"<h2>{escape(text['loss'])}</h2>{loss}{strips}"
+    return _frame(text["run"].format(steps=record.steps), findings, more, language)
+
+
+def _frame(title: str, findings: Sequence[Finding], more: str, language: str) -> str:
+    told = "".join(f"<pre>{escape(each.tell(language))}</pre>" for each in findings)
+    body = told or f"<p>{escape(healthy(language))}</p>"
     return (
         f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>Thalweg lens</title>'
-        f"<style>{STYLE}</style><h1>Lens: {record.steps} steps</h1>{body}<h2>Loss</h2>{_loss(record)}{strips}</html>"
+        f"<style>{STYLE}</style><h1>{escape(title)}</h1>{body}{more}</html>"
     )
 
 
@@ -54,7 +90,7 @@ def _thinned(values: Sequence[int], most: int) -> list[int]:
 
 
 def _strip(
-    record: Record, quantity: str, colors: tuple[float, float], marks: Sequence[int], layers: int, most: int
+    record: Record, quantity: str, colors: tuple[float, float], marks: Sequence[int], layers: int, most: int, step: str
 ) -> str:
     low, high = colors
     times = _thinned(list(record.tensors), most)
@@ -69,9 +105,10 @@ def _strip(
                 continue
             shade = (math.log(max(value, low)) - math.log(low)) / (math.log(high) - math.log(low))
             light = 95 - 65 * min(max(shade, 0.0), 1.0)
+            told = f"{escape(name[-60:])}{step.format(step=time)}{value:.3g}"
             cells.append(
                 f'<rect x="{180 + WIDTH * column}" y="{HEIGHT * row}" width="{WIDTH}" height="{HEIGHT}" '
-                f'fill="hsl(196 80% {light:.0f}%)"><title>{escape(name[-60:])}, step {time}: {value:.3g}</title></rect>'
+                f'fill="hsl(196 80% {light:.0f}%)"><title>{told}</title></rect>'
             )
     for mark in marks:
         column = sum(time < mark for time in times)
@@ -82,9 +119,10 @@ def _strip(
 
 
 def _loss(record: Record) -> str:
+    """The curve; nothing where no loss was told."""
     curve = [(step, loss) for step, loss in record.curve() if math.isfinite(loss)]
     if len(curve) < 2:
-        return "<p>No loss was told: <code>seen.loss(loss)</code>.</p>"
+        return ""
     curve = curve[:: max(1, len(curve) // 400)]
     top, last = max(loss for _, loss in curve) or 1.0, curve[-1][0]
     points = " ".join(f"{900 * step / last:.1f},{110 - 100 * loss / top:.1f}" for step, loss in curve)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from thalweg.lens.not_finite import NotFinite
 from thalweg.lens.output import Output
 from thalweg.lens.tensor_step import TensorStep
 
@@ -22,6 +23,7 @@ class Record:
     sizes: dict[str, int] = field(default_factory=dict)  # of all parameters of the model, by name
     roles: dict[str, str] = field(default_factory=dict)  # of the same, as `thalweg.roles` tells them
     inside: set[str] = field(default_factory=set)  # those that the optimizer has
+    resumed: bool = False  # the optimizer had taken steps before
     steps: int = 0
     tensors: dict[int, Mapping[str, TensorStep]] = field(default_factory=dict)
     look_back: dict[int, float] = field(default_factory=dict)  # cosine of all gradients with the watched step before
@@ -29,14 +31,23 @@ class Record:
     losses: dict[int, float] = field(default_factory=dict)
     outputs: dict[int, Output] = field(default_factory=dict)  # the last backward pass of a step
     scores: dict[int, tuple[float, float]] = field(default_factory=dict)  # offset and spread of the output
-    totals: list[float] = field(default_factory=list)  # sum of `Output.total` over the passes of a step
+    totals: dict[int, float] = field(default_factory=dict)  # sum of `Output.total` over the passes of a step
     passes: int = 1  # backward passes a step, the most that were seen
-    added_to_old: list[bool] = field(default_factory=list)  # at steps that were looked at
+    reevaluated: bool = False  # a closure was called more than once a step: it is not a step along the first gradient
+    added_to_old: dict[int, bool] = field(default_factory=dict)  # at steps that were looked at
+    contested: bool = False  # another optimizer's pass goes through the parameters, against this one's, as in a GAN
     energies: dict[int, float] = field(default_factory=dict)  # g^2 over the same few elements, by step
     dtypes: str = ""  # of the parameters
     inputs: tuple[float, float] | None = None  # mean and deviation of the first batch
     dead: dict[str, tuple[int, int]] = field(default_factory=dict)  # rows without any gradient, rows, by weight
     never: dict[str, str] = field(default_factory=dict)  # parameters that never moved, and why
+    not_finite: NotFinite | None = None  # where numbers stopped being finite
+
+    def until(self, last: int) -> Record:
+        """The same run as it stood after so many steps."""
+        by_step = ("tensors", "look_back", "losses", "outputs", "scores", "totals", "added_to_old", "energies")
+        early: dict[str, Any] = {name: {s: x for s, x in getattr(self, name).items() if s <= last} for name in by_step}
+        return replace(self, steps=min(self.steps, last), rates=self.rates[:last], **early)
 
     def sum(self, step: int, quantity: str) -> float:
         """A sum over the parameters, for quantities that add up."""

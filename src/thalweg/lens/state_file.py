@@ -39,41 +39,52 @@ def model_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: for a file without any.
     """
-    content = load(path)
+    content = load(path, "model", "a model's state_dict")
     weights = _tensors(content) or _weights_beside(content)
     if weights is None:
         raise ValueError(f"model: {path} holds {_content(content)}; must be a model's state_dict")
     return weights
 
 
-def load(path: Path) -> Any:
+def load(path: Path, argument: str = "checkpoint", allowed: str = ALLOWED) -> Any:
     """What a file holds. Nothing in it is executed: `weights_only=True`.
+
+    Args:
+        path: the file.
+        argument: what it was given as, for the message.
+        allowed: what it must hold, for the same.
 
     Raises:
         ValueError: for what cannot be read that way.
     """
     if not path.is_file():
-        raise ValueError(f"checkpoint: no file {path}")
+        raise ValueError(f"{argument}: {f'{path} is a folder; must be a file' if path.is_dir() else f'no file {path}'}")
+    if not path.stat().st_size:
+        raise ValueError(f"{argument}: {path} is empty; must be {allowed}")
     if path.suffix == ".safetensors":
         try:
             from safetensors.torch import load_file
         except ModuleNotFoundError:
-            raise ValueError(f"model: {path} needs safetensors: pip install safetensors") from None
-        return load_file(path)
+            raise ValueError(f"{argument}: {path} needs safetensors: pip install safetensors") from None
+        try:
+            return load_file(path)
+        except Exception as error:  # of the Rust library: no class of its own
+            raise ValueError(f"{argument}: {path} is not a file of safetensors: {error}") from None
     if not _may_be_torchs(path):
-        raise ValueError(
-            f"checkpoint: {path} is not a checkpoint, as it is not a file of torch.save; must be {ALLOWED}"
-        )
+        raise ValueError(f"{argument}: {path} is not a file of torch.save; must be {allowed}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
         raise ValueError(
-            f"checkpoint: {path} is not read: only tensors and plain values are, as loading anything else would run "
-            f"code. Save optimizer.state_dict() alone. {reason.strip()}".strip()
+            f"{argument}: {path} is not read: only tensors and plain values are, as loading anything else would run "
+            f"code. Save state_dict() alone. {reason.strip()}".strip()
         ) from None
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise ValueError(f"checkpoint: {path} is not a file of torch.save: {error}") from None
+    except (RuntimeError, EOFError, KeyError, IndexError, ValueError) as error:
+        reason = f" ({str(error).partition(chr(10))[0]})" if isinstance(error, RuntimeError) else ""
+        raise ValueError(
+            f"{argument}: {path} is damaged, or not a file of torch.save{reason}; must be {allowed}"
+        ) from None
 
 
 def _may_be_torchs(path: Path) -> bool:

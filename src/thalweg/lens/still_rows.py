@@ -21,11 +21,18 @@ class StillRows:
     """
 
     def __init__(self, named: Mapping[str, Tensor]) -> None:
+        self.open: list[tuple[str, str]] = []
+        self.named: dict[str, Tensor] = {}
+        self.still: dict[str, Tensor] = {}  # places of rows without any gradient so far
+        self.add(named)
+
+    def add(self, named: Mapping[str, Tensor]) -> None:
+        """Follow these too."""
         paired = [n for n in named if n.endswith("weight") and n.removesuffix("weight") + "bias" in named]
         pairs = [(n.removesuffix("weight") + "bias", n) for n in paired]
-        self.open = [pair for pair in pairs if all(named[n].dim() > 0 and whole_rows(named[n]) for n in pair)]
-        self.named = {n: named[n] for pair in self.open for n in pair}
-        self.still: dict[str, Tensor] = {}  # places of rows without any gradient so far
+        pairs = [pair for pair in pairs if all(named[n].dim() > 0 and whole_rows(named[n]) for n in pair)]
+        self.open += pairs
+        self.named |= {n: named[n] for pair in pairs for n in pair}
 
     @torch.no_grad()
     def see(self) -> None:

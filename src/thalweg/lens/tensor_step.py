@@ -55,6 +55,7 @@ class StepRow(Mapping[str, TensorStep]):
         expected: what each one's second moment is divided by.
         floors: the second moments under which eps rules.
         rates: of each parameter's group.
+        not_finite: names of those whose gradient was not finite.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class StepRow(Mapping[str, TensorStep]):
         expected: Sequence[float],
         floors: Sequence[float],
         rates: Sequence[float],
+        not_finite: Sequence[str] = (),
     ) -> None:
         self.names, self.table, self.expected, self.floors, self.rates = names, table, expected, floors, rates
+        self.not_finite = not_finite
 
     @cached_property
     def numbers(self) -> dict[str, TensorStep]:
@@ -174,7 +177,9 @@ class StepReader:
             bad[place] = (~here(grad).isfinite()).sum()
         table = torch.cat([sums, counts.to(sums), seen.squares.to(sums)[None], bad.to(sums)[None]])
         names = [self.names[i] for i in which]
-        return StepRow(names, self.shards.by_tensor(table, which), seen.expected, floors, rates)
+        whole = self.shards.by_tensor(table, which)
+        spoiled = [names[place] for place in whole[-1].nonzero().flatten().tolist()]
+        return StepRow(names, whole, seen.expected, floors, rates, spoiled)
 
     def _products(self, a: Tensor, b: Tensor, which: Sequence[int]) -> list[float]:
         if self.shards.any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,12 @@ from torch.optim import Optimizer
 from thalweg.lens import pathologies
 from thalweg.lens.accumulation import Accumulation
 from thalweg.lens.finding import Finding, told
+from thalweg.lens.given import check, has_stepped, number, settings
+from thalweg.lens.hook import Hook
 from thalweg.lens.live import Live
 from thalweg.lens.log import logger, scalars
+from thalweg.lens.moved import Moved
+from thalweg.lens.not_finite import Lookout
 from thalweg.lens.output import Output, logits_of, offset_and_spread, read
 from thalweg.lens.preflight import preflight
 from thalweg.lens.probe import Probe
@@ -37,6 +41,7 @@ EARLY, EVERY = 32, 16  # steps 1 to 32 are watched, then every 16th
 OUTPUT_EVERY = 8  # steps, after the first: the output is read more often, for the course of the loss
 ROWS_EVERY = 64  # steps, after the first, at which rows without any gradient are looked for
 SMALL_OUTPUT = 65_536  # numbers: a large vocabulary's are read at watched steps alone
+BY_ROWS = ("embedding", "experts")  # a batch reads some rows of these
 
 
 class lens:
@@ -55,8 +60,8 @@ class lens:
         language: of what is printed: "en" or "zh".
 
     Raises:
-        ValueError: for a model that does not have the optimizer's parameters, a log that is none of these, a language
-            there is not.
+        ValueError: for what is no optimizer or no model, a model that does not have the optimizer's parameters, a log
+            that is none of these, a language there is not.
 
     >>> _ = torch.manual_seed(0)
     >>> model = nn.Linear(2, 1)
@@ -85,6 +90,7 @@ class lens:
         language: str = "en",
     ) -> None:
         texts(language)
+        check(optimizer, model)
         self.optimizer, self.model = optimizer, model
         self.snapshot, self.quiet, self.language = snapshot, quiet, language
         self.log = logger(log)
@@ -96,34 +102,52 @@ class lens:
         self.names = [names.get(id(p), f"parameter {place}") for place, p in enumerate(inside)]
         self.reader, self.probe = StepReader(inside, self.names), Probe(inside)
         self.rows = StillRows(dict(zip(self.names, inside, strict=True)))
-        self.accumulation = Accumulation(inside, lambda: self.watched)
+        self.accumulation = Accumulation(inside, lambda: self._reading, self._anew)
+        by_name = {each.name: each.role for each in roles(model)}
+        self.lookout = Lookout(inside, self.names, {name for name, role in by_name.items() if role in BY_ROWS})
         self.record = Record(
             sizes={name: p.numel() for name, p in model.named_parameters()},
-            roles={each.name: each.role for each in roles(model)},
+            roles=by_name,
             inside=set(self.names),
             dtypes=", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in inside})),
         )
+        self.moved = Moved(model)
         self.handles: list[Any] = []
         self.listening: list[Any] = []
         self.output: Output | None = None
         self.total = 0.0
         self.skipped = self.entered = False
         self.start: tuple[nn.Module, Optimizer] | None = None
+        self.bad_loss: int | None = None  # the step of a loss that was told and is not finite
 
     def __enter__(self) -> lens:
-        keys = ("lr", "betas", "eps", "weight_decay", "momentum")
-        groups = self.optimizer.param_groups
         place = {id(p): name for name, p in zip(self.names, self.reader.params, strict=True)}
-        self.record.settings = [
-            {key: g[key] for key in keys if key in g} | {"names": [place[id(p)] for p in g["params"] if id(p) in place]}
-            for g in groups
-        ]
+        self.record.settings = settings(self.optimizer.param_groups, place)
+        self.record.resumed = any(map(has_stepped, self.optimizer.state.values()))
+        self.moved = Moved(self.model)
         self.start = copy.deepcopy((self.model, self.optimizer)) if self.snapshot else None
         self._hook()
         self.entered = True
         return self
 
+    def _adopt(self) -> None:
+        """Parameters that a group has brought since the start are watched from now on."""
+        groups, known = self.optimizer.param_groups, self.reader.index
+        new = [p for group in groups for p in group["params"] if id(p) not in known]
+        if not new:
+            return
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        added = [names.get(id(p), f"parameter {len(known) + place}") for place, p in enumerate(new)]
+        self.names += added
+        self.reader = StepReader([*self.reader.params, *new], self.names)
+        self.rows.add(dict(zip(added, new, strict=True)))
+        self.lookout.add(new, added)
+        self.record.inside.update(added)
+        own = {id(p): name for p, name in zip(new, added, strict=True)}
+        self.record.settings += settings([g for g in groups if all(id(p) in own for p in g["params"])], own)
+
     def _hook(self) -> None:
+        self.lookout.listen()
         self.handles = [
             self.optimizer.register_step_pre_hook(self._before),
             self.optimizer.register_step_post_hook(self._after),
@@ -146,6 +170,7 @@ class lens:
         for handle in self.handles:
             handle.remove()
         self.handles.clear()
+        self.lookout.close()
         self._listen(False)
 
     def __exit__(
@@ -163,8 +188,16 @@ class lens:
             self.live.end()
 
     def loss(self, value: Tensor | float) -> None:
-        """Tell the loss of the step just taken: needed only where the model's output is not a classifier's."""
-        self.record.losses[max(self.record.steps, 1)] = value.item() if isinstance(value, Tensor) else float(value)
+        """Tell the loss of the step just taken: needed only where the model's output is not a classifier's.
+
+        Raises:
+            ValueError: for what is not one number.
+        """
+        step, told = max(self.record.steps, 1), number(value)
+        if math.isfinite(told):
+            self.record.losses[step] = told
+        elif self.bad_loss is None:
+            self.bad_loss = step
 
     @property
     def findings(self) -> list[Finding]:
@@ -218,16 +251,12 @@ class lens:
             findings: what stands on top; None: those of now.
 
         Raises:
-            ValueError: for a folder that is not there.
+            ValueError: for a folder that is not there, and for one that is in the file's place.
         """
-        from thalweg.lens.page import page
+        from thalweg.lens.page import of_run, write
 
-        out = Path(path)
-        if not out.parent.is_dir():
-            raise ValueError(f"path: no folder {out.parent}")
         told = self.findings if findings is None else findings
-        out.write_text(page(self.record, told, self.language), encoding="utf-8")
-        return out.resolve()
+        return write(path, lambda: of_run(self.record, told, self.language))
 
     def __str__(self) -> str:
         if not self.record.steps:
@@ -243,6 +272,10 @@ class lens:
     def _reading(self) -> bool:
         """Whether the model's output is read for the next step."""
         return self.watched or (self.record.steps + 1) % OUTPUT_EVERY == 0
+
+    def _anew(self) -> None:
+        """The pass that ends now came upon no old gradient: those before it were of no step of this optimizer."""
+        self.total = self.output.total if self.output is not None else 0.0
 
     def _inputs(self, model: nn.Module, args: tuple[Any, ...]) -> None:
         first = next((each for each in args if isinstance(each, Tensor)), None)
@@ -273,13 +306,15 @@ class lens:
         closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)
         if closure is None:
             return self._ready(optimizer)
-        waiting = [True]
+        calls = 0
 
         def watched_closure() -> Any:
-            loss = closure()
-            if waiting:
-                waiting.clear()
+            nonlocal calls
+            loss, calls = closure(), calls + 1
+            if calls == 1:
                 self._ready(optimizer)
+            else:
+                self.record.reevaluated = True
             return loss
 
         if "closure" in kwargs:
@@ -293,22 +328,26 @@ class lens:
         if self.skipped:
             return
         record = self.record
+        if self.watched:
+            self._adopt()
         record.rates.append(float(optimizer.param_groups[0]["lr"]))
         step = record.steps + 1
         passes, added = self.accumulation.since_last_step()
         record.passes = max(record.passes, passes)
         if added is not None:
-            record.added_to_old.append(added)
+            record.added_to_old[step] = added
         if self.output is not None:
             record.outputs[step] = self.output
-            record.losses[step] = self.output.loss
-            record.totals.append(self.total)
+            if math.isfinite(self.output.loss):
+                record.losses[step] = self.output.loss
+            record.totals[step] = self.total
         self.output, self.total = None, 0.0
+        self.lookout.see(step)
         self.probe.see(step, optimizer)
         cosine = self.reader.before(optimizer, self.watched)
         if not math.isnan(cosine):
             record.look_back[step] = cosine
-        if step <= EARLY or step % ROWS_EVERY == 0:
+        if (step <= EARLY or step % ROWS_EVERY == 0) and self.lookout.found is None:
             self.rows.see()
 
     def _after(self, optimizer: Optimizer, *rest: Any) -> None:
@@ -316,10 +355,13 @@ class lens:
         if self.skipped:
             return
         record.steps += 1
+        self.output, self.total = None, 0.0  # a closure that is called again within the step is no pass of the next
+        self.accumulation.since_last_step()
         self._listen(self._reading)
         if not is_watched(record.steps):
             return
         row = record.tensors[record.steps] = self.reader.after(optimizer)
+        self.lookout.settle(record.steps, row.not_finite, len(row))
         if self.reader.shards.any:  # every process adds up at the same step
             self._count_still(list(row))
         if self.log is not None:
@@ -340,34 +382,10 @@ class lens:
         record = self.record
         if not self.reader.shards.any:
             self._count_still(list(self.rows.still))
+        record.not_finite = self.lookout.verdict(self.bad_loss, record.losses)
+        record.contested = self.accumulation.foreign
         record.energies = self.probe.read()
-        with_gradient = {name for row in record.tensors.values() for name in row}
-        moved = {name for row in record.tensors.values() for name, each in row.items() if each.gradient != 0}
-        record.never = {}
-        for name, p in self.model.named_parameters():
-            if name not in record.inside:
-                if p.requires_grad:
-                    record.never[name] = "no_group"
-            elif not p.requires_grad:
-                record.never[name] = "frozen"
-            elif name not in with_gradient and not (p.grad is not None and p.grad.is_sparse):
-                record.never[name] = "no_gradient"
-            elif name in with_gradient and name not in moved:
-                record.never[name] = "zero_gradient"
-
-
-class Hook:
-    """A function of lens's on a model. A copy of the model, or one that was saved, has one in its place that does
-    nothing."""
-
-    def __init__(self, function: Callable[..., None] = lambda *given: None) -> None:
-        self.function = function
-
-    def __call__(self, *given: Any) -> None:
-        self.function(*given)
-
-    def __reduce__(self) -> Any:
-        return Hook, ()
+        record.never = self.moved.never(record)
 
 
 def is_watched(step: int) -> bool:

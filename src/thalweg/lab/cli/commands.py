@@ -152,7 +152,7 @@ def lens(
     seed: Annotated[int, typer.Option(help="Of the model and the batches.")] = 0,
     tried: Annotated[bool, typer.Option("--try", help="Try the advice in short runs, and say what it did.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Write the run's page there, an HTML file.", show_default=False)
+        Path | None, typer.Option(help="Write a page of it there, an HTML file.", show_default=False)
     ] = None,
     language: Annotated[str, typer.Option(help="en or zh.")] = "en",
 ) -> None:
@@ -166,7 +166,7 @@ def lens(
         elif optimizer:
             raise ValueError(f"--optimizer: {what} is not a task, which alone is trained; must be left out")
         else:
-            text = of_checkpoint(Path(what), model, language)
+            text = of_checkpoint(Path(what), model, out, language)
     except (ValueError, OSError) as error:
         refuse(error)
     except KeyboardInterrupt:

@@ -27,16 +27,25 @@ def check_there(what: str) -> None:
         )
 
 
-def of_checkpoint(file: Path, model: Path | None, language: str) -> str:
+def of_checkpoint(file: Path, model: Path | None, out: Path | None, language: str) -> str:
     """What an optimizer's saved state gives away.
 
     Raises:
         ValueError: for a file that cannot be read, and for a language there is not.
     """
-    from thalweg.lens.checkpoint import checkpoint
+    from thalweg.lens import page
+    from thalweg.lens.checkpoint import diagnose, lacks_weights, read
 
-    texts(language)
-    return told(checkpoint(file, model), language)
+    frame = texts(language)["frame"]
+    if out is not None:
+        page.check_place("--out", out)
+    saved = read(file, model)
+    found = diagnose(saved)
+    notes = [frame["weights"]] if lacks_weights(saved) else []
+    lines = [told(found, language), *notes]
+    if out is not None:
+        lines.append(str(page.write(out, lambda: page.of_checkpoint(file.name, found, notes, language))))
+    return "\n\n".join(lines)
 
 
 def of_task(
@@ -55,12 +64,13 @@ def of_task(
         ValueError: naming the argument, its value and what is allowed.
     """
     from thalweg.lab.verbs.observe import observe
+    from thalweg.lens.page import check_place
 
     texts(language)
     if not optimizer:
         raise ValueError("--optimizer: got none; must name what trains the task")
-    if out is not None and not out.parent.is_dir():
-        raise ValueError(f"--out: no folder {out.parent}")
+    if out is not None:
+        check_place("--out", out)
     found = observe(task, optimizer, lr=lr, epochs=epochs, seed=seed, tried=tried, language=language)
     trial = found.trial
     end = f"{trial.status}" + (f" ({trial.message})" if trial.message else "")

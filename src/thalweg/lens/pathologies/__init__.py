@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thalweg.lens.finding import Finding
+from thalweg.lens.finding import MOST, Finding
 from thalweg.lens.pathologies import data, gradients, loop, rate, settings, units
 from thalweg.lens.record import Record
 
@@ -30,11 +30,25 @@ ORDER = (
     data.label_noise,
     rate.too_low,
 )
+LEADS_TO_NAN = ("exploding_gradients", "lr_too_high")
+CONTRARY = {
+    "lr_too_low": ("lr_too_high", "no_warm_up"),
+    "lr_too_high": ("lr_too_low",),
+    "no_warm_up": ("lr_too_low",),
+}
 
 
 def diagnose(record: Record) -> list[Finding]:
-    """All findings of a run, in that order, each once."""
-    if not record.tensors:
-        return []
-    found = [finding for look in ORDER if (finding := look(record)) is not None]
-    return list({finding.name: finding for finding in reversed(found)}.values())[::-1]
+    """What is wrong with a run, in that order: the first few, and of two that contradict one another the first.
+
+    What comes after numbers stopped being finite says nothing, and is not looked at; what led there is named first.
+    """
+    sound = record if record.not_finite is None else record.until(record.not_finite.since - 1)
+    looks = ORDER if sound.tensors else (units.not_finite,)
+    found: dict[str, Finding] = {}
+    for look in looks:
+        finding = look(sound)
+        if finding is not None and not found.keys() & {finding.name, *CONTRARY.get(finding.name, ())}:
+            found[finding.name] = finding
+    led = LEADS_TO_NAN if record.not_finite is not None else ()
+    return sorted(found.values(), key=lambda each: each.name not in led)[:MOST]

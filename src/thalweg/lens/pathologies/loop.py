@@ -14,7 +14,7 @@ LEFT = 0.1  # of the steps that came after it
 
 
 def zero_grad_forgotten(record: Record) -> Finding | None:
-    looked = record.added_to_old
+    looked = record.added_to_old.values()
     if not looked or fmean(looked) < 0.5:
         return None
     return Finding("zero_grad_forgotten", Evidence.PROOF, {}, step=2)
@@ -24,13 +24,14 @@ def loss_not_divided(record: Record) -> Finding | None:
     """Counted at the logits of a cross-entropy. A power of two beyond all rows is a GradScaler's factor, and no sum."""
     if not record.totals:
         return None
-    total = median(record.totals)
+    total = median(record.totals.values())
     rows = next(iter(record.outputs.values())).rows
     scaled = total > 2 * rows * record.passes and abs(math.log2(total) - round(math.log2(total))) < 0.02
     if total <= MOST_TOTAL or scaled:
         return None
     facts = {"total": total, "passes": record.passes, "rows": rows}
-    return Finding("loss_not_divided", Evidence.PROOF, facts, step=min(record.outputs))
+    text = "loss_not_divided.sum" if record.passes == 1 else ""
+    return Finding("loss_not_divided", Evidence.PROOF, facts, (), min(record.outputs), text)
 
 
 def schedule_over(record: Record) -> Finding | None:

@@ -14,13 +14,14 @@ SOLVED = 0.1  # of the first loss: all are told apart, and each step only makes 
 ROSE = 1.5  # times the first loss, within the first steps
 FIRST = 24
 BLOWN_UP = 4.0  # times the first loss
+FELT = 0.05  # a step over the weights: what rises after shorter ones is the batches' noise
 LONG = 0.45  # a step over the weights; sound runs had at most 0.36 at the start, planted 0.56 and more
 FLAT, SHORT = 0.95, 0.15  # of the first loss; all steps over the weights: sound runs had at least 1.5, planted 0.08
 
 
 def too_low(record: Record) -> Finding | None:
-    cosines = [cosine for step, cosine in record.look_back.items() if step > record.steps / 2]
-    if record.steps < 48 or len(cosines) < LEAST or not (cosine := fmean(cosines)) < TOO_LOW:
+    cosines = _late_cosines(record)
+    if record.steps < 48 or len(cosines) < LEAST or not (cosine := fmean(cosines)) < TOO_LOW or record.contested:
         return None
     losses = [loss for _, loss in record.curve()]
     if len(losses) >= 16 and fmean(losses[-8:]) < SOLVED * losses[0]:
@@ -31,13 +32,17 @@ def too_low(record: Record) -> Finding | None:
 
 
 def hardly_moves(record: Record) -> Finding | None:
-    """The loss stands where it began, and all steps together are a small part of the weights."""
+    """The loss stands where it began, and all steps together are a small part of the weights.
+
+    Where a gradient points back against the step before it, steps are not too short: the run has learned all it can.
+    """
     losses = [loss for _, loss in record.curve()]
     if record.steps < 48 or len(losses) < 16 or not max(record.rates) > 0:
         return None
     ratio = fmean(losses[-8:]) / fmean(losses[:5])
     way = fmean(_update_ratio(record, step) for step in record.tensors) * record.steps
-    if not (FLAT <= ratio <= 1.1 and way < SHORT):
+    cosines = _late_cosines(record)
+    if not (FLAT <= ratio <= 1.1 and way < SHORT) or (cosines and fmean(cosines) > 0):
         return None
     lr = max(record.rates)
     facts = {"loss": fmean(losses[-8:]), "first": fmean(losses[:5]), "way": way, "lr": lr, "better": 10 * lr}
@@ -52,10 +57,9 @@ def too_high(record: Record) -> Finding | None:
     width = max(5, len(curve) // 20)
     means = [fmean(curve[at : at + width]) for at in range(0, len(curve) - width + 1, width)]
     late, best = median(means[-3:]), min(means)
-    classes = next((each.classes for each in record.outputs.values()), None)
-    floor = math.log(classes) if classes else curve[0]
+    floor = next((each.floor for each in record.outputs.values()), curve[0])
     stuck = late > max(floor, 0.95 * curve[0]) and max(curve) > 1.2 * max(curve[0], floor)
-    fell_back = late > 2 * best and late > 0.5 * curve[0]
+    fell_back = late > 2 * min(means[:-3]) and late > 0.5 * curve[0]  # a best that comes later is a loss that falls
     if not (stuck or fell_back or not math.isfinite(late)):
         return None
     lr = max(record.rates)
@@ -75,7 +79,7 @@ def _blown_up(record: Record, curve: list[float]) -> Finding | None:
 def no_warm_up(record: Record) -> Finding | None:
     """The first steps were long and the loss rose, at the full rate; it came down later: the rate came too soon."""
     curve = record.curve()
-    if record.steps < 48 or not record.losses or record.rates[0] < 0.9 * max(record.rates):
+    if record.resumed or record.steps < 48 or not record.losses or record.rates[0] < 0.9 * max(record.rates):
         return None
     first = curve[0][1]
     early = [(step, loss) for step, loss in curve[1:] if step <= FIRST]
@@ -83,10 +87,15 @@ def no_warm_up(record: Record) -> Finding | None:
         return None
     at, top = max(early, key=lambda pair: pair[1])
     share = max(_update_ratio(record, step) for step in (1, 2) if step in record.tensors)
-    if not (top > ROSE * first or (share > LONG and top > first)):
+    if not ((top > ROSE * first and share > FELT) or (share > LONG and top > first)):
         return None
     facts = {"first": first, "top": top, "steps": at, "share": share, "warm": max(10, record.steps // 10)}
     return Finding("no_warm_up", Evidence.RULE_OF_THUMB, facts, step=at)
+
+
+def _late_cosines(record: Record) -> list[float]:
+    """Of the second half; of steps that are not taken along the gradient none."""
+    return [] if record.reevaluated else [x for step, x in record.look_back.items() if step > record.steps / 2]
 
 
 def _update_ratio(record: Record, step: int) -> float:

@@ -31,7 +31,7 @@ def eps(record: Record) -> Finding | None:
     facts = {"share": share, "eps": own["eps"], "typical": typical, "ratio": own["eps"] / typical if typical else 0.0}
     if own["eps"] > LARGE_EPS and share >= RULED:
         return Finding("eps_too_large", Evidence.PROOF, facts, step=1)
-    if 0 < typical < SMALL_GRADIENT and own["eps"] > 0.005 * typical:
+    if not record.resumed and 0 < typical < SMALL_GRADIENT and own["eps"] > 0.005 * typical:
         return Finding("loss_scaled_down", Evidence.RULE_OF_THUMB, facts, step=1)
     return None
 

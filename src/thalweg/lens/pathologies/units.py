@@ -26,12 +26,21 @@ def never_moves(record: Record) -> Finding | None:
 
 
 def not_finite(record: Record) -> Finding | None:
-    """The first step at which a gradient was not finite, and the first tensor in the model's order."""
-    for step, named in record.tensors.items():
-        bad = tuple(name for name, each in named.items() if each.not_finite)
-        if bad:
-            return Finding("not_finite", Evidence.PROOF, {"tensors": len(bad)}, bad, step)
-    return None
+    """The step, and the tensors, in the order in which a backward pass comes to them: the first spread to others."""
+    bad = record.not_finite
+    if bad is None:
+        return None
+    first = bad.names[0] if bad.names else ""
+    facts: dict[str, float | int | str] = {
+        "tensors": len(bad.names),
+        "of": bad.of,
+        "since": bad.since,
+        "last": bad.step,
+        "first": first,
+    }
+    text = bad.text if bad.since == bad.step else "between"
+    step = bad.step if bad.since == bad.step else None
+    return Finding("not_finite", Evidence.PROOF, facts, bad.names, step, f"not_finite.{text}")
 
 
 def dead(record: Record) -> Finding | None:
@@ -52,6 +61,8 @@ def dead(record: Record) -> Finding | None:
 
 
 def lost_to_rounding(record: Record) -> Finding | None:
+    if record.reevaluated:
+        return None
     late = [step for step in record.tensors if step > record.steps / 4] or list(record.tensors)
     shares = [record.mean(step, "lost") for step in late if record.rates[step - 1] > 0]
     if len(shares) < 3 or not (share := median(shares)) >= LOST:

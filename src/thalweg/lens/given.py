@@ -1,0 +1,46 @@
+"""What a caller gives lens: an optimizer with its state, its model, a loss. Wrong ones are refused in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+SETTINGS = ("lr", "betas", "eps", "weight_decay", "momentum")  # of a group
+
+
+def check(optimizer: Any, model: Any) -> None:
+    """ValueError for what is no optimizer, and for what is no model."""
+    if not hasattr(optimizer, "register_step_pre_hook") or not hasattr(optimizer, "param_groups"):
+        swapped = "; the optimizer comes first: lens(optimizer, model)" if isinstance(model, Optimizer) else ""
+        raise ValueError(f"optimizer: got a {type(optimizer).__name__}; must be a torch.optim.Optimizer{swapped}")
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model: got {model if model is None else f'a {type(model).__name__}'}; must be an nn.Module")
+
+
+def has_stepped(state: Any) -> bool:
+    """Whether a parameter's state is that of a step: some optimizers make it, at step 0, before the first."""
+    if not isinstance(state, Mapping) or not state:
+        return False
+    return float(state["step"]) > 0 if "step" in state else any(value is not None for value in state.values())
+
+
+def settings(groups: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Of each group what lens goes by, and the names of its parameters."""
+    return [
+        {key: g[key] for key in SETTINGS if key in g} | {"names": [names[id(p)] for p in g["params"] if id(p) in names]}
+        for g in groups
+    ]
+
+
+def number(value: Tensor | float) -> float:
+    """ValueError for what is not one number."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return float(value.item())
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise ValueError(f"loss: got {got}; must be one number, or a tensor of one element") from None

@@ -1,0 +1,266 @@
+"""Runs of other kinds than the planted suite's that are sound, and in which nothing must be found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from lens import planted
+from torch import nn
+
+import thalweg
+
+Steps = Iterator[Any]  # of each step its loss, or None
+
+
+def draw(number, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(number))
+
+
+def regression(number, rows=32):
+    inputs = draw(number, rows, 8)
+    return inputs, torch.stack([inputs[:, :3].sin().sum(1), inputs[:, 3] * inputs[:, 4], inputs[:, 5].abs()], 1)
+
+
+def wide():
+    return nn.Sequential(nn.Linear(8, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 3))
+
+
+def fit(model, optimizer, steps, loss, first=0) -> Steps:
+    for number in range(first, first + steps):
+        optimizer.zero_grad()
+        value = loss(model, number)
+        value.backward()
+        optimizer.step()
+        yield value
+
+
+def fits(model, number):
+    inputs, wanted = regression(number)
+    return nn.functional.mse_loss(model(inputs), wanted)
+
+
+def a_wide_perceptron():
+    model = wide()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    return optimizer, model, fit(model, optimizer, 50, fits)
+
+
+def a_run_that_is_resumed(make: Callable[..., Any] = torch.optim.Adam, **settings):
+    model = wide()
+    before = make(model.parameters(), **{"lr": 1e-3} | settings)
+    list(fit(model, before, 100, fits))
+    optimizer = make(model.parameters(), **{"lr": 1e-3} | settings)
+    optimizer.load_state_dict(before.state_dict())
+    return optimizer, model, fit(model, optimizer, 50, fits, first=100)
+
+
+def one_that_is_resumed_without_state():
+    return a_run_that_is_resumed(torch.optim.SGD, lr=0.05)
+
+
+class Block(nn.Module):
+    def __init__(self, before, after, stride):
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(after) for _ in range(2))
+        self.past = nn.Conv2d(before, after, 1, stride, bias=False) if before != after else nn.Identity()
+
+    def forward(self, x):
+        inner = self.second(torch.relu(self.norms[0](self.first(x))))
+        return torch.relu(self.norms[1](inner) + self.past(x))
+
+
+def a_residual_network():
+    """As ResNet-18 is built, narrower."""
+    widths = [32, 32, 32, 64, 64, 128, 128, 256, 256]
+    blocks = [Block(a, b, 1 if a == b else 2) for a, b in pairwise(widths)]
+    stem = nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU()
+    model = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    patterns = draw(99, 10, 3, 16, 16)
+
+    def loss(model, number):
+        labels = torch.randint(10, (16,), generator=torch.Generator().manual_seed(number))
+        return nn.functional.cross_entropy(model(patterns[labels] + draw(number, 16, 3, 16, 16)), labels)
+
+    return optimizer, model, fit(model, optimizer, 12, loss)
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.read, self.head = nn.Linear(16, 512), nn.Linear(512, 10)
+        self.layer = nn.TransformerEncoderLayer(512, 8, 1024, 0.0, batch_first=True)
+
+    def forward(self, x):
+        return self.head(self.layer(self.read(x)).mean(1))
+
+
+def a_wide_transformer():
+    model = Encoder()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+    def loss(model, number):
+        labels = torch.randint(10, (16,), generator=torch.Generator().manual_seed(number))
+        return nn.functional.cross_entropy(model(draw(number, 16, 4, 16) + 2 * torch.eye(16)[labels][:, None]), labels)
+
+    return optimizer, model, fit(model, optimizer, 20, loss)
+
+
+def a_gans_discriminator():
+    generator = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
+    model = nn.Sequential(nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
+    makes, optimizer = (torch.optim.Adam(each.parameters(), lr=1e-2, betas=(0.5, 0.999)) for each in (generator, model))
+    judge = nn.functional.binary_cross_entropy_with_logits
+
+    def steps() -> Steps:
+        for number in range(60):
+            made, real = generator(draw(number, 32, 4)), draw(number + 1000, 32, 2) + 2
+            optimizer.zero_grad()
+            value = judge(model(real), torch.ones(32, 1)) + judge(model(made.detach()), torch.zeros(32, 1))
+            value.backward()
+            optimizer.step()
+            makes.zero_grad()
+            judge(model(made), torch.ones(32, 1)).backward()  # through the discriminator, whose gradients it adds to
+            makes.step()
+            yield None
+
+    return optimizer, model, steps()
+
+
+def digits(model, number, rows=32):
+    pixels, labels = planted.data()
+    some = torch.randint(len(labels), (rows,), generator=torch.Generator().manual_seed(number))
+    return nn.functional.cross_entropy(model(pixels[some]), labels[some])
+
+
+def two_optimizers():
+    model = planted.mlp()
+    optimizer = torch.optim.Adam(model[:3].parameters(), lr=1e-2)
+    other = torch.optim.SGD(model[3:].parameters(), lr=0.1)
+
+    def steps() -> Steps:
+        for number in range(60):
+            optimizer.zero_grad()
+            other.zero_grad()
+            digits(model, number).backward()
+            optimizer.step()
+            other.step()
+            yield None
+
+    return optimizer, model, steps()
+
+
+def layers_that_are_unfrozen():
+    model = planted.mlp()
+    model[:2].requires_grad_(False)
+    optimizer = torch.optim.Adam(model[2:].parameters(), lr=1e-2)
+
+    def steps() -> Steps:
+        for number in range(100):
+            if number == 50:
+                model[:2].requires_grad_(True)
+                optimizer.add_param_group({"params": model[:2].parameters(), "lr": 1e-3})
+            optimizer.zero_grad()
+            digits(model, number).backward()
+            optimizer.step()
+            yield None
+
+    return optimizer, model, steps()
+
+
+def layers_that_are_frozen():
+    model = planted.mlp()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+
+    def steps() -> Steps:
+        for number in range(60):
+            if number == 40:
+                model[0].requires_grad_(False)
+            optimizer.zero_grad()
+            digits(model, number).backward()
+            optimizer.step()
+            yield None
+
+    return optimizer, model, steps()
+
+
+def lbfgs():
+    model = planted.mlp()
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=5)
+
+    def steps() -> Steps:
+        for _ in range(20):
+
+            def closure():
+                optimizer.zero_grad()
+                value = digits(model, 0, 256)
+                value.backward()
+                return value
+
+            optimizer.step(closure)
+            yield None
+
+    return optimizer, model, steps()
+
+
+class Bag(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.head = nn.Embedding(200, 16, sparse=True), nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(self.words(x).mean(1))
+
+
+def sparse_adam():
+    model = Bag()
+    optimizer = torch.optim.SparseAdam(model.words.parameters(), lr=1e-2)
+    other = torch.optim.Adam(model.head.parameters(), lr=1e-2)
+
+    def steps() -> Steps:
+        for number in range(60):
+            seed = torch.Generator().manual_seed(number)
+            labels = torch.randint(4, (32,), generator=seed)
+            words = 50 * labels[:, None] + torch.randint(50, (32, 8), generator=seed)
+            optimizer.zero_grad()
+            other.zero_grad()
+            nn.functional.cross_entropy(model(words), labels).backward()
+            optimizer.step()
+            other.step()
+            yield None
+
+    return optimizer, model, steps()
+
+
+RUNS = (
+    *(a_wide_perceptron, a_run_that_is_resumed, one_that_is_resumed_without_state, a_residual_network),
+    *(a_wide_transformer, a_gans_discriminator, two_optimizers, layers_that_are_unfrozen, layers_that_are_frozen),
+    *(lbfgs, sparse_adam),
+)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__)
+def test_nothing_is_found(run):
+    torch.manual_seed(0)
+    optimizer, model, steps = run()
+    with thalweg.lens(optimizer, model, quiet=True) as seen:
+        for loss in steps:
+            if loss is not None:
+                seen.loss(loss)
+    assert [str(finding) for finding in seen.findings] == []
+    assert seen.record.steps >= 12
+
+
+def test_what_a_group_brings_is_watched():
+    torch.manual_seed(0)
+    optimizer, model, steps = layers_that_are_unfrozen()
+    with thalweg.lens(optimizer, model, quiet=True) as seen:
+        list(steps)
+    assert set(seen.record.tensors[96]) == {name for name, _ in model.named_parameters()}
+    assert set(seen.record.tensors[48]) < set(seen.record.tensors[96])
