@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 Numbers = npt.NDArray[np.float32]
-SILENT: Any = np.errstate(over="ignore", invalid="ignore")  # a run that diverges is told of as a finding
 MOST_ROWS = 4096  # of a batch that are read, evenly spread; the rest is like them
 MOST_NUMBERS = 2**22  # in these rows, where the classes are many
 
@@ -39,7 +38,6 @@ class Output:
         return math.log(self.classes)
 
 
-@SILENT
 def read(logits: Tensor, gradient: Tensor) -> Output | None:
     """None where the gradient is not that of a cross-entropy with one label a row."""
     classes = logits.shape[-1]
@@ -89,7 +87,6 @@ def _numbers(tensor: Tensor) -> Numbers:
     return found
 
 
-@SILENT
 def offset_and_spread(logits: Tensor) -> tuple[float, float] | None:
     """The mean over all logits, and their mean deviation within a row; None for what is no row of scores."""
     if logits.dim() < 2 or logits.shape[-1] < 2 or not logits.is_floating_point():

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -293,8 +294,9 @@ class lens:
             logits.register_hook(lambda gradient: self._backward(values, gradient))  # type: ignore[no-untyped-call]
 
     def _backward(self, logits: Tensor, gradient: Tensor) -> None:
-        self.output = read(logits, gradient)
-        scores = offset_and_spread(logits) if self.watched else None
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told of as a finding
+            self.output = read(logits, gradient)
+            scores = offset_and_spread(logits) if self.watched else None
         if scores is not None:
             self.record.scores[self.record.steps + 1] = scores
         if self.output is not None:
