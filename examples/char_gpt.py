@@ -53,6 +53,14 @@ def loss_of(model, x, y):
     return nn.functional.cross_entropy(model(x).flatten(0, 1), y.flatten())
 
 
+def evaluate():
+    model.eval()
+    with torch.no_grad():
+        value = loss_of(model, *batch(validation, 256, torch.Generator().manual_seed(1)))
+    model.train()
+    return value
+
+
 torch.manual_seed(args.seed)
 model = GPT()
 optimizer = thalweg.Run(args.optimizer, {"lr": args.lr}).optimizer(model)
@@ -63,16 +71,15 @@ if checkpoint.exists():
     model.load_state_dict(saved["model"]), optimizer.load_state_dict(saved["optimizer"])
     schedule.load_state_dict(saved["schedule"]), torch.set_rng_state(saved["random"])
     start = saved["step"]
+else:
+    print(f"step 0: val loss {evaluate():.4f}", flush=True)  # what the untrained model reaches
 for step in range(start + 1, args.steps + 1):
     optimizer.zero_grad()
     loss_of(model, *batch(train, 16, None)).backward()
     optimizer.step()
     schedule.step()
     if step % args.every == 0:
-        model.eval()
-        with torch.no_grad():
-            value = loss_of(model, *batch(validation, 256, torch.Generator().manual_seed(1)))
-        model.train()
+        value = evaluate()
         parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
         state = {name: part.state_dict() for name, part in parts.items()}
         torch.save({**state, "step": step, "random": torch.get_rng_state()}, checkpoint.with_suffix(".new"))

@@ -113,6 +113,21 @@ def test_a_comparison_that_is_cut_still_decides_on_fresh_seeds(clocks, tmp_path)
     assert len(more.trials) > len(found.trials)  # the same command goes on
 
 
+def test_a_tuning_that_is_cut_counts_what_ran_and_says_it_in_its_verdict(clocks, tmp_path):
+    """It counted the whole batch that was asked for, and said so in its notes alone."""
+    found = thalweg.tune(OwnLoop.of(sleeping, direction="min"), "sgd", hyperparameters="lr", finalists=1,
+                         finalist_seeds=1, budget=900, on="alone", out=tmp_path / "study")  # fmt: skip
+    ran = len({trial.index for trial in found.trials if trial.phase == "search"})
+    assert 1 < ran < 8
+    assert f"not tested: {ran} of 40 configurations were tried" in found.verdict
+    assert f", {ran} configurations in batches of 8" in " ".join(found.notes)
+
+
+def test_a_sweep_says_in_its_verdict_what_its_budget_left_out(clocks, tmp_path):
+    found = thalweg.sweep(OwnLoop.of(sleeping, direction="min"), "sgd", budget=900, on="alone", out=tmp_path / "study")
+    assert f"not tested: {found.cut[0]}" in found.verdict
+
+
 def test_a_budget_for_no_answer_says_so(tmp_path):
     def long(run):
         time.sleep(30)

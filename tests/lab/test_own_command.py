@@ -134,10 +134,9 @@ def test_tuned_without_an_optimizer_of_ours(script, tmp_path):
         method="sobol", out=tmp_path / "study",
     )  # fmt: skip
     assert next(trial.settings for trial in found.trials if trial.index == 0) == {"lr": 0.01, "width": 2}
-    assert found.line.endswith(
-        f"--lr {found.tuned.settings['lr']} --seed {{seed}} --width {found.tuned.settings['width']}"
-    )
-    assert "script" in found.verdict
+    assert found.line.endswith(f"--lr {found.tuned.settings['lr']} --seed 1000 --width {found.tuned.settings['width']}")
+    assert "script, tuned to" in found.verdict and "script on script" not in found.verdict
+    assert "script, tuned" in (tmp_path / "study" / "report.html").read_text()
     runs = list((tmp_path / "study" / "runs").iterdir())
     assert all((folder / LOG).exists() and json.loads((folder / "run.json").read_text()) for folder in runs)
 
@@ -146,10 +145,8 @@ def test_optimizers_are_compared_by_name(script, tmp_path):
     loop = command(script, "--lr {lr} --seed {seed} --optimizer {optimizer}")
     found = thalweg.compare(loop, ["sgd", "adamw"], trials=2, finalist_seeds=2, out=tmp_path / "study")
     assert {row.optimizer for row in found.rows} == {"sgd", "adamw"}
-    assert (
-        found.line
-        == f"{sys.executable} {script} --lr {found.rows[0].settings['lr']} --seed {{seed}} --optimizer "
-        + (found.rows[0].optimizer)
+    assert found.line == f"{sys.executable} {script} --lr {found.rows[0].settings['lr']} --seed 1000 --optimizer " + (
+        found.rows[0].optimizer
     )
 
 
@@ -185,7 +182,8 @@ def test_lines_of_json_and_of_text():
     reader = LineReader("loss")
     lines = ['{"loss": 1, "epoch": 2}', '{"loss": "NaN"}', '{"other": 3}', "loss 3", '{"loss": true}', '["loss"]', "{"]
     found = [report for line in lines for report in reader.reports(line)]
-    assert found[0] == (2, 1.0) and found[1][0] is None and found[1][1] != found[1][1] and len(found) == 2
+    assert found[0] == (2, 1.0) and found[1][0] is None and found[1][1] != found[1][1]
+    assert found[2:] == [(None, None)]  # true is a value that is missing
     assert list(LineReader("x", "a(.)").reports("a1 a2 ab")) == [(None, 1.0), (None, 2.0)]
 
 
@@ -197,6 +195,13 @@ def test_lines_of_json_and_of_text():
      (r"(?:val|test) loss\((?P<value>[0-9.]+)\)", "val loss(NaN)", "[nan]"), (r"loss (\S+)", "loss 0.25,", "[0.25]"),
      ("loss ([0-9.]+)", "loss information 3, loss 2.4531.", "[2.4531]"), (r"loss (\S+)", "loss went down", "[]"),
      (r"took ([0-9.]+)s", "took 0.25s", "[0.25]"), ("loss ([0-9.]+).*", "loss 3e3 done", "[3000.0]"),
+     (r"loss (\S+)", "loss tensor(nan, grad_fn=<MeanBackward0>)", "[nan]"),
+     (r"loss (\S+)", "loss tensor(0.3000, device='cuda:0', dtype=torch.float64), lr 1", "[0.3]"),
+     (r"loss \D*([0-9.]+)", "loss tensor(nan, device='cuda:0')", "[nan]"),
+     ("loss ([0-9.]+)", "loss np.float64(0.5)", "[0.5]"), (r"loss tensor\(([0-9.]+)", "loss tensor(0.5)", "[0.5]"),
+     (r"loss (\S+)", "loss array([2.5e-05], dtype=float32)", "[2.5e-05]"), (r"acc (\S+)", "acc 93.1%", "[93.1]"),
+     (r"loss (\S+)", "loss None", "[None]"), (r"loss (\S+)", "loss N/A, step 3", "[None]"),
+     (r"loss ([0-9.]+),", "loss 12,345", "[12.0]"), (r"loss ([0-9.]+)", "loss 0.5,123", "[0.5]"),
      (r"loss (\d\.\d\d)", "loss 0.2531", "[0.2531]"), ("loss ([0-9.]+)", "loss 0.5 loss nan", "[0.5, nan]")],
 )  # fmt: skip
 def test_the_whole_number_is_read(read, line, expected):
@@ -207,6 +212,59 @@ def test_the_whole_number_is_read(read, line, expected):
 def test_a_part_of_a_word_is_no_number(line):
     with pytest.raises(LabError, match=rf"{line}.*must take all of the number, as \(\\S\+\)"):
         list(LineReader("x", r"val loss (\d\.?\d?)").reports(line))
+
+
+@pytest.mark.parametrize(
+    ("read", "line"),
+    [(r"loss (\S+)", "loss 1,234.5"), (r"loss ([0-9.]+)", "loss 1,234.5"), (r"loss (\S+)", "loss tensor([0.5, 0.6])"),
+     (r"loss (\S+)", "loss 0.5/10")],
+)  # fmt: skip
+def test_what_could_be_two_numbers_is_refused(read, line):
+    """1 was read of 1,234.5, and what is no number was passed over for the value before it."""
+    with pytest.raises(LabError, match="got "):
+        list(LineReader("x", read).reports(line))
+
+
+@pytest.mark.parametrize(
+    ("lines", "metric", "file", "missing"),
+    [
+        (['{"step": 1, "x": 0.5}', '{"step": 2, "x": null}'], "x", "", True),
+        (['{"step": 1, "x": null}', '{"step": 2, "x": 0.5}'], "x", "", False),
+        (["step,x", "1,0.5", "2,"], "x", "log.csv", True),
+        (["step,train,x", "1,0.7,0.5", "2,0.6,"], "x", "log.csv", True),
+        (["step,train,x", "1,0.7,", "1,,0.5", "2,0.6,"], "x", "log.csv", False),  # rows of another kind
+        (["step,x", "1,tensor(nan)"], "x", "log.csv", True),
+        (['{"x": "tensor(0.5)"}'], "x", "log.jsonl", False),
+    ],
+)
+def test_a_last_value_that_is_missing_is_no_older_one(tmp_path, lines, metric, file, missing):
+    """The value before it was taken, silently."""
+    path = tmp_path / "script.py"
+    path.write_text(
+        f"import sys\nprint(*{lines!r}, sep='\\n', file=open(sys.argv[1] + '/{file}', 'w') if {file!r} else None)"
+    )
+    loop = OwnLoop(command=f"{sys.executable} {path} {{folder}} {{seed}}", metric=metric, direction="min", file=file)
+    trial = run(loop, tmp_path / "run")
+    assert trial.status is (Status.NOT_A_NUMBER if missing else Status.DONE), trial.message
+    assert "x " in trial.message if missing else trial.metric == 0.5
+
+
+def test_a_row_that_is_half_written_is_left_for_later(tmp_path):
+    (tmp_path / "log.csv").write_text("step,x\n1,0.5\n2,0.")
+    assert read_file(tmp_path / "log.csv", "x", whole=False) == [(1, 0.5)]
+    assert read_file(tmp_path / "log.csv", "x") == [(1, 0.5), (2, 0.0)]
+
+
+def test_the_line_of_a_command_runs_as_it_is_pasted(script, tmp_path, monkeypatch):
+    """It had {seed} and {folder} in it."""
+    monkeypatch.chdir(tmp_path)
+    loop = command(script, "--lr {lr} --seed {seed} --folder {folder} --how csv", file="log.csv", name="script")
+    found = thalweg.tune(loop, None, hyperparameters="lr=1e-3:1:0.01", trials=3, finalists=1, finalist_seeds=2,
+                         method="sobol", out=tmp_path / "study")  # fmt: skip
+    subprocess.run(found.line, shell=True, check=True)
+    [log] = tmp_path.glob("best-*/log.csv")
+    trial = next(t for t in found.trials if t.phase == "final" and t.seed == 1000 and t.index == found.tuned.index)
+    assert read_file(log, "val_loss")[-1] == (3, trial.metric)
 
 
 def test_a_run_that_says_a_part_of_a_word_fails(tmp_path):

@@ -19,6 +19,7 @@ from thalweg.lab.own_loop.pruning import Pruning
 from thalweg.lab.own_loop.reports import Reports
 from thalweg.lab.own_loop.trial import trial_of
 from thalweg.lab.results import read
+from thalweg.lab.results.all_failed import all_failed
 from thalweg.lab.task.own_loop import OwnLoop, takes_a_run
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Configuration, Status
@@ -37,7 +38,17 @@ def job_of(folder, seed=0, lr=0.1, epochs=1, **more):
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own") / "study"
-    return thalweg.compare(loop(), ["sgd", "adam"], trials=5, finalist_seeds=3, out=folder)
+    TOLD.clear()
+    found = thalweg.compare(loop(), ["sgd", "adam"], trials=5, finalist_seeds=3, out=folder, progress=told)
+    found.told = list(TOLD)
+    return found
+
+
+TOLD = []
+
+
+def told(now):
+    TOLD.append(now.said or (now.trial.phase if now.trial else ""))
 
 
 def test_a_comparison_ends_with_a_verdict_on_fresh_seeds(compared):
@@ -62,8 +73,21 @@ def test_its_folder_can_be_read_replayed_and_exported(compared):
 
 def test_the_same_call_trains_nothing_again(compared):
     own_loops.CALLS.clear()
-    again = thalweg.compare(loop(), ["sgd", "adam"], trials=5, finalist_seeds=3, out=compared.folder)
+    TOLD.clear()
+    again = thalweg.compare(loop(), ["sgd", "adam"], trials=5, finalist_seeds=3, out=compared.folder, progress=told)
     assert own_loops.CALLS == [] and again.verdict == compared.verdict
+    assert not any(TOLD)  # nothing is told before the verdict that is there
+
+
+def test_the_best_of_the_search_is_told_before_the_fresh_seeds(compared):
+    at = next(place for place, said in enumerate(compared.told) if said.startswith("so far the best"))
+    assert set(compared.told[1:at]) == {"search"} and set(compared.told[at + 1 :]) == {"final"}
+    searched = [trial for trial in compared.trials if trial.phase == "search" and trial.done]
+    best = min(searched, key=lambda trial: trial.metric)
+    assert compared.told[at] == (
+        f"so far the best: {best.optimizer} at lr {best.settings['lr']:.3g}, {best.metric:.4g} loss, of 10 "
+        "configurations; now 3 fresh seeds, which decide"
+    )
 
 
 def test_seeds_are_set_for_python_numpy_and_torch(tmp_path):
@@ -156,6 +180,23 @@ def test_how_a_run_fails(tmp_path, error, status):
     assert trial.status is status and trial.curve.steps == [1]
 
 
+def test_a_functions_traceback_is_in_its_runs_log(tmp_path):
+    """It was nowhere."""
+
+    def fails(run):
+        raise ValueError("no such column")
+
+    found = thalweg.tune(loop(fails), "sgd", hyperparameters="lr", trials=2, finalist_seeds=1, method="sobol",
+                         out=tmp_path / "study")  # fmt: skip
+    for trial in found.trials:
+        first, _, where = trial.message.partition("\ntraceback: ")
+        assert first == "ValueError: no such column" and where.startswith("runs/")
+        text = (tmp_path / "study" / where).read_text()
+        assert text.startswith("Traceback") and "in fails" in text and "ValueError: no such column" in text
+    assert all_failed(found)[0] == f"{len(found.trials)} x ValueError: no such column"
+    assert "log.txt" in all_failed(found)[1]
+
+
 def test_two_broken_reports_end_a_run(tmp_path):
     def diverges(run):
         for step in range(1, 100):
@@ -220,10 +261,13 @@ def test_tuning_with_what_only_the_loop_knows(tmp_path):
             (math.log10(run.get("lr", 1.0)) + 2) ** 2 + abs(run.get("drop", 0.1) - 0.4) + (kind != "b") + run.seed / 1e9
         )
 
+    TOLD.clear()
     found = thalweg.tune(
         loop(quality), "sgd", hyperparameters="lr=1e-4:1,drop=0:0.5,kind=a|b|c,depth=1:4", trials=16, method="sobol",
-        out=tmp_path / "study",
+        out=tmp_path / "study", progress=told,
     )  # fmt: skip
+    [so_far] = [said for said in TOLD if said.startswith("so far the best: sgd at lr ")]
+    assert "kind b" in so_far and so_far.endswith("of 16 configurations; now 5 fresh seeds, which decide")
     default = next(trial for trial in found.trials if trial.index == 0)
     assert "drop" not in default.settings and "kind" not in default.settings  # the loop's own defaults
     tried = [trial.settings for trial in found.trials if trial.index]

@@ -143,7 +143,7 @@ def failures(trials: Sequence[Trial]) -> list[str]:
         if trial.status not in ("done", "diverged"):
             kinds.setdefault((trial.optimizer, trial.status), []).append(trial)
     return [
-        f"{name} {status.in_words}: {len(failed)} of "
-        f"{sum(t.optimizer == name for t in trials)} runs; the last said: {failed[-1].message}"
+        f"{name} {status.in_words}: {len(failed)} of {sum(t.optimizer == name for t in trials)} runs; the last said: "
+        + "; ".join((failed[-1].message or "").splitlines())
         for (name, status), failed in kinds.items()
     ]

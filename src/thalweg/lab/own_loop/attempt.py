@@ -19,6 +19,7 @@ from thalweg.lab.training.failure import failure
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.trial import Curve, Outcome, Status, Trial
 
+LOG = "log.txt"  # what a command prints, and the traceback of a function
 ENDED = "ended"  # an empty file in the folder of a run that has
 PRUNED = "pruned"  # the phase of a run that was given up: it is no part of the search's evidence
 
@@ -95,9 +96,20 @@ class Attempt:
             (self.folder / checkpoint.CHECKPOINT).unlink(missing_ok=True)  # nobody goes on from it
         return trial
 
-    def failed(self, error: BaseException) -> Trial:
-        """The trial of a run that raised."""
-        return self._trial(*failure(error), Outcome())
+    def failed(self, error: BaseException, log: str = "") -> Trial:
+        """The trial of a run that raised; `log`: where more is to be read."""
+        status, message = failure(error)
+        return self._trial(status, f"{message}\ntraceback: {log}" if log else message, Outcome())
+
+    def log(self, text: str) -> str:
+        """Write this to the run's log; its name, as seen from the study's folder."""
+        path = self.folder / LOG
+        try:
+            with open(path, "a", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+        except OSError:  # a full disk, perhaps, as which the run has failed
+            return ""
+        return str(Path(*path.parts[-3:]) if self.job.folder else path)
 
     def ended(self, status: Status, message: str) -> Trial:
         """The trial of a run with this end."""

@@ -69,8 +69,9 @@ def _stateful(name: str, thing: Any) -> Any:
 def _random_states() -> dict[str, Any]:
     numpy: Any = np.random.get_state(legacy=False)
     inner = numpy["state"]
+    version, keys, cached = random.getstate()
     states = {
-        "python": random.getstate(),
+        "python": [version, torch.tensor(keys), cached],  # as a tuple torch pickles it number by number
         "numpy": [
             numpy["bit_generator"],
             torch.from_numpy(inner["key"].astype(np.int64)),
@@ -84,7 +85,8 @@ def _random_states() -> dict[str, Any]:
 
 
 def _set_random_states(states: Mapping[str, Any]) -> None:
-    random.setstate(states["python"])
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(map(int, words)), gauss))
     kind, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])

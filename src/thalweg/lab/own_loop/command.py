@@ -18,7 +18,7 @@ from typing import Any
 
 from thalweg.lab.errors import LabError, TaskError
 from thalweg.lab.own_loop import keeper
-from thalweg.lab.own_loop.attempt import Attempt
+from thalweg.lab.own_loop.attempt import LOG, Attempt
 from thalweg.lab.own_loop.reading import LineReader, read_file
 from thalweg.lab.own_loop.reports import SAID
 from thalweg.lab.own_loop.run import RUN, Ended
@@ -28,7 +28,6 @@ from thalweg.lab.training.job import Job
 from thalweg.lab.training.time_limit import late
 from thalweg.lab.training.trial import Status, Trial
 
-LOG = "log.txt"
 LOG_BYTES = 20_000_000  # of output that are kept; the rest is read for the metric and let go
 LOOK = 0.1  # seconds between looks at what a script tells by `thalweg.report`
 FILE_LOOK = 5.0  # and at a file of its own, which is read as a whole
@@ -48,7 +47,9 @@ def run_command(loop: OwnLoop, job: Job) -> Trial:
     try:
         feed.follow(job.limit)
         code = process.wait()
-        return attempt.finished(None) if code == 0 else _failed(attempt, code, process.tail)
+        if code:
+            return _failed(attempt, code, process.tail)
+        return attempt.ended(Status.NOT_A_NUMBER, feed.missing) if feed.missing else attempt.finished(None)
     except Ended as end:
         process.end()
         return attempt.finished(None, end.reason)
@@ -151,6 +152,7 @@ class Feed:
         self.said = attempt.folder / SAID
         self.said_at = self.said.stat().st_size if self.said.exists() else 0
         self.count = 0
+        self.missing = ""  # what is said of the last report where it has no value
         self.file_seen, self.file_looked = 0, 0.0
 
     def follow(self, limit: float | None) -> None:
@@ -166,7 +168,7 @@ class Feed:
             over = self._output()
             self._file_of_reports()
             if self.loop.file and (over or time.monotonic() - self.file_looked > FILE_LOOK):
-                self._file()
+                self._file(over)
             if limit is not None and time.monotonic() - begin > limit:
                 raise TimeoutError
 
@@ -178,13 +180,13 @@ class Feed:
                 if line is None:
                     return True
                 for step, value in self.reader.reports(line) if not self.loop.file else ():
-                    self._see(step, value)
+                    self._see(step, value, f"the line {line.strip()[:120]!r}")
                 line = self.process.lines.get_nowait()
         return False
 
     def _file_of_reports(self) -> None:
         for step, value in self._said():
-            self._see(step, value)
+            self._see(step, value, "")
 
     def _said(self) -> Iterator[tuple[int, float]]:
         import json
@@ -201,17 +203,24 @@ class Feed:
                 record = json.loads(line)
                 yield int(record["step"]), float(record["value"])
 
-    def _file(self) -> None:
+    def _file(self, over: bool) -> None:
         self.file_looked = time.monotonic()
         path = Path(self.loop.file)
         path = self.attempt.folder if self.loop.file == "tensorboard" else self.attempt.folder / path
-        found = read_file(path, self.loop.metric_name)
+        found = read_file(path, self.loop.metric_name, whole=over)
         for step, value in found[self.file_seen :]:
-            self._see(step, value)
+            self._see(step, value, f"the last of {self.loop.file}")
         self.file_seen = len(found)
 
-    def _see(self, step: int | None, value: float) -> None:
+    def _see(self, step: int | None, value: float | None, where: str) -> None:
+        """Take in a report. One without a value fails the run where no other comes after it: an older value is not
+        what the run ended with."""
         self.count += 1
+        if value is None:
+            at = "" if step is None else f" at step {step}"
+            self.missing = f"{self.loop.metric_name} has no number at the end of the run: {where}{at} is missing one"
+            return
+        self.missing = ""
         self.attempt.see(self.count if step is None else step, value)
 
 

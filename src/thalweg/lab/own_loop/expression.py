@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator
 
 from thalweg.lab.errors import LabError
+from thalweg.lab.own_loop.number import NUMBER, THOUSANDS, number_of, says_nothing, unwrapped
 from thalweg.lab.task.own_loop import pattern
 
-NUMBER = r"(?:[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?!\d|\.\d)|(?i:nan|inf(?:inity)?)(?![A-Za-z_])))"
 PLAIN = re.compile(r"[\d.]+")
 GOES_ON = re.compile(r"[A-Za-z0-9_]|\.\d")  # after a number: it was only a part of a word
-AROUND = ",;:|()[]{}<>%'\""  # what may stand around a number without a space between
+NEARLY = re.compile(r"[+-]?\.?\d|.*(?:tensor|array)\(", re.IGNORECASE)  # how a word begins that was to be a number
 
 
 class Expression:
@@ -30,12 +30,18 @@ class Expression:
         self.value = names.get("value", [*others, 1][0])
         self.any_number = _any_number(text, self.value)
 
-    def reports(self, line: str) -> Iterator[tuple[int | None, float]]:
-        """The values in a line, in their order.
+    def reports(self, line: str) -> Iterator[tuple[int | None, float | None]]:
+        """The values in a line, in their order; None for one that is missing, such as "None".
+
+        What Python prints of a tensor is taken for its number, and where nothing is found so, for its letters.
 
         Raises:
             LabError: a group ends within a word that is not a number.
         """
+        found = list(self._reports(unwrapped(line)))
+        yield from found or self._reports(line)
+
+    def _reports(self, line: str) -> Iterator[tuple[int | None, float | None]]:
         found = {match.start(): match for match in self.compiled.finditer(line)}
         for match in self.any_number.finditer(line) if self.any_number else ():
             first = found.get(match.start())
@@ -48,30 +54,31 @@ class Expression:
             if whole:
                 found[match.start()] = match
         for _, match in sorted(found.items()):
-            if (value := number_of(match[self.value])) is not None:
-                self._refuse_a_part(match, line)
-                step = number_of(match["step"]) if "step" in self.compiled.groupindex else None
+            word = match[self.value]
+            value = number_of(word)
+            if value is not None or (word and NEARLY.match(word)):
+                self._refuse_a_part(match, line, value is None)
+            if value is not None or says_nothing(word):
+                said = match["step"] if "step" in self.compiled.groupindex else ""
+                step = number_of((said or "").replace(",", ""))
                 yield None if step is None or not math.isfinite(step) else int(step), value
 
-    def _refuse_a_part(self, match: re.Match[str], line: str) -> None:
+    def _refuse_a_part(self, match: re.Match[str], line: str, other: bool) -> None:
         end = match.end(self.value)
-        if match.end() == end and GOES_ON.match(line, end):
+        word = re.compile(r"\S*").match(line, match.start(self.value))
+        thousands = word is not None and THOUSANDS.match(word[0])
+        if other:
+            raise LabError(
+                f"read: got {self.text!r}, which takes {match[self.value]!r} of the line {line.strip()[:120]!r}; must "
+                "take one number"
+            )
+        if match.end() == end and (
+            GOES_ON.match(line, end) or (thousands and thousands.end() > len(match[self.value]))
+        ):
             raise LabError(
                 f"read: got {self.text!r}, which ends within a word of the line {line.strip()[:120]!r}; must take all "
                 r"of the number, as (\S+) does, or say what follows it, as in ([0-9.]+)s"
             )
-
-
-def number_of(text: str | None) -> float | None:
-    """The number that a word is, without what may stand around it; None for another word.
-
-    >>> number_of("(0.25),"), number_of("2.4531."), number_of("nan"), number_of("none")
-    (0.25, 2.4531, nan, None)
-    """
-    try:
-        return float((text or "").strip().strip(AROUND).rstrip("."))
-    except ValueError:
-        return None
 
 
 def _any_number(text: str, value: int) -> re.Pattern[str] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import torch
 
 from thalweg.lab.isolation import preserving_process
@@ -33,4 +35,4 @@ def run_function(loop: OwnLoop, job: Job) -> Trial:
         except Ended as end:
             return attempt.finished(None, end.reason)
         except (Exception, SystemExit, TimedOut) as error:
-            return attempt.failed(error)
+            return attempt.failed(error, attempt.log(traceback.format_exc()))

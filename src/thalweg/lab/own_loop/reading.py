@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from thalweg.lab.errors import LabError
 from thalweg.lab.own_loop.expression import Expression
+from thalweg.lab.own_loop.number import number_of
 
 STEPS = ("step", "steps", "global_step", "iteration", "iter", "epoch")  # what a step may be called beside a metric
 
-Report = tuple[int | None, float]
+Report = tuple[int | None, float | None]  # a step, where it is told, and a value, None where it is missing
 
 
 class LineReader:
@@ -24,7 +25,7 @@ class LineReader:
     """
 
     def __init__(self, metric: str, read: str = "") -> None:
-        self.metric = metric
+        self.records = Records(metric)
         self.expression = Expression(read) if read else None
 
     def reports(self, line: str) -> Iterator[Report]:
@@ -46,25 +47,52 @@ class LineReader:
             record = json.loads(line)
         except ValueError:
             return
-        if isinstance(record, dict) and (value := _number(record.get(self.metric))) is not None:
+        if isinstance(record, dict):
+            yield from self.records.reports(record)
+
+
+class Records:
+    """Takes the metric from records, each a line of JSON or a row of a table.
+
+    One without a value is missing a report, unless it is of another kind: loggers write a row for the training loss and
+    one for the validation loss, with no column but the step in common.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+        self.beside: set[str] = set()  # what stands in a record beside the metric
+
+    def reports(self, record: Mapping[str, object]) -> Iterator[Report]:
+        if self.metric not in record:
+            return
+        filled = {name for name, value in record.items() if value not in (None, "")} - {self.metric, *STEPS}
+        if (value := _number(record[self.metric])) is not None:
+            self.beside |= filled
+        if value is not None or not filled or filled & self.beside:
             yield _step_of(record), value
 
 
-def read_file(path: Path, metric: str) -> list[Report]:
+def read_file(path: Path, metric: str, whole: bool = True) -> list[Report]:
     """The metric's values in a file, or in a folder of TensorBoard's event files.
 
+    Args:
+        path: of the file, or the folder.
+        metric: its name.
+        whole: whether the file is written to its end; else its last line may not be, and is left for later.
+
     Raises:
-        LabError: for event files without TensorBoard installed.
+        LabError: for event files without TensorBoard installed, for a value that is not one number.
     """
     if path.is_dir():
         return _of_tensorboard(path, metric)
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8", errors="replace")
+    if not whole:
+        text = text[: text.rfind("\n") + 1]
     if path.suffix == ".csv":
-        rows = [row for row in csv.DictReader(text.splitlines()) if row.get(metric)]
-        found = [(_step_of(row), _number(row[metric])) for row in rows]
-        return [(step, value) for step, value in found if value is not None]
+        records = Records(metric)
+        return [report for row in csv.DictReader(text.splitlines()) for report in records.reports(row)]
     reader = LineReader(metric)
     return [report for line in text.splitlines() for report in reader.reports(line)]
 
@@ -81,7 +109,7 @@ def _of_tensorboard(folder: Path, metric: str) -> list[Report]:
     return [(int(event.step), float(event.value)) for event in accumulator.Scalars(metric)]
 
 
-def _step_of(record: dict[str, object]) -> int | None:
+def _step_of(record: Mapping[str, object]) -> int | None:
     for name in STEPS:
         if (number := _number(record.get(name))) is not None:
             return int(number)
@@ -89,9 +117,6 @@ def _step_of(record: dict[str, object]) -> int | None:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
+    if isinstance(value, str):
+        return number_of(value)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

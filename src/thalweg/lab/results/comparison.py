@@ -10,7 +10,7 @@ from thalweg.lab.judging import wording
 from thalweg.lab.judging.notes import describe
 from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.rows import Row, build_table
-from thalweg.lab.judging.wording.numbers import beyond
+from thalweg.lab.judging.wording.numbers import behind, beyond, of_task
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.protocol import Protocol
 from thalweg.lab.study.optimizers import paste
@@ -44,16 +44,17 @@ class Comparison(Result):
         self.judged = judged
         self.lines = {row.optimizer: paste(spec, row.optimizer, row.settings) for row in judged.rows}
         self.notes = [*describe(spec, judged, self.trials, self.unit), *self.notes]
-        limits = [beyond(task), *(self.cut or self._fewer())]
-        self.verdict = wording.verdict(judged, task["name"], self.unit, "; ".join(limits))
         leader = judged.rows[0]
+        tested = [trial for trial in leader.finals if trial.test_metric is not None]
+        known = self.baselines("test", tested)
+        limits = [beyond(task), *self.left_out(what="configurations planned of each optimizer"), *self.untested(known)]
+        self.verdict = wording.verdict(judged, task["name"], self.unit, "; ".join(limits))
         self.line = "" if leader.failed_finals else self.lines[leader.optimizer]
-        tested = [trial.test_metric for trial in leader.finals if trial.test_metric is not None]
-        base = unbeaten(tested, (self.versions.get("baselines") or {}).get("test"), self.larger_is_better)
+        base = unbeaten([float(trial.test_metric or 0.0) for trial in tested], known, self.larger_is_better)
         if base is not None and not leader.failed_finals:
             measured = f"{self.unit.interval(leader.test)} {self.unit.test}"
-            best = base.said(f"the best on {task['name']}, {leader.optimizer},", measured, self.unit)
-            self.verdict, self.line = f"{best}.", ""
+            best = base.said(f"the best {of_task(leader.optimizer, task['name'])}", measured, self.unit)
+            self.verdict, self.line = behind(f"{best}.", self.left_out()), ""
 
     @classmethod
     def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:
@@ -64,12 +65,6 @@ class Comparison(Result):
             return f"no fresh seed of {', '.join(bare)} has been trained"
         missing = cls.unsearched(trials) or ("" if cut else cls.seeds_missing(spec, trials))
         return f"{missing} are missing" if missing else ""
-
-    def _fewer(self) -> list[str]:
-        """That a budget cut what was planned, where all that it left was tried."""
-        wanted, count = self.versions.get("wanted", 0), self.spec["protocol"]["trials"]
-        few = f"{count} of the {wanted} configurations planned of each optimizer were tried, as the budget allowed"
-        return [few] if wanted > count else []
 
     @property
     def seeds_to_decide(self) -> int | None:

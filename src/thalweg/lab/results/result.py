@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.judging.nothing_learned import HOW, UNKNOWN, untrained
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.results.answer import Answer
 from thalweg.lab.runners.choice import choice_notes
@@ -41,6 +42,28 @@ class Result(Answer):
         self.notes = [*said, *notes, *choice_notes(versions)]
         self.unit = Unit.of(spec["task"])
         self.larger_is_better = bool(spec["task"]["larger_is_better"])
+
+    def left_out(self, planned: str = "trials", what: str = "configurations planned") -> list[str]:
+        """What the budget left out: at its end, or before, where all that it left was run."""
+        wanted, count = self.versions.get("wanted") or 0, self.spec["protocol"][planned]
+        few = f"{count} of the {wanted} {what} were tried, as the budget allowed"
+        return self.cut or ([few] if wanted > count else [])
+
+    def baselines(self, part: str, trials: Sequence[Trial]) -> dict[str, float | list[float]]:
+        """What is reached without learning, for these runs: by the untrained model a value a run, where a loop of the
+        user's own tells it."""
+        known: dict[str, float | list[float]] = dict((self.versions.get("baselines") or {}).get(part, {}))
+        starts = untrained(self.trials)
+        if starts and all(trial.seed in starts for trial in trials):
+            known["untrained"] = [starts[trial.seed] for trial in trials]
+        return known
+
+    def untested(self, known: Mapping[str, Any]) -> list[str]:
+        """That nobody can tell whether anything was learned, where a loop of the user's own has no baseline."""
+        if known or "loop" not in self.spec["task"]:
+            return []
+        self.notes.append(HOW)
+        return [UNKNOWN]
 
     @classmethod
     def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:

@@ -13,7 +13,7 @@ from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.statistics import Interval, mean_interval
 from thalweg.lab.judging.wording import Unit, rate
-from thalweg.lab.judging.wording.numbers import beyond, course, several
+from thalweg.lab.judging.wording.numbers import behind, beyond, course, of_task, several, subject
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, as_good_range, highest_stable, ranked
 from thalweg.lab.study.optimizers import paste
@@ -68,13 +68,15 @@ class Sweep(Result):
         self.rows = tuple(sorted(rows, key=lambda row: next(i for i, p in enumerate(best_first) if p is row.best)))
         leader = self.rows[0]
         self.line = "" if leader.failed else paste(spec, leader.optimizer, leader.recommended.settings)
-        self.verdict = sentence(self.rows, spec["task"]["name"], self.unit)
-        ended = [trial.metric for trial in leader.best.trials if trial.done]
-        base = unbeaten(ended, (self.versions.get("baselines") or {}).get("validation"), self.larger_is_better)
+        ended = [trial for trial in leader.best.trials if trial.done]
+        known, fewer = self.baselines("validation", ended), self.left_out("points", "learning rates planned")
+        limits = [*fewer, *(self.untested(known) if self.line else [])]
+        self.verdict = behind(sentence(self.rows, spec["task"]["name"], self.unit), limits)
+        base = unbeaten([trial.metric for trial in ended], known, self.larger_is_better)
         if base is not None and not leader.failed:
             measured = f"{self.unit.interval(leader.value)} {self.unit.validation}"
-            best = base.said(f"the best on {spec['task']['name']}, {leader.optimizer},", measured, self.unit)
-            self.verdict, self.line = f"{best}.", ""
+            best = base.said(f"the best {of_task(leader.optimizer, spec['task']['name'])}", measured, self.unit)
+            self.verdict, self.line = behind(f"{best}.", fewer), ""
         self.notes = [*_describe(spec), *failures(self.trials), *self.notes]
 
     @classmethod
@@ -170,8 +172,8 @@ def sentence(rows: Sequence[SweepRow], task: str, unit: Unit) -> str:
     if leader.failed:
         what = "every optimizer" if others else leader.optimizer
         return f"No answer for {task}: {what} diverged or crashed at every learning rate."
-    parts = [f"{leader.optimizer} on {task}: lr {rate(leader.best.rate)} ends best, at {unit.interval(leader.value)} "
-             f"{unit.validation} on {several(leader.value.n, 'seed')}"]  # fmt: skip
+    best = f"lr {rate(leader.best.rate)} ends best, at {unit.interval(leader.value)} {unit.validation}"
+    parts = [f"{subject(leader.optimizer, task)}: {best} on {several(leader.value.n, 'seed')}"]
     if leader.as_good and leader.as_good[0] < leader.as_good[1]:
         parts.append(f"{rate(leader.as_good[0])} to {rate(leader.as_good[1])} perform equivalently")
     if leader.default.index != leader.best.index:
@@ -193,8 +195,8 @@ def _default(row: SweepRow, unit: Unit) -> str:
     default = rate(row.default.rate)
     if math.isnan(row.default.metric):
         return f"the default {default} fails"
-    behind = row.best.metric - row.default.metric
-    return f"the default {default} ends {unit.gap(abs(behind)).lstrip('+')}{' points' if unit.percent else ''} worse"
+    gap = row.best.metric - row.default.metric
+    return f"the default {default} ends {unit.gap(abs(gap)).lstrip('+')}{' points' if unit.percent else ''} worse"
 
 
 def _breaks(row: SweepRow) -> str:

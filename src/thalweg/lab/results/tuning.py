@@ -13,7 +13,7 @@ from thalweg.lab.judging.importance import importances
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
-from thalweg.lab.judging.wording.numbers import beyond, course, several
+from thalweg.lab.judging.wording.numbers import behind, beyond, course, of_task, several, subject
 from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
@@ -62,15 +62,20 @@ class Tuning(Result):
 
     def _say_if_nothing_was_learned(self) -> None:
         """Neither the tuned configuration nor the default surely beats what has learned nothing."""
-        known = (self.versions.get("baselines") or {}).get("test")
-        ends = [[t.test_metric for t in one.trials if t.test_metric is not None] for one in (self.tuned, self.default)]
-        unbeatens = [unbeaten(values, known, self.larger_is_better) for values in ends if values]
+        ends = [[t for t in one.trials if t.test_metric is not None] for one in (self.tuned, self.default)]
+        known = [self.baselines("test", trials) for trials in ends]
+        self.verdict = behind(self.verdict, [*self.left_out(), *(self.untested(known[0]) if self.line else [])])
+        unbeatens = [
+            unbeaten([float(trial.test_metric or 0.0) for trial in trials], base, self.larger_is_better)
+            for trials, base in zip(ends, known, strict=True)
+            if trials
+        ]
         base = next(iter(unbeatens), None)
         if self.tuned is not self.default and base is not None and all(unbeatens):
             measured = f"{self.unit.interval(self.interval(self.tuned))} {self.unit.test} on "
             measured += several(len(self.tuned.trials), "fresh seed")
-            best = base.said(f"the best on {self.spec['task']['name']}, {self.optimizer},", measured, self.unit)
-            self.verdict, self.line = f"{best}.", ""
+            best = base.said(f"the best {of_task(self.optimizer, self.spec['task']['name'])}", measured, self.unit)
+            self.verdict, self.line = behind(f"{best}.", self.left_out()), ""
 
     @classmethod
     def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:
@@ -95,6 +100,11 @@ class Tuning(Result):
         """By name: `low` and `high` of what was searched on a logarithmic scale, which is 1 - value where
         `complement`."""
         return dict(self.spec["protocol"]["hyperparameters"])
+
+    @property
+    def tried(self) -> int:
+        """How many configurations were run, some of them perhaps for a part of the epochs."""
+        return len({trial.index for trial in self.trials if trial.phase != "final"})
 
     @property
     def history(self) -> list[tuple[int, float]]:
@@ -160,7 +170,10 @@ class Tuning(Result):
         """The ten best settings and the default."""
         names = list(dict.fromkeys(name for candidate in self.rows for name in self.values(candidate)))
         shown = [*self.rows[:10], *(candidate for candidate in self.rows[10:] if candidate.index == 0)]
-        headings = ["trial", *names, self.unit.validation, self.unit.test, ""]
+        ends = (self.unit.validation, self.unit.test)
+        if not self.unit.parted:
+            ends = (f"{self.unit.name}, search", f"{self.unit.name}, fresh seeds")
+        headings = ["trial", *names, *ends, ""]
         return headings, [self._cells(candidate, names) for candidate in shown]
 
     def _cells(self, candidate: Candidate, names: Sequence[str]) -> list[str]:
@@ -218,15 +231,15 @@ def sentence(found: Tuning) -> str:
     unit, task, name = found.unit, found.spec["task"]["name"], found.optimizer
     seeds = several(len(found.default.trials), "fresh seed")
     if found.tuned is found.default:
-        return f"{name} on {task}: nothing but the default was tried."
+        return f"{subject(name, task)}: nothing but the default was tried."
     if found.tuned.failed and found.default.failed:
-        return f"No answer for {name} on {task}: the default and the best other configuration fail on fresh seeds."
+        return f"No answer for {subject(name, task)}: the default and the best other configuration fail on fresh seeds."
     runs = [trial for candidate in (found.tuned, found.default) for trial in candidate.trials]
     if not any(trial.done for trial in runs):
         why = next((trial.message for trial in runs if trial.message), "")
-        return f"No answer for {name} on {task}: no run on a fresh seed ended{f'; {why}' if why else ''}."
+        return f"No answer for {subject(name, task)}: no run on a fresh seed ended{f'; {why}' if why else ''}."
     setting = ", ".join(f"{name} {_short(value)}" for name, value in found.values(found.tuned).items())
-    head = f"{name} on {task}, tuned to {setting}"
+    head = f"{subject(name, task)}, tuned to {setting}"
     values = f"{unit.interval(found.interval(found.tuned))} against {unit.interval(found.interval(found.default))} "
     values += f"{unit.test} on {seeds}"
     if found.judgement is None:
@@ -257,7 +270,7 @@ def _describe(found: Tuning) -> list[str]:
     ranges = ", ".join(_range(name, hyperparameter) for name, hyperparameter in found.hyperparameters.items())
     notes = [
         f"Searched: {ranges}, on logarithmic scales (of 1 - value for momentum and betas), by {protocol['method']}, "
-        f"{several(protocol['trials'], 'configuration')} in batches of {protocol['batch']}, the default first; "
+        f"{several(found.tried, 'configuration')} in batches of {protocol['batch']}, the default first; "
         f"{several(protocol['seeds'], 'seed')} each, {course(task)}.{cut}",
         f"The default and the best {several(protocol['finalists'], 'other configuration')} advanced to "
         f"{several(protocol['finalist_seeds'], 'fresh seed')}; of these the best on validation is compared with the "

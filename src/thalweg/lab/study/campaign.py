@@ -18,7 +18,7 @@ from thalweg.lab.study.store import Study
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.job import Job, fewer_steps
-from thalweg.lab.training.trial import Configuration, Status, Trial
+from thalweg.lab.training.trial import Configuration, Status, Trial, at_values
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -87,7 +87,7 @@ class Campaign:
         self.deadline.ready()
         self._tell(None)
         if self.runner.name == "alone" and (run := broken_off(study.folder / RUNS, study.trials)):
-            self._say(if_a_run_ended_it(study.folder, run))
+            self.say(if_a_run_ended_it(study.folder, run))
 
     def job(
         self,
@@ -123,7 +123,7 @@ class Campaign:
             reserve: how many runs are to come after these, for which time is to be left.
             least: how many make a first part: fewer would say nothing.
         """
-        waiting = [job for job in {job.id: job for job in jobs}.values() if not self._has(job)]
+        waiting = self.waiting(jobs)
         self._grow(waiting)
         least = max(self.runner.workers, least)
         while waiting:
@@ -141,6 +141,10 @@ class Campaign:
         trials = [self.study.trials[job.id] for job in jobs if job.id in self.study.trials]
         self.asked.update((trial.id, trial) for trial in trials)
         return trials
+
+    def waiting(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of these that the study has no trial of."""
+        return [job for job in {job.id: job for job in jobs}.values() if not self._has(job)]
 
     def _grow(self, waiting: Sequence[Job]) -> None:
         """A study that was extended has runs of its earlier finalists, beside what the plan counts."""
@@ -166,7 +170,7 @@ class Campaign:
                     if trial.status is Status.INTERRUPTED and left[trial.id]:
                         left[trial.id] -= 1
                         again[trial.id] = missing[trial.id]
-                        self._say(f"tried again: {_named(trial)}: {trial.message}")
+                        self.say(f"tried again: {_named(trial)}: {'; '.join((trial.message or '').splitlines())}")
                     else:
                         self._take(trial)
             except OutOfTime:
@@ -193,7 +197,8 @@ class Campaign:
         trial = self.study.trials.get(job.id)
         return trial is not None and trial.status is not Status.INTERRUPTED
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Tell whoever watches."""
         if self.progress is not None:
             self.progress(replace(self.now, said=text))
 
@@ -224,6 +229,4 @@ class Campaign:
 
 def _named(trial: Trial) -> str:
     """A run in a few words: `adam at lr 0.01, seed 2`."""
-    values = ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-                       for name, value in trial.settings.items())  # fmt: skip
-    return f"{trial.optimizer}{f' at {values}' if values else ''}, seed {trial.seed}"
+    return f"{trial.optimizer}{at_values(trial.settings)}, seed {trial.seed}"

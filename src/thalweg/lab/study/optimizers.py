@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import torch
 
 from thalweg import lookup
 from thalweg.lab.errors import LabError, first_line
+from thalweg.lab.random.seeds import FRESH
 from thalweg.lab.study.records import to_json
 from thalweg.lab.task.own_loop import PLACEHOLDER, OwnLoop, script
 from thalweg.lab.training.spec import OptimizerSpec, Spec
@@ -241,7 +243,7 @@ def paste(spec: Spec, name: str, settings: Mapping[str, Any], batch_size: int | 
     """
     task = spec["task"]
     if "loop" in task and task["loop"] != "function":
-        return _filled(task["loop"], name, spec["optimizers"][name]["settings"], settings)
+        return _filled(task["loop"], name, spec, settings)
     of_loop = _of_loop(spec)
     mine = {key: value for key, value in settings.items() if key not in of_loop}
     beside = {key: value for key, value in settings.items() if key in of_loop}
@@ -268,14 +270,21 @@ def _of_loop(spec: Spec) -> set[str]:
     return {name for name, one in tuned.items() if one.get("of_loop")} if isinstance(tuned, Mapping) else set()
 
 
-def _filled(command: str, name: str, own: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """A study's command with what was found; seed and folder are left to the reader."""
-    values = {"optimizer": name, **own, **settings}
+def _filled(command: str, name: str, spec: Spec, settings: Mapping[str, Any]) -> str:
+    """A study's command with what was found, ready to run: with the seed of a run that the answer is by, in a folder of
+    its own."""
+    seed = 0 if spec["verb"] == "sweep" else FRESH  # a sweep has no fresh seeds
+    values = {"optimizer": name, **spec["optimizers"][name]["settings"], **settings, "seed": seed}
     for key, value in list(values.items()):
         if isinstance(value, tuple | list):
             values |= {f"{key.removesuffix('s')}{place}": part for place, part in enumerate(value, 1)}
             values[key] = ",".join(map(str, value))
-    return PLACEHOLDER.sub(lambda match: str(values.get(match.group(1), match.group(0))), command)
+    if "{folder}" not in command:
+        return PLACEHOLDER.sub(lambda match: str(values.get(match.group(1), match.group(0))), command)
+    digest = hashlib.sha256(repr((command, sorted(values.items(), key=str))).encode()).hexdigest()[:6]
+    values["folder"] = f"best-{digest}"  # one a configuration: it may hold a checkpoint to go on from
+    filled = PLACEHOLDER.sub(lambda match: str(values.get(match.group(1), match.group(0))), command)
+    return f"mkdir -p {values['folder']} && {filled}"
 
 
 def _line(name: str, described: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from thalweg.lab.study.optimizers import describe as describe_entry
 from thalweg.lab.study.optimizers import left_out
 from thalweg.lab.study.records import find_spec, read_spec
 from thalweg.lab.study.store import Study
+from thalweg.lab.task.baselines import baselines
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
 from thalweg.lab.training.decay import without_decay
@@ -128,6 +129,15 @@ def keep_wanted(campaign: Campaign, wanted: int, trials: int) -> None:
     """Keep how many configurations there were to be, where a budget has cut them."""
     if wanted > trials:
         campaign.study.settle("wanted", lambda: wanted)
+
+
+def keep_baselines(campaign: Campaign, part: str) -> None:
+    """Keep what is reached without learning: of a `Task` it is measured once; of an own loop it is as given last."""
+    task = campaign.task
+    if not isinstance(task, OwnLoop):
+        campaign.study.settle("baselines", lambda: {part: baselines(task, part)})
+    elif task.baseline is not None:
+        campaign.study.keep("baselines", {part: {"given": task.baseline}})
 
 
 def tried(campaign: Campaign, count: str | int, trials: int, of_whom: str = "") -> str:

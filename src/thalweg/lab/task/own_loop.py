@@ -45,6 +45,7 @@ class OwnLoop(Task):
         command: a command with placeholders, such as `python train.py --lr {lr} --seed {seed}`.
         metric: what the value is called.
         direction: "max" or "min".
+        baseline: what is reached without learning; where nobody beats it, the answer is that nothing was learned.
         length: the last step that a run reports; needed by pruners that stop runs after a share of it.
         read: for a command, a regular expression that finds the metric in its output.
         file: for a command, a JSONL, CSV or TensorBoard file that it writes the metric to.
@@ -60,6 +61,7 @@ class OwnLoop(Task):
     function: Callable[[Run], Any] | None = None
     command: str = ""
     length: int | None = None
+    baseline: float | None = None
     read: str = ""
     file: str = ""
 
@@ -73,6 +75,8 @@ class OwnLoop(Task):
             raise TaskError(f"metric: got {self.metric!r}; must be the name of the value that the loop gives")
         if self.margin is not None and not (0 <= self.margin < math.inf):
             raise TaskError(f"margin: got {self.margin!r}; must be a number >= 0, or None")
+        if self.baseline is not None and not _finite(self.baseline):
+            raise TaskError(f"baseline: got {self.baseline!r}; must be a number: what is reached without learning")
         if self.length is not None and (not isinstance(self.length, int) or self.length < 1):
             raise TaskError(f"steps: got {self.length!r}; must be the last step that a run reports")
         if self.file and Path(self.file).suffix not in FILES and self.file != "tensorboard":
@@ -147,6 +151,10 @@ def takes_a_run(thing: Any) -> bool:
         return False
     needed = [each for each in parameters if each.default is each.empty and each.kind in (0, 1)]
     return len(needed) == 1 and all(each.kind in (0, 1, 2, 4) or each.default is not each.empty for each in parameters)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _words(command: str) -> list[str]:

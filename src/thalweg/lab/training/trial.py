@@ -34,6 +34,13 @@ class Configuration:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def at_values(settings: Mapping[str, Any]) -> str:
+    """` at lr 0.01, width 32`, to stand behind an optimizer's name; empty without settings."""
+    values = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+              for name, value in settings.items())  # fmt: skip
+    return f" at {', '.join(values)}" if settings else ""
+
+
 @dataclass(frozen=True)
 class Curve:
     """A trial at the end of each epoch."""

@@ -26,6 +26,7 @@ from thalweg.lab.study.session import (
     affordable,
     check_ended,
     describe,
+    keep_baselines,
     keep_wanted,
     open_campaign,
     planned,
@@ -33,11 +34,11 @@ from thalweg.lab.study.session import (
     tried,
 )
 from thalweg.lab.study.store import default_folder
-from thalweg.lab.task.baselines import baselines
-from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.training.spec import Spec
+from thalweg.lab.verbs import so_far
 from thalweg.lab.verbs.joint import Loaded, jointly, tasks_of
 from thalweg.lab.verbs.options import (
+    Baseline,
     Budget,
     Command,
     CpusPerRun,
@@ -104,6 +105,7 @@ def compare(
     metric: Metric = None,
     read: Read = None,
     metric_file: MetricFile = None,
+    baseline: Baseline = None,
     steps: LastStep = None,
     retries: Retries = RETRIES,
     gpus: Gpus = None,
@@ -121,7 +123,10 @@ def compare(
         LabError: for anything else that is not allowed.
     """
     began = time.monotonic()
-    loop = {"direction": direction, "metric": metric, "read": read, "file": metric_file, "length": steps}
+    loop = {
+        **{"direction": direction, "metric": metric, "read": read, "file": metric_file},
+        **{"baseline": baseline, "length": steps},
+    }
     resources = Resources(gpus, gpus_per_run, cpus_per_run)
     integer("retries", retries, least=0)
     numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}
@@ -234,13 +239,12 @@ class Comparing:
             for seed in self.protocol.fresh_seeds
             for entry, candidate in finalists
         ]
+        so_far.tell(self.campaign, finals)
         searched = self.campaign.deadline.passed
         self.campaign.deadline.passed = False  # time was left for these
         ended = self.campaign.run(finals, least=len(finalists))
         self._tell_cut(searched, len({trial.seed for trial in ended}))
-        task = self.campaign.task
-        if not isinstance(task, OwnLoop):
-            self.campaign.study.settle("baselines", lambda: {"test": baselines(task, "test")})
+        keep_baselines(self.campaign, "test")
         measured = (self.campaign.task, self.entries, self.campaign.limit)
         self.campaign.study.settle("milliseconds", lambda: measure_milliseconds(*measured))
 

@@ -54,6 +54,13 @@ MetricFile = Annotated[
     str | None,
     Option("A .jsonl or .csv file in the run's {folder} to read it from, or tensorboard.", unset="the output"),
 ]
+Baseline = Annotated[
+    float | None,
+    Option(
+        "What a training loop of your own reaches without learning: where nobody beats it, the answer says so.",
+        unset="what its runs report at step 0, before they train",
+    ),
+]
 LastStep = Annotated[
     int | None,
     Option("The last step that a run of your own loop reports; asha and hyperband need it.", unset="not known"),

@@ -19,13 +19,22 @@ from thalweg.lab.search.protocol import second_look
 from thalweg.lab.study.campaign import RETRIES, Campaign
 from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import check_fit, resolve
-from thalweg.lab.study.session import affordable, check_ended, describe, open_campaign, planned, tell_cut
+from thalweg.lab.study.session import (
+    affordable,
+    check_ended,
+    describe,
+    keep_baselines,
+    keep_wanted,
+    open_campaign,
+    planned,
+    tell_cut,
+)
 from thalweg.lab.study.store import default_folder
-from thalweg.lab.task.baselines import baselines
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.spec import Spec
 from thalweg.lab.verbs.options import (
+    Baseline,
     Budget,
     Command,
     CpusPerRun,
@@ -95,6 +104,7 @@ def sweep(
     metric: Metric = None,
     read: Read = None,
     metric_file: MetricFile = None,
+    baseline: Baseline = None,
     steps: LastStep = None,
     retries: Retries = RETRIES,
     gpus: Gpus = None,
@@ -109,7 +119,10 @@ def sweep(
         LabError: for anything else that is not allowed.
     """
     deadline = Deadline(seconds("budget", budget), time.monotonic())
-    loop = {"direction": direction, "metric": metric, "read": read, "file": metric_file, "length": steps}
+    loop = {
+        **{"direction": direction, "metric": metric, "read": read, "file": metric_file},
+        **{"baseline": baseline, "length": steps},
+    }
     task, loaded_from, here = the_task(task, command, **loop)
     resources = Resources(gpus, gpus_per_run, cpus_per_run)
     integer("retries", retries, least=0)
@@ -129,13 +142,15 @@ def sweep(
         recorder.check(task)
     names = [entry.name for entry in entries]
     longest = seconds("time_limit", time_limit)
-    folder = folder_of(out, here, task.name, "sweep", *(names if len(names) < 4 else [f"{len(names)}-optimizers"]))
+    named = [name for name in names if name != task.name]  # a command's script may make its optimizer itself
+    folder = folder_of(out, here, task.name, "sweep", *(named if len(names) < 4 else [f"{len(names)}-optimizers"]))
     limit = seconds("budget", budget)
     estimate = Estimate(task, entries, epochs, longest, resources)
     protocol = {"lr": [low, high], "points": points, "closer": closer, "seeds": seeds, "extend": bool(extend)}
     protocol["budget"] = limit
     spec = describe("sweep", task, loaded_from, epochs, entries, protocol)
     folder = folder if out is not None else default_folder(folder, spec)
+    wanted = points
     if limit is not None:
         least = min(LEAST, points)
 
@@ -153,6 +168,7 @@ def sweep(
     with open_campaign(
         estimate, spec, folder, total, on=on, deadline=deadline, retries=retries, progress=progress
     ) as campaign:
+        keep_wanted(campaign, wanted, campaign.study.spec["protocol"]["points"])
         Sweeping(campaign, entries, grid, campaign.study.spec["protocol"]).run()
         check_ended(campaign, Sweep)
         result = Sweep(*campaign.study.parts)
@@ -210,9 +226,7 @@ class Sweeping:
         self._go_on()
         for _ in range(self.closer):
             self.campaign.run(self._jobs({entry.name: self._between(entry) for entry in self.entries}))
-        task = self.campaign.task
-        if not isinstance(task, OwnLoop):
-            self.campaign.study.settle("baselines", lambda: {"validation": baselines(task, "validation")})
+        keep_baselines(self.campaign, "validation")
         ended = len(self.campaign.asked)
         cut = [f"{ended} of at least {max(ended, self.campaign.total)} runs were made"]
         tell_cut(self.campaign, cut if self.campaign.deadline.passed else [])

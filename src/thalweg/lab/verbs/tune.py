@@ -23,13 +23,22 @@ from thalweg.lab.study.campaign import RETRIES
 from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import check_fit, one_of
 from thalweg.lab.study.records import read_spec
-from thalweg.lab.study.session import affordable, check_ended, describe, keep_wanted, open_campaign, planned, settled
+from thalweg.lab.study.session import (
+    affordable,
+    check_ended,
+    describe,
+    keep_baselines,
+    keep_wanted,
+    open_campaign,
+    planned,
+    settled,
+)
 from thalweg.lab.study.store import default_folder
-from thalweg.lab.task.baselines import baselines
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
 from thalweg.lab.verbs import earlier as earlier_study
 from thalweg.lab.verbs.options import (
+    Baseline,
     Budget,
     Command,
     CpusPerRun,
@@ -135,6 +144,7 @@ def tune(
     metric: Metric = None,
     read: Read = None,
     metric_file: MetricFile = None,
+    baseline: Baseline = None,
     steps: LastStep = None,
     retries: Retries = RETRIES,
     gpus: Gpus = None,
@@ -149,7 +159,10 @@ def tune(
         LabError: for anything else that is not allowed.
     """
     deadline = Deadline(seconds("budget", budget), time.monotonic())
-    loop = {"direction": direction, "metric": metric, "read": read, "file": metric_file, "length": steps}
+    loop = {
+        **{"direction": direction, "metric": metric, "read": read, "file": metric_file},
+        **{"baseline": baseline, "length": steps},
+    }
     task, loaded_from, here = the_task(task, command, **loop)
     resources = Resources(gpus, gpus_per_run, cpus_per_run)
     integer("retries", retries, least=0)
@@ -162,7 +175,8 @@ def tune(
     chosen = declared.choose(entries[0], task, hyperparameters)
     tries = declared.first_tries(try_first, chosen)
     longest = seconds("time_limit", time_limit)
-    folder = folder_of(out, here, task.name, "tune", entries[0].name)
+    own = [] if entries[0].name == task.name else [entries[0].name]  # of a command that makes its optimizer itself
+    folder = folder_of(out, here, task.name, "tune", *own)
     source = without_passwords(from_optuna) if isinstance(from_optuna, str) else from_optuna  # as the study keeps it
     known = settled(folder, "from_optuna", source, "known", lambda: _known(from_optuna, chosen, task))
     before = None if from_study is None else str(from_study)
@@ -218,8 +232,7 @@ def tune(
         told = _as_coordinates([*known, *earlier], chosen)
         sampler = samplers.build(method, chosen, agreed["trials"] - 1, told, agreed.get("order", ()))
         Tuner(campaign, entries[0], chosen, sampler, rungs, agreed).run()
-        if not isinstance(task, OwnLoop):
-            campaign.study.settle("baselines", lambda: {"test": baselines(task, "test")})
+        keep_baselines(campaign, "test")
         check_ended(campaign, Tuning)
         result = Tuning(*campaign.study.parts)
         result.save()

@@ -16,6 +16,7 @@ from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import Campaign
 from thalweg.lab.study.session import tell_cut, tried
 from thalweg.lab.training.trial import Trial
+from thalweg.lab.verbs import so_far
 
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
@@ -52,7 +53,8 @@ class Tuner:
             index, rounds = index + len(batch), rounds + 1
         searched, self.campaign.deadline.passed = self.campaign.deadline.passed, False  # time was left for these
         seeds = self._finals()
-        lines = [tried(self.campaign, len(self.first_at), count)] if searched else []
+        ran = {trial.index for trial in self.campaign.asked.values() if trial.phase != "final"}
+        lines = [tried(self.campaign, len(ran), count)] if searched else []
         if self.campaign.deadline.passed:
             lines.append(f"{seeds} of {self.protocol['finalist_seeds']} fresh seeds were run")
         tell_cut(self.campaign, lines)
@@ -150,18 +152,17 @@ class Tuner:
         going = finalists(
             candidates_of(self.campaign.searched(self.entry.name)), self.protocol["finalists"], self.larger
         )
-        ended = self.campaign.run(
-            [
-                self.campaign.job(
-                    self.entry,
-                    candidate.settings,
-                    seed,
-                    phase="final",
-                    index=candidate.index,
-                    batch_size=candidate.trials[0].batch_size,
-                )
-                for seed in range(FRESH, FRESH + self.protocol["finalist_seeds"])
-                for candidate in going
-            ]
-        )
-        return len({trial.seed for trial in ended})
+        jobs = [
+            self.campaign.job(
+                self.entry,
+                candidate.settings,
+                seed,
+                phase="final",
+                index=candidate.index,
+                batch_size=candidate.trials[0].batch_size,
+            )
+            for seed in range(FRESH, FRESH + self.protocol["finalist_seeds"])
+            for candidate in going
+        ]
+        so_far.tell(self.campaign, jobs)
+        return len({trial.seed for trial in self.campaign.run(jobs)})

@@ -103,6 +103,21 @@ def beyond(task: Mapping[str, Any]) -> str:
     return "longer runs" if "loop" in task else f"more than {course(task)}"
 
 
+def behind(verdict: str, limits: Sequence[str]) -> str:
+    """A verdict, and behind it what it does not reach to."""
+    return f"{verdict.removesuffix('.')}; not tested: {'; '.join(limits)}." if limits else verdict
+
+
+def subject(optimizer: str, task: str) -> str:
+    """`adam on digits`; `train` alone, where a command's script makes an optimizer that the study does not know."""
+    return task if optimizer == task else f"{optimizer} on {task}"
+
+
+def of_task(optimizer: str, task: str) -> str:
+    """`on digits, adam,`, to stand behind "the best"."""
+    return f"of {task}" if optimizer == task else f"on {task}, {optimizer},"
+
+
 def listed(names: Sequence[str], most: int = 4) -> str:
     """`a, b and c`; of many only the first, and how many more."""
     shown = [*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])]

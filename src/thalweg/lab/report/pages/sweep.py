@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from thalweg.lab.judging.wording import rate
+from thalweg.lab.judging.wording.numbers import subject
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.axis_choice import switch
 from thalweg.lab.report.configuration import failures
@@ -28,7 +29,7 @@ def page(result: Sweep) -> Page:
     whose = names[0] if len(names) == 1 else f"{len(names)} optimizers"
     return Page(
         title=f"{task}: which learning rate?",
-        about=f"Which learning rate for {whose} on {task}?",
+        about=f"Which learning rate for {subject(whose, task)}?",
         screens=[
             answer.screen(
                 result.verdict, result.line, _facts(result), [*_glance(result), _table(result)], result.notes

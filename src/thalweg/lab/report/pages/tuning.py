@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.judging.wording.numbers import several, subject
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.axis_choice import switch
 from thalweg.lab.report.configuration import in_words
@@ -28,8 +29,8 @@ def page(result: Tuning) -> Page:
     task = result.spec["task"]["name"]
     pair = ["tuned", "default"] if result.tuned is not result.default else ["default"]
     return Page(
-        title=f"{task}: {result.optimizer} tuned",
-        about=f"Which setting of {result.optimizer} for {task}?",
+        title=f"{subject(result.optimizer, task)}, tuned",
+        about=f"Which configuration of {subject(result.optimizer, task)}?",
         screens=[
             answer.screen(
                 result.verdict, result.line, _facts(result), [_glance(result), _finalists(result)], result.notes
@@ -44,7 +45,7 @@ def page(result: Tuning) -> Page:
 
 
 def _facts(result: Tuning) -> list[tuple[str, str, str]]:
-    unit, settings = result.unit, result.spec["protocol"]["trials"]
+    unit = result.unit
     seeds = f"{unit.test}, {len(result.default.trials)} fresh seeds"
     known = [("Default", unit.interval(result.interval(result.default)), seeds)]
     if result.tuned is not result.default:
@@ -53,7 +54,10 @@ def _facts(result: Tuning) -> list[tuple[str, str, str]]:
         gap = result.judgement.difference
         known.append(("Difference", unit.gap(gap.mean, gap.half), result.judgement.verdict))
     what, spent, small = answer.price(result.trials, result.versions)
-    return [*known, (what, spent, f"{small}, {settings} settings by {result.spec['protocol']['method']}")]
+    return [
+        *known,
+        (what, spent, f"{small}, {several(result.tried, 'configuration')} by {result.spec['protocol']['method']}"),
+    ]
 
 
 def _glance(result: Tuning) -> tuple[Figure, ...]:
