@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import thalweg
 from thalweg.lab.cli.commands import app
-from thalweg.lens.finding import MOST
+from thalweg.lens.finding import MOST, Evidence, Finding
 from thalweg.lens.pathologies import CONTRARY, diagnose
 from thalweg.lens.record import Record
 
@@ -105,6 +105,25 @@ def test_a_checkpoint_has_a_page_too(tmp_path, fault):
     assert "optimizer.pt" in text and ("Nothing wrong was found." if fault is None else "eps = 1 is larger") in text
     code, said = lens(state(tmp_path)[0], "--out", tmp_path)
     assert code == 2 and "--out:" in said and "is a folder" in said
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.0, "(0.0% of"), (1e-6, "(< 0.1% of"), (0.0007, "(0.1% of"), (0.25, "(25.0% of")]
+)
+def test_a_small_share_is_not_none(share, told):
+    finding = Finding("no_group", Evidence.PROOF, {"count": 1, "share": share, "name": "Adam"})
+    assert told in str(finding)
+
+
+def test_a_run_is_resumed_where_the_optimizer_has_stepped():
+    for make in (torch.optim.Adam, torch.optim.Adagrad, thalweg.optim.Adam, torch.optim.LBFGS):
+        model = nn.Linear(4, 3)
+        optimizer = make(model.parameters())
+        for resumed in (False, True):
+            with thalweg.lens(optimizer, model, quiet=True) as seen:
+                assert seen.record.resumed is resumed
+            model(torch.ones(2, 4)).sum().backward()
+            optimizer.step(lambda: torch.tensor(1.0))
 
 
 def test_at_most_three_are_found():

@@ -13,6 +13,15 @@ LANGUAGES = ("en", "zh")
 LISTED = 4  # names of parameters that a sentence lists
 
 
+class Number(float):
+    """A fact of a sentence: a small share is not told as none."""
+
+    def __format__(self, spec: str) -> str:
+        told = super().__format__(spec)
+        least = f"{told[:-2]}1%"
+        return f"< {least}" if spec.endswith("%") and self > 0 and not told.strip("0.%") else told
+
+
 @cache
 def texts(language: str) -> dict[str, Any]:
     """All texts of a language: `frame`, the sentences between, and `findings`, three for each.
@@ -37,7 +46,8 @@ def tell(
     """One finding: what is seen and where, its cause, what to change, and how sure that is."""
     text = texts(language)
     frame = text["frame"]
-    symptom, cause, change = (line.format(**facts) for line in text["findings"][name])
+    numbers = {key: Number(fact) if isinstance(fact, float) else fact for key, fact in facts.items()}
+    symptom, cause, change = (line.format(**numbers) for line in text["findings"][name])
     at = frame["step"].format(step=step) if step is not None else ""
     lines = [symptom + at]
     if where:
