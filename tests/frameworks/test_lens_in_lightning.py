@@ -59,3 +59,8 @@ def test_what_is_wrong_is_named(tmp_path):
     fit(tmp_path, Classifier(outside=True), watched)
     finding = watched.seen.findings[0]
     assert finding.name == "layer_never_moves" and finding.where == ("net.0.weight", "net.0.bias")
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(tmp_path):
+    with pytest.raises(ValueError, match=r"report: .* is a folder"):
+        LensCallback(tmp_path)

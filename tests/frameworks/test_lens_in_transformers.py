@@ -34,3 +34,8 @@ def test_accumulated_passes_are_counted_and_divided(tmp_path):
     watched = LensCallback(quiet=True)
     train(tmp_path, [watched], passes=2)
     assert watched.seen.record.passes == 2 and watched.seen.findings == []
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(tmp_path):
+    with pytest.raises(ValueError, match=r"report: .* is a folder"):
+        LensCallback(tmp_path)

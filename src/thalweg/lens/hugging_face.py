@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from thalweg.lens.page import check_place
 from thalweg.lens.watching import lens
 
 try:
@@ -21,9 +22,14 @@ class LensCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     Args:
         report: where one HTML page is written at the end; None: nowhere.
         settings: `log`, `live`, `quiet`, `language`, as `thalweg.lens` has them.
+
+    Raises:
+        ValueError: for a report that cannot be written there.
     """
 
     def __init__(self, report: str | Path | None = None, **settings: Any) -> None:
+        if report is not None:
+            check_place("report", report)
         self.page, self.settings = report, settings
         self.seen: lens | None = None
 

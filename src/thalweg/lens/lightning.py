@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from thalweg.lens.page import check_place
 from thalweg.lens.watching import lens
 
 try:
@@ -29,11 +30,14 @@ class LensCallback(Callback):  # type: ignore[misc,unused-ignore]
         settings: `live`, `quiet`, `language`, as `thalweg.lens` has them.
 
     Raises:
-        ValueError: when training starts, for a module with several optimizers.
+        ValueError: for a report that cannot be written there; when training starts, for a module with several
+            optimizers.
     """
 
     def __init__(self, report: str | Path | None = None, *, scalars: bool = True, **settings: Any) -> None:
         super().__init__()
+        if report is not None:
+            check_place("report", report)
         self.page, self.scalars, self.settings = report, scalars, settings
         self.seen: lens | None = None
 
