@@ -6,10 +6,11 @@
 Rerun the command to resume it: sides and rounds that are in its .jsonl are not run again.
 
 Both tune AdamW's learning rate and weight decay of one and the same loop, with one worker and as many trials. Optuna:
-TPE and its median pruner, told after each epoch. Ours: Optuna's TPE in rounds of nine, ASHA from the loop's own
-checkpoints, then two fresh seeds for the best and the default, and the report. The rounds alternate which side is
-first. Then each recommendation trains on fresh seeds by the same loop. What it learns is the built-in task's, but it is
-no `Task` here: no side has lanes.
+TPE and its median pruner, told after each epoch. Ours: Optuna's TPE in rounds of nine and ASHA from the loop's own
+checkpoints; its recommendation is told there ("so far the best"), which is where a plain Optuna script ends. Then two
+fresh seeds for the best and the default, the verdict, and the report. The rounds alternate which side is first.
+Then each side's recommendation trains on fresh seeds by the same loop: of ours the one that was told, and the line of
+the verdict. What it learns is the built-in task's, but it is no `Task` here: no side has lanes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+import optuna
 import torch
 
 import machine
@@ -66,14 +68,20 @@ def loop_of(task: Task, epochs: int, steps: int | None = None) -> Callable[[Any]
     return train
 
 
+def spent() -> Callable[[], dict[str, float]]:
+    """A function that tells the seconds since now, by the clock and of the processor: others may use the machine."""
+    clock, processor = time.perf_counter(), time.process_time()
+    return lambda: {"clock": time.perf_counter() - clock, "processor": time.process_time() - processor}
+
+
 def ours(train: Callable[[Any], float], direction: str, epochs: int, trials: int, round_: int) -> dict[str, Any]:
-    """Seconds and settings of `thalweg tune`; also when the search itself was over."""
-    searched: list[float] = []
-    start = time.perf_counter()
+    """Seconds until `thalweg tune` tells the best of its search, and until its verdict is there; settings of both."""
+    recommended: list[dict[str, float]] = []
+    since = spent()
 
     def told(now: Any) -> None:
-        if now.trial is not None and now.trial.phase != "final":
-            searched.append(time.perf_counter() - start)
+        if now.said.startswith("so far the best"):
+            recommended.append(since())
 
     with tempfile.TemporaryDirectory() as folder:
         found = thalweg.tune(
@@ -81,13 +89,12 @@ def ours(train: Callable[[Any], float], direction: str, epochs: int, trials: int
             finalist_seeds=2, hyperparameters={"lr": RATES, "weight_decay": DECAYS}, on="alone",
             out=Path(folder) / f"study-{round_}", progress=told,
         )  # fmt: skip
-        return {"seconds": time.perf_counter() - start, "searched": searched[-1], "settings": found.tuned.settings}
+        told_and_decided = {"recommended": recommended[0], "decided": since()}
+        return {**told_and_decided, "settings": found.rows[0].settings, "verdict": found.verdict}
 
 
 def optunas(train: Callable[[Any], float], direction: str, epochs: int, trials: int, round_: int) -> dict[str, Any]:
     """Seconds and settings of a plain script."""
-    import optuna
-
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
     class Told(thalweg.Run):
@@ -109,14 +116,13 @@ def optunas(train: Callable[[Any], float], direction: str, epochs: int, trials: 
         seed_everything(0, "cpu")
         return train(run)
 
-    start = time.perf_counter()
+    since = spent()
     study = optuna.create_study(
         direction="minimize" if direction == "min" else "maximize",
         sampler=optuna.samplers.TPESampler(seed=round_), pruner=optuna.pruners.MedianPruner(),
     )  # fmt: skip
     study.optimize(objective, n_trials=trials)
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "searched": seconds, "settings": dict(study.best_params)}
+    return {"recommended": since(), "settings": dict(study.best_params)}
 
 
 def quality(train: Callable[[Any], float], settings: dict[str, Any], seeds: int) -> float:
@@ -152,27 +158,32 @@ def measure(
                 result["quality"] = quality(train, result["settings"], seeds)
                 with kept.open("a") as file:
                     print(json.dumps(result), file=file)
-                print(result, flush=True)
+                print(result, f"load {machine.load()}", flush=True)
             found[side].append(result)
     return {"task": name, "metric": task.metric_name, "direction": direction, "epochs": epochs, "steps": steps,
             "trials": trials, "seeds": seeds, "sides": found}  # fmt: skip
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """A row a task and a side."""
-    lines = ["| task | side | seconds to a recommendation | of these the search | on fresh seeds | times as fast |",
+    """A row a task and a side; seconds by the clock and, in brackets, of the processor, by which they are compared."""
+    lines = ["| task | side | seconds to a recommendation | times as fast | on fresh seeds | seconds to a verdict |",
              "|---|---|---:|---:|---:|---:|"]  # fmt: skip
     for one in results:
-        theirs = median(each["seconds"] for each in one["sides"]["optuna"])
+        theirs = median(each["recommended"]["processor"] for each in one["sides"]["optuna"])
         for side, rounds in one["sides"].items():
-            seconds = median(each["seconds"] for each in rounds)
+            faster = theirs / median(each["recommended"]["processor"] for each in rounds)
+            decided = seconds(rounds, "decided") if "decided" in rounds[0] else "gives none"
             what = f"{one['task']}, {one['epochs']} epochs{of_steps(one)}, {one['trials']} trials"
             lines.append(
-                f"| {what} | {side} | {seconds:.1f} | "
-                f"{median(each['searched'] for each in rounds):.1f} | {one['metric']} "
-                f"{fmean(each['quality'] for each in rounds):.4g} | {theirs / seconds:.2f} |"
+                f"| {what} | {side} | {seconds(rounds, 'recommended')} | {faster:.2f} | {one['metric']} "
+                f"{fmean(each['quality'] for each in rounds):.4g} | {decided} |"
             )
     return "\n".join(lines)
+
+
+def seconds(rounds: list[dict[str, Any]], when: str) -> str:
+    clock, processor = (median(each[when][of] for each in rounds) for of in ("clock", "processor"))
+    return f"{clock:.1f} ({processor:.1f})"
 
 
 def of_steps(one: dict[str, Any]) -> str:
@@ -200,8 +211,12 @@ def main() -> None:
     stem.with_suffix(".json").write_text(
         json.dumps({"machine": there, "results": results}, indent=1, default=str) + "\n"
     )
-    text = f"# A loop of one's own: time to a recommendation\n\n{table(results)}\n\nGoal: {GOAL:g} times as fast. One "
-    text += f"worker, one thread; load of the machine {machine.load()}.\n"
+    rounds = f"{chosen.rounds} round{'s' * (chosen.rounds > 1)}"
+    text = (
+        f"# A loop of one's own: time to a recommendation\n\n{table(results)}\n\nGoal: {GOAL:g} times as fast. One "
+        "worker, one thread. Seconds by the clock and, in brackets, of the processor, by which they are compared: the "
+        f"machine's load was {machine.load()}. Medians of {rounds}; on {chosen.seeds} fresh seeds the mean.\n"
+    )
     stem.with_suffix(".md").write_text(text)
     print(text)
 
