@@ -59,7 +59,8 @@ def progress_display() -> Iterator[Callable[[Progress], None]]:
         def tell(now: Progress) -> None:
             if now.said:
                 bar.console.print(_plain(now.said))
-            elif now.trial is None:
+                return
+            if now.trial is None:
                 bar.console.print(_plain(_price(now)))
             what = visible(f"{now.trial.optimizer} {now.trial.phase}") if now.trial else "starting"
             bar.update(row, completed=now.done, total=now.total, description=what, left=_left(now))
@@ -85,10 +86,10 @@ class Lines:
         self.over.set()
 
     def tell(self, now: Progress) -> None:
-        self.now = now
         if now.said:
             self._say(now.said)
             return
+        self.now = now
         if now.trial is None:
             self._say(_price(now))
             return

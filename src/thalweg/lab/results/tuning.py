@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from thalweg.lab.arguments import length
+from thalweg.lab.judging.failures import reason_of
 from thalweg.lab.judging.importance import importances
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.nothing_learned import unbeaten
@@ -236,7 +237,7 @@ def sentence(found: Tuning) -> str:
         return f"No answer for {subject(name, task)}: the default and the best other configuration fail on fresh seeds."
     runs = [trial for candidate in (found.tuned, found.default) for trial in candidate.trials]
     if not any(trial.done for trial in runs):
-        why = next((trial.message for trial in runs if trial.message), "")
+        why = next((reason for trial in runs if (reason := reason_of(trial))), "")
         return f"No answer for {subject(name, task)}: no run on a fresh seed ended{f'; {why}' if why else ''}."
     setting = ", ".join(f"{name} {_short(value)}" for name, value in found.values(found.tuned).items())
     head = f"{subject(name, task)}, tuned to {setting}"

@@ -30,7 +30,7 @@ RUNS = "runs"  # the folders of the runs of a loop of one's own, in the study's
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands. `trial` just ended, None at the start, where seconds_left is the price."""
+    """Where a study stands. `trial` just ended; None at the start, where seconds_left is the price, and with `said`."""
 
     done: int
     total: int
@@ -200,7 +200,7 @@ class Campaign:
     def say(self, text: str) -> None:
         """Tell whoever watches."""
         if self.progress is not None:
-            self.progress(replace(self.now, said=text))
+            self.progress(replace(self.now, said=text, trial=None))  # no trial has ended
 
     def _take(self, trial: Trial) -> None:
         self.study.add(trial)
