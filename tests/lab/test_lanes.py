@@ -276,6 +276,22 @@ def test_a_setting_that_is_refused_is_a_crash_of_its_own() -> None:
     assert found["bad"].status == "crashed" and found["good"].done
 
 
+def test_a_decomposition_that_fails_ends_its_own_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its neighbors ride on, those of its own rule too."""
+    whole = torch.linalg.eigh
+
+    def failing(matrices: torch.Tensor) -> Any:
+        if matrices.abs().max() > 1e6:
+            raise torch.linalg.LinAlgError("did not converge")
+        return whole(matrices)
+
+    monkeypatch.setattr(torch.linalg, "eigh", failing)
+    jobs = [job("bad", "shampoo", eps=1e8), job("good", "shampoo", lr=0.01), job("other", "adam", lr=0.01)]
+    lanes = Lanes()
+    found = {trial.id: trial for trial in lanes.run(TASKS["perceptron"](), jobs)}
+    assert found["bad"].status == "crashed" and found["good"].done and found["other"].done and lanes.reasons == []
+
+
 def test_a_dataset_and_a_loader_ride() -> None:
     """What they draw, they draw for each seed as alone."""
 

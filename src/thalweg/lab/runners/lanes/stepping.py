@@ -22,7 +22,7 @@ class Stepping:
         self.stack, self.runs = stack, runs
         joined: dict[str, list[tuple[int, Optimizer]]] = {}
         for k, run in runs.items():
-            if isinstance(run.optimizer, Optimizer) and can_join(run.optimizer):
+            if isinstance(run.optimizer, Optimizer) and can_join(run.optimizer) and not _may_raise(run.optimizer):
                 joined.setdefault(run.optimizer._engine, []).append((k, run.optimizer))
         self.together = [Together([optimizer for _, optimizer in own]) for own in joined.values()]
         riding = {k for own in joined.values() for k, _ in own}
@@ -55,6 +55,11 @@ class Stepping:
             if p.data_ptr() != at:  # it has put its result elsewhere
                 whole.data[k].copy_(p.data)
                 p.data = whole.data[k]
+
+
+def _may_raise(optimizer: Optimizer) -> bool:
+    """Whether a step decomposes matrices, which fails for some: that is to end this run, and no other."""
+    return any(optimizer._rule(group).matrices for group in optimizer.param_groups)
 
 
 def clip_lanes(gradients: Sequence[Tensor | None], largest: float) -> list[Tensor | None]:
