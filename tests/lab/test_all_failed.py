@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -37,15 +38,18 @@ def run(tmp_path, verb, name, *words):
 def test_why_no_run_ended_well(tmp_path, verb, words, count):
     ended = run(tmp_path, verb, "raises", *words)
     assert ended.exit_code == 1
-    said = ended.stdout.splitlines()[-2:]
-    assert said == [f"{count} x RuntimeError: my own trouble", f"log: {tmp_path / 'study' / 'log.txt'}"]
+    reason, log = ended.stdout.splitlines()[-2:]
+    assert reason == f"{count} x RuntimeError: my own trouble"
+    assert log.startswith(f"log: {tmp_path / 'study' / 'runs'}")
+    assert "in raises" in Path(log.removeprefix("log: ")).read_text()
 
 
 def test_a_machine_reads_the_answer_alone(tmp_path):
     ended = run(tmp_path, "sweep", "gives_a_dict", "--optimizers", "sgd", "--points", "3", "--seeds", "1", "--json")
     assert ended.exit_code == 1
     assert json.loads(ended.stdout)["line"] == ""
-    assert ended.stderr.splitlines()[-1].startswith("3 x ") and "dict" in ended.stderr.splitlines()[-1]
+    reason, log = ended.stderr.splitlines()[-2:]
+    assert reason.startswith("3 x ") and "dict" in reason and log.startswith("log: ")
 
 
 def test_where_some_runs_end_well_it_is_an_answer(tmp_path):
