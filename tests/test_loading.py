@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -255,6 +256,36 @@ def test_settings_in_a_checkpoint_are_those_that_the_constructor_takes(bad, matc
     state_dict = copy.deepcopy(optimizer.state_dict())
     state_dict["param_groups"][1].update(bad)
     refused(optimizer, state_dict, ValueError, f"the checkpoint's group 1: {match}")
+
+
+@pytest.mark.parametrize(
+    "name, value, match",
+    [
+        ("step", -3.0, "state 'step' is -3.0; must be a number of steps, 0 or more"),
+        ("step", torch.tensor(math.nan), "state 'step' is nan; must be"),
+        ("step", "10", "state 'step' is '10'; must be"),
+        ("exp_avg", "x", "state 'exp_avg' is 'x'; must be a tensor"),
+    ],
+)
+def test_what_can_be_no_state_is_refused(name, value, match):
+    params = parameters(SHAPES, torch.float32)
+    optimizer = optim.Adam(params)
+    run(optimizer, GIVEN[:2])
+    state_dict = copy.deepcopy(optimizer.state_dict())
+    state_dict["state"][1][name] = value
+    refused(optimizer, state_dict, ValueError, f"parameter 1: {match}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        optimizer.load_state_dict(state_dict, incomplete="restart")
+    assert params[1] not in optimizer.state or not optimizer.state[params[1]]
+
+
+def test_states_whose_keys_have_become_text_are_refused():
+    optimizer = optim.Adam(parameters(SHAPES, torch.float32))
+    run(optimizer, GIVEN[:2])
+    state_dict = optimizer.state_dict()
+    state_dict["state"] = {str(place): state for place, state in state_dict["state"].items()}
+    refused(optimizer, state_dict, ValueError, "the checkpoint's states have keys of text, such as '0'")
 
 
 def test_settings_of_other_libraries_become_pythons_as_in_the_constructor():

@@ -72,7 +72,7 @@ def stepped(name, value, **settings):
     optimizer.param_groups[0][name] = value
     try:
         optimizer.step()
-    except ValueError:
+    except (ValueError, TypeError):
         assert torch.equal(p, before) and optimizer.state[p]["step"] == 1
         raise
     return before, p.detach()
@@ -95,6 +95,39 @@ def stepped(name, value, **settings):
 def test_what_a_setting_was_changed_to_is_looked_at_before_anything_moves(name, value, engine):
     with pytest.raises(ValueError, match=f"{name}=.* in a parameter group: a step needs a number"):
         stepped(name, value, engine=engine)
+
+
+@pytest.mark.parametrize("name, value", [("lr", [0.1]), ("lr", np.ones(2)), ("betas", 0.9), ("betas", (0.9,) * 3)])
+@pytest.mark.parametrize("engine", ["reference", "cpu"])
+def test_several_numbers_in_place_of_one_are_no_setting(name, value, engine):
+    with pytest.raises(TypeError, match=f"{name}=.* in a parameter group: a step needs (one number|2 numbers)"):
+        stepped(name, value, engine=engine)
+
+
+@pytest.mark.parametrize("cls, name", [("Adam", "amsgrad"), ("Adam", "maximize"), ("SGD", "nesterov")])
+@pytest.mark.parametrize("word", ["no", "yes", 0.5])
+def test_a_switch_that_was_changed_to_a_word_is_refused_before_anything_moves(cls, name, word):
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer = getattr(optim, cls)([p], lr=0.1, **({"momentum": 0.9} if cls == "SGD" else {}))
+    p.grad = torch.ones(3)
+    optimizer.step()
+    before = p.detach().clone()
+    optimizer.param_groups[0][name] = word
+    with pytest.raises(ValueError, match=f"Invalid {name} value: {word!r}"):
+        optimizer.step()
+    assert torch.equal(p, before)
+
+
+@pytest.mark.parametrize("name", ["rounding", "cautious", "state_dtype", "decoupled_weight_decay"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_word_that_is_none_of_a_settings_is_refused_later_too(name, dtype):
+    p = torch.nn.Parameter(torch.ones(3, dtype=dtype))
+    optimizer = optim.Adam([p])
+    p.grad = torch.ones_like(p)
+    optimizer.param_groups[0][name] = "sideways"
+    with pytest.raises(ValueError, match=f"Invalid {name} value: 'sideways'"):
+        optimizer.step()
+    assert torch.equal(p, torch.ones_like(p))
 
 
 @pytest.mark.parametrize("name, value", [("lr", -0.5), ("weight_decay", -1.0), ("eps", -0.5)])

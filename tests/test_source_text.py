@@ -155,11 +155,15 @@ def test_a_rule_in_a_zip_works(tmp_path, monkeypatch):
 
 def test_a_rule_in_a_cell_of_a_notebook_works():
     """A notebook and the prompt of Python 3.13 put each cell's text into linecache."""
-    scope: dict = {"__name__": "__main__"}
     name = "<cell 7>"
     linecache.cache[name] = (len(WRITTEN), None, WRITTEN.splitlines(keepends=True), name)
-    exec(compile(WRITTEN, name, "exec"), scope)
-    agree(Rule(name="mine", title="-", source="-", per_step=scope["per_step"], per_element=scope["per_element"]))
+    scope: dict = {"__name__": "__main__"}
+    for scope in (scope, {}):
+        exec(compile(WRITTEN, name, "exec"), scope)
+        rule = Rule(name="mine", title="-", source="-", per_step=scope["per_step"], per_element=scope["per_element"])
+        agree(rule)
+        assert rule.paper == ""
+        thalweg.optimizer(rule)([torch.nn.Parameter(torch.ones(2))])
     del linecache.cache[name]
 
 

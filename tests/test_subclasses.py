@@ -58,6 +58,24 @@ class Rotation(torch.Tensor):
         return self
 
 
+class Rows(torch.Tensor):
+    """Memory whose rows keep the length 1 whatever is added to them, by `__torch_dispatch__`."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, values):
+        return torch.Tensor._make_subclass(cls, values, True)
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args, kwargs=None):
+        with torch._C._DisableTorchDispatch():
+            out = function(*args, **(kwargs or {}))
+            if function is torch.ops.aten.add_.Tensor:
+                torch.ops.aten.div_(args[0], torch.ops.aten.linalg_vector_norm(args[0], 2, [-1], True))
+        return args[0] if function._schema.name.endswith("_") else out
+
+
 class RotationParameter(Rotation, torch.nn.Parameter):
     def __new__(cls, values):
         return torch.Tensor._make_subclass(cls, values, True)
@@ -208,6 +226,18 @@ def test_a_class_with_an_addition_of_its_own_is_added_to_by_it(settings):
     assert torch.allclose(ours.norm(dim=-1), torch.ones(7), atol=1e-5)
     if "momentum" not in settings:  # torch turns the momentum buffer, too, in place of adding to it
         assert torch.allclose(ours, torchs, atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [optim.SGD, optim.Adam, optim.RMSprop])
+def test_memory_whose_operations_are_dispatched_is_added_to_by_them(build):
+    p = Rows(torch.nn.functional.normalize(drawn(1), dim=-1))
+    before = plain(p.detach()).clone()
+    optimizer = build([p], lr=0.05)
+    for step in range(5):
+        p.grad = drawn(step)
+        optimizer.step()
+    after = plain(p.detach())
+    assert torch.allclose(after.norm(dim=-1), torch.ones(6), atol=1e-6) and not torch.allclose(after, before, atol=0.01)
 
 
 @pytest.mark.parametrize("subject", EVERY, ids=str)

@@ -212,7 +212,7 @@ def test_the_folder(found: Comparison) -> None:
     }
     spec, versions = (json.loads((found.folder / f"{name}.json").read_text()) for name in ("spec", "versions"))
     assert spec["optimizers"]["sgd"]["lr"]["default"] == 1e-3 and spec["task"]["identity"]
-    assert versions["torch"] == torch.__version__ and versions["threads"]["threads"] >= 1
+    assert torch.__version__.startswith(versions["torch"]) and versions["threads"]["threads"] >= 1
 
 
 def test_a_result_shows_itself(found: Comparison) -> None:

@@ -26,7 +26,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     folder = tmp_path_factory.mktemp("mine")
     (folder / "mine.py").write_text(little.FILE)
     contenders = ["sgd", torch.optim.Adam, "adam(betas=(0.8, 0.99))"]
-    return compare(f"{folder / 'mine.py'}:task", contenders, trials=4, out=folder / "study")
+    return compare(f"{folder / 'mine.py'}:task", contenders, trials=4, on="alone", out=folder / "study")
 
 
 def test_every_trial_again_bit_for_bit(found: Comparison) -> None:

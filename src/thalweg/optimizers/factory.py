@@ -82,7 +82,8 @@ def optimizer(
         "__init__": _constructor(base, signature),
         "_arguments": signature,
         "rules": rules,
-        "_switches": tuple(dict.fromkeys(switch for rule in rules for switch in rule.when)),
+        "_switches": tuple(dict.fromkeys(name for rule in rules for name in rule.when if name in settings)),
+        "_on_off": tuple(switches),
         "_updates": {},
     }
     return type(name, (base,), namespace)

@@ -15,7 +15,7 @@ import torch
 from thalweg.plan.quantized import check_scales
 from thalweg.plan.state import ESTIMATE, is_projected, lacking
 from thalweg.rule.definition import Rule
-from thalweg.rule.hyperparameters import plain
+from thalweg.rule.hyperparameters import is_number, plain
 from thalweg.tensors.quantization import form_of
 from thalweg.tensors.rounding import rounding_of
 from thalweg.update.transforms import SHARED
@@ -189,6 +189,30 @@ def check_shapes(taken: StateDict, groups: Groups, names: Collection[str]) -> No
                     )
 
 
+def check_keys(taken: StateDict) -> None:
+    """ValueError for states that no parameter would be given."""
+    places = {place for group in taken["param_groups"] for place in group["params"]}
+    texts = [key for key in taken["state"] if isinstance(key, str) and key not in places and key.isdecimal()]
+    if texts:
+        raise ValueError(
+            f"the checkpoint's states have keys of text, such as {texts[0]!r}; must be whole numbers, as in its groups "
+            "(JSON makes text of them)"
+        )
+
+
+def _no_state(rule: Rule, called: str, state: Mapping[str, Any]) -> ValueError | None:
+    """What of a parameter's state cannot be one: a count below 0, a word in place of numbers."""
+    for name in {*rule.torch_names.values()} & state.keys():
+        if not isinstance(state[name], torch.Tensor):
+            return ValueError(f"{called}: state {name!r} is {state[name]!r:.40}; must be a tensor")
+    count = state.get("step", 0)
+    if isinstance(count, torch.Tensor):
+        count = 0 if count.is_meta else plain(count) if count.numel() == 1 else count
+    if not is_number(count) or not 0 <= count < math.inf:
+        return ValueError(f"{called}: state 'step' is {count!r:.40}; must be a number of steps, 0 or more")
+    return None
+
+
 class StateCheck:
     """Looks whether the states of a checkpoint are whole, for a class of these rules.
 
@@ -205,6 +229,7 @@ class StateCheck:
         """The checkpoint; ValueError or RuntimeError for the first parameter whose state is not whole, or, with
         `restart`, without the states that are not."""
         left_out, kept_groups = set(), list(taken["param_groups"])
+        check_keys(taken)
         for index, (saved, own) in enumerate(pairs(taken, groups)):
             rules = self.rules_of(merged(saved, own))
             others, absent = foreign(saved, own, rules, self.name)
@@ -215,9 +240,10 @@ class StateCheck:
                 )
             kept_groups[index] = {name: value for name, value in saved.items() if name not in others}
             rule, held = rule_of(merged(saved, own)), list(states(taken, saved, own))
-            anew = self._anew(rule, rules[0], saved, held)
+            odd = {place: fault for called, place, state, _ in held if (fault := _no_state(rule, called, state))}
+            anew = self._anew(rule, rules[0], saved, [each for each in held if each[1] not in odd])
             for called, place, state, p in held:
-                fault = self._fault(rule, anew[place], saved, merged(saved, own), called, state, p)
+                fault = odd.get(place) or self._fault(rule, anew[place], saved, merged(saved, own), called, state, p)
                 if fault is not None and not restart:
                     raise fault
                 if fault is not None:

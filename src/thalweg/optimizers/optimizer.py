@@ -20,7 +20,7 @@ from thalweg.optimizers.stepper import Stepper
 from thalweg.plan.process_groups import group_of_maker, is_flattened
 from thalweg.plan.state import start
 from thalweg.rule.definition import Rule
-from thalweg.rule.hyperparameters import slip
+from thalweg.rule.hyperparameters import OneOf, slip
 from thalweg.tensors.quantization import wide
 from thalweg.tensors.rounding import rounding_of
 from thalweg.update.transforms import SHARED, transforms_of
@@ -30,6 +30,7 @@ from thalweg.update.update import Update
 OF_THE_OPTIMIZER: dict[str, Any] = {"clip_norm": None, "on_nonfinite": "propagate", "engine": "auto"}
 FSDP2 = "use FSDP2 (torch.distributed.fsdp.fully_shard)"
 
+ON_OFF = OneOf()
 _CHOOSING = itemgetter("weight_decay", "gradient_scale", "decoupled_weight_decay", "maximize", "cautious")
 
 _add_param_group = outside_dynamo(torch.optim.Optimizer.add_param_group)
@@ -48,7 +49,8 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     rules: ClassVar[tuple[Rule, ...]] = ()
-    _switches: ClassVar[tuple[str, ...]] = ()  # the settings that choose between the rules
+    _switches: ClassVar[tuple[str, ...]] = ()  # the settings of rules that choose between them
+    _on_off: ClassVar[tuple[str, ...]] = ()  # those that do nothing else
     _updates: ClassVar[dict[Any, Update]] = {}
     _arguments: ClassVar[inspect.Signature]
     example: ClassVar[str] = "p.grad = torch.ones(3)"  # how a gradient comes about, in the classes' docstrings
@@ -120,6 +122,8 @@ class Optimizer(torch.optim.Optimizer):
     def _check(self, settings: Mapping[str, Any]) -> None:
         for name, hyperparameter in self.hyperparameters().items():
             hyperparameter.check(settings[name])
+        for switch in self._on_off:
+            ON_OFF.check(switch, settings[switch])
         if settings["foreach"] and settings["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         if settings["fused"] and settings["differentiable"]:
@@ -163,9 +167,12 @@ class Optimizer(torch.optim.Optimizer):
         """What steps a group now. Looked up by the switches that it depends on: this is asked for in every step."""
         decay, scale, *others = _CHOOSING(group)
         own = [True if group[switch] else False for switch in self._switches]  # noqa: SIM210 (a third of bool()'s time)
+        own += [group[switch] for switch in self._on_off]
         key = (scaled, True if decay != 0 else False, True if scale != 1 else False, *others, *own)  # noqa: SIM210
         update = self._updates.get(key)
         if update is None:
+            for switch in self._on_off:
+                ON_OFF.check(switch, group[switch])
             rule = self._rule(group)
             update = self._updates[key] = Update(rule, transforms_of(rule, group, scaled), group["cautious"])
         return update

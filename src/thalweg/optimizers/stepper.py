@@ -23,13 +23,16 @@ from thalweg.plan.plan import Plan
 from thalweg.plan.process_groups import Sum
 from thalweg.plan.signature import Signature
 from thalweg.plan.state import check_complete, share_ages, start
+from thalweg.rule.hyperparameters import OneOf
 from thalweg.tensors.layout import check_apart, is_shard, local
 from thalweg.tensors.subclasses import address, ordinary
+from thalweg.update.transforms import SHARED
 from thalweg.update.update import Group, Update
 
 Tensor = torch.Tensor
 State = MutableMapping[Tensor, dict[str, Any]]
 _call = methodcaller("__call__")
+_SHARED_WORDS = [name for name, each in SHARED.items() if isinstance(each.rule, OneOf)]
 _switches = itemgetter("rounding", "state_dtype", "differentiable", "capturable", "fused")  # that choose a plan
 
 
@@ -180,6 +183,9 @@ class Stepper:
     ) -> list[tuple[Engine, Plan]]:
         """Bring the states in order, and sort the parameters by the kernel that steps them."""
         prepared: dict[int, Prepared] = {}
+        for group in {number: group for group, _, number in members}.values():
+            for name in _SHARED_WORDS:
+                SHARED[name].check(group[name])
         for place, (p, g, (group, update, _)) in enumerate(zip(params, gradients, members, strict=True)):
             if g is not None:  # all are looked at before any state is made
                 prepared[place] = prepare(place, p, g, group, update, self.engine, guarded)

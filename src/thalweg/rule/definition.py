@@ -146,7 +146,7 @@ class Rule:
     @property
     def paper(self) -> str:
         """The equations in the paper's letters, without the title: the docstring of a catalogue file; else empty."""
-        home = self.per_element.__module__
+        home = self.per_element.__module__ or ""  # None where it was run by exec
         text = sys.modules[home].__doc__ if home.startswith("thalweg.rules.") else None
         return (text or "").partition("\n\n")[2].rstrip()
 

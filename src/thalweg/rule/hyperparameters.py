@@ -122,8 +122,11 @@ NOISE = 1e-12  # by which a scheduler's last rate may be below 0
 
 def check_changed(name: str, value: Any, valid: Valid) -> None:
     """Of a setting that a script or a scheduler has changed since: ValueError for NaN, which all parameters would be
-    after the step, and for what is outside a range that ends. What is below an open one goes its way, as in torch
-    (a rate below 0 goes uphill), with a warning."""
+    after the step, and for what is outside a range that ends, TypeError for one number in place of several. What is
+    below an open range goes its way, as in torch (a rate below 0 goes uphill), with a warning."""
+    if (len(value) if type(value) is tuple else None) != valid.count:
+        wanted = "one number" if valid.count is None else f"{valid.count} numbers"
+        raise TypeError(f"{name}={value!r} in a parameter group: a step needs {wanted}, {valid.text(name)}")
     if valid.holds(value):
         return
     each = valid.numbers(value)

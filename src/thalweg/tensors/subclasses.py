@@ -4,7 +4,7 @@ A kernel asks a tensor for its address, and computes there as torch would. That 
 for those derived from them that change no operation. Of the others some have no memory of their own (torchao's float8
 weights, a collective's result that is still on its way, fake tensors: their address is 0), and some an arithmetic of
 their own (pypose's rotations, to which one adds by turning). These are copied out by `copy_`, or read under their
-class, and written by their own `copy_` or `add_`.
+class, and written by their own `copy_`, or by their own `add_` where they are memory.
 """
 
 from __future__ import annotations
@@ -68,8 +68,19 @@ def is_fake(tensor: Tensor) -> bool:
 
 
 def adds_by_itself(tensor: Tensor) -> bool:
-    """True for memory whose class has its own addition."""
-    return not ordinary(type(tensor)) and not _dispatches(type(tensor))
+    """True for memory whose class may have its own addition."""
+    kind = type(tensor)
+    if ordinary(kind) or is_fake(tensor):
+        return False
+    return not _dispatches(kind) or _has_memory(tensor)
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    """Whether a tensor whose class takes its operations is one itself, and not around others."""
+    try:
+        return tensor.data_ptr() != 0
+    except RuntimeError:
+        return False
 
 
 def plain(tensor: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ class Reader:
         every = {**SHARED, **update.rule.hyperparameters}
         ranges = [(each, every[each].rule) for each in self._names if each in every]
         self._ranges = [(name, valid) for name, valid in ranges if isinstance(valid, Valid)]
-        self._words = {name for name, each in self._of_rule.items() if isinstance(each.rule, OneOf)}
+        self._words = {name: each.rule for name, each in self._of_rule.items() if isinstance(each.rule, OneOf)}
         self._followed = followed
         self._known: tuple[tuple[Any, ...], Settings | None] = ((), None)  # values, and what they give for good
 
@@ -106,6 +106,8 @@ class Reader:
             found = {name: value if name in self._words else number(name, value) for name, value in found.items()}
             for name, valid in self._ranges:
                 check_changed(name, found[name], valid)
+            for name, words in self._words.items():
+                words.check(name, found[name])
         settings = Settings(found, {name: found[name] for name in self._of_rule})
         self._known = (values, settings) if all(map(_fixed, values)) else ((), None)
         return settings
