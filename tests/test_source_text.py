@@ -157,8 +157,8 @@ def test_a_rule_in_a_cell_of_a_notebook_works():
     """A notebook and the prompt of Python 3.13 put each cell's text into linecache."""
     name = "<cell 7>"
     linecache.cache[name] = (len(WRITTEN), None, WRITTEN.splitlines(keepends=True), name)
-    scope: dict = {"__name__": "__main__"}
-    for scope in (scope, {}):
+    scopes: list[dict] = [{"__name__": "__main__"}, {}]
+    for scope in scopes:
         exec(compile(WRITTEN, name, "exec"), scope)
         rule = Rule(name="mine", title="-", source="-", per_step=scope["per_step"], per_element=scope["per_element"])
         agree(rule)
