@@ -104,16 +104,17 @@ def test_a_loss_that_is_finite_tells_where_to_look():
 
 def test_a_loss_that_is_told_is_used():
     model = planted.mlp()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
     pixels, labels = planted.data()
     with thalweg.lens(optimizer, model, quiet=True) as seen:
         for step in range(1, 51):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(pixels[:32]), labels[:32]).backward()
             optimizer.step()
-            seen.loss(math.nan if step == 45 else 1.0)
-    (finding,) = [each for each in seen.findings if each.name == "not_finite"]
-    assert finding.step == 45 and "loss that was told" in str(finding)
+            seen.loss(math.nan if step == 5 else 1.0)
+    finding, other = seen.findings
+    assert (finding.name, finding.step) == ("not_finite", 5) and "loss that was told" in str(finding)
+    assert other.name == "lr_too_low"  # the gradients after it are finite, and say what they say
     assert all(map(math.isfinite, seen.record.losses.values()))
 
 

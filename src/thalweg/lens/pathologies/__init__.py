@@ -41,14 +41,15 @@ CONTRARY = {
 def diagnose(record: Record) -> list[Finding]:
     """What is wrong with a run, in that order: the first few, and of two that contradict one another the first.
 
-    What comes after numbers stopped being finite says nothing, and is not looked at; what led there is named first.
+    What comes after gradients stopped being finite says nothing, and is not looked at; what led there is named first.
     """
-    sound = record if record.not_finite is None else record.until(record.not_finite.since - 1)
+    bad = record.not_finite
+    sound = record if bad is None or bad.text == "loss" else record.until(bad.since - 1)
     looks = ORDER if sound.tensors else (units.not_finite,)
     found: dict[str, Finding] = {}
     for look in looks:
         finding = look(sound)
         if finding is not None and not found.keys() & {finding.name, *CONTRARY.get(finding.name, ())}:
             found[finding.name] = finding
-    led = LEADS_TO_NAN if record.not_finite is not None else ()
+    led = LEADS_TO_NAN if bad is not None else ()
     return sorted(found.values(), key=lambda each: each.name not in led)[:MOST]
