@@ -76,3 +76,26 @@ def test_a_good_step_is_no_thousandth_of_the_weights(monkeypatch: pytest.MonkeyP
         for rule, lr in (("adamw", 0.00681), ("lion", 0.00464))
     )
     assert 1.5e-3 < adamw < 5e-3 and lion > 5e-3
+
+
+def test_the_ranking_hangs_on_what_is_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = claim("search_space", monkeypatch)
+    decided, both, turned = space.reversals("defaults", "lr tuned")
+    assert decided > both > turned > 10 * (1 - space.SURE) / 2 * decided
+    assert on_the_page(space.reversal_rows()) and on_the_page(space.adam_rows())
+
+
+def test_a_ranking_is_not_turned_round_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = claim("search_space", monkeypatch)
+    decided, both, turned = space.reversals("lr tuned", "lr tuned")
+    assert decided == both > 0 == turned
+
+
+def test_one_tuned_rule_is_better_than_as_many_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = claim("many_defaults", monkeypatch)
+    gaps = [many.gap(task, "adam", "lr tuned", 8) for task in many.tasks("defaults", "lr tuned")]
+    assert not any(gap.low > 0 for gap in gaps) and sum(gap.high < 0 for gap in gaps) > len(gaps) / 2
+    assert on_the_page(many.rows())
+    one = many.of_defaults("logistic", 1)  # of one draw, the mean of all
+    tested = many.ends("logistic", "defaults", "final")
+    assert one[min(one)] == pytest.approx(sum(own[min(one)] for own in tested.values()) / len(tested))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,22 @@ def paired(one: dict[int, float], other: dict[int, float], confidence: float = 0
 def side(gap: Interval) -> int:
     """1 or -1 where the whole interval is above or below 0, else 0."""
     return int(gap.low > 0) - int(gap.high < 0)
+
+
+SIDES = {1: "ahead", -1: "behind", 0: "undecided"}
+
+
+def counted(gaps: Sequence[Interval | None]) -> str:
+    """How many are ahead, behind and undecided."""
+    sides = [side(gap) for gap in gaps if gap is not None]
+    return ", ".join(f"{sides.count(key)} {word}" for key, word in SIDES.items()) if sides else ""
+
+
+def row(task: str, gaps: Sequence[Interval | None]) -> str:
+    """A line of a table: the differences on a task; nothing where there is none."""
+    percent = accuracy(task, "defaults")
+    cells = ["" if gap is None else f"{shown(gap, percent)}, {SIDES[side(gap)]}" for gap in gaps]
+    return f"| `{task}` | {' | '.join(cells)} |"
 
 
 def shown(gap: Interval, percent: bool) -> str:

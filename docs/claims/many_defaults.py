@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from math import comb
 
-from evidence_runs import accuracy, ends, shown, side, tasks
+from evidence_runs import counted, ends, row, tasks
 
 from thalweg.lab.judging.statistics import Interval, mean_interval
 
-REGIMES = {"lr tuned": 8, "all tuned": 16}
-TUNED = ("adam", "momentum")
+ALL = 10**6
+# Against which rule in which regime, and of how many defaults: as many as that was tuned with, and then all.
+COLUMNS = (("adam", "lr tuned", 8), ("adam", "all tuned", 16), ("adam", "lr tuned", ALL), ("momentum", "lr tuned", 8))
 
 
 def of_defaults(task: str, count: int) -> dict[int, float]:
@@ -23,25 +24,23 @@ def of_defaults(task: str, count: int) -> dict[int, float]:
     tested = ends(task, "defaults", "final")
     most = max(map(len, tested.values()))
     rising = sorted((rule for rule in chosen_by if len(tested.get(rule, {})) == most), key=lambda rule: chosen_by[rule])
+    count = min(count, len(rising))
     draws = comb(len(rising), count)
     chance = {rule: comb(place, count - 1) / draws for place, rule in enumerate(rising)}
     return {seed: sum(chance[rule] * tested[rule][seed] for rule in rising) for seed in tested[rising[0]]}
 
 
-def gap(task: str, regime: str, rule: str) -> Interval | None:
-    """Many defaults less the one that is tuned."""
-    many, one = of_defaults(task, REGIMES[regime]), ends(task, regime, "final").get(rule, {})
+def gap(task: str, rule: str, regime: str, count: int) -> Interval | None:
+    """Many defaults less the one that is tuned; None where that was not run."""
+    one = ends(task, regime, "final").get(rule, {}) if task in tasks(regime) else {}
+    many = of_defaults(task, count)
     return mean_interval([many[seed] - one[seed] for seed in many]) if many.keys() == one.keys() else None
 
 
 def rows() -> list[str]:
-    word = {1: "ahead", -1: "behind", 0: "undecided"}
-    found = []
-    for task in tasks("defaults", *REGIMES):
-        gaps = [(gap(task, regime, rule), accuracy(task, regime)) for rule in TUNED for regime in REGIMES]
-        cells = ["failed" if one is None else f"{shown(one, percent)}, {word[side(one)]}" for one, percent in gaps]
-        found.append(f"| `{task}` | {' | '.join(cells)} |")
-    return found
+    gaps = {task: [gap(task, *column) for column in COLUMNS] for task in tasks("defaults", "lr tuned")}
+    sums = [counted(column) for column in zip(*gaps.values(), strict=True)]
+    return [*(row(task, own) for task, own in gaps.items()), f"| together | {' | '.join(sums)} |"]
 
 
 if __name__ == "__main__":

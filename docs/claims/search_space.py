@@ -9,7 +9,7 @@ import math
 from itertools import combinations
 
 import numpy as np
-from evidence_runs import accuracy, ends, paired, shown, side, tasks
+from evidence_runs import counted, ends, paired, row, tasks
 from numpy.typing import NDArray
 
 from thalweg.lab.judging.distributions import t_quantile
@@ -54,20 +54,20 @@ def reversal_rows() -> list[str]:
 
 
 def adam_rows(one: str = "adam", other: str = "momentum") -> list[str]:
-    """Adam less momentum on each task, in each regime."""
-    rows = []
-    for task in tasks(*REGIMES[:2]):
-        cells = []
-        for regime in REGIMES:
-            if task not in tasks(regime):
-                cells.append("")
-                continue
-            found = ends(task, regime, "final")
-            gap = paired(found.get(one, {}), found.get(other, {}))
-            word = {1: "ahead", -1: "behind", 0: "undecided"}
-            cells.append("failed" if gap is None else f"{shown(gap, accuracy(task, regime))}, {word[side(gap)]}")
-        rows.append(f"| `{task}` | {' | '.join(cells)} |")
-    return rows
+    """Adam less momentum on each task, in each regime, and how often it is where."""
+    gaps = {
+        task: [
+            paired(found.get(one, {}), found.get(other, {})) if (found := have(task, regime)) else None
+            for regime in REGIMES
+        ]
+        for task in tasks(*REGIMES[:2])
+    }
+    sums = [counted(column) for column in zip(*gaps.values(), strict=True)]
+    return [*(row(task, own) for task, own in gaps.items()), f"| together | {' | '.join(sums)} |"]
+
+
+def have(task: str, regime: str) -> dict[str, dict[int, float]]:
+    return ends(task, regime, "final") if task in tasks(regime) else {}
 
 
 if __name__ == "__main__":

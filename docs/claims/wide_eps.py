@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evidence_runs import shown, side
+from evidence_runs import SIDES, shown, side
 
 import thalweg
 from thalweg.lab.judging.statistics import Interval, mean_interval
@@ -46,14 +46,13 @@ def gap(one: dict[int, float], other: dict[int, float]) -> Interval:
 
 
 def main() -> None:
-    word = {1: "ahead", -1: "behind", 0: "undecided"}
     for task in TASKS:
         _, momentum = tuned(task, "momentum")
         cells = []
         for search in list(SEARCHES)[1:]:
             settings, own = tuned(task, search)
             found = gap(own, momentum)
-            cells.append(f"{shown(found, task in ('perceptron', 'convolutions'))}, {word[side(found)]}")
+            cells.append(f"{shown(found, task in ('perceptron', 'convolutions'))}, {SIDES[side(found)]}")
         print(f"| `{task}` | {' | '.join(cells)} | {settings['eps']:.2g} |", flush=True)
 
 
