@@ -61,7 +61,7 @@ def test_compare_a_users_file(tmp_path: Path) -> None:
         (("compare", "digits", "--optimizers", "torch.optim.Nope"), "has no 'Nope'; its optimizers are Adafactor, "),
         (("compare", "digits", "--optimizers", "torch.optim.adamw.AdmW"), "did you mean 'AdamW'? Its optimizers are"),
         (("compare", "digits", "--optimizers", "json.Nope"), "it has no class of torch.optim.Optimizer: write one in"),
-        (("lens", "pyproject.toml"), "pyproject.toml is not a checkpoint, as it is not a file of torch.save; must"),
+        (("lens", "pyproject.toml"), "pyproject.toml is not a file of torch.save; must"),
         (("compare", "digits", "--optimizers", "adamm"), "nor in the catalogue; did you mean 'adam'?"),
         (("compare", "digits", "--preset", "fast"), "preset: got 'fast'; must be quick, standard, thorough"),
         (("compare", "digits", "--preset", "quik"), "preset: got 'quik'; did you mean 'quick'? It must be quick, "),
