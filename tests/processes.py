@@ -43,6 +43,7 @@ def _print(rank: int, script: str, out: str) -> None:
     os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
     os.environ["PYTHONWARNINGS"] = "error"  # of what it starts, too
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "The epoch parameter in")  # torch 2.6 says so of its own SequentialLR
     sys.argv, sys.path[:0] = [script], [os.path.dirname(script)]
     runpy.run_path(script, run_name="__main__")
     sys.stdout.flush()
