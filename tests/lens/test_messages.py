@@ -25,7 +25,7 @@ def pair():
 def test_what_is_no_optimizer_or_no_model():
     optimizer, model = pair()
     for given, message in [
-        ((model, optimizer), "optimizer: got a Linear; must be a torch.optim.Optimizer; the optimizer comes first"),
+        ((model, optimizer), "optimizer: got a Linear; must be a torch.optim.Optimizer; lens(optimizer, model): "),
         ((optimizer, None), "model: got None; must be an nn.Module"),
         ((optimizer, [model]), "model: got a list; must be an nn.Module"),
         ((None, model), "optimizer: got a NoneType; must be a torch.optim.Optimizer"),
@@ -33,6 +33,37 @@ def test_what_is_no_optimizer_or_no_model():
         with pytest.raises(ValueError) as error:
             thalweg.lens(*given)
         assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            lambda o, m: (o, m),
+            "optimizer: got a Linear; must be a torch.optim.Optimizer; preflight(model, optimizer): ",
+        ),
+        (lambda o, m: (m, o, 1.5), "steps: got 1.5; must be a whole number"),
+        (lambda o, m: (m, o, 10, 3), "schedule: got a int; must be a function of the step"),
+    ],
+)
+def test_what_preflight_cannot_take(given, message):
+    with pytest.raises(ValueError) as error:
+        thalweg.lens.preflight(*given(*pair()))
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((3, [0] * 4), "loss: got 3; must be a function"),
+        ((max, iter([])), "batches: got a list_iterator; must be a list"),
+    ],
+)
+def test_what_cannot_be_tried(given, message):
+    optimizer, model = pair()
+    with thalweg.lens(optimizer, model, quiet=True) as seen, pytest.raises(ValueError) as error:
+        seen.tried(*given)
+    assert str(error.value).startswith(message)
 
 
 @pytest.mark.parametrize(("value", "got"), [(None, "None"), ("x", "'x'"), (torch.ones(2), "a tensor of shape (2,)")])

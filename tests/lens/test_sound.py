@@ -238,10 +238,95 @@ def sparse_adam():
     return optimizer, model, steps()
 
 
+def log_probabilities():
+    """As the example of MNIST that everybody has seen: what the model returns are no logits."""
+    model = nn.Sequential(planted.mlp(), nn.LogSoftmax(1))
+    optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
+
+    def loss(model, number):
+        pixels, labels = planted.data()
+        some = torch.randint(len(labels), (64,), generator=torch.Generator().manual_seed(number))
+        return nn.functional.nll_loss(model(pixels[some]), labels[some])
+
+    return optimizer, model, fit(model, optimizer, 400, loss)
+
+
+def answers_far_from_zero():
+    model = nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+
+    def loss(model, number):
+        inputs = draw(number, 32, 8)
+        return nn.functional.mse_loss(model(inputs), 50 + inputs[:, :3])
+
+    return optimizer, model, fit(model, optimizer, 400, loss)
+
+
+def two_views():
+    model = planted.mlp()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    return optimizer, model, fit(model, optimizer, 60, lambda *given: digits(*given) + digits(given[0], 500 + given[1]))
+
+
+def a_schedule_of_cycles():
+    model = planted.mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 50)
+
+    def steps() -> Steps:
+        for number, value in enumerate(fit(model, optimizer, 120, digits)):
+            yield value
+            schedule.step(number)
+
+    return optimizer, model, steps()
+
+
+def a_critic():
+    """Its loss has no least value."""
+    model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 1, bias=False))
+    optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
+
+    def loss(model, number):
+        return model(draw(number, 64, 2) + number / 30).mean() - model(draw(number + 1000, 64, 2) + 2).mean()
+
+    return optimizer, model, fit(model, optimizer, 90, loss)
+
+
+def gradients_that_hooks_change(after=True):
+    model = planted.mlp()
+    for p in model.parameters():
+        if after:
+            p.register_post_accumulate_grad_hook(lambda p: (p.grad.clamp_(-1e-3, 1e-3), None)[1])
+        else:
+            p.register_hook(lambda g: g * 0.5)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    return optimizer, model, fit(model, optimizer, 60, digits)
+
+
+def inputs_that_are_normalized_inside():
+    model = nn.Sequential(nn.BatchNorm1d(64), planted.mlp())
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+
+    def loss(model, number):
+        pixels, labels = planted.data()
+        some = torch.randint(len(labels), (64,), generator=torch.Generator().manual_seed(number))
+        return nn.functional.cross_entropy(model(100 + 30 * pixels[some]), labels[some])
+
+    return optimizer, model, fit(model, optimizer, 60, loss)
+
+
+def fine_tuning_in_small_batches():
+    model = planted.mlp()
+    list(fit(model, torch.optim.Adam(model.parameters(), lr=3e-3), 300, digits))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    return optimizer, model, fit(model, optimizer, 150, lambda model, number: digits(model, 5000 + number, 8))
+
+
 RUNS = (
     *(a_wide_perceptron, a_run_that_is_resumed, one_that_is_resumed_without_state, a_residual_network),
     *(a_wide_transformer, a_gans_discriminator, two_optimizers, layers_that_are_unfrozen, layers_that_are_frozen),
-    *(lbfgs, sparse_adam),
+    *(lbfgs, sparse_adam, log_probabilities, answers_far_from_zero, two_views, a_schedule_of_cycles, a_critic),
+    *(gradients_that_hooks_change, inputs_that_are_normalized_inside, fine_tuning_in_small_batches),
 )
 
 

@@ -25,7 +25,7 @@ class Accumulation:
     def __init__(self, params: Sequence[Tensor], looking: Callable[[], bool], anew: Callable[[], None]) -> None:
         self.handles: list[Any] = []
         usable = [p for p in params if p.requires_grad and p.numel() > 0]
-        self.param = min(usable, key=Tensor.numel) if usable else None
+        self.param = min(usable, key=lambda p: (_hooks(p) > 0, p.numel())) if usable else None
         self.looking, self.anew = looking, anew
         self.passes = 0
         self.first = True  # no step before: what is there may be on purpose
@@ -57,6 +57,8 @@ class Accumulation:
     def _arrived(self, param: Tensor) -> None:
         self.passes += 1
         incoming, self.incoming = self.incoming, None
+        if _hooks(param) > len(self.handles):  # the user's, which may change a gradient as it comes in
+            return
         if incoming is not None and param.grad is not None and not param.grad.is_sparse:
             same = param.grad.to(incoming.dtype)
             added = not torch.allclose(same, incoming, rtol=1e-3, atol=0.0, equal_nan=True)
@@ -66,3 +68,7 @@ class Accumulation:
                 self.foreign = self.foreign or bool(self.added)
                 self.passes, self.added = 1, False
                 self.anew()
+
+
+def _hooks(param: Tensor) -> int:
+    return len(param._backward_hooks or ()) + len(getattr(param, "_post_accumulate_grad_hooks", None) or ())

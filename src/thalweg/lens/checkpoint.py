@@ -46,7 +46,13 @@ def read(path: str | Path, model: str | Path | None = None) -> list[Saved]:
     state, weights = optimizer_state(Path(path))
     if model is not None:
         weights = model_weights(Path(model))
-    return parameters(state, weights)
+    saved = parameters(state, weights)
+    if model is not None and all(each.weight is None for each in saved):
+        raise ValueError(
+            f"model: {model} has other parameters than the checkpoint, in number or shape; must have the weights that "
+            "its optimizer trains"
+        )
+    return saved
 
 
 def lacks_weights(saved: Sequence[Saved]) -> bool:

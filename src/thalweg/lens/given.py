@@ -8,16 +8,23 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 SETTINGS = ("lr", "betas", "eps", "weight_decay", "momentum")  # of a group
 
 
-def check(optimizer: Any, model: Any) -> None:
-    """ValueError for what is no optimizer, and for what is no model."""
+def check(optimizer: Any, model: Any, first: str = "lens(optimizer, model): the optimizer") -> None:
+    """ValueError for what is no optimizer, and for what is no model. `first`: the call, and what comes first in it."""
     if not hasattr(optimizer, "register_step_pre_hook") or not hasattr(optimizer, "param_groups"):
-        swapped = "; the optimizer comes first: lens(optimizer, model)" if isinstance(model, Optimizer) else ""
+        swapped = f"; {first} comes first" if isinstance(model, Optimizer) else ""
         raise ValueError(f"optimizer: got a {type(optimizer).__name__}; must be a torch.optim.Optimizer{swapped}")
     if not isinstance(model, nn.Module):
         raise ValueError(f"model: got {model if model is None else f'a {type(model).__name__}'}; must be an nn.Module")
+
+
+def normalizes_first(model: nn.Module) -> bool:
+    """Whether what comes in is normalized before any weight sees it."""
+    first = next((each for each in model.modules() if next(each.parameters(recurse=False), None) is not None), None)
+    return isinstance(first, NORMS)
 
 
 def has_stepped(state: Any) -> bool:

@@ -77,6 +77,14 @@ def read(logits: Tensor, gradient: Tensor) -> Output | None:
     )
 
 
+def of_logits(found: Output | None, scores: Tensor, gradient: Tensor) -> bool:
+    """Whether a cross-entropy takes them, whatever else pulls at them all alike; elsewhere an offset may be what the
+    model is to learn. `found`: what `read` said."""
+    if found is not None or scores.dim() < 2:
+        return found is not None
+    return read(scores, gradient - gradient.mean(-1, keepdim=True)) is not None
+
+
 def _numbers(tensor: Tensor) -> Numbers:
     """Some of its rows, evenly spread, as numbers on the host."""
     whole = tensor.detach()

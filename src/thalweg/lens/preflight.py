@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from thalweg.lens.finding import Evidence, Finding
+from thalweg.lens.given import check
 from thalweg.roles import roles
 
 __all__ = ["preflight"]
@@ -35,14 +36,19 @@ def preflight(
         schedule: `schedule(step)`, from step 0, gives the factor on lr, as LambdaLR's function does; None: constant.
 
     Raises:
-        ValueError: for steps under 1.
+        ValueError: for what is no model or no optimizer, steps under 1, a schedule that is no function.
 
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> print([finding.name for finding in preflight(model, torch.optim.Adam(model[0].parameters()))])
     ['no_group']
     """
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps: got {steps!r}; must be at least 1, or None")
+    check(optimizer, model, "preflight(model, optimizer): the model")
+    if steps is not None and (not isinstance(steps, int) or steps < 1):
+        raise ValueError(f"steps: got {steps!r}; must be a whole number, at least 1, or None")
+    if schedule is not None and not callable(schedule):
+        raise ValueError(
+            f"schedule: got a {type(schedule).__name__}; must be a function of the step that gives the factor on lr"
+        )
     found = [*_membership(model, optimizer)]
     small = {id(each.parameter) for each in roles(model) if each.role in SMALL}
     for group in optimizer.param_groups:

@@ -113,10 +113,14 @@ def tried(
     Raises:
         ValueError: naming the argument, its value and what is allowed.
     """
-    if steps < 1:
-        raise ValueError(f"steps: got {steps!r}; must be at least 1")
+    if not callable(loss):
+        raise ValueError(f"loss: got {loss!r}; must be a function of a model and a batch")
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps: got {steps!r}; must be a whole number, at least 1")
     if repeats not in T_95:
         raise ValueError(f"repeats: got {repeats!r}; must be {min(T_95)} to {max(T_95)}")
+    if not isinstance(batches, Sequence):
+        raise ValueError(f"batches: got a {type(batches).__name__}; must be a list: each is used often")
     if len(batches) < FEWEST_BATCHES:
         raise ValueError(f"batches: got {len(batches)}; must be at least {FEWEST_BATCHES}, a quarter is held back")
     wanted = {change.name: change for each in findings for change in CHANGES.get(each.name, ())}

@@ -18,13 +18,13 @@ from torch.optim import Optimizer
 from thalweg.lens import pathologies
 from thalweg.lens.accumulation import Accumulation
 from thalweg.lens.finding import Finding, told
-from thalweg.lens.given import check, has_stepped, number, settings
+from thalweg.lens.given import check, has_stepped, normalizes_first, number, settings
 from thalweg.lens.hook import Hook
 from thalweg.lens.live import Live
 from thalweg.lens.log import logger, scalars
 from thalweg.lens.moved import Moved
 from thalweg.lens.not_finite import Lookout
-from thalweg.lens.output import Output, logits_of, offset_and_spread, read
+from thalweg.lens.output import Output, logits_of, of_logits, offset_and_spread, read
 from thalweg.lens.preflight import preflight
 from thalweg.lens.probe import Probe
 from thalweg.lens.record import Record
@@ -281,7 +281,9 @@ class lens:
     def _inputs(self, model: nn.Module, args: tuple[Any, ...]) -> None:
         first = next((each for each in args if isinstance(each, Tensor)), None)
         if self.record.inputs is None and first is not None and first.is_floating_point() and first.numel() > 1:
-            self.record.inputs = float(first.detach().float().mean()), float(first.detach().float().std())
+            values = first.detach().float()
+            if not (normalizes_first(model) or bool(((values == 0) | (values == 1)).all())):  # what is one-hot is right
+                self.record.inputs = float(values.mean()), float(values.std())
 
     def _forward(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if not self._reading or not torch.is_grad_enabled() or not model.training:
@@ -296,7 +298,7 @@ class lens:
     def _backward(self, logits: Tensor, gradient: Tensor) -> None:
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told of as a finding
             self.output = read(logits, gradient)
-            scores = offset_and_spread(logits) if self.watched else None
+            scores = offset_and_spread(logits) if self.watched and of_logits(self.output, logits, gradient) else None
         if scores is not None:
             self.record.scores[self.record.steps + 1] = scores
         if self.output is not None:

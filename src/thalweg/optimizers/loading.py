@@ -240,7 +240,8 @@ class StateCheck:
                 )
             kept_groups[index] = {name: value for name, value in saved.items() if name not in others}
             rule, held = rule_of(merged(saved, own)), list(states(taken, saved, own))
-            odd = {place: fault for called, place, state, _ in held if (fault := _no_state(rule, called, state))}
+            found = ((place, _no_state(rule, called, state)) for called, place, state, _ in held)
+            odd: dict[str, Exception] = {place: each for place, each in found if each is not None}
             anew = self._anew(rule, rules[0], saved, [each for each in held if each[1] not in odd])
             for called, place, state, p in held:
                 fault = odd.get(place) or self._fault(rule, anew[place], saved, merged(saved, own), called, state, p)

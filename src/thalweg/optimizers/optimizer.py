@@ -20,7 +20,7 @@ from thalweg.optimizers.stepper import Stepper
 from thalweg.plan.process_groups import group_of_maker, is_flattened
 from thalweg.plan.state import start
 from thalweg.rule.definition import Rule
-from thalweg.rule.hyperparameters import OneOf, slip
+from thalweg.rule.hyperparameters import ON_OFF, slip
 from thalweg.tensors.quantization import wide
 from thalweg.tensors.rounding import rounding_of
 from thalweg.update.transforms import SHARED, transforms_of
@@ -30,7 +30,6 @@ from thalweg.update.update import Update
 OF_THE_OPTIMIZER: dict[str, Any] = {"clip_norm": None, "on_nonfinite": "propagate", "engine": "auto"}
 FSDP2 = "use FSDP2 (torch.distributed.fsdp.fully_shard)"
 
-ON_OFF = OneOf()
 _CHOOSING = itemgetter("weight_decay", "gradient_scale", "decoupled_weight_decay", "maximize", "cautious")
 
 _add_param_group = outside_dynamo(torch.optim.Optimizer.add_param_group)
@@ -106,8 +105,6 @@ class Optimizer(torch.optim.Optimizer):
         found = type.__subclasses__(cls)
         return [each for each in found if each.__module__ != "thalweg.optim" or not hasattr(torch.optim, each.__name__)]
 
-    # -- settings -----------------------------------------------------------------------------------------------
-
     @classmethod
     def hyperparameters(cls) -> dict[str, Any]:
         """Every setting that has a valid range, by name."""
@@ -120,10 +117,9 @@ class Optimizer(torch.optim.Optimizer):
                 settings[name] = hyperparameter.settle(settings[name])
 
     def _check(self, settings: Mapping[str, Any]) -> None:
-        for name, hyperparameter in self.hyperparameters().items():
-            hyperparameter.check(settings[name])
-        for switch in self._on_off:
-            ON_OFF.check(switch, settings[switch])
+        ranges: dict[str, Any] = {name: each.rule for name, each in self.hyperparameters().items()}
+        for name, allowed in (ranges | dict.fromkeys(self._on_off, ON_OFF)).items():
+            allowed.check(name, settings[name])
         if settings["foreach"] and settings["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         if settings["fused"] and settings["differentiable"]:
@@ -300,8 +296,6 @@ class Optimizer(torch.optim.Optimizer):
     def _step_supports_amp_scaling(self) -> bool:
         """Where `fused` is asked for, a gradient scaler leaves unscaling to the step, as with torch's fused classes."""
         return bool(self.defaults.get("fused"))
-
-    # -- state --------------------------------------------------------------------------------------------------
 
     def _start_states(self) -> None:
         """Where a state has a constant first value, it is there from the start, as in torch (Adagrad). A parameter, or

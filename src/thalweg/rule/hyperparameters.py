@@ -184,7 +184,8 @@ ThreeBetas = Annotated[tuple[float, float, float], Valid("Invalid beta parameter
 Epsilon = Annotated[float, Valid("Invalid epsilon value")]
 Decay = Annotated[float, Valid("Invalid weight_decay value"), Search(1e-5, 1.0)]
 Momentum = Annotated[float, Valid("Invalid momentum value")]
-Switch = Annotated[bool, OneOf()]
+ON_OFF = OneOf()
+Switch = Annotated[bool, ON_OFF]
 AnyNumber = Annotated[float, Valid("Invalid value", low=-math.inf)]
 
 

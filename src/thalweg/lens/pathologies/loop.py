@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from statistics import fmean, median
 
 from thalweg.lens.finding import Evidence, Finding
 from thalweg.lens.record import Record
 
 MOST_TOTAL = 1.5  # examples' worth of gradient a step: a mean has 1
+NEAR = 0.3  # of that; rows of a batch that are padded count as none
 OVER = 1e-3  # of the peak: a rate that has ended
 LEFT = 0.1  # of the steps that came after it
 
@@ -21,13 +21,15 @@ def zero_grad_forgotten(record: Record) -> Finding | None:
 
 
 def loss_not_divided(record: Record) -> Finding | None:
-    """Counted at the logits of a cross-entropy. A power of two beyond all rows is a GradScaler's factor, and no sum."""
+    """Counted at the logits of a cross-entropy: as many examples' worth as there are rows, or backward passes. Another
+    number is a weight that the loss has on purpose, or a loss of several terms."""
     if not record.totals:
         return None
     total = median(record.totals.values())
     rows = next(iter(record.outputs.values())).rows
-    scaled = total > 2 * rows * record.passes and abs(math.log2(total) - round(math.log2(total))) < 0.02
-    if total <= MOST_TOTAL or scaled:
+    passes = record.passes
+    sums = [1.0 * passes, float(rows), float(rows * passes)]
+    if total <= MOST_TOTAL or not any(abs(total / each - 1) < NEAR for each in sums):
         return None
     facts = {"total": total, "passes": record.passes, "rows": rows}
     text = "loss_not_divided.sum" if record.passes == 1 else ""
@@ -40,6 +42,8 @@ def schedule_over(record: Record) -> Finding | None:
     peak = max(rates, default=0.0)
     top = rates.index(peak) if rates else 0
     over = next((step for step in range(top, len(rates)) if rates[step] <= OVER * peak), None)
+    if over is not None and max(rates[over:]) > OVER * peak:  # it rises again: a schedule of cycles
+        return None
     if peak <= 0 or over is None or len(rates) - over < max(LEFT * len(rates), 5):
         return None
     facts = {"low": rates[over], "share": rates[over] / peak, "left": len(rates) - over}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from statistics import fmean, median
 
+import numpy as np
+
 from thalweg.lens.finding import Evidence, Finding
 from thalweg.lens.record import Record
 
@@ -15,6 +17,7 @@ ROSE = 1.5  # times the first loss, within the first steps
 FIRST = 24
 BLOWN_UP = 4.0  # times the first loss
 FELT = 0.05  # a step over the weights: what rises after shorter ones is the batches' noise
+SURE = 5.0  # standard errors of a mean between the best of several and the last
 LONG = 0.45  # a step over the weights; sound runs had at most 0.36 at the start, planted 0.56 and more
 FLAT, SHORT = 0.95, 0.15  # of the first loss; all steps over the weights: sound runs had at least 1.5, planted 0.08
 
@@ -56,15 +59,22 @@ def too_high(record: Record) -> Finding | None:
         return _blown_up(record, curve)
     width = max(5, len(curve) // 20)
     means = [fmean(curve[at : at + width]) for at in range(0, len(curve) - width + 1, width)]
+    if min(curve) < 0:  # of a critic, or a likelihood: what it starts at says nothing
+        return None
     late, best = median(means[-3:]), min(means)
+    with np.errstate(invalid="ignore"):
+        apart = [float(np.std(curve[at : at + width], ddof=1)) for at in range(0, len(curve) - width + 1, width)]
+    noise = median(apart) / width**0.5
     floor = next((each.floor for each in record.outputs.values()), curve[0])
     stuck = late > max(floor, 0.95 * curve[0]) and max(curve) > 1.2 * max(curve[0], floor)
     fell_back = late > 2 * min(means[:-3]) and late > 0.5 * curve[0]  # a best that comes later is a loss that falls
+    fell_back = fell_back and not late - best < SURE * noise
     if not (stuck or fell_back or not math.isfinite(late)):
         return None
     lr = max(record.rates)
     facts = {"loss": late, "best": best, "floor": floor, "lr": lr, "better": lr / 10}
-    return Finding("lr_too_high", Evidence.RULE_OF_THUMB, facts, step=record.curve()[-1][0])
+    text = "" if record.outputs else "lr_too_high.no_classes"
+    return Finding("lr_too_high", Evidence.RULE_OF_THUMB, facts, (), record.curve()[-1][0], text)
 
 
 def _blown_up(record: Record, curve: list[float]) -> Finding | None:
