@@ -93,7 +93,7 @@ def test_several_optimizers_and_one_that_fails_everywhere(tmp_path: Path) -> Non
         def step(self, closure: Any = None) -> Any:
             raise RuntimeError("no such kernel")
 
-    found = sweep(little.task(), ["sgd", Broken], points=3, seeds=2, epochs=1, out=tmp_path)
+    found = sweep(little.task(), ["sgd", Broken], points=3, seeds=3, epochs=1, out=tmp_path)
     assert found.rows[0].optimizer == "sgd" and found.rows[1].failed
     assert "fails everywhere" in found.verdict and "no such kernel" in " ".join(found.notes)
     assert math.isnan(found.table[1]["lr"]) and found.table[1]["failed_share"] == 1.0

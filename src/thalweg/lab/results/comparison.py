@@ -50,11 +50,14 @@ class Comparison(Result):
         limits = [beyond(task), *self.left_out(what="configurations planned of each optimizer"), *self.untested(known)]
         self.verdict = wording.verdict(judged, task["name"], self.unit, "; ".join(limits))
         self.line = "" if leader.failed_finals else self.lines[leader.optimizer]
-        base = unbeaten([float(trial.test_metric or 0.0) for trial in tested], known, self.larger_is_better)
+        values = [float(trial.test_metric or 0.0) for trial in tested]
+        rivals = self.tested([row.finals for row in judged.rows[1:]])
+        base = unbeaten(values, known, self.larger_is_better, rivals, judged.margin)
         if base is not None and not leader.failed_finals:
             measured = f"{self.unit.interval(leader.test)} {self.unit.test}"
             best = base.said(f"the best {of_task(leader.optimizer, task['name'])}", measured, self.unit)
-            self.verdict, self.line = behind(f"{best}.", self.left_out()), ""
+            self.verdict = behind(f"{best}.", self.left_out())
+            self.line = self.unlearned_line(leader.optimizer, base)
 
     @classmethod
     def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:

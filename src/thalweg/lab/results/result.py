@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.judging.nothing_learned import HOW, UNKNOWN, untrained
+from thalweg.lab.judging.nothing_learned import HOW, UNCLEAR, UNKNOWN, Baseline, alike_at_0, untrained
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.results.answer import Answer
 from thalweg.lab.runners.choice import choice_notes
 from thalweg.lab.search.configurations import Candidate, candidates_of
+from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
 
@@ -53,17 +54,27 @@ class Result(Answer):
         """What is reached without learning, for these runs: by the untrained model a value a run, where a loop of the
         user's own tells it."""
         known: dict[str, float | list[float]] = dict((self.versions.get("baselines") or {}).get(part, {}))
-        starts = untrained(self.trials)
+        starts = untrained(self.trials, self.larger_is_better)
         if starts and all(trial.seed in starts for trial in trials):
             known["untrained"] = [starts[trial.seed] for trial in trials]
         return known
+
+    def tested(self, of: Iterable[Sequence[Trial]]) -> list[tuple[list[float], dict[str, float | list[float]]]]:
+        """The test values of configurations, each with the baselines of its runs."""
+        tested = [[trial for trial in trials if trial.test_metric is not None] for trials in of]
+        return [([float(t.test_metric or 0.0) for t in trials], self.baselines("test", trials)) for trials in tested]
+
+    def unlearned_line(self, optimizer: str, base: Baseline) -> str:
+        """What to paste where nothing is shown to be learned: the default where that is undecided, else nothing."""
+        default = self.candidates[optimizer][0]
+        return paste(self.spec, optimizer, default.settings, default.trials[0].batch_size) if base.ahead else ""
 
     def untested(self, known: Mapping[str, Any]) -> list[str]:
         """That nobody can tell whether anything was learned, where a loop of the user's own has no baseline."""
         if known or "loop" not in self.spec["task"]:
             return []
         self.notes.append(HOW)
-        return [UNKNOWN]
+        return [UNCLEAR if alike_at_0(self.trials) else UNKNOWN]
 
     @classmethod
     def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:

@@ -63,20 +63,25 @@ class Tuning(Result):
 
     def _say_if_nothing_was_learned(self) -> None:
         """Neither the tuned configuration nor the default surely beats what has learned nothing."""
-        ends = [[t for t in one.trials if t.test_metric is not None] for one in (self.tuned, self.default)]
-        known = [self.baselines("test", trials) for trials in ends]
-        self.verdict = behind(self.verdict, [*self.left_out(), *(self.untested(known[0]) if self.line else [])])
-        unbeatens = [
-            unbeaten([float(trial.test_metric or 0.0) for trial in trials], base, self.larger_is_better)
-            for trials, base in zip(ends, known, strict=True)
-            if trials
+        (values, known), (plain_values, _) = ends = self.tested([self.tuned.trials, self.default.trials])
+        self.verdict = behind(self.verdict, [*self.left_out(), *(self.untested(known) if self.line else [])])
+        rest = [one.trials for one in self.finals.values() if one not in (self.tuned, self.default)]
+        rivals = self.tested(rest)
+        bases = [
+            unbeaten(one, base, self.larger_is_better, [other, *rivals], self.margin)
+            for (one, base), other in zip(ends, reversed(ends), strict=True)
+            if one
         ]
-        base = next(iter(unbeatens), None)
-        if self.tuned is not self.default and base is not None and all(unbeatens):
-            measured = f"{self.unit.interval(self.interval(self.tuned))} {self.unit.test} on "
-            measured += several(len(self.tuned.trials), "fresh seed")
-            best = base.said(f"the best {of_task(self.optimizer, self.spec['task']['name'])}", measured, self.unit)
-            self.verdict, self.line = behind(f"{best}.", self.left_out()), ""
+        if self.tuned is not self.default and bases and all(bases):
+            best, mean = self.interval(self.tuned).mean, self.interval(self.default).mean
+            plain = not values or (bool(plain_values) and _better(best, mean, self.larger_is_better) != best)
+            shown, base = (self.default, bases[-1]) if plain else (self.tuned, bases[0])
+            assert base is not None
+            measured = f"{self.unit.interval(self.interval(shown))} {self.unit.test} on "
+            measured += several(len(shown.trials), "fresh seed")
+            name = f"the {'default' if plain else 'best'} {of_task(self.optimizer, self.spec['task']['name'])}"
+            self.verdict = behind(f"{base.said(name, measured, self.unit)}.", self.left_out())
+            self.line = self.unlearned_line(self.optimizer, base)
 
     @classmethod
     def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:
