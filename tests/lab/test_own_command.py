@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import own_loops
 import pytest
@@ -184,7 +185,7 @@ def test_lines_of_json_and_of_text():
     found = [report for line in lines for report in reader.reports(line)]
     assert found[0] == (2, 1.0) and found[1][0] is None and found[1][1] != found[1][1]
     assert found[2:] == [(None, None)]  # true is a value that is missing
-    assert list(LineReader("x", "a(.)").reports("a1 a2 ab")) == [(None, 1.0), (None, 2.0)]
+    assert list(LineReader("x", "a(.)").reports("a1 a2 ab")) == [(None, 1.0), (None, 2.0), (None, None)]
 
 
 @pytest.mark.parametrize(
@@ -193,13 +194,14 @@ def test_lines_of_json_and_of_text():
      ("val loss ([0-9.]+)", "val loss 3.000e+03, lr 1", "[3000.0]"), ("loss=([0-9.]+)", "loss=-0.5", "[-0.5]"),
      ("loss.*?([0-9.]+)", "loss nan, step 5", "[nan]"), (r"(?P<step>\d+): ([0-9.]+)", "7: nan", "[nan]"),
      (r"(?:val|test) loss\((?P<value>[0-9.]+)\)", "val loss(NaN)", "[nan]"), (r"loss (\S+)", "loss 0.25,", "[0.25]"),
-     ("loss ([0-9.]+)", "loss information 3, loss 2.4531.", "[2.4531]"), (r"loss (\S+)", "loss went down", "[]"),
+     ("loss ([0-9.]+)", "loss information 3, loss 2.4531.", "[2.4531]"), (r"loss (\S+)", "loss went down", "[None]"),
      (r"took ([0-9.]+)s", "took 0.25s", "[0.25]"), ("loss ([0-9.]+).*", "loss 3e3 done", "[3000.0]"),
      (r"loss (\S+)", "loss tensor(nan, grad_fn=<MeanBackward0>)", "[nan]"),
      (r"loss (\S+)", "loss tensor(0.3000, device='cuda:0', dtype=torch.float64), lr 1", "[0.3]"),
      (r"loss \D*([0-9.]+)", "loss tensor(nan, device='cuda:0')", "[nan]"),
      ("loss ([0-9.]+)", "loss np.float64(0.5)", "[0.5]"), (r"loss tensor\(([0-9.]+)", "loss tensor(0.5)", "[0.5]"),
      (r"loss (\S+)", "loss array([2.5e-05], dtype=float32)", "[2.5e-05]"), (r"acc (\S+)", "acc 93.1%", "[93.1]"),
+     (r"loss (\S+)", "loss tensor([[0.49]])", "[0.49]"),
      (r"loss (\S+)", "loss None", "[None]"), (r"loss (\S+)", "loss N/A, step 3", "[None]"),
      (r"loss ([0-9.]+),", "loss 12,345", "[12.0]"), (r"loss ([0-9.]+)", "loss 0.5,123", "[0.5]"),
      (r"loss (\d\.\d\d)", "loss 0.2531", "[0.2531]"), ("loss ([0-9.]+)", "loss 0.5 loss nan", "[0.5, nan]")],
@@ -249,6 +251,20 @@ def test_a_last_value_that_is_missing_is_no_older_one(tmp_path, lines, metric, f
     assert "x " in trial.message if missing else trial.metric == 0.5
 
 
+@pytest.mark.parametrize("text", ["\ufeffx,step\n0.5,1\n", "step, x\n1, 0.5\n", "step;x\n1;0.5\n", "step\tx\n1\t0.5\n"])
+def test_tables_as_other_programs_write_them(tmp_path, text):
+    (tmp_path / "log.csv").write_text(text, encoding="utf-8")
+    assert read_file(tmp_path / "log.csv", "x") == [(1, 0.5)]
+
+
+def test_a_file_without_the_metric_is_named_with_its_columns(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text("import sys\nopen(sys.argv[1] + '/log.csv', 'w').write('step,val_acc\\n1,0.5\\n')")
+    loop = OwnLoop(command=f"{sys.executable} {path} {{folder}} {{seed}}", metric="x", direction="min", file="log.csv")
+    assert "log.csv has the columns step, val_acc" in run(loop, tmp_path / "run").message
+    assert "log.csv was not written" in run(replace(loop, command="echo {folder} {seed}"), tmp_path / "none").message
+
+
 def test_a_row_that_is_half_written_is_left_for_later(tmp_path):
     (tmp_path / "log.csv").write_text("step,x\n1,0.5\n2,0.")
     assert read_file(tmp_path / "log.csv", "x", whole=False) == [(1, 0.5)]
@@ -271,6 +287,19 @@ def test_a_run_that_says_a_part_of_a_word_fails(tmp_path):
     loop = OwnLoop(command="echo val loss 3.0k {seed}", metric="x", direction="min", read="loss ([0-9.]+)")
     trial = run(loop, tmp_path)
     assert trial.status is Status.CRASHED and "'val loss 3.0k 3'" in trial.message
+
+
+@pytest.mark.parametrize(
+    ("lines", "done"),
+    [(["loss 0.5", "loss ERROR"], False), (["loss 0.5", "loss --"], False), (["loss goes down", "loss 0.5"], True)],
+)
+def test_a_last_word_that_is_no_number_is_no_older_value(tmp_path, lines, done):
+    """Earlier it may be text that matches by chance."""
+    text = " ".join(map(repr, lines))
+    loop = OwnLoop(command=f"printf '%s\\n' {text} --{{seed}}", metric="x", direction="min", read=r"loss (\S+)")
+    trial = run(loop, tmp_path)
+    assert trial.done is done and (done or f"the line {lines[-1]!r}" in trial.message)
+    assert not done or trial.curve.steps == [1]
 
 
 def test_event_files_are_read(tmp_path):

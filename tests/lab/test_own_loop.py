@@ -159,7 +159,7 @@ def test_reports_after_a_checkpoint_are_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("value", "status"),
     [(0.5, Status.DONE), (None, Status.CRASHED), (math.nan, Status.NOT_A_NUMBER), (math.inf, Status.DIVERGED),
-     (torch.tensor(2.0), Status.DONE), ({"loss": 1.0}, Status.CRASHED)],
+     (torch.tensor(2.0), Status.DONE), ({"loss": 1.0}, Status.CRASHED), (True, Status.CRASHED)],
 )  # fmt: skip
 def test_how_a_run_ends(tmp_path, value, status):
     trial = trial_of(loop(lambda run: value), job_of(tmp_path))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.lab.own_loop import checkpoint
+from thalweg.lab.own_loop.reading import columns
 from thalweg.lab.own_loop.reports import REPORTS, Reports, broken
 from thalweg.lab.own_loop.run import CONFIGURATION, Ended
 from thalweg.lab.task.own_loop import OwnLoop, script
@@ -82,7 +83,7 @@ class Attempt:
         if value is not None and not (reports.values and _same(reports.values[-1], value)):
             self.reports.add(reports.steps[-1] + 1 if reports.steps else 1, value)
         if not reports.values:
-            return self._trial(Status.CRASHED, _silent(self.loop), Outcome())
+            return self._trial(Status.CRASHED, _silent(self.loop, self.folder), Outcome())
         last = reports.values[-1]
         if math.isnan(last):
             return self._trial(Status.NOT_A_NUMBER, f"{self.loop.metric_name} is nan at the end", Outcome())
@@ -125,12 +126,16 @@ class Attempt:
         return Trial.of(self.job, status, message, curve, outcome, seconds, self.started)
 
 
-def _silent(loop: OwnLoop) -> str:
+def _silent(loop: OwnLoop, folder: Path) -> str:
     """What is said of a run that ended well and told no value. A checkpoint that runs share lets all but one end at
     once."""
     said = f"{loop.metric_name}: was neither returned nor reported"
     if loop.command and not loop.read and not loop.file:
         said += f"; looked for as a line of JSON with {loop.metric_name!r}; --read takes it from any other output"
+    if loop.file and not (folder / loop.file).exists() and loop.file != "tensorboard":
+        said += f"; {loop.file} was not written"
+    elif loop.file.endswith(".csv"):
+        said += f"; {loop.file} has the columns {', '.join(columns(folder / loop.file)) or 'none'}"
     if loop.command and "folder" not in loop.placeholders:
         said += "; the command has no {folder}: where the script keeps a checkpoint, runs go on from each other's"
     return said

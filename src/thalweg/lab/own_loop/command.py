@@ -215,12 +215,12 @@ class Feed:
     def _see(self, step: int | None, value: float | None, where: str) -> None:
         """Take in a report. One without a value fails the run where no other comes after it: an older value is not
         what the run ended with."""
-        self.count += 1
         if value is None:
             at = "" if step is None else f" at step {step}"
             self.missing = f"{self.loop.metric_name} has no number at the end of the run: {where}{at} is missing one"
             return
         self.missing = ""
+        self.count += 1
         self.attempt.see(self.count if step is None else step, value)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from thalweg.lab.errors import LabError
-from thalweg.lab.own_loop.number import NUMBER, THOUSANDS, number_of, says_nothing, unwrapped
+from thalweg.lab.own_loop.number import NUMBER, THOUSANDS, number_of, unwrapped
 from thalweg.lab.task.own_loop import pattern
 
 PLAIN = re.compile(r"[\d.]+")
@@ -31,7 +31,8 @@ class Expression:
         self.any_number = _any_number(text, self.value)
 
     def reports(self, line: str) -> Iterator[tuple[int | None, float | None]]:
-        """The values in a line, in their order; None for one that is missing, such as "None".
+        """The values in a line, in their order; None for a word that is not a number, such as "None" or "ERROR":
+        the text may have matched by chance, unless it is the last.
 
         What Python prints of a tensor is taken for its number, and where nothing is found so, for its letters.
 
@@ -39,7 +40,7 @@ class Expression:
             LabError: a group ends within a word that is not a number.
         """
         found = list(self._reports(unwrapped(line)))
-        yield from found or self._reports(line)
+        yield from found if any(value is not None for _, value in found) else self._reports(line)
 
     def _reports(self, line: str) -> Iterator[tuple[int | None, float | None]]:
         found = {match.start(): match for match in self.compiled.finditer(line)}
@@ -58,10 +59,9 @@ class Expression:
             value = number_of(word)
             if value is not None or (word and NEARLY.match(word)):
                 self._refuse_a_part(match, line, value is None)
-            if value is not None or says_nothing(word):
-                said = match["step"] if "step" in self.compiled.groupindex else ""
-                step = number_of((said or "").replace(",", ""))
-                yield None if step is None or not math.isfinite(step) else int(step), value
+            said = match["step"] if "step" in self.compiled.groupindex else ""
+            step = number_of((said or "").replace(",", ""))
+            yield None if step is None or not math.isfinite(step) else int(step), value
 
     def _refuse_a_part(self, match: re.Match[str], line: str, other: bool) -> None:
         end = match.end(self.value)

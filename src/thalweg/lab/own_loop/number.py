@@ -8,13 +8,12 @@ from thalweg.lab.errors import LabError
 
 NUMBER = r"(?:[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?!\d|\.\d)|(?i:nan|inf(?:inity)?)(?![A-Za-z_])))"
 AROUND = ",;:|()[]{}<>%'\""  # what may stand around a number without a space between
-# What Python prints of a tensor or an array of one number: tensor(0.5, device='cuda:0'), np.float64(0.5), array([0.5]).
+# As Python prints a tensor or array of one number: tensor(0.5, device='cuda:0'), np.float64(0.5), array([[0.5]]).
 WRAPPED = re.compile(
-    rf"(?:\w+\.)*(?:[tT]ensor|[aA]rray|float\d+|bfloat16|longdouble|u?int\d+)\(\s*(?:\[\s*({NUMBER})\s*\]|({NUMBER}))\s*"
+    rf"(?:\w+\.)*(?:[tT]ensor|[aA]rray|float\d+|bfloat16|longdouble|u?int\d+)\(\s*(?:\[\s*)*({NUMBER})\s*(?:\]\s*)*"
     r"(?:,\s*\w+=[^()\s]*(?:\(\))?\s*)*\)"
 )
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d*)?(?:[eE][+-]?\d+)?")
-NOTHING = ("", "-", "none", "null", "n/a", "na")  # what is printed where a value is missing
 
 
 def unwrapped(text: str) -> str:
@@ -23,7 +22,7 @@ def unwrapped(text: str) -> str:
     >>> unwrapped("loss tensor(nan, grad_fn=<MeanBackward0>), lr np.float64(0.1), tensor([1., 2.])")
     'loss nan, lr 0.1, tensor([1., 2.])'
     """
-    return WRAPPED.sub(lambda match: match[1] or match[2], text)
+    return WRAPPED.sub(lambda match: match[1], text)
 
 
 def number_of(text: str | None) -> float | None:
@@ -43,12 +42,3 @@ def number_of(text: str | None) -> float | None:
         return float(word)
     except ValueError:
         return None
-
-
-def says_nothing(text: str | None) -> bool:
-    """Whether a word stands for a value that is missing.
-
-    >>> says_nothing("None,"), says_nothing("N/A"), says_nothing("nan"), says_nothing("down")
-    (True, True, False, False)
-    """
-    return (text or "").strip().strip(AROUND).lower() in NOTHING

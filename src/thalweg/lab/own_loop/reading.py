@@ -87,14 +87,28 @@ def read_file(path: Path, metric: str, whole: bool = True) -> list[Report]:
         return _of_tensorboard(path, metric)
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     if not whole:
         text = text[: text.rfind("\n") + 1]
     if path.suffix == ".csv":
         records = Records(metric)
-        return [report for row in csv.DictReader(text.splitlines()) for report in records.reports(row)]
+        return [report for row in _table(text) for report in records.reports(row)]
     reader = LineReader(metric)
     return [report for line in text.splitlines() for report in reader.reports(line)]
+
+
+def columns(path: Path) -> list[str]:
+    """The names in a table's first line."""
+    return list(_table(path.read_text(encoding="utf-8-sig", errors="replace")).fieldnames or ())
+
+
+def _table(text: str) -> csv.DictReader[str]:
+    """A table as spreadsheets write it too: with semicolons or tabs, spaces after them."""
+    lines = text.splitlines()
+    delimiter = max(",;\t", key=(lines or [""])[0].count)
+    table = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
+    table.fieldnames = [name.strip() for name in table.fieldnames or ()]
+    return table
 
 
 def _of_tensorboard(folder: Path, metric: str) -> list[Report]:

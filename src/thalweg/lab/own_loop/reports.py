@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from thalweg.lab.errors import TaskError
 from thalweg.lab.task.evaluation import as_number
 
 REPORTS = "reports.jsonl"
@@ -87,6 +88,8 @@ def checked_value(value: object) -> float:
     Raises:
         TaskError: it is something else.
     """
+    if isinstance(value, bool):
+        raise TaskError(f"metric: returned {value}; must return one number")
     return as_number(value.detach() if isinstance(value, Tensor) else value)
 
 
