@@ -143,3 +143,15 @@ def test_wrong_arguments(wrong: dict[str, Any], message: str, tmp_path: Path) ->
     with pytest.raises(LabError, match=message):
         sweep(little.task(), **{"optimizers": "sgd", "out": tmp_path / "s", **wrong})
     assert not (tmp_path / "s").exists()
+
+
+def test_optimizers_take_turns(tmp_path: Path) -> None:
+    """A budget left all its runs to the first."""
+    found = sweep(little.task(), ["sgd", "adam"], points=3, closer=0, extend=False, seeds=1, epochs=1, on="alone",
+                  out=tmp_path / "s")  # fmt: skip
+    assert [trial.optimizer for trial in found.trials[:4]] == ["sgd", "adam", "sgd", "adam"]
+
+
+def test_a_command_that_makes_its_optimizer_is_told_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no learning rate to sweep; `thalweg tune --hyperparameters lr="):
+        sweep(command="echo {lr} {seed}", read="(.*)", direction="min", out=tmp_path / "s")

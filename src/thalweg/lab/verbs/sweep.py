@@ -135,7 +135,9 @@ def sweep(
     entries = resolve(optimizers, task)
     fixed = [entry.name for entry in entries if entry.default_rate is None]
     if fixed:
-        raise LabError(f"optimizers: {', '.join(fixed)} has no learning rate to sweep")
+        own = fixed == [task.name]  # a command's script makes its optimizer, whose default rate only it knows
+        step = "; `thalweg tune --hyperparameters lr=1e-5:1e-1` searches the {lr} of a command without {optimizer}"
+        raise LabError(f"optimizers: {', '.join(fixed)} has no learning rate to sweep{step if own else ''}")
     task.check()
     check_fit(task, entries)
     if record:
@@ -275,11 +277,13 @@ class Sweeping:
         return {CLOSER + round(1000 * math.log10(rate)): rate for rate in result}  # a rate's index is its own
 
     def _jobs(self, rates: Mapping[str, Mapping[int, float]]) -> list[Job]:
+        """By turns, so that a budget leaves each optimizer as many."""
+        turns = list(itertools.zip_longest(*(list(rates[entry.name].items()) for entry in self.entries)))
         return [
             self.campaign.job(entry, {"lr": rate}, seed, index=index)
             for seed in self.seeds
-            for entry in self.entries
-            for index, rate in rates[entry.name].items()
+            for turn in turns
+            for entry, (index, rate) in ((entry, one) for entry, one in zip(self.entries, turn, strict=True) if one)
         ]
 
 
