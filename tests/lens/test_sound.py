@@ -322,11 +322,19 @@ def fine_tuning_in_small_batches():
     return optimizer, model, fit(model, optimizer, 150, lambda model, number: digits(model, 5000 + number, 8))
 
 
+def a_first_epoch():
+    """A default that would like more steps, and is well on its way."""
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(model.parameters())
+    return optimizer, model, fit(model, optimizer, 60, lambda model, number: digits(model, number, 64))
+
+
 RUNS = (
     *(a_wide_perceptron, a_run_that_is_resumed, one_that_is_resumed_without_state, a_residual_network),
     *(a_wide_transformer, a_gans_discriminator, two_optimizers, layers_that_are_unfrozen, layers_that_are_frozen),
     *(lbfgs, sparse_adam, log_probabilities, answers_far_from_zero, two_views, a_schedule_of_cycles, a_critic),
     *(gradients_that_hooks_change, inputs_that_are_normalized_inside, fine_tuning_in_small_batches),
+    a_first_epoch,
 )
 
 

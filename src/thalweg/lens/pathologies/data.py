@@ -20,6 +20,8 @@ LEAST_OFFSET = 8.0  # of the logits; sound runs had at most 4.5
 
 def not_shuffled(record: Record) -> Finding | None:
     """Chi-square of classes against batches, over its degrees of freedom: 1 by chance."""
+    if record.reevaluated:  # a batch is gone through until its rows are learned, and learned rows are not counted
+        return None
     counts = [each.counts for each in record.outputs.values() if each.counts is not None and each.rows >= 4]
     if len(counts) < LEAST_BATCHES:
         return None

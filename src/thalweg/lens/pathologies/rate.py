@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import fmean, median
 
 import numpy as np
@@ -13,6 +14,7 @@ from thalweg.lens.record import Record
 TOO_LOW = -0.23  # cosine of the gradient with the step before it, over the second half; sound -0.16, planted -0.33
 LEAST = 4  # watched steps in the second half
 SOLVED = 0.1  # of the first loss: all are told apart, and each step only makes that surer
+FALLS = 0.85  # of the loss half way: it falls well; planted runs had 0.98
 ROSE = 1.5  # times the first loss, within the first steps
 FIRST = 24
 BLOWN_UP = 4.0  # times the first loss
@@ -27,7 +29,7 @@ def too_low(record: Record) -> Finding | None:
     if record.steps < 48 or len(cosines) < LEAST or not (cosine := fmean(cosines)) < TOO_LOW or record.contested:
         return None
     losses = [loss for _, loss in record.curve()]
-    if len(losses) >= 16 and fmean(losses[-8:]) < SOLVED * losses[0]:
+    if len(losses) >= 16 and fmean(losses[-8:]) < max(SOLVED * losses[0], FALLS * fmean(_middle(losses))):
         return None
     lr = max(record.rates)
     facts = {"cosine": cosine, "steps": record.steps - record.steps // 2, "lr": lr, "better": 3 * lr}
@@ -89,7 +91,13 @@ def _blown_up(record: Record, curve: list[float]) -> Finding | None:
 def no_warm_up(record: Record) -> Finding | None:
     """The first steps were long and the loss rose, at the full rate; it came down later: the rate came too soon."""
     curve = record.curve()
-    if record.resumed or record.steps < 48 or not record.losses or record.rates[0] < 0.9 * max(record.rates):
+    if (
+        record.resumed
+        or record.reevaluated
+        or record.steps < 48
+        or not record.losses
+        or record.rates[0] < 0.9 * max(record.rates)
+    ):
         return None
     first = curve[0][1]
     early = [(step, loss) for step, loss in curve[1:] if step <= FIRST]
@@ -101,6 +109,11 @@ def no_warm_up(record: Record) -> Finding | None:
         return None
     facts = {"first": first, "top": top, "steps": at, "share": share, "warm": max(10, record.steps // 10)}
     return Finding("no_warm_up", Evidence.RULE_OF_THUMB, facts, step=at)
+
+
+def _middle(losses: Sequence[float]) -> Sequence[float]:
+    half = len(losses) // 2
+    return losses[half - 4 : half + 4]
 
 
 def _late_cosines(record: Record) -> list[float]:
