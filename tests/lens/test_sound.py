@@ -268,17 +268,21 @@ def two_views():
     return optimizer, model, fit(model, optimizer, 60, lambda *given: digits(*given) + digits(given[0], 500 + given[1]))
 
 
-def a_schedule_of_cycles():
+def a_schedule_of_restarts(make=lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 50)):
     model = planted.mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 50)
+    schedule = make(optimizer)
 
     def steps() -> Steps:
-        for number, value in enumerate(fit(model, optimizer, 120, digits)):
+        for value in fit(model, optimizer, 120, digits):
             yield value
-            schedule.step(number)
+            schedule.step()
 
     return optimizer, model, steps()
+
+
+def a_schedule_of_triangles():
+    return a_schedule_of_restarts(lambda optimizer: torch.optim.lr_scheduler.CyclicLR(optimizer, 1e-5, 0.5, 15))
 
 
 def a_critic():
@@ -332,7 +336,8 @@ def a_first_epoch():
 RUNS = (
     *(a_wide_perceptron, a_run_that_is_resumed, one_that_is_resumed_without_state, a_residual_network),
     *(a_wide_transformer, a_gans_discriminator, two_optimizers, layers_that_are_unfrozen, layers_that_are_frozen),
-    *(lbfgs, sparse_adam, log_probabilities, answers_far_from_zero, two_views, a_schedule_of_cycles, a_critic),
+    *(lbfgs, sparse_adam, log_probabilities, answers_far_from_zero, two_views, a_critic),
+    *(a_schedule_of_restarts, a_schedule_of_triangles),
     *(gradients_that_hooks_change, inputs_that_are_normalized_inside, fine_tuning_in_small_batches),
     a_first_epoch,
 )

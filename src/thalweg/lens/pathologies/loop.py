@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean, median
 
 from thalweg.lens.finding import Evidence, Finding
@@ -42,9 +43,14 @@ def schedule_over(record: Record) -> Finding | None:
     peak = max(rates, default=0.0)
     top = rates.index(peak) if rates else 0
     over = next((step for step in range(top, len(rates)) if rates[step] <= OVER * peak), None)
-    if over is not None and max(rates[over:]) > OVER * peak:  # it rises again: a schedule of cycles
-        return None
-    if peak <= 0 or over is None or len(rates) - over < max(LEFT * len(rates), 5):
+    if peak <= 0 or over is None or len(rates) - over < max(LEFT * len(rates), 5) or _comes_again(rates[over:], peak):
         return None
     facts = {"low": rates[over], "share": rates[over] / peak, "left": len(rates) - over}
     return Finding("schedule_over", Evidence.PROOF, facts, step=over + 1)
+
+
+def _comes_again(rates: Sequence[float], peak: float) -> bool:
+    """Whether a rate that was low is meant to rise: at once, or time and again. A cosine that is stepped past its end
+    rises once, and slowly."""
+    rises = [step for step in range(1, len(rates)) if rates[step - 1] <= OVER * peak < rates[step]]
+    return len(rises) > 1 or any(max(rates[step : step + 3]) > peak / 2 for step in rises)
