@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -133,10 +134,10 @@ def a_gans_discriminator():
     return optimizer, model, steps()
 
 
-def digits(model, number, rows=32):
+def digits(model, number, rows=32, loss=nn.functional.cross_entropy, inputs=lambda pixels: pixels):
     pixels, labels = planted.data()
     some = torch.randint(len(labels), (rows,), generator=torch.Generator().manual_seed(number))
-    return nn.functional.cross_entropy(model(pixels[some]), labels[some])
+    return loss(model(inputs(pixels[some])), labels[some])
 
 
 def two_optimizers():
@@ -242,13 +243,7 @@ def log_probabilities():
     """As the example of MNIST that everybody has seen: what the model returns are no logits."""
     model = nn.Sequential(planted.mlp(), nn.LogSoftmax(1))
     optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
-
-    def loss(model, number):
-        pixels, labels = planted.data()
-        some = torch.randint(len(labels), (64,), generator=torch.Generator().manual_seed(number))
-        return nn.functional.nll_loss(model(pixels[some]), labels[some])
-
-    return optimizer, model, fit(model, optimizer, 400, loss)
+    return optimizer, model, fit(model, optimizer, 400, partial(digits, rows=64, loss=nn.functional.nll_loss))
 
 
 def answers_far_from_zero():
@@ -296,13 +291,10 @@ def a_critic():
     return optimizer, model, fit(model, optimizer, 90, loss)
 
 
-def gradients_that_hooks_change(after=True):
+def gradients_that_hooks_change():
     model = planted.mlp()
     for p in model.parameters():
-        if after:
-            p.register_post_accumulate_grad_hook(lambda p: (p.grad.clamp_(-1e-3, 1e-3), None)[1])
-        else:
-            p.register_hook(lambda g: g * 0.5)
+        p.register_post_accumulate_grad_hook(lambda p: (p.grad.clamp_(-1e-3, 1e-3), None)[1])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     return optimizer, model, fit(model, optimizer, 60, digits)
 
@@ -310,13 +302,11 @@ def gradients_that_hooks_change(after=True):
 def inputs_that_are_normalized_inside():
     model = nn.Sequential(nn.BatchNorm1d(64), planted.mlp())
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-
-    def loss(model, number):
-        pixels, labels = planted.data()
-        some = torch.randint(len(labels), (64,), generator=torch.Generator().manual_seed(number))
-        return nn.functional.cross_entropy(model(100 + 30 * pixels[some]), labels[some])
-
-    return optimizer, model, fit(model, optimizer, 60, loss)
+    return (
+        optimizer,
+        model,
+        fit(model, optimizer, 60, partial(digits, rows=64, inputs=lambda pixels: 100 + 30 * pixels)),
+    )
 
 
 def fine_tuning_in_small_batches():
@@ -330,7 +320,7 @@ def a_first_epoch():
     """A default that would like more steps, and is well on its way."""
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = torch.optim.Adam(model.parameters())
-    return optimizer, model, fit(model, optimizer, 60, lambda model, number: digits(model, number, 64))
+    return optimizer, model, fit(model, optimizer, 60, partial(digits, rows=64))
 
 
 RUNS = (

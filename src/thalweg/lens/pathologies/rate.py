@@ -60,13 +60,13 @@ def too_high(record: Record) -> Finding | None:
     if len(curve) < 20:
         return _blown_up(record, curve)
     width = max(5, len(curve) // 20)
-    means = [fmean(curve[at : at + width]) for at in range(0, len(curve) - width + 1, width)]
     if min(curve) < 0:  # of a critic, or a likelihood: what it starts at says nothing
         return None
+    windows = [curve[at : at + width] for at in range(0, len(curve) - width + 1, width)]
+    means = [fmean(window) for window in windows]
     late, best = median(means[-3:]), min(means)
     with np.errstate(invalid="ignore"):
-        apart = [float(np.std(curve[at : at + width], ddof=1)) for at in range(0, len(curve) - width + 1, width)]
-    noise = median(apart) / width**0.5
+        noise = median(float(np.std(window, ddof=1)) for window in windows) / width**0.5
     floor = next((each.floor for each in record.outputs.values()), curve[0])
     stuck = late > max(floor, 0.95 * curve[0]) and max(curve) > 1.2 * max(curve[0], floor)
     fell_back = late > 2 * min(means[:-3]) and late > 0.5 * curve[0]  # a best that comes later is a loss that falls
