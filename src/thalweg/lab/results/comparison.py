@@ -11,13 +11,11 @@ from thalweg.lab.judging.notes import describe
 from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.rows import Row, build_table
 from thalweg.lab.judging.wording.numbers import behind, beyond, of_task
-from thalweg.lab.results.result import Result
+from thalweg.lab.results.result import ACCURACY_MARGIN, Result
 from thalweg.lab.search.protocol import Protocol
 from thalweg.lab.study.optimizers import paste
 from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Trial
-
-ACCURACY_MARGIN = 0.005
 
 
 class Comparison(Result):
@@ -45,13 +43,10 @@ class Comparison(Result):
         self.lines = {row.optimizer: paste(spec, row.optimizer, row.settings) for row in judged.rows}
         self.notes = [*describe(spec, judged, self.trials, self.unit), *self.notes]
         leader = judged.rows[0]
-        tested = [trial for trial in leader.finals if trial.test_metric is not None]
-        known = self.baselines("test", tested)
+        (values, known), *rivals = self.ends("test", [row.finals for row in judged.rows])
         limits = [beyond(task), *self.left_out(what="configurations planned of each optimizer"), *self.untested(known)]
         self.verdict = wording.verdict(judged, task["name"], self.unit, "; ".join(limits))
         self.line = "" if leader.failed_finals else self.lines[leader.optimizer]
-        values = [float(trial.test_metric or 0.0) for trial in tested]
-        rivals = self.tested([row.finals for row in judged.rows[1:]])
         base = unbeaten(values, known, self.larger_is_better, rivals, judged.margin)
         if base is not None and not leader.failed_finals:
             measured = f"{self.unit.interval(leader.test)} {self.unit.test}"

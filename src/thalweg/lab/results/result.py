@@ -20,6 +20,8 @@ from thalweg.lab.training.trial import Trial
 if TYPE_CHECKING:
     from thalweg.play.landscape import Landscape
 
+ACCURACY_MARGIN = 0.005
+
 
 class Result(Answer):
     """What a verb found. Everything here comes from the study's folder: it can be made again from that alone.
@@ -54,15 +56,32 @@ class Result(Answer):
         """What is reached without learning, for these runs: by the untrained model a value a run, where a loop of the
         user's own tells it."""
         known: dict[str, float | list[float]] = dict((self.versions.get("baselines") or {}).get(part, {}))
-        starts = untrained(self.trials, self.larger_is_better)
-        if starts and all(trial.seed in starts for trial in trials):
-            known["untrained"] = [starts[trial.seed] for trial in trials]
+        if self._starts and all(trial.seed in self._starts for trial in trials):
+            known["untrained"] = [self._starts[trial.seed] for trial in trials]
         return known
 
-    def tested(self, of: Iterable[Sequence[Trial]]) -> list[tuple[list[float], dict[str, float | list[float]]]]:
-        """The test values of configurations, each with the baselines of its runs."""
-        tested = [[trial for trial in trials if trial.test_metric is not None] for trials in of]
-        return [([float(t.test_metric or 0.0) for t in trials], self.baselines("test", trials)) for trials in tested]
+    @cached_property
+    def _starts(self) -> dict[int, float]:
+        """By seed what the untrained model reaches, looked for once: all runs of a study are asked."""
+        return untrained(self.trials, self.larger_is_better)
+
+    def ends(
+        self, part: str, of: Iterable[Sequence[Trial]]
+    ) -> list[tuple[list[float], dict[str, float | list[float]]]]:
+        """The values of configurations on the test or validation rows, each with the baselines of its runs."""
+        found = []
+        for trials in of:
+            pairs = [(each, each.test_metric if part == "test" else each.metric) for each in trials]
+            ended = [(each, value) for each, value in pairs if value is not None and (part == "test" or each.done)]
+            found.append(([float(value) for _, value in ended], self.baselines(part, [each for each, _ in ended])))
+        return found
+
+    def margin_beside(self, mean: float) -> float:
+        """What counts as equal beside a value: the task's margin, or the usual one."""
+        given = self.spec["task"]["margin"]
+        if given is not None:
+            return float(given)
+        return ACCURACY_MARGIN if self.unit.percent else 0.01 * abs(mean)
 
     def unlearned_line(self, optimizer: str, base: Baseline) -> str:
         """What to paste where nothing is shown to be learned: the default where that is undecided, else nothing."""

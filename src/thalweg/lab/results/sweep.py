@@ -14,7 +14,6 @@ from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.statistics import Interval, mean_interval
 from thalweg.lab.judging.wording import Unit, rate
 from thalweg.lab.judging.wording.numbers import behind, beyond, course, of_task, several, subject
-from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, as_good_range, highest_stable, ranked
 from thalweg.lab.study.optimizers import paste
@@ -69,27 +68,18 @@ class Sweep(Result):
         self.rows = tuple(sorted(rows, key=lambda row: next(i for i, p in enumerate(best_first) if p is row.best)))
         leader = self.rows[0]
         self.line = "" if leader.failed else paste(spec, leader.optimizer, leader.recommended.settings)
-        ended = [trial for trial in leader.best.trials if trial.done]
-        known, fewer = self.baselines("validation", ended), self.left_out("points", "learning rates planned")
+        others = [one.trials for row in self.rows for one in row.candidates if one is not leader.best]
+        (values, known), *rivals = self.ends("validation", [leader.best.trials, *others])
+        fewer = self.left_out("points", "learning rates planned")
         limits = [*fewer, *(self.untested(known) if self.line else [])]
         self.verdict = behind(sentence(self.rows, spec["task"]["name"], self.unit), limits)
-        others = [one for row in self.rows for one in row.candidates if one is not leader.best]
-        done = [[trial for trial in one.trials if trial.done] for one in others]
-        rivals = [([trial.metric for trial in trials], self.baselines("validation", trials)) for trials in done]
-        values = [trial.metric for trial in ended]
-        base = unbeaten(values, known, self.larger_is_better, rivals, self._margin(leader))
+        base = unbeaten(values, known, self.larger_is_better, rivals, self.margin_beside(leader.value.mean))
         if base is not None and not leader.failed:
             measured = f"{self.unit.interval(leader.value)} {self.unit.validation}"
             best = base.said(f"the best {of_task(leader.optimizer, spec['task']['name'])}", measured, self.unit)
             self.verdict = behind(f"{best}.", fewer)
             self.line = self.unlearned_line(leader.optimizer, base)
         self.notes = [*_describe(spec), *failures(self.trials), *self.notes]
-
-    def _margin(self, leader: SweepRow) -> float:
-        given = self.spec["task"]["margin"]
-        if given is not None:
-            return float(given)
-        return ACCURACY_MARGIN if self.unit.percent else 0.01 * abs(leader.value.mean)
 
     @classmethod
     def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:

@@ -15,7 +15,6 @@ from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
 from thalweg.lab.judging.wording.numbers import behind, beyond, course, of_task, several, subject
-from thalweg.lab.results.comparison import ACCURACY_MARGIN
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
 from thalweg.lab.search.hyperparameters import numbers
@@ -54,7 +53,7 @@ class Tuning(Result):
         self.default = self.finals[0]
         others = [candidate for candidate in ended if candidate.index != 0]
         self.tuned = ranked(others, self.larger_is_better)[0] if others else self.default
-        self.margin = self._margin()
+        self.margin = self.margin_beside(self.interval(self.default).mean)
         self.judgement = self._judge()
         self.line = self._line()
         self.verdict = sentence(self)
@@ -63,10 +62,10 @@ class Tuning(Result):
 
     def _say_if_nothing_was_learned(self) -> None:
         """Neither the tuned configuration nor the default surely beats what has learned nothing."""
-        (values, known), (plain_values, _) = ends = self.tested([self.tuned.trials, self.default.trials])
+        (values, known), (plain_values, _) = ends = self.ends("test", [self.tuned.trials, self.default.trials])
         self.verdict = behind(self.verdict, [*self.left_out(), *(self.untested(known) if self.line else [])])
         rest = [one.trials for one in self.finals.values() if one not in (self.tuned, self.default)]
-        rivals = self.tested(rest)
+        rivals = self.ends("test", rest)
         bases = [
             unbeaten(one, base, self.larger_is_better, [other, *rivals], self.margin)
             for (one, base), other in zip(ends, reversed(ends), strict=True)
@@ -197,12 +196,6 @@ class Tuning(Result):
         if candidate.index == 0:
             return "default"
         return "tuned" if candidate.index == self.tuned.index else "finalist" if candidate.index in self.finals else ""
-
-    def _margin(self) -> float:
-        given = self.spec["task"]["margin"]
-        if given is not None:
-            return float(given)
-        return ACCURACY_MARGIN if self.unit.percent else 0.01 * abs(self.interval(self.default).mean)
 
     def _judge(self) -> Judgement | None:
         others = {trial.seed: trial for trial in self.default.trials}  # one may lack a seed: interrupted from outside

@@ -279,12 +279,11 @@ def _filled(command: str, name: str, spec: Spec, settings: Mapping[str, Any]) ->
         if isinstance(value, tuple | list):
             values |= {f"{key.removesuffix('s')}{place}": part for place, part in enumerate(value, 1)}
             values[key] = ",".join(map(str, value))
-    if "{folder}" not in command:
-        return PLACEHOLDER.sub(lambda match: str(values.get(match.group(1), match.group(0))), command)
-    digest = hashlib.sha256(repr((command, sorted(values.items(), key=str))).encode()).hexdigest()[:6]
-    values["folder"] = f"best-{digest}"  # one a configuration: it may hold a checkpoint to go on from
-    filled = PLACEHOLDER.sub(lambda match: str(values.get(match.group(1), match.group(0))), command)
-    return f"mkdir -p {values['folder']} && {filled}"
+    if "{folder}" in command:
+        digest = hashlib.sha256(repr((command, sorted(values.items(), key=str))).encode()).hexdigest()[:6]
+        values["folder"] = f"best-{digest}"  # one a configuration: it may hold a checkpoint to go on from
+        command = f"mkdir -p {values['folder']} && {command}"
+    return PLACEHOLDER.sub(lambda match: str(values.get(match.group(1), match.group(0))), command)
 
 
 def _line(name: str, described: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

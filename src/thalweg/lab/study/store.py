@@ -209,11 +209,6 @@ def _question(before: Spec, wanted: Spec) -> str:
     return f"it {has} {', '.join(its)}; you ask for {', '.join(mine)}"
 
 
-def _comparable(spec: Spec) -> dict[str, Any]:
-    """A spec without the parts that only tell what its identity's change is."""
-    return {**spec, "task": {name: value for name, value in spec["task"].items() if name != "parts"}}
-
-
 def alike(before: Spec, wanted: Spec) -> bool:
     """Whether a folder's study is the one that is asked for, or one that may grow into it."""
     old, new = completed(before), completed(to_json(wanted))
@@ -222,11 +217,12 @@ def alike(before: Spec, wanted: Spec) -> bool:
         free -= {"trials"}
     if new["protocol"].get("budget") is not None:
         free |= {"trials", "points", "finalists"}  # cut to fit, once
-    return _without(old, free) == _without(new, free)
+    return _comparable(old, free) == _comparable(new, free)
 
 
-def _without(spec: Spec, free: Container[str]) -> dict[str, Any]:
-    """A spec less what may differ in a study that grows: fields of its protocol, and where its task was found."""
+def _comparable(spec: Spec, free: Container[str] = ()) -> dict[str, Any]:
+    """A spec less what may differ: where its task was found, the parts that only tell what its identity's change is,
+    and fields of its protocol, in a study that grows."""
     protocol = {name: value for name, value in spec["protocol"].items() if name not in free}
     return {**spec, "protocol": protocol, "task": {**spec["task"], "from": None, "parts": None}}
 

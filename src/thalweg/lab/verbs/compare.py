@@ -123,10 +123,7 @@ def compare(
         LabError: for anything else that is not allowed.
     """
     began = time.monotonic()
-    loop = {
-        **{"direction": direction, "metric": metric, "read": read, "file": metric_file},
-        **{"baseline": baseline, "length": steps},
-    }
+    loop = dict(direction=direction, metric=metric, read=read, file=metric_file, baseline=baseline, length=steps)
     resources = Resources(gpus, gpus_per_run, cpus_per_run)
     integer("retries", retries, least=0)
     numbers = {"trials": trials, "seeds": seeds, "finalists": finalists, "finalist_seeds": finalist_seeds}

@@ -119,11 +119,9 @@ def sweep(
         LabError: for anything else that is not allowed.
     """
     deadline = Deadline(seconds("budget", budget), time.monotonic())
-    loop = {
-        **{"direction": direction, "metric": metric, "read": read, "file": metric_file},
-        **{"baseline": baseline, "length": steps},
-    }
-    task, loaded_from, here = the_task(task, command, **loop)
+    task, loaded_from, here = the_task(
+        task, command, direction=direction, metric=metric, read=read, file=metric_file, baseline=baseline, length=steps
+    )
     resources = Resources(gpus, gpus_per_run, cpus_per_run)
     integer("retries", retries, least=0)
     low, high = span("lr", lr)
