@@ -27,6 +27,10 @@ def test_a_name_that_the_installed_torch_lacks_says_so(monkeypatch):
         _ = optim.Adm
 
 
+def test_only_public_names_are_listed():
+    assert dir(optim) == sorted(optim.__all__)
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_of_torchs_is_here_with_every_name_and_our_classes(name):
     ours, theirs = import_module(f"thalweg.optim.{name}"), import_module(f"torch.optim.{name}")

@@ -46,6 +46,11 @@ def __getattr__(name: str) -> NoReturn:
     raise AttributeError(f"module 'thalweg.optim' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    """What is offered to who types a dot: not what this file imports."""
+    return __all__
+
+
 def convert(state_dict: Mapping[str, Any], *, from_: str, to: str) -> dict[str, Any]:
     """A checkpoint of torch's as one of ours, or of ours as one of torch's: a copy; there and back changes nothing.
 
