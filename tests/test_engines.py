@@ -24,7 +24,7 @@ import thalweg.optim as optim
 
 DTYPES = (torch.float32, torch.float64)
 SHAPES = [(33, 17), (5,), (), (0, 4), (1, 1)]
-# Whose first 200 steps are not like the later ones: running products and sums, warm-ups, corrections that fade slowly.
+# Whose first 100 steps are not like the later ones: running products and sums, warm-ups, corrections that fade slowly.
 LONG = ("adam", "nadam", "radam", "adagrad", "adamax", "ademamix", "asgd", "schedule_free_adamw", "prodigy")
 
 
@@ -32,7 +32,7 @@ def steps_of(subject: Subject) -> int:
     """How long a rule is followed. A decomposition takes as long as 1,000 elements do."""
     if subject.entry.rule.matrices:
         return 50
-    return 1000 if subject.entry.name in LONG and not subject.settings else 200
+    return 400 if subject.entry.name in LONG and not subject.settings else 100
 
 
 def in_turn(subjects: list[Subject]) -> list[tuple[Subject, tuple[torch.dtype, ...]]]:
