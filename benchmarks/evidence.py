@@ -2,7 +2,7 @@
 
     nice python benchmarks/evidence.py                          goes on where it was stopped
     python benchmarks/evidence.py --seeds 16                    more fresh seeds: adds the missing ones
-    python benchmarks/evidence.py --write                       docs/evidence/evidence.json.gz of what there is
+    python benchmarks/evidence.py --write                       puts what there is into docs/evidence/evidence.json.gz
     python docs/generate/evidence_pages.py                            the pages of that file
     python benchmarks/evidence.py --replay attention adamw      a cell again, run by run, beside the written numbers
 
@@ -111,11 +111,13 @@ def studies(folder: Path, tasks: Sequence[str]) -> Iterator[tuple[str, str, Comp
 
 
 def write(folder: Path, tasks: Sequence[str], entries: Sequence[Entry], to: Path) -> None:
-    """The data file, of the studies that are finished."""
-    found = {(name, regime): study for name, regime, study in studies(folder, tasks)}
+    """The data file: the studies that are finished, and of those it has already what was not made anew."""
+    known = evidence_data.read(to)["studies"] if to.exists() else {}
+    found = {tuple(place.split("/")): evidence_data.unpacked(study) for place, study in known.items()}
+    found |= {(name, regime): study for name, regime, study in studies(folder, tasks)}
     kinds = {name: kind for kind, names in KINDS.items() for name in names}
     about = {"regimes": REGIMES, "rules": [entry.name for entry in entries], "tasks": {}}
-    for name in tasks:
+    for name in sorted({name for name, _ in found}, key=list(kinds).index):
         task = load_task(f"{TASKS}:{name}")
         said = getattr(evidence_tasks, name).__doc__
         refused = refusals(task, entries)
@@ -155,7 +157,7 @@ def main() -> int:
     parser.add_argument("--regimes", default=",".join(REGIMES))
     parser.add_argument("--out", type=Path, default=ROOT / "studies" / "evidence")
     parser.add_argument("--data", type=Path, default=evidence_data.DATA)
-    parser.add_argument("--write", action="store_true", help="the data file, of the studies that are finished")
+    parser.add_argument("--write", action="store_true", help="put the finished studies into the data file")
     parser.add_argument("--replay", nargs=2, metavar=("TASK", "RULE"))
     parser.add_argument("--regime", default="all tuned", choices=REGIMES)
     asked = parser.parse_args()

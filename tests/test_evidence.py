@@ -72,6 +72,27 @@ def test_a_cell_replays_to_the_written_numbers(command: ModuleType, data: Any) -
     assert not command.same([(seed, before * 1.001, now), *rest]) and not command.same([])
 
 
+def of_two_rules(study: Any) -> Any:
+    spec = {**study["spec"], "optimizers": {rule: study["spec"]["optimizers"][rule] for rule in RULES}}
+    settings = {rule: study["configurations"][rule] for rule in RULES}
+    return {"spec": spec, "configurations": settings, "runs": [run for run in study["runs"] if run[0] in RULES]}
+
+
+def test_writing_keeps_what_was_not_made_anew(
+    command: ModuleType, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, file = ("ravine", "table"), tmp_path / "evidence.json.gz"
+    short = {f"{name}/defaults": of_two_rules(data["studies"][f"{name}/defaults"]) for name in names}
+    known, new = ({tuple(place.split("/")): command.evidence_data.unpacked(study)} for place, study in short.items())
+    about = {key: data[key] for key in ("regimes", "rules", "tasks")}
+    command.evidence_data.save(file, about, command.KINDS, known)
+    monkeypatch.setattr(command, "studies", lambda *_: [(*place, study) for place, study in new.items()])
+    command.write(tmp_path, ["table"], command.rules("sgd"), file)
+    made = command.evidence_data.read(file)
+    assert set(made["tasks"]) == set(names)
+    assert made["studies"] == short
+
+
 def test_the_command_goes_on_where_a_kill_stopped_it(tmp_path: Path) -> None:
     asked = [sys.executable, str(ROOT / "benchmarks" / "evidence.py"), "--out", str(tmp_path), "--regimes", "defaults"]
     asked += ["--tasks", ",".join(TASKS), "--rules", ",".join(RULES), "--seeds", str(SEEDS)]
