@@ -112,8 +112,8 @@ def studies(folder: Path, tasks: Sequence[str]) -> Iterator[tuple[str, str, Comp
 
 def write(folder: Path, tasks: Sequence[str], entries: Sequence[Entry], to: Path) -> None:
     """The data file: the studies that are finished, and of those it has already what was not made anew."""
-    known = evidence_data.read(to)["studies"] if to.exists() else {}
-    found = {tuple(place.split("/")): evidence_data.unpacked(study) for place, study in known.items()}
+    before = evidence_data.read(to) if to.exists() else {"studies": {}, "made": {"cpu": ""}}
+    found = {tuple(place.split("/")): evidence_data.unpacked(study) for place, study in before["studies"].items()}
     found |= {(name, regime): study for name, regime, study in studies(folder, tasks)}
     kinds = {name: kind for kind, names in KINDS.items() for name in names}
     about = {"regimes": REGIMES, "rules": [entry.name for entry in entries], "tasks": {}}
@@ -122,7 +122,7 @@ def write(folder: Path, tasks: Sequence[str], entries: Sequence[Entry], to: Path
         said = getattr(evidence_tasks, name).__doc__
         refused = refusals(task, entries)
         about["tasks"][name] = {"kind": kinds[name], "about": said, "steps": task.steps, "refusals": refused}
-    evidence_data.save(to, about, KINDS, found)
+    evidence_data.save(to, about, KINDS, found, filter(None, before["made"]["cpu"].split(" and ")))
     runs = sum(len(study.trials) for study in found.values())
     print(f"{to}: {to.stat().st_size:,} bytes, {len(found)} studies, {runs:,} runs")
 

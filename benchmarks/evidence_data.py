@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,12 +33,19 @@ def read(path: Path = DATA) -> Any:
     return json.loads(gzip.decompress(path.read_bytes()))
 
 
-def save(path: Path, about: Mapping[str, Any], groups: Mapping[str, Sequence[str]], studies: Studies) -> None:
+def save(
+    path: Path,
+    about: Mapping[str, Any],
+    groups: Mapping[str, Sequence[str]],
+    studies: Studies,
+    cpus: Iterable[str] = (),
+) -> None:
     """Whole or not at all; the same studies make the same bytes.
 
     Args:
         about: what else is to be told: the tasks, the rules, the regimes.
         groups: tasks that are judged together, by a name.
+        cpus: what else than this machine's some of them were made on.
     """
     plain = {place: packed(study) for place, study in studies.items()}
     found = {place: unpacked(study) for place, study in plain.items()}
@@ -51,7 +58,7 @@ def save(path: Path, about: Mapping[str, Any], groups: Mapping[str, Sequence[str
     made = {
         "date": time.strftime("%Y-%m-%d"),
         "versions": machine.versions(),
-        "cpu": machine.describe()["cpu"],
+        "cpu": " and ".join(sorted({*cpus, machine.describe()["cpu"]})),
     }
     value = {
         "made": made,
