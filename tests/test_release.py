@@ -198,6 +198,8 @@ def _fsdp1(module, **settings):
 
 def _fsdp2(module):
     fsdp = pytest.importorskip("torch.distributed.fsdp")
+    if not hasattr(torch.cpu.Stream, "record_event"):
+        pytest.skip("FSDP2 of torch 2.6 asks a CPU for events of its streams")
     return fsdp.fully_shard(module, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (1,)))
 
 

@@ -119,7 +119,9 @@ class Ray(Runner):
                     except StopIteration:
                         del going[answers]
                         continue
-                    except (ray.exceptions.RayError, ray.exceptions.RaySystemError) as error:
+                    except OSError as error:  # a broken pipe: so Ray 2.40 tells that its head is gone
+                        raise self._lost("is gone") from error
+                    except ray.exceptions.RayError as error:
                         yield from _after_loss(going.pop(answers), error, todo, deaths)
                         continue
                     clocks[answers] = time.monotonic()
@@ -157,12 +159,15 @@ class Ray(Runner):
         """
         assert self._pulse is not None
         if self._pulse.silent > PATIENCE:
-            raise LabError(
-                f"on: the head of the Ray cluster{self._where()} has not answered for {PATIENCE:g} seconds; what has "
-                "ended is kept, and the same command goes on from there",
-                then=("to go on", {}),
-            )
+            raise self._lost(f"has not answered for {PATIENCE:g} seconds")
         return self._pulse.slots
+
+    def _lost(self, how: str) -> LabError:
+        return LabError(
+            f"on: the head of the Ray cluster{self._where()} {how}; what has ended is kept, and the same command goes "
+            "on from there",
+            then=("to go on", {}),
+        )
 
     def _check_same(self, ray: Any) -> None:
         """This process is connected already: to the cluster that was asked for, or the runs would go elsewhere."""
