@@ -7,11 +7,11 @@ from subjects import ORACLES, SUBJECTS, Subject, gradients, parameters, run, sta
 
 from thalweg.catalogue import CATALOGUE
 
-STEPS = 200
+STEPS = 100
 SHAPES = [(7, 5), (3,), ()]
 # For rules with bases: SOAP's are arbitrary where the first gradient has not full rank along an axis.
 FULL_RANK = [(5, 5), (3,), (), (3, 2, 4)]
-# Rounding: each step errs by a few units in the last place of the parameter, and the errors of 200 steps add up.
+# Rounding: each step errs by a few units in the last place of the parameter, and the errors of 100 steps add up.
 TOLERANCE = 100 * STEPS * torch.finfo(torch.float64).eps
 
 

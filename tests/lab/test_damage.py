@@ -134,7 +134,7 @@ def test_reading_a_damaged_study(
     verb: str, whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thalweg.lab.report.render", lambda found: "")  # half a second each; tried below
-    wrong, refused, tried = [], 0, some(whole[verb], 150)
+    wrong, refused, tried = [], 0, some(whole[verb], 60)
     for what, name, data in tried:
         damage(whole[verb], tmp_path / "s", name, data)
         try:
@@ -151,7 +151,7 @@ def test_a_damaged_study_gone_on_with_replayed_exported_and_drawn(
 ) -> None:
     """Drawn from what is left of it; what was trained again, and mended so, is like any other study."""
     wrong, render = [], report.render
-    for what, name, data in some(whole[verb], 12):
+    for what, name, data in some(whole[verb], 8):
         target = tmp_path / "s"
         trial = json.loads((whole[verb] / "trials.jsonl").read_text().splitlines()[-1])["id"]
         for act in ("resume", "replay", "optuna", "report"):
