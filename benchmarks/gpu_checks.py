@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from thalweg.tensors.quantization import LIMIT
 Tensor = torch.Tensor
 Params = list[torch.nn.Parameter]
 SHAPES = [(33, 17), (5,), (), (2000,)]
+FEW = [(33, 17), (5,)]
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -86,6 +88,17 @@ def against_reference(
     return off(ours, theirs, begun), mine, other
 
 
+def taken(entry: Entry, shapes: Any) -> Any:
+    """Of these shapes those that an entry takes: Muon takes matrices only."""
+    found = []
+    for shape in shapes:
+        with suppress(ValueError):
+            entry.build([torch.nn.Parameter(torch.ones(shape))])
+            found.append(shape)
+    need(bool(found), f"{entry.name} takes none of the shapes {shapes}")
+    return found
+
+
 def one_step(machine: Gpu) -> str:
     """One Adam step against the reference"""
     share, _, _ = against_reference(machine, CATALOGUE["adam"], torch.float32, SHAPES)
@@ -107,8 +120,8 @@ def every_rule(machine: Gpu) -> str:
     """Every rule, float32, against the reference"""
     worst = ("", 0.0)
     for entry in CATALOGUE.values():
-        shapes = [(33, 17), (5,)] if entry.rule is None or entry.rule.sparse == "only" or machine.dry else SHAPES
-        share, _, _ = against_reference(machine, entry, torch.float32, shapes)
+        few = entry.rule is None or entry.rule.sparse == "only" or machine.dry
+        share, _, _ = against_reference(machine, entry, torch.float32, taken(entry, FEW if few else SHAPES))
         need(share < 1e-3, f"{entry.name}: {share:.1e} of the way apart")
         worst = max(worst, (entry.name, share), key=lambda pair: pair[1])
     return f"(at worst {worst[1]:.0e} of the way apart: {worst[0]})"
@@ -123,7 +136,7 @@ def every_rule_in_half(name: str) -> Callable[[Gpu], str]:
         for entry in CATALOGUE.values():
             if entry.rule is not None and entry.rule.sparse == "only":
                 continue
-            _, mine, other = against_reference(machine, entry, dtype, [(33, 17), (5,)])
+            _, mine, other = against_reference(machine, entry, dtype, taken(entry, FEW))
             for p, q in zip(mine.param_groups[0]["params"], other.param_groups[0]["params"], strict=True):
                 differs = p.detach() != q.detach()
                 gap = (p.detach().double() - q.detach().double()).abs()

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from subjects import DEVICE
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,17 @@ def test_the_checks_run_on_a_bare_machine():
     done = script(names, ["--only", "checks"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("\nok ") == len(names) and "FAILED" not in done.stdout
+
+
+def test_every_rule_gets_shapes_that_it_takes(monkeypatch):
+    """Muon takes matrices only."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import gpu_checks
+
+    for entry in gpu_checks.CATALOGUE.values():
+        for shapes in (gpu_checks.SHAPES, gpu_checks.FEW):
+            entry.build([torch.nn.Parameter(torch.ones(shape)) for shape in gpu_checks.taken(entry, shapes)])
+    assert gpu_checks.taken(gpu_checks.CATALOGUE["muon"], gpu_checks.FEW) == [(33, 17)]
 
 
 def test_the_first_failure_stops():

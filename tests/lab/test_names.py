@@ -35,6 +35,17 @@ class Rude(torch.optim.SGD):
         raise RuntimeError(EVIL)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_heading_steers_no_terminal(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The metric's name is one, and may be a stranger's."""
+    written = io.StringIO()
+    monkeypatch.setattr(screen, "console", Console(file=written, force_terminal=terminal, color_system=None, width=200))
+    screen._print_table(["", "[link=http://evil.example]" + EVIL], [["sgd", "1"]])
+    assert f"[link=http://evil.example]{SHOWN}" in written.getvalue() + capsys.readouterr().out
+
+
 class Comment(torch.optim.SGD):
     def step(self, closure: Any = None) -> Any:
         raise RuntimeError("<!--<script>&</script>\u2028")

@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from thalweg.lab import passwords
 from thalweg.lab.cli import verbs
 from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import LabError
@@ -33,6 +34,10 @@ SECRET = "hunter2"
         (f"mysql+pymysql://me:a@b/{SECRET}@host/db", "mysql+pymysql://me:***@host/db"),
         (f"x://host/db?user=me&Password={SECRET}&a=1", "x://host/db?user=me&Password=***&a=1"),
         (f"https://host?api_key={SECRET}", "https://host?api_key=***"),
+        (f"https://host?key={SECRET}", "https://host?key=***"),
+        (f"x://h/db?options=-c%20password%3D{SECRET}", "x://h/db?options=-c%20password%3D***"),
+        (f"host=h password = {SECRET} user=me", "host=h password = *** user=me"),
+        (f"{{'user': 'me', 'password': '{SECRET}'}}", "{'user': 'me', 'password': '***'}"),
         ("sqlite:////tmp/x.db:study", "sqlite:////tmp/x.db:study"),
         ("ray:10.0.0.1:6379 and http://host:80/", "ray:10.0.0.1:6379 and http://host:80/"),
     ],
@@ -40,6 +45,41 @@ SECRET = "hunter2"
 def test_what_is_left_of_an_address(text: str, masked: str) -> None:
     assert without_passwords(text) == masked
     assert str(LabError(f"on: {text} is wrong")) == f"on: {masked} is wrong"
+
+
+@pytest.mark.parametrize(
+    ("address", "told", "masked"),
+    [
+        ('postgresql://u:it\'s a "w0rd"@h/x:study', 'cannot reach it\'s a "w0rd"@h', "cannot reach ***@h"),
+        ("sqlite:///ok.db?password=hun'ter 3:a", "sqlite:///ok.db?password=hun'ter 3", "sqlite:///ok.db?password=***"),
+        ("me:pa'sw0rd@host:6379", "me:pa'sw0rd@host:6379", "me:***@host:6379"),
+        (
+            "redis://:a'@host/0",
+            "redis://:a'@host/0 is a's",
+            "redis://:***@host/0 is a's",
+        ),  # a short one, in its place alone
+    ],
+)
+def test_a_password_of_any_letters_in_an_address_that_was_given(
+    address: str, told: str, masked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "_known", set())
+    passwords.remember(address)
+    assert without_passwords(told) == masked
+
+
+def test_a_quote_in_a_password_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_known", set())
+    secret = "hun'ter2"
+    storage = f"sqlite:///{tmp_path / 'to.db'}?password={secret}"
+    words = (
+        f"sweep quadratic --optimizers sgd --points 2 --seeds 1 --on alone --out {tmp_path / 's'} --to-optuna".split()
+    )
+    monkeypatch.setattr(sys, "argv", ["thalweg", *words, storage])
+    done = CliRunner().invoke(app, sys.argv[1:])
+    assert done.exit_code == 0, done.output
+    assert "command.json" in {path.name for path in (tmp_path / "s").iterdir()}
+    assert secret not in files(tmp_path / "s") + done.output and "ter2" not in files(tmp_path / "s")
 
 
 class Telling(torch.optim.SGD):

@@ -261,7 +261,7 @@ def law_progress() -> Iterator[Callable[[Outcome], None]]:
         yield lambda outcome: None
         return
     with console.status("starting") as status:
-        yield lambda outcome: status.update(f"{outcome.law} {outcome.variant}")
+        yield lambda outcome: status.update(_plain(f"{outcome.law} {outcome.variant}"))
 
 
 def show_laws(laws: Sequence[Law]) -> None:
@@ -276,7 +276,7 @@ def _print_table(
 
     `fit`: only the columns that fit unbroken. `prose`: the column that wraps, beside as many as leave it room.
     """
-    rows = [[visible(str(cell)) for cell in row] for row in rows]
+    headings, *rows = ([visible(str(cell)) for cell in row] for row in (headings, *rows))
     if not console.is_terminal:
         widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
         for row in [headings, *rows]:
@@ -289,7 +289,7 @@ def _print_table(
         shown = shown[: roomy(headings, rows, console.width, prose)]
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
     for index in shown:
-        table.add_column(headings[index], overflow="fold", no_wrap=fit and index not in (shown[0], shown[-1]))
+        table.add_column(_plain(headings[index]), overflow="fold", no_wrap=fit and index not in (shown[0], shown[-1]))
     for row in rows:
         table.add_row(*(_plain(row[index]) for index in shown))
     console.print(table)

@@ -117,7 +117,7 @@ def refuse(error: ValueError | OSError) -> NoReturn:
 def stopped() -> NoReturn:
     """Ctrl-C: how to go on."""
     console.print("\nStopped. Nothing finished is lost; to go on:", highlight=False)
-    print(without_passwords("  thalweg " + shlex.join(sys.argv[1:])))
+    print("  thalweg " + shlex.join(map(without_passwords, sys.argv[1:])))
     raise typer.Exit(130) from None
 
 
@@ -130,7 +130,7 @@ def next_command(changed: Mapping[str, str]) -> str:
             words = words[1:]
         elif word.partition("=")[0] not in changed:
             typed.append(word)
-    return without_passwords("thalweg " + shlex.join([*typed, *chain(*changed.items())]))
+    return "thalweg " + shlex.join(map(without_passwords, [*typed, *chain(*changed.items())]))
 
 
 def _train(verb: Callable[..., Any], given: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from thalweg.lab.arguments import need
 from thalweg.lab.errors import LabError, first_line
+from thalweg.lab.passwords import remember
 from thalweg.lab.search.hyperparameters import numbers
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def try_storage(storage: Any) -> None:
 @contextmanager
 def _said(argument: str, where: Any) -> Iterator[None]:
     """Whatever a storage raises, of its own kind (SQLAlchemy's, Redis's, Optuna's), in a line."""
+    remember(where)
     try:
         yield
     except Exception as error:

@@ -12,7 +12,7 @@ from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.own_loop.pruning import PRUNERS
 from thalweg.lab.own_loop.pruning import pruner as find_pruner
-from thalweg.lab.passwords import without_passwords
+from thalweg.lab.passwords import remember, without_passwords
 from thalweg.lab.recording import record as recorder
 from thalweg.lab.results import Tuning
 from thalweg.lab.runners.resources import Resources
@@ -175,6 +175,7 @@ def tune(
     longest = seconds("time_limit", time_limit)
     own = [] if entries[0].name == task.name else [entries[0].name]  # of a command that makes its optimizer itself
     folder = folder_of(out, here, task.name, "tune", *own)
+    remember(from_optuna)
     source = without_passwords(from_optuna) if isinstance(from_optuna, str) else from_optuna  # as the study keeps it
     known = settled(folder, "from_optuna", source, "known", lambda: _known(from_optuna, chosen, task))
     before = None if from_study is None else str(from_study)
