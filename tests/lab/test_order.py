@@ -68,11 +68,12 @@ def test_what_ships_says_how_it_was_made() -> None:
 def test_tuning_begins_with_the_list_and_goes_on(tmp_path: Path) -> None:
     name = LISTED[0]
     chosen = choose(CATALOGUE[name], little.task(), None)
-    found = tune(little.task(), name, method="learned", trials=11, batch=4, finalist_seeds=2, out=tmp_path, epochs=1)
+    more = {"method": "learned", "trials": order.AHEAD + 3, "batch": 4, "finalist_seeds": 2, "epochs": 1}
+    found = tune(little.task(), name, out=tmp_path, **more)
     tried = [found_.settings for found_ in sorted(found.trials, key=lambda t: t.index) if found_.phase == "search"]
     listed = [values["lr"] for values in order.known(CATALOGUE[name])][: order.AHEAD]
     assert [settings["lr"] for settings in tried[1 : 1 + order.AHEAD]] == listed
-    assert len({settings["lr"] for settings in tried}) == 11 and found.spec["protocol"]["order"]
+    assert len({settings["lr"] for settings in tried}) == order.AHEAD + 3 and found.spec["protocol"]["order"]
     only = tune(
         little.task(),
         name,

@@ -216,7 +216,7 @@ def show_order(entry: Entry) -> None:
     """The first configurations of a rule's learned order, with how good the best of the first k was; or nothing."""
     from thalweg.lab.search import order
 
-    known = order.known(entry)[: order.AHEAD]
+    known = order.known(entry)[:8]
     if not known:
         return
     told = (

@@ -21,7 +21,7 @@ from thalweg.lab.search.samplers import Coordinates
 if TYPE_CHECKING:
     from thalweg.catalogue import Entry
 
-AHEAD = 8  # configurations of a list before a sampler that has seen them goes on
+AHEAD = 16  # configurations of a list before a sampler that has seen them goes on: TPE after eight was behind the list
 
 
 @cache
