@@ -164,6 +164,20 @@ def test_the_reference_engine_counts_each_tensor_as_it_is_written_and_says_where
     assert [-p[0].item() for p in params] == [3, 2] == [float(optimizer.state[p]["step"]) for p in params]
 
 
+def test_a_step_cut_short_says_whose_matrices_may_have_moved_though_nothing_was_counted(monkeypatch):
+    p = torch.nn.Parameter(torch.eye(4))
+    optimizer = optim.Muon([p], engine="reference")
+    p.grad = torch.ones(4, 4)
+
+    def fails(*given):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(reference, "equations", fails)
+    told = "0 of 1 parameters took it.*, and the matrices of muon of any that did not, may have moved"
+    with pytest.warns(RuntimeWarning, match=told), pytest.raises(MemoryError):
+        optimizer.step()
+
+
 def test_an_estimate_of_the_curvature_outlives_a_step_that_raised():
     p = torch.nn.Parameter(torch.ones(3))
     optimizer = optim.AdaHessian([p], lr=0.1)

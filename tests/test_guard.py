@@ -1,8 +1,11 @@
 """Clipping, gradients that are not finite, and torch's gradient scaler: gradients stay as they are."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from subjects import DEVICE, FAST, parameters
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import thalweg.optim as optim
 
@@ -96,3 +99,21 @@ def test_a_gradient_scaler_drives_every_rule(name, fused):
 def test_what_is_not_allowed_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         optim.Adam(parameters([(2,)]), **settings)
+
+
+@pytest.mark.parametrize(
+    "guard", [{"clip_norm": 1.0}, {"on_nonfinite": "raise"}, {"on_nonfinite": "skip_step"}], ids=str
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_guard_sees_nothing_of_gradients_without_numbers(guard, inside):
+    with FakeTensorMode() as mode:
+        p = torch.nn.Parameter(torch.zeros(3))
+        p.grad = torch.zeros(3)
+    optimizer = optim.Adam([p], **guard)
+    with mode if inside else nullcontext():
+        optimizer.step()
+    assert optimizer.guard.last_norm is None and p in optimizer.state
+    q = torch.nn.Parameter(torch.zeros(3, device="meta"))
+    q.grad = torch.zeros(3, device="meta")
+    with pytest.raises(ValueError, match="on the meta device holds no numbers"):
+        optim.Adam([q], **guard).step()

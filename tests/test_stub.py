@@ -122,6 +122,7 @@ def train(optimizer: optim.Optimizer, scheduler: optim.lr_scheduler.LRScheduler 
 adam = optim.Adam(model.parameters(), lr=1e-3, betas=(torch.tensor(0.9), 0.99), eps=torch.tensor(1e-8), clip_norm=1.0)
 print(train(adam, StepLR(adam, 1)), adam.guard.clipped_steps, adam.full_state_dict()["state"])
 adam.load_state_dict(torch.optim.Adam(model.parameters()).state_dict())
+adam.load_state_dict(adam.state_dict(), incomplete="restart")
 adam.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.1})
 adam.zero_grad(set_to_none=True)
 others: list[Optimizer] = [
@@ -152,6 +153,7 @@ MISTAKES = {
     "optim.AdamW(model.parameters()).estimate(loss())": "estimate",
     "optim.ScheduleFreeSGD(model.parameters()).train('yes')": "train",
     "optim.AdaHessian(model.parameters()).estimate()": "estimate",
+    "adam.load_state_dict(adam.state_dict(), incomplete='anew')": "incomplete",
     "optim.Adan2": "Adan2",
     "from thalweg.optim.adamw import AdmW": "AdmW",
     "from thalweg.optim.lr_scheduler import StepRL": "StepRL",

@@ -11,7 +11,7 @@ def main() -> None:
     from thalweg.lab.errors import MissingExtra
 
     try:
-        app()
+        app(prog_name="thalweg")  # also of `python -m thalweg`: a shell completes one word
     except MissingExtra as error:
         sys.exit(str(error))
 

@@ -12,6 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 import thalweg
+from thalweg.catalogue import listed
 from thalweg.conformance.arguments import settings
 from thalweg.conformance.errors import RefusedError
 from thalweg.conformance.law import LAWS
@@ -71,6 +72,15 @@ def test_the_public_function_takes_settings_as_keywords():
     report = thalweg.conform(torch.optim.RMSprop, laws=["nan-lr", "negative_lr"], apart=False, centered=True)
     assert [outcome.law for outcome in report.outcomes] == ["negative_lr", "nan_lr"] * 2
     assert (report.settings, report.variants) == ("centered=True", ("foreach=False", "foreach=True"))
+
+
+def test_a_rule_of_the_catalogue_is_tried_with_the_settings_that_make_it():
+    assert try_laws("sgd", {}, laws=["steps"], apart=False).breaks == []
+    entry = listed("rmsprop_centred")
+    report = try_laws(entry.name, {"alpha": 0.9}, laws=["steps"], apart=False)
+    assert report.subject == entry.name and report.settings == "centered=True, alpha=0.9"
+    with pytest.raises(ValueError, match="got 'rmsprpo'; did you mean 'rmsprop'[?] It must be a name from"):
+        try_laws("rmsprpo", {})
 
 
 class Rated(torch.optim.SGD):
@@ -162,7 +172,7 @@ def test_the_list():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "optimizer: got ''; must be package.module.Class"),
+        ((), "optimizer: got ''; must be a name from `thalweg rules`, package.module.Class"),
         (("torch.optim.RMSProp",), "torch.optim has no 'RMSProp'; did you mean 'RMSprop'?"),
         (("torch.nn.Linear",), "must be a subclass of torch.optim.Optimizer"),
         (("no_such_package.Adam",), "No module named 'no_such_package'"),

@@ -26,6 +26,12 @@ def run(*words: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def test_what_a_shell_is_to_complete_is_one_word() -> None:
+    words = [sys.executable, "-m", "thalweg", "--show-completion", "bash"]
+    script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "complete -o default -F _thalweg_completion thalweg\n" in script + "\n"
+
+
 def test_compare_a_users_file(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(little.FILE)
     words = (

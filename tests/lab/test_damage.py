@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from typer.testing import CliRunner
 from thalweg.lab import report
 from thalweg.lab.cli.commands import app
 from thalweg.lab.errors import LabError
+from thalweg.lab.study.records import read_spec
+from thalweg.lab.study.store import differences
 from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.range_test import range_test
 from thalweg.lab.verbs.sweep import sweep
@@ -182,3 +185,28 @@ def test_a_folder_where_a_file_should_be(name: str, whole: dict[str, Path], tmp_
     assert look("report", str(target)).startswith("thalweg: ")
     with pytest.raises(LabError):
         again("compare", target)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([], "is damaged: must be an object with a task, optimizers and a protocol; "),
+        ({"task": {"parts": {"": 3}}}, "is damaged: task.parts['']: got 3; must be a text; "),
+        ({"optimizers": {" ": 3}}, "is damaged: optimizers[' ']: got 3; must be an object; "),
+    ],
+    ids=str,
+)
+def test_what_is_damaged_has_a_name(value: Any, said: str, tmp_path: Path) -> None:
+    task = {"name": "a", "identity": "a", "metric": "loss", "larger_is_better": False, "epochs": 1, "batch_size": 1}
+    task = {**task, "margin": None, "data": {}}
+    spec = value
+    if value:
+        spec = {"optimizers": {}, "protocol": {}, **value, "task": {**task, **value.get("task", {})}}
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    with pytest.raises(LabError, match=re.escape(f"spec.json: {said}")):
+        read_spec(tmp_path)
+
+
+def test_what_one_of_two_specs_lacks_is_told() -> None:
+    assert differences({"a": {"": None}}, {"a": {}}) == ["a.'': null -> absent"]
+    assert differences({}, {" ": 1}) == ["' ': absent -> 1"]

@@ -177,6 +177,7 @@ def test_an_address_where_nobody_answers(tmp_path: Path) -> None:
         other.listen()  # somebody is there now, who says nothing
         out, error = study(f"ray:127.0.0.1:{port}", tmp_path / "silent", join=3.0).communicate(timeout=90)
     assert "no Ray cluster at" in out and "has not answered as Ray does within 3 seconds" in out, error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_head_that_is_killed_ends_the_study_with_a_word(own_folder: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from thalweg.catalogue import CATALOGUE, listed
 from thalweg.conformance.arguments import address
 from thalweg.conformance.child_process import can_travel, try_apart
 from thalweg.conformance.errors import RefusedError
@@ -15,7 +16,7 @@ from thalweg.conformance.judge import outcomes
 from thalweg.conformance.law import LAWS
 from thalweg.conformance.report import Outcome, Report
 from thalweg.conformance.subject import Subject, parameters_of, variants_of, words
-from thalweg.lookup import did_you_mean, find
+from thalweg.lookup import ALLOWED, did_you_mean, find
 
 LIMIT = 60.0  # seconds for a law; the longest takes some seconds
 HERE = "tried in this process, without a time limit: a fresh one cannot import this class or take its settings"
@@ -33,7 +34,8 @@ def conform(
     """Try every law on an optimizer class, or those named, and tell what holds.
 
     Args:
-        optimizer: the class, or its name: 'torch.optim.SGD', 'package.module:Class', 'my_file.py:Class'.
+        optimizer: the class, or its name: 'torch.optim.SGD', 'package.module:Class', 'my_file.py:Class'; or a rule's in
+            the catalogue: 'sgd'.
         laws: names of laws; all if None.
         apart: whether to try them in a child process, so that a crash or a hang breaks a law and nothing more. A class
             that a fresh process cannot import is tried in this one.
@@ -61,7 +63,8 @@ def try_laws(
     progress: Callable[[Outcome], None] | None = None,
 ) -> Report:
     """As `conform`, with the settings in a dict and `progress` called with each outcome."""
-    cls = find(optimizer) if isinstance(optimizer, str) else optimizer
+    cls, own = _named_class(optimizer) if isinstance(optimizer, str) else (optimizer, {})
+    settings = {**own, **settings}
     if not (isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)):
         raise ValueError(f"optimizer: got {cls!r}; must be a subclass of torch.optim.Optimizer")
     if not time_limit > 0:
@@ -85,6 +88,20 @@ def try_laws(
         outcomes=tuple(kept),
         notes=(HERE,) if apart and not place else (),
     )
+
+
+def _named_class(name: str) -> tuple[Any, dict[str, Any]]:
+    """The class of this name, and the settings that make it the rule, where it is one of the catalogue's."""
+    if {*name} & {*".:"}:
+        return find(name), {}
+    entry = listed(name)
+    if entry is None:
+        near = did_you_mean(name, CATALOGUE)
+        must = f"{near} It must be" if near else "; must be"
+        raise ValueError(f"optimizer: got {name!r}{must} a name from `thalweg rules`, {ALLOWED}")
+    if not isinstance(entry.optimizer, type):
+        raise ValueError(f"optimizer: {name} is made of several rules; must be one of them, or {ALLOWED}")
+    return entry.optimizer, dict(entry.settings)
 
 
 def _named(laws: Iterable[str] | None) -> list[str]:

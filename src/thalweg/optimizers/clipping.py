@@ -16,6 +16,8 @@ import torch
 
 from thalweg.optimizers.norms import total_norm, total_norm_there
 from thalweg.rule.hyperparameters import is_number, plain
+from thalweg.tensors.layout import local
+from thalweg.tensors.subclasses import has_numbers
 
 Tensor = torch.Tensor
 Verdict = Tensor  # float64: the factor of all gradients, and 1 where the step is left out, else 0
@@ -76,6 +78,7 @@ class Clipping:
         """The factor for all gradients of this step; None where the step is left out.
 
         `scales`: each gradient's own `gradient_scale`. `grad_scale`, `found_inf`: what a gradient scaler hands over.
+        Of gradients without numbers (fake tensors, the meta device) nothing is seen.
         """
         self.due = False
         factor = 1.0 if grad_scale is None else 1.0 / plain(grad_scale)
@@ -84,7 +87,13 @@ class Clipping:
             return None
         if self.idle:
             return factor
-        self._last_norm = norm = abs(factor) * total_norm(gradients, scales, self.group)
+        try:
+            self._last_norm = norm = abs(factor) * total_norm(gradients, scales, self.group)
+        except Exception:  # asked for where it fails, not in every step
+            if all(g is None or has_numbers(local(g)) for g in gradients):
+                raise
+            self._last_norm = None
+            return factor
         if self.on_nonfinite != "propagate" and not math.isfinite(norm):
             return self._nonfinite(gradients)
         if self.clip_norm is None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from thalweg.optimizers.loading import Incomplete
 from thalweg.optimizers.optimizer import OF_THE_OPTIMIZER, Optimizer
 from thalweg.roles import ROLES, roles
 from thalweg.rule.definition import Rule
@@ -130,7 +131,7 @@ class Hybrid(Optimizer):
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def load_state_dict(
-        self, state_dict: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, incomplete: str = "refuse"
+        self, state_dict: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, incomplete: Incomplete = "refuse"
     ) -> None:
         """Take over a checkpoint of this class, or a list of one for each part, as a script writes that steps a pair of
         optimizers: their groups are taken in the order of the parts, and each holds its part's parameters in their

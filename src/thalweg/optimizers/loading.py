@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -29,7 +29,8 @@ UserTensors = tuple[str, Any, dict[str, Any], torch.Tensor]
 FLAGS: dict[str, Any] = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
 # What a checkpoint does not change: it is of the machine, and any state can be brought into any form.
 KEPT = (*FLAGS, "state_dtype")
-INCOMPLETE = ("refuse", "restart")
+Incomplete = Literal["refuse", "restart"]
+INCOMPLETE = get_args(Incomplete)
 # What torch's wrappers put into the names of what they wrap: compile, DDP, activation checkpoints, FSDP.
 WRAPPERS = ("_orig_mod", "module", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
 

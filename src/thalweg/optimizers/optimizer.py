@@ -320,7 +320,7 @@ class Optimizer(torch.optim.Optimizer):
 
     zero_grad = outside_dynamo(torch.optim.Optimizer.zero_grad)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *, incomplete: str = "refuse") -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, incomplete: loading.Incomplete = "refuse") -> None:
         """Take over a checkpoint of this class, or of the torch class of the same name.
 
         Where both sides give the parameters' names, these say which is which; what wrappers put into them is no part of

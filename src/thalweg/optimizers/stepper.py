@@ -144,10 +144,12 @@ class Stepper:
         for plan in plans:
             plan.let_go()
         if left and any(plan.begun for plan in plans):
+            whole = sorted({plan.update.rule.name for plan in plans if plan.begun and plan.update.rule.matrices})
+            matrices = f", and the matrices of {' and '.join(whole)} of any that did not," if whole else ""
             warnings.warn(
                 f"{type(error).__name__} cut a step short: {len(members) - len(left)} of {len(members)} parameters "
-                "took it and counted it, the others did not; what was being written (one tensor, or the matrices of "
-                "Shampoo and SOAP) may be half done",
+                f"took it and counted it, the others did not; the tensor that was being written{matrices} may have "
+                "moved, in whole or in part",
                 RuntimeWarning,
                 stacklevel=4,
             )

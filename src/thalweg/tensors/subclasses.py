@@ -67,6 +67,11 @@ def is_fake(tensor: Tensor) -> bool:
     return type(tensor).__module__.startswith("torch._subclasses.")
 
 
+def has_numbers(tensor: Tensor) -> bool:
+    """False for a fake tensor, and one on the meta device."""
+    return not (tensor.is_meta or is_fake(tensor))
+
+
 def adds_by_itself(tensor: Tensor) -> bool:
     """True for memory whose class may have its own addition."""
     kind = type(tensor)

@@ -192,7 +192,12 @@ def explain(
 @app.command()
 def conform(
     optimizer: Annotated[
-        str, typer.Argument(help="package.module.Class, package.module:Class or my_file.py:Class.", show_default=False)
+        str,
+        typer.Argument(
+            help="A name from `thalweg rules`, package.module.Class, package.module:Class or my_file.py:Class.",
+            show_default=False,
+            autocompletion=rules_of,
+        ),
     ] = "",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting, NAME=VALUE; may be repeated.", show_default=False)

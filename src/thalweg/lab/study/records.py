@@ -144,7 +144,7 @@ def read_json(path: Path, fault: Callable[[Any], str]) -> Any:
     if value is None:
         raise StudyError(f"{path}: cannot be read: it holds null; {ANEW}")
     if wrong := fault(value):
-        raise StudyError(f"{path}: is damaged: {wrong.removeprefix('.')}; {ANEW}")
+        raise StudyError(f"{path}: is damaged: {wrong.removeprefix('.').removeprefix(': ')}; {ANEW}")
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
@@ -62,7 +62,12 @@ def open_campaign(
         count = max(total(study.spec), len(study.trials))
         missing, epochs = count - len(study.trials), study.spec["task"]["epochs"]
         runs = -(-missing * epochs // task.epochs)  # of the task's own length
-        with runner_of(study, estimate, on, runs, at_once) as (runner, choice):
+        with ExitStack() as open_ones:
+            try:
+                runner, choice = open_ones.enter_context(runner_of(study, estimate, on, runs, at_once))
+            except LabError:  # nothing to train on: no study has begun
+                study.take_back()
+                raise
             seconds = None
             if missing and (progress is not None or estimate.choice):  # somebody is told, or a budget was planned by it
                 each = estimate.seconds(study.settle("milliseconds", lambda: estimate.milliseconds))

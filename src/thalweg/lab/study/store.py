@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
+from shutil import rmtree
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -38,6 +39,9 @@ GROWS = {  # more of these may be asked of a study: nothing done before changes
 }
 
 
+ABSENT = object()  # in the place of what one of two specs does not have: null is something
+
+
 class Study:
     """One writer on one folder, as a context manager; the lock goes with the process, however it ends."""
 
@@ -49,6 +53,8 @@ class Study:
         self._lock = FileLock(folder / "lock", timeout=0, thread_local=False)
         self._log: io.FileIO | None = None
         self._synced = 0.0
+        self._made = False  # the folder, by this study
+        self._taken_back = False
 
     def __enter__(self) -> Study:
         try:
@@ -56,6 +62,7 @@ class Study:
                 raise StudyError(f"out: {self.folder} is a file; must be a folder")
             if (self.folder / TASKS).exists():
                 raise keep_both(self.folder, "holds a comparison over several tasks, each in a folder of its own")
+            self._made = not self.folder.exists()
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout:
@@ -85,8 +92,14 @@ class Study:
             if self._log is not None:
                 self.sync()
                 self._log.close()
+            if self._taken_back:
+                rmtree(self.folder, ignore_errors=True)
         finally:
             self._lock.release()
+
+    def take_back(self) -> None:
+        """Leave no folder behind at the end, where this study made it and nothing was run."""
+        self._taken_back = self._made and not self.trials
 
     def add(self, trial: Trial) -> None:
         """Write a trial down for good: no kill of this process loses it when this returns, no power cut after `sync`.
@@ -292,11 +305,14 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = []
         for key in dict.fromkeys([*old, *new]):
-            found += differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+            named = str(key) if str(key).strip() else repr(key)
+            found += differences(old.get(key, ABSENT), new.get(key, ABSENT), f"{where}.{named}" if where else named)
         return found
     return [] if old == new else [f"{where}: {_short(old)} -> {_short(new)}"]
 
 
 def _short(value: Any) -> str:
+    if value is ABSENT:
+        return "absent"
     text = json.dumps(value)
     return text if len(text) < 300 else text[:300] + "..."

@@ -41,7 +41,7 @@ def by_name(shape: Shape) -> Shape:
     def look(value: Any) -> str:
         if not isinstance(value, Mapping):
             return f": got {_short(value)}; must be an object"
-        return next((f".{name}{wrong}" for name, one in value.items() if (wrong := shape(one))), "")
+        return next((f"{_part(name)}{wrong}" for name, one in value.items() if (wrong := shape(one))), "")
 
     return look
 
@@ -70,7 +70,7 @@ def record(closed: bool = False, /, **shapes: Shape) -> Shape:
             return f".{missing[0]}: is missing"
         foreign = [name for name in value if closed and name not in known]
         if foreign:
-            return f".{foreign[0]}: is not known"
+            return f"{_part(foreign[0])}: is not known"
         return next((f".{name}{wrong}" for name in value if name in known and (wrong := known[name](value[name]))), "")
 
     return look
@@ -85,6 +85,11 @@ def is_number(value: Any) -> bool:
 
 def _is_integer(value: Any, least: int = 0, most: float = MOST) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _part(name: str) -> str:
+    """The name of a part, as it goes on after the whole's; one without letters would be seen by nobody."""
+    return f".{name}" if name.strip() else f"[{name!r}]"
 
 
 def _short(value: Any) -> str:
