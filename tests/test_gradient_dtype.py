@@ -114,3 +114,53 @@ def test_the_curvature_of_a_parameter_with_gradients_of_another_dtype():
     (p.float() ** 3).sum().backward(create_graph=True)
     optimizer.step()
     assert torch.allclose(optimizer.state[p]["hessian_diag"], 6 * torch.ones(3) * p.detach().float(), rtol=0.5)
+
+
+@pytest.fixture(params=["reference", "cpu"])
+def on_the_host(request):
+    return request.param
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.complex64])
+def test_a_gradient_larger_than_float32_is_clipped_before_it_is_cut_to_it(dtype, on_the_host):
+    kind = torch.complex128 if dtype.is_complex else torch.float64
+    gradient = torch.tensor([3e200, -4e200, 0.0], dtype=kind)
+    [p] = parameters([(3,)], dtype)
+    if not hasattr(p, "grad_dtype"):
+        pytest.skip("this torch has no grad_dtype")
+    p.grad_dtype, p.grad = kind, gradient.clone()
+    q = torch.nn.Parameter(torch.zeros(2))
+    q.grad = torch.ones(2)
+    before = p.detach().clone()
+    optimizer = optim.SGD([p, q], lr=1.0, clip_norm=1.0, on_nonfinite="raise", rounding="nearest", engine=on_the_host)
+    optimizer.step()
+    expected = torch.tensor([0.6, -0.8, 0.0])
+    assert torch.allclose((before - p.detach()).to(kind).real.float(), expected, atol=0.02)
+    assert p.grad.equal(gradient) and optimizer.guard.clipped_steps == 1 and not q.any()
+    assert optimizer.guard.last_norm == pytest.approx(5e200)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_gradient_that_is_infinite_once_it_is_read_is_seen(dtype, scale, on_the_host):
+    p, _ = pair(dtype, (3,), torch.full((3,), 1e200, dtype=torch.float64))
+    q = torch.nn.Parameter(torch.zeros(2))
+    q.grad = torch.ones(2)
+    before = p.detach().clone()
+    groups = [{"params": [p, q], "gradient_scale": scale, "lr": 0.1}]
+    raising = optim.Adam(groups, on_nonfinite="raise", engine=on_the_host)
+    with pytest.raises(FloatingPointError, match="parameter 0 .* is not finite in the step's precision"):
+        raising.step()
+    skipping = optim.Adam(groups, on_nonfinite="skip_step", engine=on_the_host)
+    skipping.step()
+    assert skipping.guard.skipped_steps == 1 and torch.equal(p, before) and not q.any()
+    p.grad = torch.ones(3, dtype=torch.float64)
+    skipping.step()
+    assert skipping.guard.skipped_steps == 1 and bool((p != before).all())
+
+
+def test_a_float64_parameter_takes_what_it_holds(on_the_host):
+    p = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    p.grad = torch.full((2,), 1e200, dtype=torch.float64)
+    optim.SGD([p], lr=1e-200, on_nonfinite="raise", engine=on_the_host).step()
+    assert torch.allclose(p, -torch.ones(2, dtype=torch.float64))

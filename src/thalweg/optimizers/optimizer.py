@@ -253,7 +253,7 @@ class Optimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         params = [p for group in self.param_groups for p in group["params"]]
-        gradients = [p.grad for p in params]
+        gradients: Sequence[torch.Tensor | None] = [p.grad for p in params]
         factor: float | torch.Tensor = 1.0
         scaled, handed = False, self.__dict__.get("grad_scale")  # by a gradient scaler
         if handed is not None or not self.guard.idle or "found_inf" in self.__dict__:
@@ -262,6 +262,7 @@ class Optimizer(torch.optim.Optimizer):
             far = self.guard.group is None and self.guard.on_nonfinite != "raise" and engines.far(self._engine, params)
             look = self.guard.judge if far else self.guard.look
             found = look(gradients, scales, handed, self.__dict__.get("found_inf"))
+            gradients, found = self.guard.bring_in(params, gradients, scales, found)
             if found is None:
                 return loss
             factor = found
