@@ -165,3 +165,15 @@ def test_a_sum_that_is_too_large_alone_is_none():
     lookout = Lookout([param], ["w"])
     lookout.see(1)
     assert lookout.found is None
+
+
+def test_later_passes_are_as_quick_as_without():
+    """A parameter that had a hook once, even one that was taken off, is slower in every backward pass."""
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters())
+    with thalweg.lens(optimizer, model, quiet=True) as seen:
+        nn.functional.cross_entropy(model(torch.ones(4, 64)), torch.arange(4)).backward()
+        optimizer.step()
+    assert sorted(seen.lookout.arrived) == [*range(8)] and set(list(seen.lookout.arrived)[:2]) == {6, 7}
+    hooked = [p for p in model.parameters() if p._post_accumulate_grad_hooks is not None or p._backward_hooks]
+    assert len(hooked) <= 1  # the one at which gradients are seen to add up

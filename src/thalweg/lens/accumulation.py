@@ -18,15 +18,14 @@ class Accumulation:
 
     Args:
         params: what is trained.
-        looking: whether to look at the step that is being prepared; passes are counted at each for which hooks are on.
         anew: called where a pass begins the step anew.
     """
 
-    def __init__(self, params: Sequence[Tensor], looking: Callable[[], bool], anew: Callable[[], None]) -> None:
+    def __init__(self, params: Sequence[Tensor], anew: Callable[[], None]) -> None:
         self.handles: list[Any] = []
         usable = [p for p in params if p.requires_grad and p.numel() > 0]
         self.param = min(usable, key=lambda p: (_hooks(p) > 0, p.numel())) if usable else None
-        self.looking, self.anew = looking, anew
+        self.anew = anew
         self.passes = 0
         self.first = True  # no step before: what is there may be on purpose
         self.added: bool | None = None  # None: not looked
@@ -52,7 +51,7 @@ class Accumulation:
         return counted
 
     def _arrives(self, gradient: Tensor) -> None:
-        self.incoming = gradient.detach().clone() if self.looking() else None
+        self.incoming = gradient.detach().clone()
 
     def _arrived(self, param: Tensor) -> None:
         self.passes += 1
@@ -61,7 +60,8 @@ class Accumulation:
             return
         if incoming is not None and param.grad is not None and not param.grad.is_sparse:
             same = param.grad.to(incoming.dtype)
-            added = not torch.allclose(same, incoming, rtol=1e-3, atol=0.0, equal_nan=True)
+            added = not torch.equal(same, incoming)  # the quicker question, of which the other is seldom needed
+            added = added and not torch.allclose(same, incoming, rtol=1e-3, atol=0.0, equal_nan=True)
             if self.passes == 1:
                 self.added = added
             elif not added and incoming.any():

@@ -17,21 +17,32 @@ import torch
 from torch import Tensor
 
 Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
 PLAIN, FLOAT32 = {Tensor, torch.nn.Parameter}, {torch.float32}
 _dtype, _on_cpu = attrgetter("dtype"), attrgetter("is_cpu")
 
 
-def addresses(tensors: Sequence[Any], least: Sequence[int] | Integers) -> Integers | None:
+def addresses(tensors: Sequence[Any], least: Sequence[int]) -> Integers | None:
     """Where the tensors lie; None where one is not float32 numbers in the CPU's memory, one after another, at least so
     many of them."""
     if not ({*map(type, tensors)} <= PLAIN and {*map(_dtype, tensors)} == FLOAT32 and compiles()):
         return None
     if not (all(map(_on_cpu, tensors)) and all(map(Tensor.is_contiguous, tensors))):
         return None
+    if not all(map(ge, map(Tensor.numel, tensors), least)):
+        return None
     found = np.fromiter(map(Tensor.data_ptr, tensors), np.int64, len(tensors))
-    enough = all(map(ge, map(Tensor.numel, tensors), least))
-    there = (found != 0) | (np.asarray(least) == 0)  # a freed storage has no address, and nothing needs none
-    return found if enough and there.all() else None
+    there = found.all() or ((found != 0) | (np.array(least) == 0)).all()  # nothing needs no address
+    return found if there else None
+
+
+def square(tensor: Tensor, count: int) -> float | None:
+    """The sum of squares of a tensor's first numbers; None where `addresses` would be."""
+    if type(tensor) not in PLAIN or tensor.dtype is not torch.float32 or not compiles():
+        return None
+    if not (tensor.is_cpu and tensor.is_contiguous() and tensor.numel() >= count and (place := tensor.data_ptr())):
+        return None
+    return float(_loops().square(place, count))
 
 
 def gather(places: Integers, sizes: Integers, strides: Integers, count: int) -> Tensor:
@@ -41,14 +52,38 @@ def gather(places: Integers, sizes: Integers, strides: Integers, count: int) -> 
     return out
 
 
-def squares(places: Integers, sizes: Integers) -> npt.NDArray[np.float64]:
+def squares(places: Integers, sizes: Integers) -> Numbers:
     """The sum of squares of each tensor."""
     out = np.empty(len(places))
     _loops().squares(places, sizes, out)
     return out
 
 
-def sums(values: Sequence[Tensor], counts: Integers) -> npt.NDArray[np.float64]:
+def products(places: Integers, sizes: Integers, strides: Integers, other: Tensor) -> tuple[float, float, float]:
+    """Of what `gather` would read with as many other numbers, and of each with itself."""
+    found: tuple[float, float, float] = _loops().products(places, sizes, strides, other.numpy())
+    return found
+
+
+def step_sums(
+    values: Sequence[Tensor], decays: Sequence[float], floors: Sequence[float], counts: Integers, out: Numbers
+) -> Tensor:
+    """A step, and in `out` what it adds up to, a column a tensor.
+
+    Args:
+        values: numbers after and before it, gradients and second moments.
+        decays: the shares of each tensor's numbers that decoupled decay took.
+        floors: the second moments under which eps rules.
+        counts: numbers of each tensor.
+        out: seven rows.
+    """
+    step = torch.empty_like(values[0])
+    arrays = (each.numpy() for each in (*values, step))
+    _loops().step_sums(*arrays, np.array(decays), np.array(floors), counts, out)
+    return step
+
+
+def sums(values: Sequence[Tensor], counts: Integers) -> Numbers:
     """For each row of float32 numbers the sums of its parts, one after another, which are `counts` long."""
     out = np.zeros((len(values), len(counts)))
     add_up = _loops().add_up

@@ -35,14 +35,19 @@ def gather(addresses, sizes, strides, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
+def square(address, size):  # type: ignore[no-untyped-def]
+    own = carray(at(address), size)
+    total = 0.0
+    for i in range(size):
+        wide = types.float64(own[i])
+        total += wide * wide
+    return total
+
+
+@njit(**OPTIONS)
 def squares(addresses, sizes, out):  # type: ignore[no-untyped-def]
     for t in range(len(addresses)):
-        own = carray(at(addresses[t]), sizes[t])
-        total = 0.0
-        for i in range(sizes[t]):
-            wide = types.float64(own[i])
-            total += wide * wide
-        out[t] = total
+        out[t] = square(addresses[t], sizes[t])
 
 
 @njit(**OPTIONS)
@@ -56,4 +61,40 @@ def add_up(values, counts, out):  # type: ignore[no-untyped-def]
         first += counts[t]
 
 
-machine_code.keep(gather, squares, add_up)
+@njit(**OPTIONS)
+def products(addresses, sizes, strides, others):  # type: ignore[no-untyped-def]
+    place, both, one, other = 0, 0.0, 0.0, 0.0
+    for t in range(len(addresses)):
+        own = carray(at(addresses[t]), sizes[t])
+        for i in range(0, sizes[t], strides[t]):
+            a, b = types.float64(own[i]), types.float64(others[place])
+            both += a * b
+            one += a * a
+            other += b * b
+            place += 1
+    return both, one, other
+
+
+@njit(**OPTIONS)
+def step_sums(now, old, gradient, second, step, decays, floors, counts, out):  # type: ignore[no-untyped-def]
+    first = 0
+    for t in range(len(counts)):
+        weight, square, promise, moments, driven, ruled, lost = 0.0, 0.0, 0.0, 0.0, 0, 0, 0
+        for i in range(first, first + counts[t]):
+            moved = now[i] - old[i]
+            taken = float32(moved + decays[t] * old[i])
+            step[i] = taken
+            weight += types.float64(old[i]) * old[i]
+            square += types.float64(taken) * taken
+            promise += types.float64(gradient[i]) * taken
+            moments += types.float64(second[i])
+            if gradient[i] != 0:
+                driven += 1
+                ruled += second[i] < floors[t]
+                lost += moved == 0
+        out[0, t], out[1, t], out[2, t] = weight, square, promise
+        out[3, t], out[4, t], out[5, t], out[6, t] = driven, ruled, lost, moments
+        first += counts[t]
+
+
+machine_code.keep(gather, square, squares, add_up, products, step_sums)

@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 
+from thalweg.lens import memory
 from thalweg.lens.sample import here
 
 SMALL = 4096  # elements of the gradient that is looked at, where there is one so small
@@ -55,7 +57,7 @@ class Lookout:
         self.looked_at: Tensor | None = None
         self.waiting: list[tuple[int, Tensor]] = []  # sums that are still on their device
         self.arrived: dict[int, None] = {}  # places of the parameters, as a backward pass came to them
-        self.handles: list[Any] = []
+        self.nodes: dict[Any, Any] = {}  # at which gradients of a first pass come in, and what hears that
 
     def add(self, params: Sequence[Tensor], names: Sequence[str]) -> None:
         """Look at these too."""
@@ -63,31 +65,38 @@ class Lookout:
         self.names += names
 
     def listen(self) -> None:
-        """Hear in which order the first backward pass comes to the parameters."""
-        if self.arrived or self.handles:
+        """Hear in which order the first backward pass comes to the parameters.
+
+        On the nodes of that pass, which end with it: a parameter that had a hook once is slower in every later pass.
+        """
+        if self.arrived or self.nodes:
             return
         for place, p in enumerate(self.params):
             if p.requires_grad:
-                self.handles.append(p.register_post_accumulate_grad_hook(self._arrival(place)))  # type: ignore[no-untyped-call]
+                node = get_gradient_edge(p).node
+                self.nodes[node] = node.register_hook(self._arrival(place))
 
     def close(self) -> None:
-        for handle in self.handles:
+        for handle in self.nodes.values():
             handle.remove()
-        self.handles = []
+        self.nodes.clear()
 
-    def _arrival(self, place: int) -> Callable[[Tensor], None]:
-        return lambda param: self.arrived.setdefault(place)
+    def _arrival(self, place: int) -> Callable[..., None]:
+        return lambda *gradients: self.arrived.setdefault(place)
 
-    @torch.no_grad()
     def see(self, step: int) -> None:
         """The gradients of a step are there, and the step is not taken yet."""
-        self.close()
+        if self.nodes:
+            self.close()
         if self.found is not None or (gradient := self._gradient()) is None:
             return
-        total = here(gradient).sum(dtype=torch.float32)
-        if not total.is_cpu:
-            self.waiting.append((step, total))
-        elif not math.isfinite(total):
+        if (square := memory.square(gradient, gradient.numel())) is None:
+            total = here(gradient).sum(dtype=torch.float32)
+            if not total.is_cpu:
+                self.waiting.append((step, total))
+                return
+            square = float(total)
+        if not math.isfinite(square):
             self._look(step)
 
     def settle(self, step: int, bad: Sequence[str], of: int) -> None:

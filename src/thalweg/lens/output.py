@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,37 +45,29 @@ def read(logits: Tensor, gradient: Tensor) -> Output | None:
     if logits.dim() < 2 or classes < 2 or not logits.is_floating_point():
         return None
     z, g = _numbers(logits), _numbers(gradient)
-    rows = logits.numel() // classes
-    size = np.abs(g).sum(1)
-    used = size > 0  # rows that are padded have none
-    if not used.any() or not (np.abs(g.sum(1)) <= 0.02 * size + 1e-3 * size.max()).all():
+    rows, counts = np.empty((len(z), 6)), np.zeros(classes, np.int64)
+    if not _loops().of_rows(z, g, rows):
         return None
-    every, top, least = np.arange(len(z)), z.argmax(1), g.argmin(1)
-    label = np.where(g[every, least] < 0, least, top)  # a row that is sure of its label may have no negative part left
-    largest = z[every, top]
-    e = np.exp(z - largest[:, None])
-    summed = e.sum(1)
-    of_label = e[every, label] / summed
-    e[every, label] = 0.0
-    wrong = e.sum(1) / summed  # 1 - p of the label, without its cancellation
-    clear = used & (wrong > 1e-3)
-    if not clear.any():
-        clear = used & (wrong == wrong.max())
-    if not clear.any():
+    used, factor, deviation, loss, contradicted, sure = _loops().summary(rows, counts)
+    if not deviation <= 0.1 * factor:  # the same for each row of a cross-entropy: 1 / rows for a mean
         return None
-    factor = size[clear] / 2 / wrong[clear]  # the same for each row of a cross-entropy: 1 / rows for a mean
-    if not factor.std() <= 0.1 * factor.mean():
-        return None
-    losses = (np.log(summed) + largest - z[every, label])[used]
+    every = logits.numel() // classes
     return Output(
-        rows=rows,
+        rows=every,
         classes=classes,
-        total=float(factor.mean()) * int(used.sum()) * (rows / len(z)),
-        loss=float(losses.mean()),
-        counts=np.bincount(label[used], minlength=classes) if logits.dim() == 2 else None,
-        contradicted=float(((of_label < 0.1) & (1 / summed > 0.5))[used].mean()),
-        sure=float((of_label > 0.5)[used].mean()),
+        total=factor * used * (every / len(z)),
+        loss=loss,
+        counts=counts if logits.dim() == 2 else None,
+        contradicted=contradicted,
+        sure=sure,
     )
+
+
+@cache
+def _loops() -> Any:
+    from thalweg.lens import output_loops
+
+    return output_loops
 
 
 def of_logits(found: Output | None, scores: Tensor, gradient: Tensor) -> bool:
@@ -91,8 +84,9 @@ def _numbers(tensor: Tensor) -> Numbers:
     whole = whole if whole.dim() == 2 else whole.reshape(-1, tensor.shape[-1])
     stride = -(-len(whole) // max(1, min(MOST_ROWS, MOST_NUMBERS // whole.shape[1])))
     some = whole if stride <= 1 else whole[::stride]
-    found: Numbers = (some if some.is_cpu and some.dtype == torch.float32 else some.float().cpu()).numpy()
-    return found
+    found = some if some.is_cpu and some.dtype == torch.float32 else some.float().cpu()
+    numbers: Numbers = found.contiguous().numpy()
+    return numbers
 
 
 def offset_and_spread(logits: Tensor) -> tuple[float, float] | None:

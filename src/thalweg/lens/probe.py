@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -41,13 +40,12 @@ class Probe:
         if step > EARLY and step % EVERY:
             return
         scale = unscaled(optimizer)
-        there = [(g, rows, n) for p, rows, n in self.parts if (g := p.grad) is not None and g.layout is torch.strided]
-        counts = np.array([n for *_, n in there], dtype=np.int64)
-        lying = memory.addresses([g for g, _, _ in there], counts)
-        if lying is not None:
-            self.energies[step] = float(memory.squares(lying, counts).sum()) * scale**2
+        there = [(g, rows, n) for p, rows, n in self.parts if (g := p.grad) is not None]
+        squares = [square for g, _, n in there if (square := memory.square(g, n)) is not None]
+        if len(squares) == len(there):
+            self.energies[step] = sum(squares) * scale**2
             return
-        parts = [here(g)[:rows] if rows else here(g) for g, rows, _ in there]
+        parts = [here(g)[:rows] if rows else here(g) for g, rows, _ in there if g.layout is torch.strided]
         self.waiting.append((step, _norms(parts), scale))
         if len(self.waiting) >= WAITING:
             self.read()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,16 @@ MOST = 2**14  # elements in all
 LEAST = 64  # of a tensor that has as many
 KEYS = 8
 JOINED = 2**20  # elements of a model whose tensors are joined by one call, before the grid is taken
+
+
+class _Grid(NamedTuple):
+    """What is read of some parameters."""
+
+    sizes: memory.Integers
+    strides: memory.Integers
+    counts: memory.Integers  # elements that are read
+    least: list[int]  # the sizes
+    total: int  # the same, of all of them
 
 
 class Sample:
@@ -38,7 +48,7 @@ class Sample:
         self.counts = [-(-size // stride) for size, stride in zip(self.sizes, self.strides, strict=True)]
         self.joined = sum(self.sizes) <= JOINED and len({p.device for p in params}) == 1 and all(map(_is_plain, params))
         self.places: dict[tuple[int, ...], Tensor | None] = {}  # of the grid in what is joined, by parameters
-        self.grids: tuple[Sequence[int], tuple[Any, ...]] = [], ()  # of some parameters: sizes, strides, counts, in all
+        self.grids: dict[tuple[int, ...], _Grid] = {}  # of some parameters
 
     def joined_of(self, tensors: Sequence[Tensor | None]) -> Tensor | None:
         """All numbers of the tensors, one after another; None where they are too many or not all there."""
@@ -50,9 +60,8 @@ class Sample:
 
     def of(self, tensors: Sequence[Tensor | None], which: Sequence[int]) -> Tensor:
         """The elements of the tensors of these parameters, one after another, as float32; NaN for a tensor of None."""
-        sizes, strides, _, count = self._grid(which)
-        if (lying := memory.addresses(tensors, sizes)) is not None:
-            return memory.gather(lying, sizes, strides, count)
+        if (lying := self.lying(tensors, which)) is not None:
+            return self.at(lying, which)
         whole = self.joined_of(tensors)
         if whole is not None:
             places = self._places(which, whole.device)
@@ -71,22 +80,76 @@ class Sample:
         whole = torch.cat(parts) if parts else torch.empty(0)
         return whole if whole.dtype == torch.float32 else whole.float()
 
-    def squares(self, tensors: Sequence[Tensor], which: Sequence[int]) -> Tensor | None:
-        """The sum of squares over all of every tensor; None where torch's norms are to tell."""
-        sizes = self._grid(which)[0]
-        lying = memory.addresses(tensors, sizes) if sizes.sum() <= JOINED else None  # else several threads are quicker
-        if lying is not None:
+    def lying(self, tensors: Sequence[Tensor | None], which: Sequence[int]) -> memory.Integers | None:
+        """Where the tensors of these parameters lie in the CPU's memory; None where torch has to read them."""
+        return memory.addresses(tensors, self._grid(which).least)
+
+    def at(self, lying: memory.Integers, which: Sequence[int]) -> Tensor:
+        """As `of`, of tensors that lie there."""
+        grid = self._grid(which)
+        return memory.gather(lying, grid.sizes, grid.strides, grid.total)
+
+    def products(self, tensors: Sequence[Tensor | None], other: Tensor, which: Sequence[int]) -> Sequence[float] | None:
+        """Of the elements with others, and of each with itself; None where torch has to read them."""
+        lying, grid = self.lying(tensors, which), self._grid(which)
+        return None if lying is None else memory.products(lying, grid.sizes, grid.strides, other)
+
+    def squares(
+        self, tensors: Sequence[Tensor], which: Sequence[int], lying: memory.Integers | None = None
+    ) -> Tensor | None:
+        """The sum of squares over all of every tensor; None where torch's norms are to tell.
+
+        Args:
+            lying: where they lie, as far as that is known.
+        """
+        sizes = self._grid(which).sizes
+        lying = self.lying(tensors, which) if lying is None else lying
+        if lying is not None and sizes.sum() <= JOINED:  # of more several threads are quicker
             return torch.from_numpy(memory.squares(lying, sizes))
         joined = self.joined_of(tensors)
         return None if joined is None else self.sums([joined * joined], which, whole=True)[0]
 
-    def _grid(self, which: Sequence[int]) -> tuple[Any, ...]:
-        """Sizes, strides and counts of some parameters, and how many elements of theirs are read."""
-        if self.grids[0] != which:
+    def _grid(self, which: Sequence[int]) -> _Grid:
+        """Of some parameters; of those that were asked for last it is known."""
+        key = tuple(which)
+        if key not in self.grids:
+            while len(self.grids) > KEYS:
+                self.grids.pop(next(iter(self.grids)))
             kinds = (self.sizes, self.strides, self.counts)
-            sizes, strides, counts = (np.array([kind[i] for i in which], dtype=np.int64) for kind in kinds)
-            self.grids = list(which), (sizes, strides, counts, int(counts.sum()))
-        return self.grids[1]
+            sizes, strides, counts = (np.array([kind[i] for i in key], dtype=np.int64) for kind in kinds)
+            self.grids[key] = _Grid(sizes, strides, counts, sizes.tolist(), int(counts.sum()))
+        return self.grids[key]
+
+    def step_sums(
+        self, values: Sequence[Tensor], decays: Sequence[float], floors: Sequence[float], which: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """What a step adds up to, and the step, with what decoupled decay took given back.
+
+        Args:
+            values: the elements after and before it, of the gradient and of the second moment.
+            decays: shares of each tensor that decay took.
+            floors: second moments under which eps rules.
+
+        Returns:
+            A table of float64, a column a tensor: the sums of squares of weight and step, of gradient x step, how
+            many elements had a gradient, eps ruled and rounding lost, the sum of the second moment, how many elements
+            were read, and how many there are.
+        """
+        grid = self._grid(which)
+        table = np.empty((9, len(which)))
+        table[7], table[8] = grid.counts, grid.sizes
+        if memory.compiles() and all(each.is_cpu for each in values):
+            step = memory.step_sums(values, decays, floors, grid.counts, table)
+            return torch.from_numpy(table), step
+        now, old, gradient, second = values
+        step = now - old
+        lost, driven = step == 0, gradient != 0
+        if any(decays):
+            step = step + self._spread(decays, which, step) * old
+        ruled = second < self._spread(floors, which, step)
+        shares = [(each & driven).float() for each in (ruled, lost)]
+        sums = self.sums([old * old, step * step, gradient * step, driven.float(), *shares, second], which)
+        return torch.cat([sums, torch.from_numpy(table[7:]).to(sums)]), step
 
     def _places(self, which: Sequence[int], device: torch.device) -> Tensor | None:
         """Of the grid, in the numbers of these parameters one after another; None for all."""
@@ -109,14 +172,13 @@ class Sample:
         Args:
             whole: the rows hold all numbers of the tensors, not the grid.
         """
-        sizes, _, counts, _ = self._grid(which)
-        counts = sizes if whole else counts
+        counts = self._grid(which).sizes if whole else self._grid(which).counts
         if values[0].is_cpu and memory.compiles():
             return torch.from_numpy(memory.sums([v if v.dtype is torch.float32 else v.float() for v in values], counts))
         lengths = torch.from_numpy(counts).to(values[0].device)
         return torch.segment_reduce(torch.stack([v.double() for v in values], 1), "sum", lengths=lengths).T
 
-    def spread(self, numbers: Sequence[float], which: Sequence[int], like: Tensor) -> Tensor | float:
+    def _spread(self, numbers: Sequence[float], which: Sequence[int], like: Tensor) -> Tensor | float:
         """One number a tensor, repeated for each of its elements; the number itself where all are the same."""
         if len(set(numbers)) == 1:
             return numbers[0]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from thalweg.lens.probe import unscaled
 from thalweg.lens.sample import Sample, here
 from thalweg.lens.shards import Shards
 
+_grad = attrgetter("grad")
 SECOND = ("exp_avg_sq", "square_avg")
 LOOKED_BACK_ON = 32  # tensors
 T = TypeVar("T")
@@ -109,6 +111,7 @@ class StepReader:
     def __init__(self, params: Sequence[Tensor], names: Sequence[str]) -> None:
         self.params, self.names = list(params), list(names)
         self.sample, self.shards = Sample(self.params), Shards(self.params)
+        self.every = [*range(len(self.params))]
         self.index = {id(p): i for i, p in enumerate(self.params)}
         self.waiting: _Before | None = None
         self.last: tuple[list[int], Tensor] | None = None  # a step, for the next gradient to look back on
@@ -123,24 +126,30 @@ class StepReader:
         if last is None and not watched:
             return math.nan
         cosine = math.nan if last is None else self._cosine(*last)
-        pairs = [(i, g) for i, p in enumerate(self.params) if (g := p.grad) is not None and g.layout is torch.strided]
-        if watched and pairs:
-            scale = unscaled(optimizer)
-            which, grads = [i for i, _ in pairs], [g for _, g in pairs]
-            gradient = self.sample.of(grads, which)
-            gradient = gradient if scale == 1.0 else gradient * scale
-            squares = self.sample.squares(grads, which)
-            if squares is None or not squares.isfinite().all():
-                squares = _norms([here(grad) for grad in grads]).double().square()
-            self.waiting = _Before(
-                which,
-                gradient,
-                self.sample.of([self.params[i] for i in which], which),
-                self.sample.of(self._seconds(optimizer, which), which),
-                self._corrections(optimizer, which),
-                squares * scale**2,
-            )
+        if watched:
+            self._copy(optimizer)
         return cosine
+
+    def _copy(self, optimizer: Optimizer) -> None:
+        which, grads = self.every, [*map(_grad, self.params)]
+        if (lying := self.sample.lying(grads, which)) is None:
+            pairs = [(i, g) for i, g in enumerate(grads) if g is not None and g.layout is torch.strided]
+            which, grads = [i for i, _ in pairs], [g for _, g in pairs]
+        if not which:
+            return
+        scale = unscaled(optimizer)
+        gradient = self.sample.of(grads, which) if lying is None else self.sample.at(lying, which)
+        squares = self.sample.squares(grads, which, lying)
+        if squares is None or not squares.isfinite().all():
+            squares = _norms([here(grad) for grad in grads]).double().square()
+        self.waiting = _Before(
+            which,
+            gradient if scale == 1.0 else gradient * scale,
+            self.sample.of([self.params[i] for i in which], which),
+            self.sample.of(self._seconds(optimizer, which), which),
+            self._corrections(optimizer, which),
+            squares * scale**2,
+        )
 
     @torch.no_grad()
     def after(self, optimizer: Optimizer) -> StepRow:
@@ -148,34 +157,18 @@ class StepReader:
         seen, self.waiting = self.waiting, None
         if seen is None:
             return StepRow([], torch.zeros(11, 0), [], [], [])
-        which, g = seen.which, seen.gradient
-        own = self._settings(optimizer, which)
-        decays, epsilons, rates = ([each[k] for each in own] for k in range(3))
-        now = self.sample.of([self.params[i] for i in which], which)
-        step = now - seen.old
-        same = step == 0
-        if any(decays):
-            step = step + self.sample.spread(decays, which, step) * seen.old
-        self.last = self._to_look_back_on(which, step)
+        which = seen.which
+        decays, epsilons, rates = (list(each) for each in zip(*self._settings(optimizer, which), strict=True))
         floors = [e**2 * (c or 1.0) for e, c in zip(epsilons, seen.expected, strict=True)]
-        moved = g != 0
-        rows = [
-            seen.old * seen.old,
-            step * step,
-            g * step,
-            moved.float(),
-            ((seen.second < self.sample.spread(floors, which, step)) & moved).float(),
-            (same & moved).float(),
-            seen.second,
-        ]
-        sums = self.sample.sums(rows, which)
-        counts = torch.tensor([[self.sample.counts[i] for i in which], [self.sample.sizes[i] for i in which]])
+        now = self.sample.of([self.params[i] for i in which], which)
+        sums, step = self.sample.step_sums((now, seen.old, seen.gradient, seen.second), decays, floors, which)
+        self.last = self._to_look_back_on(which, step)
         bad = torch.zeros_like(seen.squares)
         for place in (~seen.squares.isfinite()).nonzero().flatten().tolist():
             grad = self.params[which[place]].grad
             assert grad is not None
             bad[place] = (~here(grad).isfinite()).sum()
-        table = torch.cat([sums, counts.to(sums), seen.squares.to(sums)[None], bad.to(sums)[None]])
+        table = torch.cat([sums, seen.squares.to(sums)[None], bad.to(sums)[None]])
         names = [self.names[i] for i in which]
         whole = self.shards.by_tensor(table, which)
         spoiled = [names[place] for place in whole[-1].nonzero().flatten().tolist()]
@@ -193,7 +186,8 @@ class StepReader:
         grads = [self.params[i].grad for i in which]
         if any(grad is None or grad.layout is not torch.strided for grad in grads):
             return math.nan
-        product, one, other = self._products(self.sample.of(grads, which), step, which)
+        found = None if self.shards.any or not step.is_cpu else self.sample.products(grads, step, which)
+        product, one, other = found or self._products(self.sample.of(grads, which), step, which)
         return float(product / (one * other) ** 0.5) if one > 0 and other > 0 else math.nan
 
     def _to_look_back_on(self, which: list[int], step: Tensor) -> tuple[list[int], Tensor]:
@@ -230,12 +224,14 @@ class StepReader:
         def steps_of(i: int) -> float:
             return float(optimizer.state.get(self.params[i], {}).get("step", 0) or 0)
 
+        betas = self._of_groups(optimizer, which, lambda group: float(group["betas"][1]) if "betas" in group else None)
         if self.in_step == which:  # all were at the same step the last time: one tells for all
             steps = [steps_of(which[0])] * len(which)
         else:
             steps = [steps_of(i) for i in which]
             self.in_step = which if len(set(steps)) == 1 else []
-        betas = self._of_groups(optimizer, which, lambda group: float(group["betas"][1]) if "betas" in group else None)
+        if self.in_step == which and len(optimizer.param_groups) == 1:
+            return [_correction(betas[0], steps[0])] * len(which)
         pairs = list(zip(betas, steps, strict=True))
         found = {pair: _correction(*pair) for pair in set(pairs)}
         return [found[pair] for pair in pairs]

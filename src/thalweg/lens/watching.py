@@ -30,6 +30,7 @@ from thalweg.lens.probe import Probe
 from thalweg.lens.record import Record
 from thalweg.lens.still_rows import StillRows
 from thalweg.lens.tensor_step import StepReader
+from thalweg.lens.when import are_rows_read, is_heard, is_watched
 from thalweg.lens.words import texts
 from thalweg.roles import roles
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
     from thalweg.lens.tried import Loss
 
-EARLY, EVERY = 32, 16  # steps 1 to 32 are watched, then every 16th
-OUTPUT_EVERY = 8  # steps, after the first: the output is read more often, for the course of the loss
-ROWS_EVERY = 64  # steps, after the first, at which rows without any gradient are looked for
 SMALL_OUTPUT = 65_536  # numbers: a large vocabulary's are read at watched steps alone
 BY_ROWS = ("embedding", "experts")  # a batch reads some rows of these
 
@@ -103,7 +101,7 @@ class lens:
         self.names = [names.get(id(p), f"parameter {place}") for place, p in enumerate(inside)]
         self.reader, self.probe = StepReader(inside, self.names), Probe(inside)
         self.rows = StillRows(dict(zip(self.names, inside, strict=True)))
-        self.accumulation = Accumulation(inside, lambda: self._reading, self._anew)
+        self.accumulation = Accumulation(inside, self._anew)
         by_name = {each.name: each.role for each in roles(model)}
         self.lookout = Lookout(inside, self.names, {name for name, role in by_name.items() if role in BY_ROWS})
         self.record = Record(
@@ -112,7 +110,7 @@ class lens:
             inside=set(self.names),
             dtypes=", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in inside})),
         )
-        self.moved = Moved(model)
+        self.moved: Moved | None = None
         self.handles: list[Any] = []
         self.listening: list[Any] = []
         self.output: Output | None = None
@@ -153,7 +151,7 @@ class lens:
             self.optimizer.register_step_pre_hook(self._before),
             self.optimizer.register_step_post_hook(self._after),
         ]
-        self._listen(self._reading)
+        self._listen(is_heard(self.record.steps + 1))
 
     def _listen(self, on: bool) -> None:
         """Hooks of the passes, for steps whose output is read; they cost the others nothing."""
@@ -269,11 +267,6 @@ class lens:
         """Whether the next step is one that is watched."""
         return is_watched(self.record.steps + 1)
 
-    @property
-    def _reading(self) -> bool:
-        """Whether the model's output is read for the next step."""
-        return self.watched or (self.record.steps + 1) % OUTPUT_EVERY == 0
-
     def _anew(self) -> None:
         """The pass that ends now came upon no old gradient: those before it were of no step of this optimizer."""
         self.total = self.output.total if self.output is not None else 0.0
@@ -286,7 +279,7 @@ class lens:
                 self.record.inputs = float(values.mean()), float(values.std())
 
     def _forward(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if not self._reading or not torch.is_grad_enabled() or not model.training:
+        if not torch.is_grad_enabled() or not model.training:
             return
         logits = logits_of(output)
         if logits is None or not logits.requires_grad:
@@ -332,10 +325,24 @@ class lens:
         if self.skipped:
             return
         record = self.record
-        if self.watched:
+        step = record.steps + 1
+        if watched := is_watched(step):
             self._adopt()
         record.rates.append(float(optimizer.param_groups[0]["lr"]))
-        step = record.steps + 1
+        if self.listening:
+            self._keep_passes(step)
+        self.lookout.see(step)
+        self.probe.see(step, optimizer)
+        if watched or self.reader.last is not None:
+            cosine = self.reader.before(optimizer, watched)
+            if not math.isnan(cosine):
+                record.look_back[step] = cosine
+        if are_rows_read(step) and self.lookout.found is None:
+            self.rows.see()
+
+    def _keep_passes(self, step: int) -> None:
+        """What the backward passes of a step told, where they were listened to."""
+        record = self.record
         passes, added = self.accumulation.since_last_step()
         record.passes = max(record.passes, passes)
         if added is not None:
@@ -346,22 +353,17 @@ class lens:
                 record.losses[step] = self.output.loss
             record.totals[step] = self.total
         self.output, self.total = None, 0.0
-        self.lookout.see(step)
-        self.probe.see(step, optimizer)
-        cosine = self.reader.before(optimizer, self.watched)
-        if not math.isnan(cosine):
-            record.look_back[step] = cosine
-        if (step <= EARLY or step % ROWS_EVERY == 0) and self.lookout.found is None:
-            self.rows.see()
 
     def _after(self, optimizer: Optimizer, *rest: Any) -> None:
         record = self.record
         if self.skipped:
             return
         record.steps += 1
-        self.output, self.total = None, 0.0  # a closure that is called again within the step is no pass of the next
-        self.accumulation.since_last_step()
-        self._listen(self._reading)
+        if self.listening:  # a closure that is called again within the step is no pass of the next
+            self.output, self.total = None, 0.0
+            self.accumulation.since_last_step()
+        if (heard := is_heard(record.steps + 1)) is not bool(self.listening):
+            self._listen(heard)
         if not is_watched(record.steps):
             return
         row = record.tensors[record.steps] = self.reader.after(optimizer)
@@ -389,9 +391,4 @@ class lens:
         record.not_finite = self.lookout.verdict(self.bad_loss, record.losses)
         record.contested = self.accumulation.foreign
         record.energies = self.probe.read()
-        record.never = self.moved.never(record)
-
-
-def is_watched(step: int) -> bool:
-    """Whether the numbers of a step, from 1, are read."""
-    return 1 <= step <= EARLY or (step > 0 and step % EVERY == 0)
+        record.never = {} if self.moved is None else self.moved.never(record)
