@@ -163,9 +163,17 @@ def main() -> int:
     asked = parser.parse_args()
     os.chdir(ROOT)
     torch.set_num_threads(1)
+    for option, names, known in (("--tasks", asked.tasks, every), ("--regimes", asked.regimes, [*REGIMES])):
+        if wrong := [name for name in names.split(",") if name not in known]:
+            parser.error(f"{option}: got {wrong[0]!r}; must be of {', '.join(known)}")
+    if asked.write and asked.rules:
+        parser.error("--rules: goes with runs; the file is of all rules, and would lose the others")
     if asked.replay:
         name, rule = asked.replay
-        pairs = replay(evidence_data.read(asked.data), name, asked.regime, rule)
+        data = evidence_data.read(asked.data)
+        if rule not in data["judged"].get(f"{name}/{asked.regime}", {"rows": {}})["rows"]:
+            parser.error(f"--replay: there is no cell of {name}, {asked.regime}, {rule}")
+        pairs = replay(data, name, asked.regime, rule)
         print("seed, as written, now")
         for pair in pairs:
             print(*pair)

@@ -72,6 +72,25 @@ def test_a_cell_replays_to_the_written_numbers(command: ModuleType, data: Any) -
     assert not command.same([(seed, before * 1.001, now), *rest]) and not command.same([])
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--tasks tabel", "--tasks: got 'tabel'"),
+        ("--regimes default", "--regimes: got 'default'"),
+        ("--replay tabel adam", "--replay: there is no cell of tabel"),
+        ("--replay table adm", "--replay: there is no cell of table, all tuned, adm"),
+        ("--write --rules sgd", "--rules: goes with runs"),
+    ],
+)
+def test_wrong_names_are_one_line(
+    words: str, told: str, command: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["evidence.py", *words.split()])
+    with pytest.raises(SystemExit) as end:
+        command.main()
+    assert end.value.code == 2 and told in capsys.readouterr().err
+
+
 def of_two_rules(study: Any) -> Any:
     spec = {**study["spec"], "optimizers": {rule: study["spec"]["optimizers"][rule] for rule in RULES}}
     settings = {rule: study["configurations"][rule] for rule in RULES}
