@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
@@ -281,8 +282,8 @@ def a_schedule_of_triangles():
 
 
 def a_critic():
-    """Its loss has no least value."""
-    model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 1, bias=False))
+    """Its loss has no least value, and its last bias no gradient."""
+    model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 1))
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
 
     def loss(model, number):
@@ -323,13 +324,100 @@ def a_first_epoch():
     return optimizer, model, fit(model, optimizer, 60, partial(digits, rows=64))
 
 
+def a_backbone_that_is_frozen():
+    """And given to the optimizer all the same, as `model.parameters()` does."""
+    model = planted.mlp()
+    model[:2].requires_grad_(False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    return optimizer, model, fit(model, optimizer, 60, digits)
+
+
+class Scales(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = planted.mlp()
+
+    def forward(self, x):
+        return self.inner((x - 100) / 30)
+
+
+def inputs_that_are_scaled_inside():
+    model = Scales()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    return optimizer, model, fit(model, optimizer, 60, partial(digits, inputs=lambda pixels: 100 + 30 * pixels))
+
+
+def a_gans_generator():
+    model = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
+    judges = nn.Sequential(nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
+    optimizer, other = (
+        torch.optim.Adam(each.parameters(), lr=lr, betas=(0.5, 0.999)) for each, lr in ((model, 1e-3), (judges, 1e-2))
+    )
+    judge = nn.functional.binary_cross_entropy_with_logits
+
+    def steps() -> Steps:
+        for number in range(120):
+            made, real = model(draw(number, 32, 4)), draw(number + 1000, 32, 2) + 3
+            other.zero_grad()
+            (judge(judges(real), torch.ones(32, 1)) + judge(judges(made.detach()), torch.zeros(32, 1))).backward()
+            other.step()
+            optimizer.zero_grad()
+            value = judge(judges(made), torch.ones(32, 1))
+            value.backward()
+            optimizer.step()
+            yield value
+
+    return optimizer, model, steps()
+
+
+def q_learning():
+    """Its targets are made by a copy of the model, which is replaced every 20 steps."""
+    model = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
+    target, optimizer = copy.deepcopy(model), torch.optim.Adam(model.parameters(), lr=3e-3)
+
+    def steps() -> Steps:
+        for number in range(300):
+            now, chosen = draw(number, 64, 4), draw(number + 1000, 64, 1) > 0
+            with torch.no_grad():
+                best = target(now.roll(1, 1)).max(1, keepdim=True).values
+            optimizer.zero_grad()
+            value = nn.functional.mse_loss(model(now).gather(1, chosen.long()), 1 + now[:, :1].tanh() + 0.95 * best)
+            value.backward()
+            optimizer.step()
+            if number % 20 == 19:
+                target.load_state_dict(model.state_dict())
+            yield value
+
+    return optimizer, model, steps()
+
+
+def a_curriculum():
+    model = wide()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def loss(model, number):
+        inputs, wanted = regression(number)
+        return nn.functional.mse_loss(model(inputs), wanted * (1 + number // 30))
+
+    return optimizer, model, fit(model, optimizer, 180, loss)
+
+
+def descent_that_has_arrived():
+    """All data in each step, at the rate that is best for it: at the minimum steps are lost to rounding."""
+    model, inputs = nn.Linear(16, 1), draw(1, 128, 16)
+    wanted = inputs @ draw(2, 16, 1) + 0.5 * draw(3, 128, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    return optimizer, model, fit(model, optimizer, 200, lambda model, _: nn.functional.mse_loss(model(inputs), wanted))
+
+
 RUNS = (
     *(a_wide_perceptron, a_run_that_is_resumed, one_that_is_resumed_without_state, a_residual_network),
     *(a_wide_transformer, a_gans_discriminator, two_optimizers, layers_that_are_unfrozen, layers_that_are_frozen),
     *(lbfgs, sparse_adam, log_probabilities, answers_far_from_zero, two_views, a_critic),
     *(a_schedule_of_restarts, a_schedule_of_triangles),
     *(gradients_that_hooks_change, inputs_that_are_normalized_inside, fine_tuning_in_small_batches),
-    a_first_epoch,
+    *(a_first_epoch, a_backbone_that_is_frozen, inputs_that_are_scaled_inside, a_gans_generator, q_learning),
+    *(a_curriculum, descent_that_has_arrived),
 )
 
 
@@ -352,3 +440,19 @@ def test_what_a_group_brings_is_watched():
         list(steps)
     assert set(seen.record.tensors[96]) == {name for name, _ in model.named_parameters()}
     assert set(seen.record.tensors[48]) < set(seen.record.tensors[96])
+
+
+def test_a_layer_of_which_a_part_is_frozen_is_named():
+    model = planted.mlp()
+    model[0].weight.requires_grad_(False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    with thalweg.lens(optimizer, model, quiet=True) as seen:
+        list(fit(model, optimizer, 20, digits))
+    (finding,) = seen.findings
+    assert (finding.text, finding.where) == ("layer_never_moves.frozen", ("0.weight",))
+
+
+def test_a_model_without_shapes_is_refused():
+    model = nn.Sequential(nn.LazyLinear(4))
+    with pytest.raises(ValueError, match=r"model: 0\.weight has no shape yet"):
+        thalweg.lens(torch.optim.Adam(model.parameters()), model)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -19,12 +20,18 @@ def check(optimizer: Any, model: Any, first: str = "lens(optimizer, model): the 
         raise ValueError(f"optimizer: got a {type(optimizer).__name__}; must be a torch.optim.Optimizer{swapped}")
     if not isinstance(model, nn.Module):
         raise ValueError(f"model: got {model if model is None else f'a {type(model).__name__}'}; must be an nn.Module")
+    lazy = next((name for name, p in model.named_parameters() if is_lazy(p)), None)
+    if lazy is not None:
+        raise ValueError(f"model: {lazy} has no shape yet; call the model once, on a batch, before it is watched")
 
 
-def normalizes_first(model: nn.Module) -> bool:
-    """Whether what comes in is normalized before any weight sees it."""
-    first = next((each for each in model.modules() if next(each.parameters(recurse=False), None) is not None), None)
-    return isinstance(first, NORMS)
+def first_layer(model: nn.Module) -> nn.Module:
+    """The first that has weights and is no container: what it is given is what the weights see. A model that is
+    compiled, whose layers are not called one by one, is taken as a whole."""
+    if hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None:
+        return model
+    layers = (each for each in model.modules() if next(each.children(), None) is None)
+    return next((each for each in layers if next(each.parameters(), None) is not None), model)
 
 
 def has_stepped(state: Any) -> bool:

@@ -27,18 +27,22 @@ class Moved:
         driven = {name for row in record.tensors.values() for name, each in row.items() if each.gradient != 0}
         decayed = {name for each in record.settings if each.get("weight_decay") for name in each["names"]}
         moved, found = self.names(), {}
+        trained = {name.rpartition(".")[0] for name, p in self.model.named_parameters() if p.requires_grad}
+        working = {name.rpartition(".")[0] for name in driven}
         for name, p in self.model.named_parameters():
+            own = name.rpartition(".")[0]
             if name in moved and not (name in decayed and name in with_gradient):
                 continue
             if name not in record.inside:
                 if p.requires_grad:
                     found[name] = "no_group"
             elif not p.requires_grad:
-                found[name] = "frozen"
+                if own in trained:  # a module is frozen as a whole on purpose
+                    found[name] = "frozen"
             elif name not in with_gradient:
                 found[name] = "no_gradient"
-            elif name not in driven:
-                found[name] = "zero_gradient"
+            elif name not in driven and not (p.dim() <= 1 and own in working):  # a bias cancels where outputs are
+                found[name] = "zero_gradient"  # subtracted, as a critic's
         return found
 
     def names(self) -> set[str]:

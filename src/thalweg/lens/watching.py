@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from thalweg.lens import pathologies
 from thalweg.lens.accumulation import Accumulation
 from thalweg.lens.finding import Finding, told
-from thalweg.lens.given import check, has_stepped, normalizes_first, number, settings
+from thalweg.lens.given import NORMS, check, first_layer, has_stepped, number, settings
 from thalweg.lens.hook import Hook
 from thalweg.lens.live import Live
 from thalweg.lens.log import logger, scalars
@@ -158,7 +158,7 @@ class lens:
         if on and not self.listening:
             self.listening = [self.model.register_forward_hook(Hook(self._forward))]
             if self.record.inputs is None:
-                self.listening.append(self.model.register_forward_pre_hook(Hook(self._inputs)))
+                self.listening.append(first_layer(self.model).register_forward_pre_hook(Hook(self._inputs)))
         elif not on:
             for handle in self.listening:
                 handle.remove()
@@ -271,11 +271,12 @@ class lens:
         """The pass that ends now came upon no old gradient: those before it were of no step of this optimizer."""
         self.total = self.output.total if self.output is not None else 0.0
 
-    def _inputs(self, model: nn.Module, args: tuple[Any, ...]) -> None:
+    def _inputs(self, layer: nn.Module, args: tuple[Any, ...]) -> None:
         first = next((each for each in args if isinstance(each, Tensor)), None)
         if self.record.inputs is None and first is not None and first.is_floating_point() and first.numel() > 1:
             values = first.detach().float()
-            if not (normalizes_first(model) or bool(((values == 0) | (values == 1)).all())):  # what is one-hot is right
+            one_hot = bool(((values == 0) | (values == 1)).all())  # which is right
+            if not (one_hot or isinstance(layer, NORMS)):
                 self.record.inputs = float(values.mean()), float(values.std())
 
     def _forward(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:

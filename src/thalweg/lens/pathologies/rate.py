@@ -18,9 +18,11 @@ FALLS = 0.85  # of the loss half way: it falls well; planted runs had 0.98
 ROSE = 1.5  # times the first loss, within the first steps
 FIRST = 24
 BLOWN_UP = 4.0  # times the first loss
-FELT = 0.05  # a step over the weights: what rises after shorter ones is the batches' noise
+FELT = 0.05  # a step over the weights: a loss does not rise by shorter ones; sound runs whose aim moves had at most
+# 0.026, planted 4.7 and more
 SURE = 5.0  # standard errors of a mean between the best of several and the last
 LONG = 0.45  # a step over the weights; sound runs had at most 0.36 at the start, planted 0.56 and more
+AWAY = 1.5  # times the best: a loss that rises though steps are too short is of something else by now
 FLAT, SHORT = 0.95, 0.15  # of the first loss; all steps over the weights: sound runs had at least 1.5, planted 0.08
 
 
@@ -29,8 +31,11 @@ def too_low(record: Record) -> Finding | None:
     if record.steps < 48 or len(cosines) < LEAST or not (cosine := fmean(cosines)) < TOO_LOW or record.contested:
         return None
     losses = [loss for _, loss in record.curve()]
-    if len(losses) >= 16 and fmean(losses[-8:]) < max(SOLVED * losses[0], FALLS * fmean(_middle(losses))):
-        return None
+    if len(losses) >= 16:
+        means = [fmean(losses[at : at + 8]) for at in range(len(losses) - 7)]
+        falls = means[-1] < max(SOLVED * losses[0], FALLS * fmean(_middle(losses)))
+        if falls or means[-1] > AWAY * min(means):
+            return None
     lr = max(record.rates)
     facts = {"cosine": cosine, "steps": record.steps - record.steps // 2, "lr": lr, "better": 3 * lr}
     return Finding("lr_too_low", Evidence.RULE_OF_THUMB, facts, step=record.steps // 2)
@@ -55,7 +60,12 @@ def hardly_moves(record: Record) -> Finding | None:
 
 
 def too_high(record: Record) -> Finding | None:
-    """The loss is no better than guessing, or far above its own best."""
+    """The loss is no better than guessing, or far above its own best, and steps were long enough to bring that about.
+
+    Where all were short, what the loss is of has changed: a GAN's other half, the targets of Q-learning, a curriculum.
+    """
+    if max((_update_ratio(record, step) for step, row in record.tensors.items() if row), default=math.inf) < FELT:
+        return None
     curve = [loss for _, loss in record.curve()]
     if len(curve) < 20:
         return _blown_up(record, curve)

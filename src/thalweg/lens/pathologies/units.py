@@ -11,6 +11,7 @@ DEAD = 0.3  # of a layer's units
 ASLEEP = 0.45  # the same in the first steps: a sound LSTM's head had 0.31 for 72 steps, which then woke
 LONG = 150
 LOST = 0.6  # of the steps
+CONVERGED = 1e-3  # the last gradients over the largest
 REASONS = ("no_group", "no_gradient", "zero_gradient", "frozen")
 
 
@@ -66,5 +67,8 @@ def lost_to_rounding(record: Record) -> Finding | None:
     late = [step for step in record.tensors if step > record.steps / 4] or list(record.tensors)
     shares = [record.mean(step, "lost") for step in late if record.rates[step - 1] > 0]
     if len(shares) < 3 or not (share := median(shares)) >= LOST:
+        return None
+    gradients = [record.sum(step, "gradient") for step in record.tensors]
+    if max(gradients[-3:]) < CONVERGED**2 * max(gradients):  # at a minimum nothing is left to be lost
         return None
     return Finding("lost_to_rounding", Evidence.PROOF, {"share": share, "dtype": record.dtypes}, step=late[0])
