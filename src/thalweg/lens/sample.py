@@ -29,8 +29,8 @@ class _Grid(NamedTuple):
     sizes: memory.Integers
     strides: memory.Integers
     counts: memory.Integers  # elements that are read
-    least: list[int]  # the sizes
-    total: int  # the same, of all of them
+    least: list[int]  # the sizes, as Python's own numbers
+    total: int  # elements of all of them that are read
 
 
 class Sample:
