@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from thalweg.optimizers.far_gradients import FAR, brought_in
+from thalweg.optimizers.large_gradients import LARGE, brought_in
 from thalweg.optimizers.norms import total_norm, total_norm_there
 from thalweg.rule.hyperparameters import is_number, plain
 from thalweg.tensors.layout import local
@@ -46,7 +46,7 @@ class Clipping:
     _skipped: int = 0
     _last_norm: float | Tensor | None = None
     _counts: Tensor | None = None  # on the device: steps that were clipped, and left out
-    far: bool = False  # the norm is so large that gradients may overflow where they are read: see `bring_in`
+    large: bool = False  # the norm is so large that gradients may overflow where they are read: see `bring_in`
     due: bool | Tensor = False  # what the present step adds to these when it is done
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class Clipping:
         `scales`: each gradient's own `gradient_scale`. `grad_scale`, `found_inf`: what a gradient scaler hands over.
         Of gradients without numbers (fake tensors, the meta device) nothing is seen.
         """
-        self.due = self.far = False
+        self.due = self.large = False
         factor = 1.0 if grad_scale is None else 1.0 / plain(grad_scale)
         if found_inf is not None and plain(found_inf):
             self._skipped += 1
@@ -98,7 +98,7 @@ class Clipping:
             return factor
         if self.on_nonfinite != "propagate" and not math.isfinite(norm):
             return self._nonfinite(gradients)
-        self.far = FAR < norm < math.inf
+        self.large = LARGE < norm < math.inf
         if self.clip_norm is None:
             return factor
         ratio = self.clip_norm / (norm + 1e-6)  # as torch has it
@@ -113,9 +113,9 @@ class Clipping:
         scales: Sequence[float],
         factor: float | Tensor | None,
     ) -> tuple[Sequence[Tensor | None], float | Tensor | None]:
-        """What was looked at and its factor. Where gradients are `far`: these times the factor, and 1; or None, where
+        """What was looked at and its factor. Where gradients are `large`: these times the factor, and 1; or None, where
         one is not finite in the precision in which its parameter is stepped."""
-        if not self.far or factor is None or isinstance(factor, Tensor):
+        if not self.large or factor is None or isinstance(factor, Tensor):
             return gradients, factor
         near = brought_in(params, gradients, factor)
         if self.on_nonfinite != "propagate" and not math.isfinite(total_norm(near, scales, self.group)):
@@ -135,7 +135,7 @@ class Clipping:
         self, gradients: Sequence[Tensor | None], scales: Sequence[float], grad_scale: Any, found_inf: Any
     ) -> Verdict:
         """The same, worked out on the gradients' device, in torch operations that a CUDA graph can hold."""
-        self.far = False
+        self.large = False
         device = next((g.device for g in gradients if g is not None), torch.device("cpu"))
         factor, clip, left_out = (_there(value, device) for value in (1.0, 1.0, 0.0))
         if grad_scale is not None:

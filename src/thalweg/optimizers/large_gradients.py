@@ -13,7 +13,7 @@ import torch
 
 Tensor = torch.Tensor
 
-FAR = 1e20  # a norm from which on this is looked at: below, no gradient overflows, by whatever scales it was divided
+LARGE = 1e20  # a norm from which on this is looked at: below, no gradient overflows, by whatever scales it was divided
 WIDE = (torch.float64, torch.complex128)
 
 
