@@ -112,16 +112,18 @@ def studies(folder: Path, tasks: Sequence[str]) -> Iterator[tuple[str, str, Comp
 
 def write(folder: Path, tasks: Sequence[str], entries: Sequence[Entry], to: Path) -> None:
     """The data file: the studies that are finished, and of those it has already what was not made anew."""
-    before = evidence_data.read(to) if to.exists() else {"studies": {}, "made": {"cpu": ""}}
-    found = {tuple(place.split("/")): evidence_data.unpacked(study) for place, study in before["studies"].items()}
-    found |= {(name, regime): study for name, regime, study in studies(folder, tasks)}
+    before = evidence_data.read(to) if to.exists() else {"studies": {}, "tasks": {}, "made": {"cpu": ""}}
+    kept = {tuple(place.split("/")): evidence_data.unpacked(study) for place, study in before["studies"].items()}
+    anew = {(name, regime): study for name, regime, study in studies(folder, tasks)}
+    found = kept | anew
     kinds = {name: kind for kind, names in KINDS.items() for name in names}
-    about = {"regimes": REGIMES, "rules": [entry.name for entry in entries], "tasks": {}}
-    for name in sorted({name for name, _ in found}, key=list(kinds).index):
+    told = dict(before["tasks"])
+    for name in {name for name, _ in anew}:
         task = load_task(f"{TASKS}:{name}")
         said = getattr(evidence_tasks, name).__doc__
-        refused = refusals(task, entries)
-        about["tasks"][name] = {"kind": kinds[name], "about": said, "steps": task.steps, "refusals": refused}
+        told[name] = {"kind": kinds[name], "about": said, "steps": task.steps, "refusals": refusals(task, entries)}
+    about = {"regimes": REGIMES, "rules": [entry.name for entry in entries]}
+    about["tasks"] = {name: told[name] for name in kinds if name in {name for name, _ in found}}
     evidence_data.save(to, about, KINDS, found, filter(None, before["made"]["cpu"].split(" and ")))
     runs = sum(len(study.trials) for study in found.values())
     print(f"{to}: {to.stat().st_size:,} bytes, {len(found)} studies, {runs:,} runs")
