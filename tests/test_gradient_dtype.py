@@ -16,14 +16,19 @@ def engine(request, monkeypatch):
     return request.param
 
 
+def hand(p, gradient):
+    """The parameter with a gradient of a dtype of its own."""
+    if not hasattr(p, "grad_dtype"):
+        pytest.skip("this torch has no grad_dtype")
+    p.grad_dtype, p.grad = gradient.dtype, gradient
+
+
 def pair(dtype, shape, gradient):
     """A 16-bit parameter with a gradient of its own dtype, and its copy in float32."""
     [p] = parameters([shape], dtype)
-    if not hasattr(p, "grad_dtype"):
-        pytest.skip("this torch has no grad_dtype")
-    p.grad_dtype = gradient.dtype
+    hand(p, gradient)
     q = torch.nn.Parameter(p.detach().float())
-    p.grad, q.grad = gradient, gradient.float()
+    q.grad = gradient.float()
     return p, q
 
 
@@ -86,10 +91,7 @@ def test_sparse_rows(engine):
     values = torch.full((2, 3), 1.001)
     sparse = torch.sparse_coo_tensor(torch.tensor([[0, 2]]), values, (4, 3), check_invariants=True)
     [p] = parameters([(4, 3)], torch.bfloat16)
-    if not hasattr(p, "grad_dtype"):
-        pytest.skip("this torch has no grad_dtype")
-    p.grad_dtype = torch.float32
-    p.grad = sparse
+    hand(p, sparse)
     optimizer = optim.Adagrad([p], engine=engine)
     optimizer.step()
     assert torch.equal(optimizer.state[p]["sum"][0], values[0] * values[0])
@@ -126,9 +128,7 @@ def test_a_gradient_larger_than_float32_is_clipped_before_it_is_cut_to_it(dtype,
     kind = torch.complex128 if dtype.is_complex else torch.float64
     gradient = torch.tensor([3e200, -4e200, 0.0], dtype=kind)
     [p] = parameters([(3,)], dtype)
-    if not hasattr(p, "grad_dtype"):
-        pytest.skip("this torch has no grad_dtype")
-    p.grad_dtype, p.grad = kind, gradient.clone()
+    hand(p, gradient.clone())
     q = torch.nn.Parameter(torch.zeros(2))
     q.grad = torch.ones(2)
     before = p.detach().clone()
