@@ -42,7 +42,7 @@ from thalweg.lab.training.trial import Configuration, Status
 
 ROOT = Path(__file__).parents[1]
 RULES = ("adamw", "adam", "momentum", "rmsprop", "nadam", "radam", "lion", "nesterov", "adagrad", "schedule_free_adamw")
-BATCH, TPE_TRIALS, AFTER = 8, 40, 40  # configurations at once; of TPE alone; of a list and TPE after it
+BATCH, TPE_TRIALS = 8, 40  # configurations at once; of TPE alone, and of a list and TPE after it
 WORST = 2.0  # regret of what failed or is worse than that
 BEST, REACH = 3, 0.07  # of a task's points, those that new ones are placed between; how far from there, of the range
 PAIRS = (
@@ -52,8 +52,10 @@ PAIRS = (
     ("list, then TPE", 40, "TPE", 40),
     ("list", 8, "random", 8),
 )
-HALVES = ({"clusters", "handwriting", "squeeze", "tables"}, {"teacher", "waves", "rare", "letters"})
-PLACED = ("near-0", "near-1")  # the points that one and the other half of the families placed
+PLACED = {  # the points that one and the other half of the families placed
+    "near-0": {"clusters", "handwriting", "squeeze", "tables"},
+    "near-1": {"teacher", "waves", "rare", "letters"},
+}
 SHOWN = (1, 2, 4, 8, 16, 24, 40)
 
 
@@ -132,13 +134,13 @@ class Rule:
     def __init__(self, name: str, tasks: Sequence[tuple[str, Task]], points: int, folder: Path) -> None:
         self.entry, self.tasks, self.folder = CATALOGUE[name], tasks, folder / name
         self.chosen = choose(self.entry, tasks[0][1], None)
-        self.shares = np.array(samplers.spread("sobol", len(self.chosen), points))
+        self.spread = np.array(samplers.spread("sobol", len(self.chosen), points))
         self.count = points
 
     def run(self) -> None:
         """All that is missing: first the points, of which the lists are made, then what needs the lists."""
         for part in ("points", *PLACED):
-            points = self.of(self.shares if part == "points" else self.placed(part))
+            points = self.of(self.shares(part))
             for _, task in self.tasks:
                 once(
                     self.path(part, task),
@@ -154,21 +156,21 @@ class Rule:
             {one.name: one.at(share) for one, share in zip(self.chosen, row, strict=True)} for row in shares.tolist()
         ]
 
-    def placed(self, part: str) -> np.ndarray:
-        """As many points as both parts share, where those of one half of the families are good."""
-        place = PLACED.index(part)
-        rows = [self.read("points", task) for family, task in self.tasks if family in HALVES[place]]
-        return near(self.shares, rows, self.count // 2, place)
+    def shares(self, part: str) -> np.ndarray:
+        """A part's points in the unit cube: spread over it, or placed where one half of the families has good ones."""
+        if part == "points":
+            return self.spread
+        rows = [self.read("points", task) for family, task in self.tasks if family in PLACED[part]]
+        return near(self.spread, rows, self.count // 2, [*PLACED].index(part))
 
     @cached_property
     def points(self) -> list[samplers.Coordinates]:
         """All: those that were spread, then those that were placed by each half of the families."""
-        return self.of(np.concatenate([self.shares, *map(self.placed, PLACED)]))
+        return self.of(np.concatenate([self.shares(part) for part in ("points", *PLACED)]))
 
     def path(self, what: str, task: Task) -> Path:
-        return (
-            self.folder / f"{what}-{self.count}-{'' if what in ('points', 'tpe') else len(self.tasks)}-{task.name}.json"
-        )
+        tasks = "" if what in ("points", "tpe") else len(self.tasks)  # what is placed and learned is so by all of them
+        return self.folder / f"{what}-{self.count}-{tasks}-{task.name}.json"
 
     def read(self, what: str, task: Task) -> list[float]:
         found: list[float] = json.loads(self.path(what, task).read_text())
@@ -179,7 +181,7 @@ class Rule:
         values = self.ends(task)
         ahead = self.order(family)[:AHEAD]
         told = [(self.points[place], values[place]) for place in ahead]
-        more = searched(task, self.entry, self.chosen, told, AFTER - AHEAD)
+        more = searched(task, self.entry, self.chosen, told, TPE_TRIALS - AHEAD)
         return [values[place] for place in ahead] + more
 
     def ends(self, task: Task) -> list[float]:
@@ -190,7 +192,7 @@ class Rule:
         """Learned from the points alone, so that a list does not depend on what it is judged against."""
         few = self.count // 2
         known = [*range(self.count)]
-        for place, half in enumerate(HALVES):
+        for place, half in enumerate(PLACED.values()):
             if not half & set(without):
                 known += range(self.count + place * few, self.count + (place + 1) * few)
         own: dict[str, list[Any]] = {}
@@ -202,11 +204,15 @@ class Rule:
 
     def judged(self) -> dict[str, list[list[float]]]:
         """For each way a row a task: the regret of the best of the first k, k = 1, 2, ..."""
-        ways: dict[str, list[list[float]]] = {"list": [], "list, then TPE": [], "TPE": [], "random": [], "Sobol": []}
+        names = ("list", "default, then list", "list, then TPE", "TPE", "random", "Sobol")
+        ways: dict[str, list[list[float]]] = {name: [] for name in names}
         for family, task in self.tasks:
             row, tpe, after = self.ends(task), self.read("tpe", task), self.read("after", task)
             scale = (min(*row, *tpe, *after), middle(row[: self.count]))
-            ways["list"].append(np.minimum.accumulate(regrets(row, *scale)[self.order(family)])[:TPE_TRIALS].tolist())
+            listed = regrets(row, *scale)[self.order(family)][:TPE_TRIALS]
+            default = regrets(tpe[:1], *scale)  # TPE was given it first
+            ways["list"].append(np.minimum.accumulate(listed).tolist())
+            ways["default, then list"].append(np.minimum.accumulate([*default, *listed])[:TPE_TRIALS].tolist())
             own = regrets(row[: self.count], *scale)
             ways["list, then TPE"].append(np.minimum.accumulate(regrets(after, *scale)).tolist())
             ways["TPE"].append(np.minimum.accumulate(regrets(tpe, *scale)).tolist())
@@ -225,8 +231,10 @@ def expected_best(values: np.ndarray, most: int) -> list[float]:
     return result
 
 
-def page(judged: Mapping[str, Mapping[str, list[list[float]]]], about: Mapping[str, Any]) -> str:
-    """Mean regrets, and the paired differences that matter, with intervals over tasks."""
+def page(
+    judged: Mapping[str, Mapping[str, list[list[float]]]], families: Sequence[str], about: Mapping[str, Any]
+) -> str:
+    """Mean regrets, and the paired differences that matter, with intervals. `families`: of each task."""
     lines = [
         "# A learned order of configurations, judged on families of tasks that were left out",
         "",
@@ -249,16 +257,41 @@ def page(judged: Mapping[str, Mapping[str, list[list[float]]]], about: Mapping[s
         "## Paired differences over tasks (95 % t-intervals; below 0 the list is better)",
         "",
         f"| rule | {' | '.join(f'{way} of {k} less {other} of {n}' for way, k, other, n in PAIRS)} | "
-        "largest k at which random is better |",
+        "k at which random is better |",
         f"|---|{'---:|' * (len(PAIRS) + 1)}",
     ]
+    all_gaps = []
     for rule, ways in judged.items():
         own = {way: np.asarray(rows) for way, rows in ways.items()}
         gaps = [own[way][:, k - 1] - own[other][:, n - 1] for way, k, other, n in PAIRS]
-        cells = [f"{found.mean:+.3f} ± {found.half:.3f}" for found in (mean_interval(gap.tolist()) for gap in gaps)]
+        all_gaps.append(gaps)
         worse = [k + 1 for k, gap in enumerate((own["list"] - own["random"]).mean(0)) if gap > 0]
-        lines.append(f"| `{rule}` | {' | '.join(cells)} | {max(worse) if worse else 'none'} |")
+        lines.append(f"| `{rule}` | {' | '.join(map(interval, gaps))} | {ranges(worse) or 'none'} |")
+    # Tasks of a family are alike: for what is said of kinds of task a family is one observation.
+    means = np.mean(all_gaps, axis=0)
+    by_family = [[pair[np.array(families) == name].mean() for name in dict.fromkeys(families)] for pair in means]
+    lines.append(f"| all, over the families' means | {' | '.join(map(interval, by_family))} | |")
     return "\n".join([*lines, ""])
+
+
+def interval(values: Sequence[float]) -> str:
+    found = mean_interval([float(value) for value in values])
+    return f"{found.mean:+.3f} ± {found.half:.3f}"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Whole numbers that rise, those in a row as one range.
+
+    >>> ranges([3, 15, 16, 17])
+    '3, 15 to 17'
+    """
+    rows: list[list[int]] = []
+    for number in numbers:
+        if rows and number == rows[-1][-1] + 1:
+            rows[-1].append(number)
+        else:
+            rows.append([number])
+    return ", ".join(f"{row[0]} to {row[-1]}" if len(row) > 1 else str(row[0]) for row in rows)
 
 
 def write(rules: Mapping[str, Rule], about: dict[str, Any]) -> None:
@@ -276,8 +309,10 @@ def write(rules: Mapping[str, Rule], about: dict[str, Any]) -> None:
     results = ROOT / "benchmarks" / "results" / f"order-{about['date']}"
     rounded = {name: {way: np.round(rows, 4).tolist() for way, rows in ways.items()} for name, ways in judged.items()}
     keep(results.with_suffix(".json"), {"made": about, "best_of_k": rounded})
-    results.with_suffix(".md").write_text(page(judged, about))
-    print(page(judged, about))
+    families = [family for family, _ in next(iter(rules.values())).tasks]
+    text = page(judged, families, about)
+    results.with_suffix(".md").write_text(text)
+    print(text)
 
 
 def main() -> None:
@@ -305,7 +340,7 @@ def main() -> None:
         "points": asked.points,
         "tasks": len(tasks),
         "families": len(order_tasks.FAMILIES),
-        "runs": len(done) * len(tasks) * (2 * asked.points + TPE_TRIALS + AFTER - AHEAD),
+        "runs": len(done) * len(tasks) * (2 * asked.points + 2 * TPE_TRIALS - AHEAD),
         "seeds": {"tasks": order_tasks.SEED, "points": samplers.SEED, "runs": 0},
         "machine": f"Python {platform.python_version()}, torch {version('torch')}, Optuna {version('optuna')}",
     }
