@@ -18,6 +18,7 @@ from torch import Tensor
 
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 PLAIN, FLOAT32 = {Tensor, torch.nn.Parameter}, {torch.float32}
 _dtype, _on_cpu = attrgetter("dtype"), attrgetter("is_cpu")
 
@@ -90,6 +91,11 @@ def sums(values: Sequence[Tensor], counts: Integers) -> Numbers:
     for row, each in zip(out, values, strict=True):
         add_up(each.numpy(), counts, row)
     return out
+
+
+def wake(places: Integers, shapes: Integers, seen: Flags, still: Flags) -> None:
+    """Rows of the tensors that are not zero are `still` no longer, of those that were; as `still_rows` tells it."""
+    _loops().wake(places, shapes, seen, still)
 
 
 @cache

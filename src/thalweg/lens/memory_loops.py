@@ -97,4 +97,29 @@ def step_sums(now, old, gradient, second, step, decays, floors, counts, out):  #
         first += counts[t]
 
 
-machine_code.keep(gather, square, squares, add_up, products, step_sums)
+@njit(**OPTIONS)
+def wake_rows(address, first, rows, length, still):  # type: ignore[no-untyped-def]
+    """Whether one of the rows that were still is no longer so."""
+    own, woke = carray(at(address), rows * length), False
+    for r in range(rows):
+        if still[first + r]:
+            for i in range(r * length, (r + 1) * length):
+                if own[i] != 0:  # so is what is no number
+                    still[first + r] = False
+                    woke = True
+                    break
+    return woke
+
+
+@njit(**OPTIONS)
+def wake(addresses, shapes, seen, still):  # type: ignore[no-untyped-def]
+    for bias in range(0, len(addresses), 2):
+        woke = wake_rows(addresses[bias], shapes[bias, 0], shapes[bias, 1], shapes[bias, 2], still)
+        weight = bias + 1
+        if woke or not seen[weight]:
+            wake_rows(addresses[weight], shapes[weight, 0], shapes[weight, 1], shapes[weight, 2], still)
+            seen[weight] = True
+        seen[bias] = True
+
+
+machine_code.keep(gather, square, squares, add_up, products, step_sums, wake_rows, wake)

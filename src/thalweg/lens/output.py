@@ -93,10 +93,8 @@ def offset_and_spread(logits: Tensor) -> tuple[float, float] | None:
     """The mean over all logits, and their mean deviation within a row; None for what is no row of scores."""
     if logits.dim() < 2 or logits.shape[-1] < 2 or not logits.is_floating_point():
         return None
-    z = _numbers(logits)
-    means = z.mean(1)
-    squares = ((z - means[:, None]) ** 2).sum(1)
-    return float(means.mean()), float(np.sqrt(squares / (z.shape[1] - 1)).mean())
+    found: tuple[float, float] = _loops().offset_and_spread(_numbers(logits))
+    return found
 
 
 def logits_of(output: Any) -> Tensor | None:

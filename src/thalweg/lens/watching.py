@@ -388,7 +388,7 @@ class lens:
         """What only the end tells: units that never had a gradient, parameters that never moved, and why."""
         record = self.record
         if not self.reader.shards.any:
-            self._count_still(list(self.rows.still))
+            self._count_still(self.rows.names())
         record.not_finite = self.lookout.verdict(self.bad_loss, record.losses)
         record.contested = self.accumulation.foreign
         record.energies = self.probe.read()

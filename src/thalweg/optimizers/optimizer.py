@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch._compile import _disable_dynamo
-from torch.optim import optimizer as torch_optimizer
 
 from thalweg import engines
-from thalweg.optimizers import checkpoints, loading
+from thalweg.optimizers import checkpoints, hooks, loading
 from thalweg.optimizers.clipping import Clipping
 from thalweg.optimizers.dynamo import outside_dynamo
 from thalweg.optimizers.loading import KEPT, StateDict
@@ -233,14 +232,10 @@ class Optimizer(torch.optim.Optimizer):
         """
         if torch.compiler.is_dynamo_compiling():
             return _step_untraced(self, closure)
-        if (
-            self._optimizer_step_pre_hooks
-            or self._optimizer_step_post_hooks
-            or torch_optimizer._global_optimizer_pre_hooks
-            or torch_optimizer._global_optimizer_post_hooks
-            or torch._C._autograd._profiler_enabled()
-        ) and not _is_wrapped(type(self).step):
-            return _step_with_hooks(self, *(() if closure is None else (closure,)))
+        profiled = torch._C._autograd._profiler_enabled()
+        if (profiled or hooks.any_hooks(self)) and not _is_wrapped(type(self).step):
+            given = () if closure is None else (closure,)
+            return _step_with_hooks(self, *given) if profiled else hooks.step_between(self, _step_alone, *given)
         return self._step(closure)
 
     # torch wraps `step` for hooks and profiler ranges, at 5 to 20 us a call: more than a small step itself takes.

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.optim import optimizer as torch_optimizer
 
+from thalweg.optimizers.hooks import any_hooks
 from thalweg.optimizers.optimizer import Optimizer
 from thalweg.optimizers.schedule_free import ScheduleFree
 from thalweg.optimizers.stepper import Stepper
@@ -27,15 +27,9 @@ def can_join(optimizer: torch.optim.Optimizer) -> bool:
     if not isinstance(optimizer, Optimizer) or type(optimizer)._step is not Optimizer._step:
         return False
     plain = type(optimizer).step in (Optimizer.step, ScheduleFree.step)
-    hooks = (
-        optimizer._optimizer_step_pre_hooks
-        or optimizer._optimizer_step_post_hooks
-        or torch_optimizer._global_optimizer_pre_hooks
-        or torch_optimizer._global_optimizer_post_hooks
-    )
     guarded = optimizer.guard.clip_norm is not None or not optimizer.guard.idle
     sums = any(optimizer._rule(group).summed for group in optimizer.param_groups)  # over one optimizer's tensors alone
-    return plain and not hooks and not guarded and not sums
+    return plain and not any_hooks(optimizer) and not guarded and not sums
 
 
 class Together:
