@@ -7,6 +7,7 @@ import math
 import pytest
 from made_up import trial
 
+from thalweg.lab.judging.notes import _decided
 from thalweg.lab.judging.rows import Table, build_table
 from thalweg.lab.judging.wording import Unit, duration, listed, span, status, verdict
 from thalweg.lab.training.trial import Trial
@@ -53,6 +54,29 @@ def test_every_kind_of_finding_in_one_answer() -> None:
     more = next(row.judgement.more_seeds for row in found.rows if row.optimizer == "open" and row.judgement)
     assert more and duration(10 * more) in text
     assert [status(row, row is found.rows[0]) for row in found.rows][-1] == "failed on 8 of 8 fresh seeds"
+
+
+def test_how_many_pairs_are_decided_counts_only_pairs_that_were_judged() -> None:
+    pairs = list(zip(LUCK, LUCK[::-1], strict=True))
+    lead, far = optimizer("lead", [0.97 + x for x in LUCK]), optimizer("far", [0.95 + x + y / 5 for x, y in pairs])
+    wide = [optimizer(name, [0.958 + x + 5 * y for x, y in pairs]) for name in ("open", "ajar")]
+    open_ = optimizer("open", [0.96 + x + 5 * y for x, y in pairs])
+    broken = [optimizer(name, [0.9] * 8, status="crashed") for name in ("broken", "bust")]
+    apart = " Not judged, for a fresh seed that failed: broken"
+    assert _decided(table(lead)) == []
+    assert _decided(table(lead, far)) == ["Decided: 1 of 1 pair with the leader."]
+    assert _decided(table(lead, far, open_)) == ["Decided: 1 of 2 pairs with the leader."]
+    (line,) = _decided(table(lead, open_, broken[0]))
+    assert line.startswith(f"Not decided: 1 of 1 pair with the leader.{apart}. To decide it takes about "), line
+    (line,) = _decided(table(lead, *wide, *broken))
+    head = f"Not decided: 2 of 2 pairs with the leader.{apart}, bust. To decide half of them takes about "
+    assert line.startswith(head) and " more seeds, about " in line, line
+    assert _decided(table(*broken)) == ["No pair was judged: every optimizer failed on a fresh seed."]
+    assert _decided(table(lead, *broken)) == [
+        "No pair was judged: every optimizer but the leader failed on a fresh seed."
+    ]
+    one = table(optimizer("lead", [0.97]), optimizer("far", [0.9]))
+    assert _decided(one) == ["Not decided: 1 of 1 pair with the leader. One seed cannot decide it."]
 
 
 def test_many_are_named_by_their_nearest() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from thalweg.lab.arguments import length
 from thalweg.lab.judging.rows import Table
+from thalweg.lab.judging.statistics import Judgement
 from thalweg.lab.judging.wording.numbers import Unit, beyond, course, duration, several
 from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Status, Trial
@@ -88,21 +89,34 @@ def _columns(spec: Spec, table: Table, unit: Unit) -> list[str]:
 
 def _decided(table: Table) -> list[str]:
     """How many of the pairs with the leader the evidence decides; where fewer than half, what half would take."""
-    others = table.rows[1:]
-    if len(others) < 2 or table.rows[0].failed_finals:
+    leader, others = table.rows[0], table.rows[1:]
+    if not others:
         return []
-    open_ = [row for row in others if not row.failed_finals and row.judgement and row.judgement.verdict == "undecided"]
-    decided = len(others) - len(open_)
-    lacking = -(-len(others) // 2) - decided
+    judged = [row.judgement for row in others if row.judgement]
+    if not judged:
+        who = "every optimizer" if leader.failed_finals else "every optimizer but the leader"
+        return [f"No pair was judged: {who} failed on a fresh seed."]
+    failed = [row.optimizer for row in others if not row.judgement]
+    apart = f" Not judged, for a fresh seed that failed: {', '.join(failed)}." if failed else ""
+    open_ = [each for each in judged if each.verdict == "undecided"]
+    of = f"of {several(len(judged), 'pair')} with the leader.{apart}"
+    lacking = -(-len(judged) // 2) - (len(judged) - len(open_))
     if lacking <= 0:
-        return [f"Decided: {decided} of {len(others)} pairs with the leader."]
-    more = sorted(row.judgement.more_seeds for row in open_ if row.judgement and row.judgement.more_seeds)
-    head = f"Not decided: {len(open_)} of {len(others)} pairs with the leader."
+        return [f"Decided: {len(judged) - len(open_)} {of}"]
+    return [f"Not decided: {len(open_)} {of} {_half(open_, len(judged), lacking, table.seconds_a_seed)}"]
+
+
+def _half(open_: Sequence[Judgement], pairs: int, lacking: int, seconds_a_seed: float) -> str:
+    """What deciding so many more would take, which make half of the pairs."""
+    half = "half of them" if pairs > 1 else "it"
+    if open_[0].difference.n < 2:
+        return f"One seed cannot decide {'any' if pairs > 1 else 'it'}."
+    more = sorted(each.more_seeds for each in open_ if each.more_seeds)
     if len(more) < lacking:
-        return [f"{head} No number of seeds is known that would decide half of them."]
+        return f"No number of seeds is known that would decide {half}."
     seeds = more[lacking - 1]
-    time = duration(seeds * table.seconds_a_seed) if math.isfinite(table.seconds_a_seed) else ""
-    return [f"{head} Half take about {several(seeds, 'more seed')}{f', {time}' if time else ''}."]
+    time = f", {duration(seeds * seconds_a_seed)}" if math.isfinite(seconds_a_seed) else ""
+    return f"To decide {half} takes about {several(seeds, 'more seed')}{time}."
 
 
 def _trouble(table: Table, trials: Sequence[Trial]) -> list[str]:
