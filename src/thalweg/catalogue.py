@@ -20,6 +20,8 @@ from thalweg.optimizers.hybrid import REST, Hybrid, bound
 from thalweg.optimizers.optimizer import Optimizer
 from thalweg.roles import ROLES
 from thalweg.rule.definition import Rule
+from thalweg.rule.hyperparameters import Hyperparameter
+from thalweg.update.transforms import SHARED
 
 # The classes that `optim` makes of rules, in its order: simple before refined.
 CLASSES: tuple[type[Optimizer], ...] = tuple(
@@ -105,6 +107,13 @@ class Entry:
             if all(bool(value) == bool(self.default(name)) for name, value in entry.settings.items())
         ]
         return max(alike, key=lambda entry: len(entry.settings)).rule if alike else None
+
+    @property
+    def hyperparameters(self) -> dict[str, Hyperparameter]:
+        """Its rule's hyperparameters, and the weight decay that a class has of any rule."""
+        own = {} if self.rule is None else self.rule.hyperparameters
+        shared = {"weight_decay": SHARED["weight_decay"]} if own and "weight_decay" not in own else {}
+        return {**own, **shared}
 
     @property
     def takes_model(self) -> bool:

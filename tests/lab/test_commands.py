@@ -127,13 +127,26 @@ def test_a_file_without_a_task_says_what_to_write(tmp_path: Path) -> None:
 def test_what_is_listed_and_shown_is_told_as_json() -> None:
     told = {
         words: json.loads(run(*words.split(), "--json")[1])
-        for words in ("tasks", "rules", "show adam", "show muon_adamw")
+        for words in ("tasks", "rules", "show adam", "show rprop", "show muon_adamw")
     }
     assert {one["name"] for one in told["tasks"]} >= {"digits", "mnist1d"}
     assert [one["name"] for one in told["rules"]] == [*CATALOGUE, "muon_adamw"]
     assert told["rules"][0]["searched"] == [0.001, 5.0]
     assert told["show adam"]["hyperparameters"]["lr"] == {"default": 1e-3, "valid": "lr >= 0", "searched": [1e-4, 0.1]}
+    assert told["show adam"]["hyperparameters"]["betas"]["searched"] == [[0.5, 0.98], [0.95, 0.9999]]
+    assert [*told["show adam"]["order"][0]] == ["lr", "beta1", "beta2", "eps", "weight_decay"]
+    assert told["show rprop"]["order"] is None
     assert told["show muon_adamw"]["line"] == "thalweg.optim.MuonAdamW(model)"
+
+
+def test_a_rule_is_shown_with_what_tune_searches_and_what_its_order_was_judged_on() -> None:
+    _, adamw, _ = run("show", "adamw")
+    rows = {line.split()[0]: line for line in adamw.splitlines() if line.strip()}
+    assert rows["betas"].endswith("0.5 to 0.98, 0.95 to 0.9999") and rows["weight_decay"].endswith("0.005 to 1")
+    told = " ".join(adamw.split())
+    assert "was learned from all kinds of tasks" in told and "orders learned likewise without the kind of task" in told
+    _, rprop, _ = run("show", "rprop")
+    assert "No order of configurations to try was learned for rprop; there is one for adamw, adam, " in rprop
 
 
 @pytest.mark.parametrize("name", ["adamw", "classical_nesterov", "asgd"])

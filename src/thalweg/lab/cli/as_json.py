@@ -41,18 +41,24 @@ def of_rule(entry: Entry) -> dict[str, Any]:
 
 
 def of_rule_in_full(entry: Entry) -> dict[str, Any]:
-    """A rule as it is shown."""
+    """A rule as it is shown. What is searched of a setting is a range, of one with several numbers a range for each."""
+    from thalweg.lab.search import order
+    from thalweg.lab.search.hyperparameters import bounds_of
+
     found = {**of_rule(entry), "line": entry.line()}
     if (rule := entry.rule) is None:
         return found
-    hyperparameters = {
-        name: {"default": entry.default(name), "valid": part.valid, "searched": part.search}
-        for name, part in rule.hyperparameters.items()
-    }
+    searched = bounds_of(entry)
+    hyperparameters = {}
+    for name, part in entry.hyperparameters.items():
+        default, ranges = entry.default(name), searched.get(name)
+        each = ranges if ranges is None or isinstance(default, tuple) else ranges[0]
+        hyperparameters[name] = {"default": default, "valid": part.valid, "searched": each}
     return {
         **found,
         "paper": rule.paper,
         "equations": rule.equations,
         "hyperparameters": hyperparameters,
         "departures": rule.departures,
+        "order": order.known(entry) or None,
     }

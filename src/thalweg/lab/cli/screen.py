@@ -191,20 +191,23 @@ def show_rules(entries: Sequence[Entry]) -> None:
 
 def show_rule(entry: Entry) -> None:
     """One rule in full."""
+    from thalweg.lab.search.hyperparameters import bounds_of
+
     rule = entry.rule
     print(entry.line())
     if rule is None:
         return
     parts = [f"{wrapped(rule.title)}\n{wrapped(rule.source)}", wrapped(rule.paper), rule.equations]
     print("", *[f"{part.rstrip()}\n" for part in parts if part], sep="\n")
+    searched = bounds_of(entry)
     rows = [
         [
             name,
             str(entry.default(name)),
             part.valid,
-            f"{part.search[0]:g} to {part.search[1]:g}" if part.search else "no",
+            ", ".join(f"{low:g} to {high:g}" for low, high in searched.get(name, [])) or "no",
         ]
-        for name, part in rule.hyperparameters.items()
+        for name, part in entry.hyperparameters.items()
     ]
     _print_table(["hyperparameter", "default", "valid", "searched"], rows)
     if rule.departures:
@@ -213,15 +216,18 @@ def show_rule(entry: Entry) -> None:
 
 
 def show_order(entry: Entry) -> None:
-    """The first configurations of a rule's learned order, with how good the best of the first k was; or nothing."""
+    """The first configurations of a rule's learned order, with how good the best of the first k was."""
     from thalweg.lab.search import order
 
     known = order.known(entry)[:8]
     if not known:
+        none = f"No order of configurations to try was learned for {entry.name}; there is one for"
+        print("", wrapped(f"{none} {', '.join(order.orders()['rules'])}."), sep="\n")
         return
     told = (
-        f"To try first (thalweg tune TASK --optimizer {entry.name} --method learned), in this order. Regret of the\n"
-        "best so far, on kinds of tasks left out: 0 is the best known, 1 the median configuration."
+        f"To try first (thalweg tune TASK --optimizer {entry.name} --method learned), in this order, which was\n"
+        "learned from all kinds of tasks at hand. Regret: of the best so far, by orders learned likewise without the\n"
+        "kind of task that they were judged on; 0 is the best known, 1 the median configuration."
     )
     print(f"\n{wrapped(told)}")
     regrets = order.orders()["rules"][entry.name]["regret"]

@@ -44,6 +44,11 @@ class SearchRange:
     of_loop: bool = False  # the user's own loop asks for it, not the optimizer
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest value, as the optimizer gets them."""
+        return (round(1 - self.high, 9), round(1 - self.low, 9)) if self.complement else (self.low, self.high)
+
+    @property
     def range(self) -> dict[str, Any]:
         """As the spec has it."""
         more = {"linear": self.linear, "options": list(self.options), "of_loop": self.of_loop}
@@ -81,6 +86,18 @@ class SearchRange:
 
 def search_ranges(entry: Entry, task: Task) -> dict[str, SearchRange]:
     """All hyperparameters of an optimizer, in the order of how much they matter; lr first, the batch size last."""
+    result = own_ranges(entry)
+    if "weight_decay" in result and task.weight_decay is not None and "weight_decay" not in entry.settings:
+        result["weight_decay"] = replace(result["weight_decay"], default=task.weight_decay)
+    if isinstance(task, OwnLoop):
+        return result
+    own = task.batch_size
+    result["batch_size"] = SearchRange("batch_size", max(1, own / BATCH_REACH), own * BATCH_REACH, own, "batch_size")
+    return result
+
+
+def own_ranges(entry: Entry) -> dict[str, SearchRange]:
+    """Those that an optimizer has whatever the task; a class that is not ours may have none."""
     result = {}
     rate = entry.default_rate
     if rate:
@@ -90,12 +107,14 @@ def search_ranges(entry: Entry, task: Task) -> dict[str, SearchRange]:
             result[name] = SearchRange(name, min(low, rate), max(high, rate), rate, name)
     for hyperparameter in (*_averages(entry), *_plain(entry)):
         result[hyperparameter.name] = hyperparameter
-    if "weight_decay" in result and task.weight_decay is not None and "weight_decay" not in entry.settings:
-        result["weight_decay"] = replace(result["weight_decay"], default=task.weight_decay)
-    if isinstance(task, OwnLoop):
-        return result
-    own = task.batch_size
-    result["batch_size"] = SearchRange("batch_size", max(1, own / BATCH_REACH), own * BATCH_REACH, own, "batch_size")
+    return result
+
+
+def bounds_of(entry: Entry) -> dict[str, list[tuple[float, float]]]:
+    """For each of an optimizer's arguments the ranges that `tune` searches: of `betas` one for each."""
+    result: dict[str, list[tuple[float, float]]] = {}
+    for one in own_ranges(entry).values():
+        result.setdefault(one.setting, []).append(one.bounds)
     return result
 
 
