@@ -168,13 +168,25 @@ def cell(
 
 
 def together(studies: Mapping[str, Comparison]) -> dict[str, Any]:
-    """The verdict over several tasks, a rule a row, the leader first."""
+    """The verdict over several tasks, a rule a row, the leader first; each task's margin and weight in it, and its
+    share in the difference of those that are worse, in the median."""
     table = build_joint_table({name: study.judged for name, study in studies.items()})
-    rows = {}
+    rows, shares = {}, []
     for place, row in enumerate(table.rows):
         gap = row.judgement.difference if row.judgement else None
         rows[row.optimizer] = {
             "verdict": joint_status(row, leader=place == 0),
             "difference": [short(gap.mean), short(gap.half)] if gap else None,
         }
-    return {"tasks": list(studies), "rows": rows}
+        if row.judgement and row.judgement.verdict == "worse" and row.differences:
+            parts = {name: table.weights[name] * each.mean for name, each in row.differences.items()}
+            shares.append({name: part / sum(parts.values()) for name, part in parts.items()})
+    tasks = {
+        name: {
+            "margin": short(study.judged.margin),
+            "weight": short(table.weights[name]),
+            "share": short(median(each[name] for each in shares)) if shares else None,
+        }
+        for name, study in studies.items()
+    }
+    return {"tasks": tasks, "rows": rows}

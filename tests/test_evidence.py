@@ -43,6 +43,25 @@ def test_the_pages_are_what_the_file_says(pages: ModuleType, data: Any) -> None:
     assert all(f"`{name}`" in made["index.md"] for name in (*data["tasks"], *data["rules"]))
 
 
+def test_only_what_ran_on_all_tasks_is_said_to_be_worse_on_none(pages: ModuleType, data: Any) -> None:
+    for line in pages.in_short(data):
+        never, fewer = line.partition("failed on none: ")[2].split(" On fewer ran ")
+        assert "adahessian" not in never and fewer == "`adahessian` (12)."
+
+
+def test_a_kinds_verdict_names_its_unit_and_what_each_task_weighs(pages: ModuleType, data: Any) -> None:
+    regimes = data["together"]["linear models"]
+    assert pages.weighed(data, "all tuned", regimes["all tuned"]["tasks"]) == [
+        "`logistic` 0.5 points, `rare_classes` 3.4e-06",
+        "`logistic` 1, `rare_classes` 0.0017",
+        "`logistic` 11 %, `rare_classes` 89 %",
+    ]
+    for found in (one for own in data["together"].values() for one in own.values()):
+        shares = [one["share"] for one in found["tasks"].values() if one["share"] is not None]
+        assert bool(shares) == any(row["verdict"] == "worse" for row in found["rows"].values())
+        assert all(0 < one["weight"] <= 1 < 1 / one["margin"] for one in found["tasks"].values())
+
+
 def test_the_file_says_what_the_lab_says_of_its_runs(command: ModuleType, data: Any) -> None:
     place = "logistic/lr tuned"
     own = {regime: command.evidence_data.unpacked(data["studies"][f"logistic/{regime}"]) for regime in data["regimes"]

@@ -40,6 +40,10 @@ def measured(value: float | None, half: float | None, metric: str) -> str:
     return f"{value:.4g}" + ("" if half is None else f" ± {half:.2g}")
 
 
+def unit(margin: float, metric: str) -> str:
+    return f"{100 * margin:g} points" if metric == "accuracy" else f"{margin:.2g}"
+
+
 def setting(value: Any) -> str:
     """Three digits, but of what is near 1."""
     if isinstance(value, Mapping):
