@@ -86,7 +86,7 @@ def test_the_best_of_the_search_is_told_before_the_fresh_seeds(compared):
     best = min(searched, key=lambda trial: trial.metric)
     assert compared.told[at] == (
         f"so far the best: {best.optimizer} at lr {best.settings['lr']:.3g}, {best.metric:.4g} loss, of 10 "
-        "configurations; now 3 fresh seeds, which decide"
+        "configurations; now 3 fresh seeds to decide"
     )
 
 
@@ -267,7 +267,7 @@ def test_tuning_with_what_only_the_loop_knows(tmp_path):
         out=tmp_path / "study", progress=told,
     )  # fmt: skip
     [so_far] = [said for said in TOLD if said.startswith("so far the best: sgd at lr ")]
-    assert "kind b" in so_far and so_far.endswith("of 16 configurations; now 5 fresh seeds, which decide")
+    assert "kind b" in so_far and so_far.endswith("of 16 configurations; now 5 fresh seeds to decide")
     default = next(trial for trial in found.trials if trial.index == 0)
     assert "drop" not in default.settings and "kind" not in default.settings  # the loop's own defaults
     tried = [trial.settings for trial in found.trials if trial.index]

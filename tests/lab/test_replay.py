@@ -110,7 +110,7 @@ def test_a_study_that_is_not_at_its_end_says_what_is_missing(found: Comparison, 
         (tmp_path / name).write_text((found.folder / name).read_text())
     lines = (found.folder / "trials.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "trials.jsonl").write_text("".join(lines[:-1]))
-    with pytest.raises(StudyError, match="is unfinished: 1 fresh seeds of .* are missing; rerun its command"):
+    with pytest.raises(StudyError, match="is unfinished: it lacks 1 fresh seed of .*; rerun its command"):
         report(tmp_path)
     (tmp_path / "trials.jsonl").write_text("".join(lines[:12]))
     with pytest.raises(StudyError, match="no fresh seed of sgd, "):

@@ -10,6 +10,9 @@ from made_up import trial
 from thalweg.lab.judging.notes import _decided
 from thalweg.lab.judging.rows import Table, build_table
 from thalweg.lab.judging.wording import Unit, duration, listed, span, status, verdict
+from thalweg.lab.report import answer
+from thalweg.lab.results import Comparison
+from thalweg.lab.study.session import seeds_run
 from thalweg.lab.training.trial import Trial
 
 LUCK = [0.003, -0.002, 0.001, 0.002, -0.001, 0.0015, -0.0025, 0.0005]
@@ -77,6 +80,16 @@ def test_how_many_pairs_are_decided_counts_only_pairs_that_were_judged() -> None
     ]
     one = table(optimizer("lead", [0.97]), optimizer("far", [0.9]))
     assert _decided(one) == ["Not decided: 1 of 1 pair with the leader. One seed cannot decide it."]
+
+
+def test_one_is_no_plural() -> None:
+    broken = table(optimizer("lead", [0.97]), optimizer("broken", [0.9], status="crashed"))
+    assert status(broken.rows[1], False) == "failed on 1 of 1 fresh seed"
+    assert (
+        Comparison.seeds_missing({"protocol": {"finalist_seeds": 2}}, broken.rows[0].finals) == "1 fresh seed of lead"
+    )
+    assert [seeds_run(0, 1), seeds_run(1, 2)] == ["0 of 1 fresh seed was run", "1 of 2 fresh seeds were run"]
+    assert (price := answer.price(broken.rows[0].finals, {"threads": {"threads": 1}}))[2] == "1 run on 1 thread", price
 
 
 def test_many_are_named_by_their_nearest() -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.lab.arguments import length
+from thalweg.lab.arguments import length, several
 from thalweg.lab.printable import visible
 
 if TYPE_CHECKING:
@@ -112,12 +112,12 @@ class Lines:
 
 def _stand(now: Progress) -> str:
     left = _left(now)
-    return f"{now.done} of {now.total} runs{', ' + left if left else ''}"
+    return f"{now.done} of {several(now.total, 'run')}{', ' + left if left else ''}"
 
 
 def _price(now: Progress) -> str:
     before = f", {now.found} of them done before" if now.found else ""
-    first = f"{now.total} runs{before}; the study is in {now.folder}"
+    first = f"{several(now.total, 'run')}{before}; the study is in {now.folder}"
     if now.done >= now.total:
         return first
     price = f"about {length(now.seconds_left)}" if now.seconds_left is not None else "the price is told after a run"

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 
-from thalweg.lab.arguments import need
+from thalweg.lab.arguments import need, several
 from thalweg.lab.cli.as_json import print_json
 from thalweg.lab.cli.completion import COMPLETIONS
 from thalweg.lab.cli.screen import console, progress_display, show_result
@@ -189,4 +189,4 @@ def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
         print(visible(str(result)))
         raise typer.Exit(0 if result.same else 1)
     else:
-        print(visible(f"Optuna study {result.study_name!r}, {len(result.trials)} trials"))
+        print(visible(f"Optuna study {result.study_name!r}, {several(len(result.trials), 'trial')}"))

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from thalweg.lab.arguments import several
 from thalweg.lab.training.trial import Status, Trial
 from thalweg.lens.finding import Evidence, Finding
 
@@ -60,7 +61,7 @@ def _others(own: Sequence[Trial]) -> list[str]:
     lines = []
     for status, count in kinds.items():
         said = next((trial.message for trial in own if trial.status is status and trial.message), "")
-        lines.append(f"{count} of {len(own)} runs {status.in_words}" + (f": {said}" if said else "."))
+        lines.append(f"{count} of {several(len(own), 'run')} {status.in_words}" + (f": {said}" if said else "."))
     return lines
 
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.lab.arguments import length
+from thalweg.lab.arguments import length, several
 from thalweg.lab.judging.rows import Table
 from thalweg.lab.judging.statistics import Judgement
-from thalweg.lab.judging.wording.numbers import Unit, beyond, course, duration, several
+from thalweg.lab.judging.wording.numbers import Unit, beyond, course, duration
 from thalweg.lab.training.spec import Spec
 from thalweg.lab.training.trial import Status, Trial
 
@@ -74,7 +74,8 @@ def _columns(spec: Spec, table: Table, unit: Unit) -> list[str]:
     near = f"{100 * table.margin:.2g} points" if unit.percent else f"{table.margin:.3g}"
     return [
         f"Intervals are {level:.0%} t-intervals over fresh seeds, each on its own. Verdicts are stricter: they allow "
-        f"for {len(table.rows)} optimizers (Holm), for a leader and configurations that were chosen partly by luck. "
+        f"for {several(len(table.rows), 'optimizer')} (Holm), for a leader and configurations that were chosen partly "
+        "by luck. "
         f"Equivalent: surely nearer than {near}. More seeds: as many as are needed for 80 % power.",
         f"Steps to target: until validation {unit.name} first reaches {target} at an epoch's end, which is "
         "the median, over the optimizers, of what their default setting ends at. A miss counts as never.",
@@ -157,7 +158,8 @@ def failures(trials: Sequence[Trial]) -> list[str]:
         if trial.status not in ("done", "diverged"):
             kinds.setdefault((trial.optimizer, trial.status), []).append(trial)
     return [
-        f"{name} {status.in_words}: {len(failed)} of {sum(t.optimizer == name for t in trials)} runs; the last said: "
+        f"{name} {status.in_words}: {len(failed)} of "
+        f"{several(sum(t.optimizer == name for t in trials), 'run')}; the last said: "
         + "; ".join((failed[-1].message or "").splitlines())
         for (name, status), failed in kinds.items()
     ]

@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from thalweg.lab.arguments import several
 from thalweg.lab.judging.distributions import t_tail
 from thalweg.lab.judging.statistics import moments, seeds_to_decide
-from thalweg.lab.judging.wording.numbers import Unit, several
+from thalweg.lab.judging.wording.numbers import Unit
 from thalweg.lab.training.trial import Trial
 
 NAMES = {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.lab.arguments import several
 from thalweg.lab.report.markup import facts, glued, headline, items, paste
 from thalweg.lab.report.page import Part, Screen
 from thalweg.lab.training.trial import Trial
@@ -48,5 +49,5 @@ def price(trials: Sequence[Trial], versions: Mapping[str, Any]) -> tuple[str, st
         else f"{seconds / 3600:.1f} h"
     )
     threads = (versions.get("threads") or {}).get("threads")
-    on = f" on {threads} thread{'s' * (threads > 1)}" if threads else ""
-    return "Price", spent, f"{len(trials)} runs{on}"
+    on = f" on {several(threads, 'thread')}" if threads else ""
+    return "Price", spent, f"{several(len(trials), 'run')}{on}"

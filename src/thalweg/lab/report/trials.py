@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from thalweg.lab.arguments import several
 from thalweg.lab.judging.failures import why_failed
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.report.configuration import hyperparameters, value
@@ -30,7 +31,7 @@ CONTROLS = """<div class="filters">
 def screen(trials: Sequence[Trial], unit: Unit, spec: Spec, versions: Mapping[str, Any]) -> Screen:
     """A row a run; below it the spec and the versions, as they are in the study's folder."""
     failed = sum(not trial.done for trial in trials)
-    ended = f"{failed} of them failed and stay in the table" if failed else "all of them finished"
+    ended = f"{failed} failed, kept in the table" if failed else "none failed"
     seeds = sorted({trial.seed for trial in trials if trial.phase == "final"})
     fresh = f" The fresh seeds are {_seed_ranges(seeds)}." if seeds else ""
     data = in_a_script(to_json(_data(trials, unit)))
@@ -39,7 +40,7 @@ def screen(trials: Sequence[Trial], unit: Unit, spec: Spec, versions: Mapping[st
         "trials",
         "Trials",
         [
-            f"<h2>Every run</h2><p>{len(trials)} runs; {ended}.{escape(fresh)} "
+            f"<h2>Every run</h2><p>{several(len(trials), 'run')}; {ended}.{escape(fresh)} "
             f'An id names a run: <span class="code">thalweg replay FOLDER ID</span> runs it again.</p>',
             CONTROLS,
             f'<script type="application/json" id="trials-data">{data}</script>',

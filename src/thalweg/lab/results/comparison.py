@@ -62,7 +62,7 @@ class Comparison(Result):
         if bare:
             return f"no fresh seed of {', '.join(bare)} has been trained"
         missing = cls.unsearched(trials) or ("" if cut else cls.seeds_missing(spec, trials))
-        return f"{missing} are missing" if missing else ""
+        return f"it lacks {missing}" if missing else ""
 
     @property
     def seeds_to_decide(self) -> int | None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from thalweg.lab.arguments import several
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.statistics import mean_interval
 from thalweg.lab.judging.wording import rate
-from thalweg.lab.judging.wording.numbers import course, several
+from thalweg.lab.judging.wording.numbers import course
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, as_good_range, five_percent, ranked
 from thalweg.lab.study.optimizers import paste

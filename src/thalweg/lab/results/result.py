@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.lab.arguments import several
 from thalweg.lab.judging.nothing_learned import HOW, UNCLEAR, UNKNOWN, Baseline, alike_at_0, untrained
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.results.answer import Answer
@@ -119,7 +120,7 @@ class Result(Answer):
         wanted = spec["protocol"]["finalist_seeds"]
         seeds = Counter((trial.optimizer, trial.index) for trial in trials if trial.phase == "final")
         short = {name: wanted - number for (name, _), number in seeds.items() if number < wanted}
-        return ", ".join(f"{number} fresh seeds of {name}" for name, number in short.items())
+        return ", ".join(f"{several(number, 'fresh seed')} of {name}" for name, number in short.items())
 
     @cached_property
     def candidates(self) -> dict[str, list[Candidate]]:

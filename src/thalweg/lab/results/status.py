@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from thalweg.lab.arguments import length
+from thalweg.lab.arguments import length, several
 from thalweg.lab.judging.failures import commonest
 from thalweg.lab.judging.wording import Unit
 from thalweg.lab.own_loop.attempt import ENDED
@@ -107,7 +107,9 @@ class StudyStatus:
     def far(self) -> str:
         """How many runs have ended, of how many."""
         ended = len(self.trials)
-        return f"{ended} of about {self.planned} runs" if self.planned and self.planned >= ended else f"{ended} runs"
+        if self.planned and self.planned >= ended:
+            return f"{ended} of about {several(self.planned, 'run')}"
+        return several(ended, "run")
 
     @property
     def over(self) -> bool:

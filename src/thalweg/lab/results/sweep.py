@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thalweg.lab.arguments import length
+from thalweg.lab.arguments import length, several
 from thalweg.lab.judging.cliff import SAFE, failure_chances, recommended
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.statistics import Interval, mean_interval
 from thalweg.lab.judging.wording import Unit, rate
-from thalweg.lab.judging.wording.numbers import behind, beyond, course, of_task, several, subject
+from thalweg.lab.judging.wording.numbers import behind, beyond, course, of_task, subject
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, as_good_range, highest_stable, ranked
 from thalweg.lab.study.optimizers import paste
@@ -227,7 +227,8 @@ def _describe(spec: Spec) -> list[str]:
     cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
     further = ", and on past an end where the best rate stood there" if protocol["extend"] else ""
     return [
-        f"Tried: {protocol['points']} learning rates from {low:g} to {high:g}, evenly on a logarithmic scale{further}; "
+        f"Tried: {several(protocol['points'], 'learning rate')} from {low:g} to {high:g}, evenly on a logarithmic "
+        f"scale{further}; "
         f"then {2 * protocol['closer']} more, each half way from the best to a neighbor; the default too; "
         f"{several(protocol['seeds'], 'seed')} each, {course(task)}.{cut}",
         "Values are of validation at the end of training; the test set was not read. The best of many rates looks a "

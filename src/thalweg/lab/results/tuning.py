@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from thalweg.lab.arguments import length
+from thalweg.lab.arguments import length, several
 from thalweg.lab.judging.failures import reason_of
 from thalweg.lab.judging.importance import importances
 from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.statistics import Interval, Judgement, judge, mean_interval
-from thalweg.lab.judging.wording.numbers import behind, beyond, course, of_task, several, subject
+from thalweg.lab.judging.wording.numbers import behind, beyond, course, of_task, subject
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
 from thalweg.lab.search.hyperparameters import numbers
@@ -94,7 +94,7 @@ class Tuning(Result):
         }
         # Who was a finalist before more trials were asked for needs no more seeds.
         missing = "" if cut else cls.seeds_missing(spec, [trial for trial in trials if trial.index in going])
-        return f"{missing} are missing" if missing else ""
+        return f"it lacks {missing}" if missing else ""
 
     def _shown(self) -> dict[str, Sequence[Trial]]:
         found = {} if self.tuned is self.default else {f"{self.optimizer}, tuned": self.tuned.trials}
@@ -280,7 +280,7 @@ def _describe(found: Tuning) -> list[str]:
     pruned = Counter(trial.phase for trial in found.trials if trial.phase.startswith("rung "))
     if protocol["pruner"] and len(protocol["rungs"]) > 1:
         rungs = ", ".join(
-            f"{amount} runs of {course(task, int(phase[5:]))}" for phase, amount in sorted(pruned.items())
+            f"{several(amount, 'run')} of {course(task, int(phase[5:]))}" for phase, amount in sorted(pruned.items())
         )
         notes.append(
             f"Pruned by {protocol['pruner']}: {rungs}; about a third of each rung advanced, the default always, "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from thalweg.lab.arguments import several
 from thalweg.lab.cost.machine import cores, measure_pace, measure_threads, torch_threads
 from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError, first_line
@@ -60,8 +61,8 @@ class Choice:
             "processes": f"{self.workers} processes, one run at a time in each",
             "lanes": f"lanes, up to {self.lanes} runs side by side"
             + (f" in each of {self.workers} processes" if self.workers > 1 else ""),
-            "slurm": f"a SLURM queue, up to {self.workers} runs at once",
-            "ray": f"a Ray cluster of {self.workers} workers"
+            "slurm": f"a SLURM queue, up to {several(self.workers, 'run')} at once",
+            "ray": f"a Ray cluster of {several(self.workers, 'worker')}"
             + (f", each with up to {self.lanes} runs side by side" if self.lanes > 1 else ""),
         }[self.on.partition(":")[0]]
         gain = f", {self.gain:.2g} x as fast as one at a time" if self.gain is not None else ""

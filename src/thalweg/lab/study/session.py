@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
-from thalweg.lab.arguments import length
+from thalweg.lab.arguments import length, several
 from thalweg.lab.cost.machine import torch_threads, versions
 from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError
@@ -143,6 +143,11 @@ def keep_baselines(campaign: Campaign, part: str) -> None:
         campaign.study.settle("baselines", lambda: {part: baselines(task, part)})
     elif task.baseline is not None:
         campaign.study.keep("baselines", {part: {"given": task.baseline}})
+
+
+def seeds_run(seeds: int, wanted: int) -> str:
+    """How many of the fresh seeds were run."""
+    return f"{seeds} of {several(wanted, 'fresh seed')} {'was' if wanted == 1 else 'were'} run"
 
 
 def tried(campaign: Campaign, count: str | int, trials: int, of_whom: str = "") -> str:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
+from thalweg.lab.arguments import several
 from thalweg.lab.errors import StudyError
 from thalweg.lab.study.records import (
     TASKS,
@@ -33,9 +34,9 @@ from thalweg.lab.training.trial import Trial
 
 SYNC = 0.5  # seconds: trials that end in a burst share one fsync; a kill of the process needs none
 GROWS = {  # more of these may be asked of a study: nothing done before changes
-    "compare": {"finalist_seeds": "fresh seeds"},
-    "sweep": {"seeds": "seeds"},
-    "tune": {"trials": "trials", "finalist_seeds": "fresh seeds"},
+    "compare": {"finalist_seeds": "fresh seed"},
+    "sweep": {"seeds": "seed"},
+    "tune": {"trials": "trial", "finalist_seeds": "fresh seed"},
 }
 
 
@@ -161,7 +162,7 @@ class Study:
             for name, what in names.items():
                 mine, its = wanted["protocol"].get(name, 0), before["protocol"].get(name, 0)
                 if its > mine:
-                    self.notes.append(f"the study already has {its} {what}: all of them count")
+                    self.notes.append(f"the study already has {several(its, what)}: all count")
                 before["protocol"][name] = wanted["protocol"][name] = max(mine, its)
             budgets = [spec["protocol"].get("budget") for spec in (before, wanted)]
             if None not in budgets:  # the plan was cut to fit the first; any later one is a deadline alone

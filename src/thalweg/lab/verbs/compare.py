@@ -30,6 +30,7 @@ from thalweg.lab.study.session import (
     keep_wanted,
     open_campaign,
     planned,
+    seeds_run,
     tell_cut,
     tried,
 )
@@ -253,7 +254,7 @@ class Comparing:
             count = " or ".join(map(str, dict.fromkeys((min(counts), max(counts)))))
             lines.append(tried(self.campaign, count, protocol.trials, " of each optimizer"))
         if self.campaign.deadline.passed:
-            lines.append(f"{seeds} of {protocol.finalist_seeds} fresh seeds were run")
+            lines.append(seeds_run(seeds, protocol.finalist_seeds))
         tell_cut(self.campaign, lines)
 
     def _search(self, rates: dict[str, list[dict[str, Any]]], start: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from thalweg.lab.judging.wording.numbers import Unit, several
+from thalweg.lab.arguments import several
+from thalweg.lab.judging.wording.numbers import Unit
 from thalweg.lab.search.configurations import candidates_of, ranked
 from thalweg.lab.study.campaign import Campaign
 from thalweg.lab.training.job import Job
@@ -26,5 +27,5 @@ def tell(campaign: Campaign, finals: Sequence[Job]) -> None:
     seeds = several(len({job.setting.seed for job in finals}), "fresh seed")
     campaign.say(
         f"so far the best: {one.optimizer}{at_values(settings)}, {unit.value(best.metric)} {unit.validation}, of "
-        f"{several(len(found), 'configuration')}; now {seeds}, which decide"
+        f"{several(len(found), 'configuration')}; now {seeds} to decide"
     )

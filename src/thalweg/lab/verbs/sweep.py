@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, span, the_task
+from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, several, span, the_task
 from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError
 from thalweg.lab.recording import record as recorder
@@ -228,7 +228,7 @@ class Sweeping:
             self.campaign.run(self._jobs({entry.name: self._between(entry) for entry in self.entries}))
         keep_baselines(self.campaign, "validation")
         ended = len(self.campaign.asked)
-        cut = [f"{ended} of at least {max(ended, self.campaign.total)} runs were made"]
+        cut = [f"{ended} of at least {several(max(ended, self.campaign.total), 'run')} made"]
         tell_cut(self.campaign, cut if self.campaign.deadline.passed else [])
 
     def _go_on(self) -> None:

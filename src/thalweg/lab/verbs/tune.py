@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, the_task
+from thalweg.lab.arguments import folder_of, integer, search_seeds, seconds, several, the_task
 from thalweg.lab.cost.price import Estimate
 from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.own_loop.pruning import PRUNERS
@@ -282,9 +282,9 @@ def _as_coordinates(
 def _grid_stays(folder: Path, protocol: Mapping[str, Any]) -> None:
     """A larger grid has other points: it cannot be grown out of a smaller one."""
     if protocol["method"] == "grid" and (folder / "spec.json").exists():
-        old = read_spec(folder)["protocol"].get("trials")
-        if old != protocol["trials"]:
-            raise StudyError(f"out: {folder} is a grid of {old} trials, not {protocol['trials']}; choose another --out")
+        old = read_spec(folder)["protocol"]
+        if old.get("method") == "grid" and (had := int(old["trials"])) != (wanted := protocol["trials"]):
+            raise StudyError(f"out: {folder} is a grid of {several(had, 'trial')}, not {wanted}; choose another --out")
 
 
 def within(protocol: Mapping[str, Any], estimate: Estimate, on: str, folder: Path, at_once: int) -> int:

@@ -14,7 +14,7 @@ from thalweg.lab.search import samplers
 from thalweg.lab.search.configurations import candidates_of
 from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import Campaign
-from thalweg.lab.study.session import tell_cut, tried
+from thalweg.lab.study.session import seeds_run, tell_cut, tried
 from thalweg.lab.training.trial import Trial
 from thalweg.lab.verbs import so_far
 
@@ -56,7 +56,7 @@ class Tuner:
         ran = {trial.index for trial in self.campaign.asked.values() if trial.phase != "final"}
         lines = [tried(self.campaign, len(ran), count)] if searched else []
         if self.campaign.deadline.passed:
-            lines.append(f"{seeds} of {self.protocol['finalist_seeds']} fresh seeds were run")
+            lines.append(seeds_run(seeds, self.protocol["finalist_seeds"]))
         tell_cut(self.campaign, lines)
 
     def _round(self, start: int, coordinates: Sequence[samplers.Coordinates], number: int) -> None:

@@ -1,6 +1,6 @@
 """Numbers and findings in plain words."""
 
 from thalweg.lab.judging.wording.answer import status, verdict
-from thalweg.lab.judging.wording.numbers import Unit, duration, listed, rate, several, span
+from thalweg.lab.judging.wording.numbers import Unit, duration, listed, rate, span
 
-__all__ = ["Unit", "duration", "listed", "rate", "several", "span", "status", "verdict"]
+__all__ = ["Unit", "duration", "listed", "rate", "span", "status", "verdict"]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from thalweg.lab.arguments import several
 from thalweg.lab.judging.rows import Row, Table
-from thalweg.lab.judging.wording.numbers import Unit, duration, listed, rate, several, span
+from thalweg.lab.judging.wording.numbers import Unit, duration, listed, rate, span
 from thalweg.lab.training.trial import Status
 
 
 def status(row: Row, leader: bool) -> str:
     """The last column of the table: how an optimizer stands to the leader."""
     if row.failed_finals:
-        return f"failed on {row.failed_finals} of {len(row.finals)} fresh seeds"
+        return f"failed on {row.failed_finals} of {several(len(row.finals), 'fresh seed')}"
     if leader:
         return "leads"
     if row.judgement is None:
@@ -27,7 +28,7 @@ def status(row: Row, leader: bool) -> str:
     more = row.judgement.more_seeds
     if row.judgement.difference.n < 2:
         return "undecided, one seed"
-    return f"undecided, +{more} seed{'s' * (more > 1)}" if more else "undecided, too close"
+    return f"undecided, +{several(more, 'seed')}" if more else "undecided, too close"
 
 
 def verdict(table: Table, task: str, unit: Unit, untested: str = "") -> str:

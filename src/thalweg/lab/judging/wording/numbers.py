@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from thalweg.lab.arguments import several
 from thalweg.lab.judging.statistics import Interval
 from thalweg.lab.training.job import fewer_steps
 
@@ -81,11 +82,6 @@ def duration(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"about {several(round(seconds / 60), 'minute')}"
     return f"about {seconds / 3600:.1f} hours"
-
-
-def several(number: int, what: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def course(task: Mapping[str, Any], epochs: int | None = None) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
+from thalweg.lab.arguments import several
 from thalweg.lab.errors import StudyError
 from thalweg.lab.judging.rows import Row
 from thalweg.lab.judging.wording import rate, status
@@ -50,14 +51,14 @@ def page(result: Comparison) -> Page:
 
 def _facts(result: Comparison) -> list[tuple[str, str, str]]:
     leader, unit = result.rows[0], result.unit
-    seeds = f"{len(leader.finals)} fresh seed{'s' * (len(leader.finals) > 1)}"
+    seeds = several(len(leader.finals), "fresh seed")
     good = leader.as_good
     verdicts = Counter(row.judgement.verdict if row.judgement else "failed" for row in result.rows[1:])
     others = ", ".join(f"{count} {word}" for word, count in verdicts.most_common())
     return [
         (f"Test {unit.name} of {leader.optimizer}", unit.interval(leader.test), f"95 % interval, {seeds}"),
         ("Equivalent learning rates", " to ".join(dict.fromkeys(map(rate, good))) if good else "none", "on validation"),
-        *([("Against it", f"{len(result.rows) - 1} others", others)] if others else []),
+        *([("Against it", several(len(result.rows) - 1, "other"), others)] if others else []),
         answer.price(result.trials, result.versions),
     ]
 

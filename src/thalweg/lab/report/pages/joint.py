@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from thalweg.lab.arguments import several
 from thalweg.lab.judging.wording import status
 from thalweg.lab.judging.wording.joint import joint_status, margins
 from thalweg.lab.report import answer
@@ -37,7 +38,11 @@ def _facts(result: JointComparison) -> list[tuple[str, str, str]]:
     seeds = " and ".join(sorted({str(study.spec["protocol"]["finalist_seeds"]) for study in studies}))
     return [
         ("Tasks", str(len(studies)), ", ".join(result.studies)),
-        ("Against it", f"{len(result.rows) - 1} others", f"on {seeds} fresh seeds of each task"),
+        (
+            "Against it",
+            several(len(result.rows) - 1, "other"),
+            f"on {seeds} fresh seed{'' if seeds == '1' else 's'} of each task",
+        ),
         answer.price(trials, {}),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from thalweg.lab.arguments import several
 from thalweg.lab.judging.wording import rate
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.axis_choice import switch
@@ -43,7 +44,7 @@ def _facts(result: RangeTest) -> list[tuple[str, str, str]]:
     interval = f"{rate(result.interval[0])} to {rate(result.interval[1])}" if result.interval else "none"
     good = " to ".join(dict.fromkeys(map(rate, result.as_good))) if result.as_good else "none"
     return [
-        ("Interval", interval, f"{seen} of {len(result.ascents)} seeds saw the loss fall"),
+        ("Interval", interval, f"{seen} of {several(len(result.ascents), 'seed')} saw the loss fall"),
         ("Checked by a sweep", "agrees" if result.agrees else "does not agree", f"equivalent there: {good}"),
         *([("Best lr", rate(result.best.rate), result.unit.value(result.best.metric))] if result.best else []),
         answer.price(result.trials, result.versions),

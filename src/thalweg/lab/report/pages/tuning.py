@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from thalweg.lab.judging.wording.numbers import several, subject
+from thalweg.lab.arguments import several
+from thalweg.lab.judging.wording.numbers import subject
 from thalweg.lab.report import answer, trials
 from thalweg.lab.report.axis_choice import switch
 from thalweg.lab.report.configuration import in_words
@@ -46,7 +47,7 @@ def page(result: Tuning) -> Page:
 
 def _facts(result: Tuning) -> list[tuple[str, str, str]]:
     unit = result.unit
-    seeds = f"{unit.test}, {len(result.default.trials)} fresh seeds"
+    seeds = f"{unit.test}, {several(len(result.default.trials), 'fresh seed')}"
     known = [("Default", unit.interval(result.interval(result.default)), seeds)]
     if result.tuned is not result.default:
         known.insert(0, ("Tuned", unit.interval(result.interval(result.tuned)), seeds))
