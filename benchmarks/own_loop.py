@@ -85,8 +85,8 @@ def ours(train: Callable[[Any], float], direction: str, epochs: int, trials: int
 
     with tempfile.TemporaryDirectory() as folder:
         found = thalweg.tune(
-            train, "adamw", direction=direction, steps=epochs, pruner="asha", trials=trials, batch=9, finalists=1,
-            finalist_seeds=2, hyperparameters={"lr": RATES, "weight_decay": DECAYS}, on="alone",
+            train, "adamw", direction=direction, steps=epochs, pruner="asha", method="tpe", trials=trials, batch=9,
+            finalists=1, finalist_seeds=2, hyperparameters={"lr": RATES, "weight_decay": DECAYS}, on="alone",
             out=Path(folder) / f"study-{round_}", progress=told,
         )  # fmt: skip
         told_and_decided = {"recommended": recommended[0], "decided": since()}

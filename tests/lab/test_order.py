@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import little
 import numpy as np
 import pytest
 
 from thalweg.catalogue import CATALOGUE
-from thalweg.lab.errors import LabError
+from thalweg.lab.errors import LabError, StudyError
 from thalweg.lab.search import order
 from thalweg.lab.search.hyperparameters import choose
 from thalweg.lab.verbs.tune import tune
@@ -74,6 +76,7 @@ def test_tuning_begins_with_the_list_and_goes_on(tmp_path: Path) -> None:
     listed = [values["lr"] for values in order.known(CATALOGUE[name])][: order.AHEAD]
     assert [settings["lr"] for settings in tried[1 : 1 + order.AHEAD]] == listed
     assert len({settings["lr"] for settings in tried}) == order.AHEAD + 3 and found.spec["protocol"]["order"]
+    assert any("by a learned order, then tpe, " in note for note in found.notes)
     only = tune(
         little.task(),
         name,
@@ -85,6 +88,56 @@ def test_tuning_begins_with_the_list_and_goes_on(tmp_path: Path) -> None:
         epochs=1,
     )
     assert next(t.settings for t in only.trials if t.index == 1) == {"lr": listed[0]} and len(chosen) > 1
+
+
+def begun(out: Path | None, name: str = LISTED[0], **more: Any) -> tuple[str, Path]:
+    """The method of a study, and where it is."""
+    asked = {"trials": 3, "finalist_seeds": 1, "finalists": 1, "epochs": 1, "on": "alone", **more}
+    found = tune(little.task(), name, out=out, **asked)
+    return found.spec["protocol"]["method"], found.folder
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_list_is_the_default_where_it_was_judged(tmp_path: Path) -> None:
+    whole = ",".join(order.known(CATALOGUE[LISTED[0]])[0])
+    cases = {None: True, whole: True, "lr": False, whole.replace("lr", "lr=1e-4:1e-2"): False}
+    entry = CATALOGUE[LISTED[0]]
+    assert {wanted: order.fits(entry, choose(entry, little.task(), wanted)) for wanted in cases} == cases
+    assert not order.fits(CATALOGUE["rprop"], choose(CATALOGUE["rprop"], little.task(), None))
+    assert begun(tmp_path / "fresh")[0] == "learned" and begun(tmp_path / "other", "rprop")[0] == "tpe"
+    assert begun(tmp_path / "from", from_study=tmp_path / "fresh")[0] == "tpe"  # points of its own lead it
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_study_that_tpe_began_goes_on_by_the_same_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert begun(tmp_path / "old", method="tpe")[0] == begun(tmp_path / "old", trials=4)[0] == "tpe"
+    with pytest.raises(StudyError, match='asked something else: protocol.method: "tpe" -> "learned"\\. Add'):
+        begun(tmp_path / "old", method="learned")
+    monkeypatch.chdir(tmp_path)
+    assert begun(None, method="tpe")[1] == begun(None)[1]
+    method, second = begun(None, method="learned")
+    assert method == "learned" and second.name.endswith("-2")
+    assert begun(None) == (method, second)  # where both are there, the list's
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_study_keeps_the_list_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = begun(None, seeds=2)[1]
+    assert (first := begun(None))[1] != before
+    newer = json.loads(json.dumps(order.orders()))
+    newer["rules"][LISTED[0]]["list"].reverse()
+    monkeypatch.setattr(order, "orders", lambda: newer)
+    assert begun(None) == first
+
+
+def test_configurations_outside_the_ranges_are_left_out() -> None:
+    entry = CATALOGUE[LISTED[0]]
+    rates = sorted(values["lr"] for values in order.known(entry))
+    half = order.coordinates(entry, choose(entry, little.task(), {"lr": (rates[0], rates[len(rates) // 2])}))
+    assert 1 < len(half) <= order.AHEAD and {point["lr"] for point in half} <= {*rates[: len(rates) // 2 + 1]}
+    with pytest.raises(LabError, match="method: the ranges hold no configuration of the learned order of"):
+        order.coordinates(entry, choose(entry, little.task(), {"lr": (1e-9, 1e-8)}))
 
 
 def test_a_rule_without_a_list_says_which_have_one(tmp_path: Path) -> None:

@@ -225,9 +225,9 @@ def show_order(entry: Entry) -> None:
         print("", wrapped(f"{none} {', '.join(order.orders()['rules'])}."), sep="\n")
         return
     told = (
-        f"To try first (thalweg tune TASK --optimizer {entry.name} --method learned), in this order, which was\n"
-        "learned from all kinds of tasks at hand. Regret: of the best so far, by orders learned likewise without the\n"
-        "kind of task that they were judged on; 0 is the best known, 1 the median configuration."
+        f"What `thalweg tune TASK --optimizer {entry.name}` tries first, after the default: an order that was learned\n"
+        "from all kinds of tasks at hand. Regret: of the best so far, by orders learned likewise without the kind of\n"
+        "task that they were judged on; 0 is the best known, 1 the median configuration."
     )
     print(f"\n{wrapped(told)}")
     regrets = order.orders()["rules"][entry.name]["regret"]

@@ -101,6 +101,12 @@ class Tuning(Result):
         return {**found, f"{self.optimizer}, default": self.default.trials}
 
     @property
+    def method(self) -> str:
+        """How it was searched, in words: a learned order is the beginning of a search."""
+        method = str(self.spec["protocol"]["method"])
+        return "a learned order, then tpe" if method == "learned" else method
+
+    @property
     def hyperparameters(self) -> dict[str, dict[str, Any]]:
         """By name: `low` and `high` of what was searched on a logarithmic scale, which is 1 - value where
         `complement`."""
@@ -268,7 +274,7 @@ def _describe(found: Tuning) -> list[str]:
     cut = f" Cut to fit a budget of {length(protocol['budget'])}." if protocol.get("budget") else ""
     ranges = ", ".join(_range(name, hyperparameter) for name, hyperparameter in found.hyperparameters.items())
     notes = [
-        f"Searched: {ranges}, on logarithmic scales (of 1 - value for momentum and betas), by {protocol['method']}, "
+        f"Searched: {ranges}, on logarithmic scales (of 1 - value for momentum and betas), by {found.method}, "
         f"{several(found.tried, 'configuration')} in batches of {protocol['batch']}, the default first; "
         f"{several(protocol['seeds'], 'seed')} each, {course(task)}.{cut}",
         f"The default and the best {several(protocol['finalists'], 'other configuration')} advanced to "

@@ -75,6 +75,10 @@ class SearchRange:
         number = float(1 - value if self.complement else value)
         return min(max(number, self.low), self.high)
 
+    def holds(self, value: float) -> bool:
+        """Whether a value lies in the range, as far as its digits go."""
+        return math.isclose(self.searched(value), 1 - value if self.complement else value, rel_tol=1e-6)
+
     def at(self, share: float) -> float:
         """The number a share of the way from `low` to `high`."""
         if self.options:

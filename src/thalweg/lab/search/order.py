@@ -34,14 +34,27 @@ def orders() -> dict[str, Any]:
 def known(entry: Entry) -> list[dict[str, float]]:
     """The configurations of a rule's list as values of its hyperparameters, the first to be tried first; or none."""
     own = orders()["rules"].get(entry.name)
-    return [] if own is None else [dict(zip(own["hyperparameters"], row, strict=True)) for row in own["list"]]
+    if own is None or entry.rule is None:  # a script that is called as a rule is none
+        return []
+    return [dict(zip(own["hyperparameters"], row, strict=True)) for row in own["list"]]
+
+
+def fits(entry: Entry, chosen: Sequence[SearchRange]) -> bool:
+    """Whether the rule's list was judged for what is tuned: the same hyperparameters, in ranges that hold it."""
+    values = known(entry)
+    return bool(values) and {one.name for one in chosen} == {*values[0]} and len(_inside(values, chosen)) == len(values)
+
+
+def _inside(values: Sequence[Mapping[str, float]], chosen: Sequence[SearchRange]) -> list[Mapping[str, float]]:
+    """Those that lie in the ranges; moved to an end of one they would be others."""
+    return [value for value in values if all(one.holds(value[one.name]) for one in chosen)]
 
 
 def coordinates(entry: Entry, chosen: Sequence[SearchRange]) -> list[Coordinates]:
-    """The first of the list for the hyperparameters that are tuned, within their ranges, each once.
+    """The first of the list for the hyperparameters that are tuned, of those that lie in their ranges, each once.
 
     Raises:
-        LabError: for a rule without a list, or a hyperparameter that the list does not have.
+        LabError: for a rule without a list, a hyperparameter that the list does not have, or ranges that hold none.
     """
     values = known(entry)
     if not values:
@@ -53,7 +66,10 @@ def coordinates(entry: Entry, chosen: Sequence[SearchRange]) -> list[Coordinates
         raise LabError(
             f"method: the learned order of {entry.name} has no {', '.join(missing)}; it has {', '.join(values[0])}"
         )
-    points = [{one.name: one.searched(value[one.name]) for one in chosen} for value in values]
+    inside = _inside(values, chosen)
+    if not inside:
+        raise LabError(f"method: the ranges hold no configuration of the learned order of {entry.name}; must hold some")
+    points = [{one.name: one.searched(value[one.name]) for one in chosen} for value in inside]
     return list({tuple(point.values()): point for point in points}.values())[:AHEAD]
 
 

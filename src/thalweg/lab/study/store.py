@@ -193,6 +193,7 @@ def _changes(before: Spec, wanted: Spec) -> str:
     """What differs, in words where it is the question or the task itself: a spec's fields tell nobody much."""
     if question := _question(before, wanted):
         return question
+    moved = before["protocol"].get("method") != wanted["protocol"].get("method")
     old, new = before["task"].get("parts") or {}, wanted["task"].get("parts") or {}
     parts = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
     if not old or not new:  # a study of the time when they were not told apart
@@ -201,6 +202,7 @@ def _changes(before: Spec, wanted: Spec) -> str:
         line
         for line in differences(_comparable(before), _comparable(wanted))
         if not (parts and line.startswith("task.identity"))
+        if not (moved and line.startswith("protocol.order:"))  # which goes with the method
     ]
     said = [f"the task's {' and '.join(parts)} changed"] if parts else []
     text = "; ".join([*said, *plain])
@@ -226,7 +228,7 @@ def _question(before: Spec, wanted: Spec) -> str:
 def alike(before: Spec, wanted: Spec) -> bool:
     """Whether a folder's study is the one that is asked for, or one that may grow into it."""
     old, new = completed(before), completed(to_json(wanted))
-    free = set(GROWS.get(new["verb"], {})) | {"known"}
+    free = set(GROWS.get(new["verb"], {})) | {"known", "order"}
     if new["protocol"].get("method") == "grid":  # a larger grid has other points
         free -= {"trials"}
     if new["protocol"].get("budget") is not None:

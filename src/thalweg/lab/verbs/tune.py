@@ -22,7 +22,7 @@ from thalweg.lab.search.pruning import Rungs
 from thalweg.lab.study.campaign import RETRIES
 from thalweg.lab.study.deadline import Deadline
 from thalweg.lab.study.optimizers import check_fit, one_of
-from thalweg.lab.study.records import read_spec
+from thalweg.lab.study.records import find_spec, read_spec
 from thalweg.lab.study.session import (
     affordable,
     check_ended,
@@ -36,6 +36,7 @@ from thalweg.lab.study.session import (
 from thalweg.lab.study.store import default_folder
 from thalweg.lab.task.own_loop import OwnLoop
 from thalweg.lab.task.task import Task
+from thalweg.lab.training.spec import Spec
 from thalweg.lab.verbs import earlier as earlier_study
 from thalweg.lab.verbs.options import (
     Baseline,
@@ -75,10 +76,11 @@ def tune(
     method: Annotated[
         Any,
         Option(
-            "tpe, learned, grid, random, sobol, halton, gp, cmaes, nsgaii, nsgaiii or qmc.",
+            "learned, tpe, grid, random, sobol, halton, gp, cmaes, nsgaii, nsgaiii or qmc.",
+            unset="learned where the optimizer has a list for what is tuned, else tpe",
             python="one of Optuna's sampler objects",
         ),
-    ] = "tpe",
+    ] = None,
     hyperparameters: Annotated[
         Any,
         Option(
@@ -184,9 +186,12 @@ def tune(
         lambda: [] if before is None else earlier_study.known(before, entries[0].name, chosen, task.larger_is_better),
     )  # fmt: skip
     tries = [*earlier_study.best_of(earlier, chosen), *tries]
-    first = []
-    if (name := samplers.name_of(method)) == samplers.LEARNED:
-        first = settled(folder, "method", name, "order", lambda: order.coordinates(entries[0], chosen))
+    unset = method is None
+    if unset:  # what was found elsewhere leads better than a list of other tasks
+        fits = from_optuna is None and from_study is None and order.fits(entries[0], chosen)
+        method = samplers.LEARNED if fits else "tpe"
+    learned = samplers.name_of(method) == samplers.LEARNED
+    first = order.coordinates(entries[0], chosen) if learned else []
     # What is wrong with it shows before anything is trained.
     samplers.build(method, chosen, 1, _as_coordinates([*known, *earlier], chosen), first)
     task.check()
@@ -208,7 +213,13 @@ def tune(
         **({"try": tries} if tries else {}),
     }
     spec = describe("tune", task, loaded_from, epochs, entries, protocol)
+    if unset and first and _begun_by_tpe(folder, spec, out is None):
+        method = protocol["method"] = "tpe"
+        del protocol["order"]
+        spec["protocol"] = protocol
     folder = folder if out is not None else default_folder(folder, spec)
+    if "order" in protocol:  # a study keeps the list that it began with
+        protocol["order"] = settled(folder, "method", samplers.LEARNED, "order", lambda: first)
     estimate = Estimate(task, entries, epochs, longest, resources)
     at_once = max(batch * seeds, (finalists + 1) * finalist_seeds)
     if protocol["budget"] is not None:
@@ -238,6 +249,21 @@ def tune(
         if record:
             recorder.record(campaign, entries, result)
     return result
+
+
+def _begun_by_tpe(folder: Path, spec: Spec, free: bool) -> bool:
+    """Whether there is a study of the same question by TPE, the default of earlier versions, and none by a list: the
+    same command goes on with it.
+
+    Args:
+        free: to take another folder where this one holds another study.
+    """
+    if not free:
+        old = find_spec(folder)
+        return old is not None and old["protocol"].get("method") == "tpe"
+    protocol = {name: value for name, value in spec["protocol"].items() if name != "order"}
+    by_tpe: Spec = {**spec, "protocol": {**protocol, "method": "tpe"}}
+    return find_spec(default_folder(folder, spec)) is None and find_spec(default_folder(folder, by_tpe)) is not None
 
 
 def _rungs(pruner: str | None, task: Task, epochs: int) -> Rungs:

@@ -57,7 +57,7 @@ def _facts(result: Tuning) -> list[tuple[str, str, str]]:
     what, spent, small = answer.price(result.trials, result.versions)
     return [
         *known,
-        (what, spent, f"{small}, {several(result.tried, 'configuration')} by {result.spec['protocol']['method']}"),
+        (what, spent, f"{small}, {several(result.tried, 'configuration')} by {result.method}"),
     ]
 
 
