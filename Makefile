@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip install -q -c constraints.txt
 
-.PHONY: install compare test test-apart docs gpu test-cuda test-cuda-compile check fuzz stub tables bench bench-cuda simulate dist matrix clean
+.PHONY: install compare test test-apart test-all docs gpu test-cuda test-cuda-compile check fuzz stub tables bench bench-cuda simulate dist matrix clean
 
 install: .venv/installed
 
@@ -17,9 +17,13 @@ compare: install
 test: install
 	.venv/bin/pytest -n 2 -m "not apart"
 
-# What needs a browser, a cluster or a framework.
+# What needs a browser, a cluster, a framework or long.
 test-apart: install
 	.venv/bin/pytest -n 2 -m apart tests
+
+# Every case of every test: before a release.
+test-all: install
+	.venv/bin/pytest -n 2 tests src docs
 
 # On a machine with a CUDA torch, and nothing else: checks, the first failure stops, then figures. Installs nothing.
 gpu:

@@ -1,6 +1,7 @@
-"""What needs a browser, a cluster or a framework: marked here by its file, and run by `.ci/run`.
+"""What needs a browser, a cluster or a framework, marked here by its file; run by `.ci/run`.
 
-These load for longer than most other tests run: with `-m "not apart"` their files are not even imported.
+These load for longer than most other tests run: with `-m "not apart"` their files are not even imported. Beside them,
+marked in place, are single tests that take a core more than 3 seconds.
 """
 
 from functools import cache
@@ -25,7 +26,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "not apart" and is_apart(collection_path) else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def mark(items: list[pytest.Item]) -> None:
     for item in items:
         if is_apart(item.path):
             item.add_marker("apart")

@@ -9,8 +9,10 @@ that forgets to name a device would be right here and nowhere else.
 import gc
 import os
 
+import apart
+import cases
+import pytest
 import torch
-from apart import pytest_collection_modifyitems as pytest_collection_modifyitems
 from apart import pytest_ignore_collect as pytest_ignore_collect
 from elsewhere import There
 from subjects import DEVICE
@@ -21,6 +23,11 @@ torch.set_num_threads(1)
 
 if DEVICE.type != "cpu":
     There(DEVICE).__enter__()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    apart.mark(items)
+    cases.keep_part(config, items)
 
 
 def pytest_collection_finish() -> None:

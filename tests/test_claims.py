@@ -33,12 +33,14 @@ def test_without_correction_a_step_is_as_much_longer_as_the_formula_says(monkeyp
     assert on_the_page(correction.rows())
 
 
+@pytest.mark.apart
 def test_adam_goes_uphill_where_amsgrad_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     counterexample = claim("counterexample", monkeypatch)
     adam, amsgrad = (counterexample.end(amsgrad, 20_000) for amsgrad in (False, True))
     assert adam > 0.9 and amsgrad < -0.9
 
 
+@pytest.mark.apart
 def test_adaptive_rules_learn_to_say_yes_on_wilsons_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     wilson = claim("wilson", monkeypatch)
     found = {rule: wilson.errors(rule) for rule in wilson.RULES}

@@ -76,6 +76,7 @@ def test_a_step_in_changing_threads(name):
     assert same(work.outcome(), alone(name))
 
 
+@pytest.mark.apart
 def test_the_number_of_threads_may_change_between_steps():
     """Where a tensor is cut is no part of the result."""
     program = f"""
@@ -99,6 +100,7 @@ print("same")
     assert output(program, NUMBA_NUM_THREADS="4") == "same\n"
 
 
+@pytest.mark.apart
 def test_loader_workers_between_steps():
     """DataLoader forks its workers in the middle of training, anew each epoch; the workers step too."""
     program = """

@@ -131,6 +131,7 @@ def test_writing_keeps_what_was_not_made_anew(
     assert made["studies"] == short
 
 
+@pytest.mark.apart
 def test_the_command_goes_on_where_a_kill_stopped_it(tmp_path: Path) -> None:
     asked = [sys.executable, str(ROOT / "benchmarks" / "evidence.py"), "--out", str(tmp_path), "--regimes", "defaults"]
     asked += ["--tasks", ",".join(TASKS), "--rules", ",".join(RULES), "--seeds", str(SEEDS)]

@@ -30,18 +30,21 @@ def test_the_small_gpt_learns(tmp_path):
     assert last < 0.8 * first
 
 
+@pytest.mark.apart
 def test_the_convolutional_network_learns(tmp_path):
     accuracies = numbers(run("cnn.py", "--epochs", "3", folder=tmp_path))
     assert len(accuracies) == 3
     assert min(accuracies) > 30  # chance is 10 %
 
 
+@pytest.mark.apart
 def test_the_table_is_compared(tmp_path):
     printed = run("tabular.py", "--trials", "3", folder=tmp_path)
     assert all(name in printed for name in ("adam", "sgd", "lion"))
     assert (tmp_path / "studies" / "breast-cancer" / "report.html").exists()
 
 
+@pytest.mark.apart
 def test_the_new_rule_is_compared_over_a_suite(tmp_path):
     printed = run("new_rule.py", "--trials", "3", "--seeds", "2", "--out", str(tmp_path), folder=tmp_path)
     rows = (tmp_path / "table.csv").read_text().splitlines()

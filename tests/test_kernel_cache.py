@@ -347,6 +347,7 @@ def open_folder(tmp_path_factory):
     subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
+@pytest.mark.apart
 @as_root
 def test_a_user_without_a_home_has_a_folder_of_its_own(open_folder):
     temporary = open_folder / "temporary"
@@ -356,6 +357,7 @@ def test_a_user_without_a_home_has_a_folder_of_its_own(open_folder):
     assert stat.S_IMODE(private.stat().st_mode) == 0o700 and private.stat().st_uid == STRANGER
 
 
+@pytest.mark.apart
 @as_root
 def test_a_warm_cache_that_cannot_be_written_is_read(open_folder):
     """As in a container's image: filled by root, used by another."""

@@ -284,6 +284,7 @@ def test_it_lets_a_model_of_matrices_learn_and_resumes_to_the_bit():
     assert steps(model, optimizer, 30) == steps(again, resumed, 30) < 0.8 * first
 
 
+@pytest.mark.apart
 def test_it_keeps_the_laws_of_an_optimizer():
     """The switches foreach and fused change nothing here, so one run stands for all."""
     report = thalweg.conform(optim.Muon, apart=False, foreach=None)

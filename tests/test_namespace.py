@@ -77,6 +77,7 @@ print(AdamW.__module__, adam.Adam.__module__)
 """
 
 
+@pytest.mark.apart
 def test_a_script_for_torch_runs_when_the_name_is_replaced():
     script = SCRIPT.replace("torch.optim", "thalweg.optim")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -20,6 +20,7 @@ def output(program: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.apart
 def test_a_kernel_is_a_file_and_the_next_process_starts_warm(tmp_path):
     """The same program twice: the second compiles nothing, and rewrites no file."""
     program = """
@@ -35,6 +36,7 @@ print(sum(module.span.stats.cache_hits.values()), sum(module.span.stats.cache_mi
     assert "m = __s0 * m + __s1 * g" in file.read_text()
 
 
+@pytest.mark.apart
 def test_a_broken_kernel_file_is_made_again_and_a_closed_folder_is_no_obstacle(tmp_path):
     program = """
 import torch, thalweg.optim as optim
@@ -52,6 +54,7 @@ print(p.tolist())
     assert output(program, THALWEG_CACHE=str(file), TMPDIR=str(tmp_path)) == expected
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("parent", ["o.step()", "torch.ones(2000, 2000) @ torch.ones(2000, 2000)"])
 def test_a_step_in_a_forked_child_does_not_die(parent):
     """OpenMP's threads, those of torch too, do not cross a fork; a child that steps large parameters must live."""
@@ -71,6 +74,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert output(program) == "0\n"
 
 
+@pytest.mark.apart
 def test_threads_of_the_user_may_step_at_once(tmp_path):
     """Four optimizers in four threads, from the first kernel's making on."""
     program = """
@@ -91,6 +95,7 @@ print(ends)
     assert output(program, THALWEG_CACHE=str(tmp_path)) == "[0.98, 0.98, 0.98, 0.98]\n"
 
 
+@pytest.mark.apart
 def test_a_step_allocates_no_temporary_the_size_of_a_parameter():
     """Peak resident memory of steps 2 to 5 against the size of one parameter, 64 MiB."""
     program = """

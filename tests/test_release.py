@@ -55,6 +55,7 @@ def test_random_bits_are_the_same_either_way():
     assert all(torch.equal(p, q) for p, q in zip(*outcome, strict=True))
 
 
+@pytest.mark.apart
 def test_one_gradient_is_alive_at_a_time():
     """Counted as each arrives: the gradients of the layers behind are gone."""
     width, alive = 64, []

@@ -197,6 +197,7 @@ def test_at_the_prompt_it_works_or_says_what_does():
     assert works == (sys.version_info >= (3, 13))
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("options", [["-O"], ["-OO"], []])
 def test_whatever_python_leaves_out_of_the_code(options, tmp_path):
     """-O drops assertions and -OO docstrings: the text is compiled as the module was."""

@@ -189,10 +189,12 @@ def told(request, tmp_path):
     return check
 
 
+@pytest.mark.apart
 def test_the_users_script_runs():
     subprocess.run([sys.executable, "-c", SCRIPT], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.apart
 def test_a_type_checker_finds_every_mistake_in_a_users_script_and_no_more(told):
     first = len(SCRIPT.splitlines()) + 1
     errors = told(SCRIPT + "\n".join(MISTAKES) + "\n")

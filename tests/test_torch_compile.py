@@ -101,6 +101,7 @@ def same(ours: list[torch.Tensor], plain: list[torch.Tensor]) -> None:
         assert torch.equal(a, b), f"entry {place}: {a} and {b}"
 
 
+@pytest.mark.apart
 @in_turn(("Adam", {}), ("SGD", {"momentum": 0.9}), ("RAdam", {}))
 def test_a_compiled_training_step(name, settings, backend, tensor_lr):
     lr = torch.tensor(0.03) if tensor_lr else 0.03

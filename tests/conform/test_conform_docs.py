@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from thalweg.conformance import run
@@ -23,6 +24,7 @@ def test_the_table_is_the_list():
     assert f"{run.LIMIT:g} seconds a law" in PAGE
 
 
+@pytest.mark.apart
 def test_the_program_prints_what_the_page_says(tmp_path):
     [program] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     [text] = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)

@@ -19,6 +19,7 @@ SUBJECTS = [
 ]
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(("cls", "settings"), SUBJECTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_ours_break_nothing(cls, settings):
     report = try_laws(cls, {**settings, "foreach": None}, apart=False)

@@ -27,6 +27,7 @@ def statuses(report):
     return {outcome.law: outcome.status for outcome in report.outcomes}
 
 
+@pytest.mark.apart
 def test_a_crash_and_a_hang_break_their_laws_and_no_other():
     report = try_laws(faulty.Deadly, {}, laws=[*AROUND, "zero_dimensions"], time_limit=3)
     kept, ended = dict.fromkeys(["no_gradient", "maximize"], HOLDS), ["zero_length", "zero_dimensions"]
@@ -145,6 +146,7 @@ def run(*words):
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.apart
 def test_the_command_prints_the_report_and_exits_1_where_a_law_breaks(tmp_path):
     out = tmp_path / "report.json"
     words = ("torch.optim.SGD", "--set", "momentum=0.9", "--set", "foreach=False", "--json", str(out))
@@ -200,6 +202,7 @@ def test_a_librarys_own_error_with_a_message_is_a_clear_refusal(error, clear):
     assert RefusedError(error).clear is clear
 
 
+@pytest.mark.apart
 def test_a_law_that_was_late_is_tried_once_more(tmp_path, monkeypatch):
     """As after a compilation, which a cache shortens."""
     file = tmp_path / "slow_once.py"

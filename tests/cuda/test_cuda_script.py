@@ -36,6 +36,7 @@ def script(checks, arguments, setup=""):
     return subprocess.run([sys.executable, "-c", text], check=False, **given)
 
 
+@pytest.mark.apart
 def test_the_checks_run_on_a_bare_machine():
     names = [
         "one_step",
@@ -68,6 +69,7 @@ def test_the_first_failure_stops():
     assert "FAILED  One Adam step" in done.stdout and "another stream" not in done.stdout
 
 
+@pytest.mark.apart
 def test_the_figures_are_printed():
     done = script([], ["--only", "figures", "--rules", "lamb"])
     assert done.returncode == 0, done.stdout + done.stderr

@@ -182,6 +182,7 @@ def test_a_shard_counts_from_its_place_in_the_whole(small, monkeypatch):
     assert (one != two).float().mean() > 0.1, "other places have other random bits"
 
 
+@pytest.mark.apart
 @each_small
 def test_caution_beside_small_state(small):
     """torch divides a number by a tensor as a product with its reciprocal: the factor may be off in the last place."""
@@ -195,6 +196,7 @@ def test_caution_beside_small_state(small):
 # -- numbers from the device -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(("small", "dtype"), [("int8", torch.float32), ("bfloat16", torch.bfloat16)], ids=str)
 def test_numbers_and_keys_from_the_device_give_the_same_bits(small, dtype, device):
     """With a rate that is a tensor, and nothing read back."""

@@ -224,6 +224,7 @@ NEEDS_NO_LAB = {
 NEEDS_IT = ["compare digits", "sweep digits --optimizers adam", "report studies"]
 
 
+@pytest.mark.apart
 def test_without_the_labs_extra_what_needs_none_works_and_else_the_way_to_get_it_is_said() -> None:
     result = subprocess.run(
         [sys.executable, "-c", WITHOUT_THE_LAB],
@@ -300,6 +301,7 @@ def test_a_budget_too_small_says_what_is_lacking_and_how_to_go_on(
         assert code == 2 and f"budget: got '{wrong}'; must be a length of time such as 90s, 10m, 1h or 4m30s" in error
 
 
+@pytest.mark.apart
 def test_every_verb_runs_from_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(little.FILE)
     task = f"{tmp_path / 'mine.py'}:task"

@@ -132,6 +132,7 @@ def look(*words: str) -> str:
     return error
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("verb", ["compare", "sweep", "range-test", "tune"])
 def test_reading_a_damaged_study(
     verb: str, whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,6 +149,7 @@ def test_reading_a_damaged_study(
     assert 0.2 < refused / len(tried) < 0.95  # some harm, some do not
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("verb", ["compare", "sweep", "range-test", "tune"])
 def test_a_damaged_study_gone_on_with_replayed_exported_and_drawn(
     verb: str, whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -56,6 +56,7 @@ def test_tensorboard_reads_back_curves_and_settings(found: Sweep, tmp_path: Path
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("events*")} == times
 
 
+@pytest.mark.apart
 def test_wandb_reads_back_offline(found: Sweep, tmp_path: Path) -> None:
     before = dict(os.environ)
     export(found.folder, "wandb", tmp_path)

@@ -217,6 +217,7 @@ print(compare(little.task(), ["sgd", "adam"], on={on!r}, out={out!r}, trials=6))
 """
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("on", ["processes", "lanes"])
 def test_killed_at_random_moments_and_resumed_it_ends_at_the_same_table(tmp_path: Path, on: str) -> None:
     script = KILLED.format(path=sys.path, on=on, out=str(tmp_path / "s"))

@@ -81,6 +81,7 @@ def test_which_are_not(error):
     assert not from_outside(type(error).__name__)
 
 
+@pytest.mark.apart
 def test_a_setting_keeps_its_other_seeds(results):
     first, *rest = [trial for trial in results["compare"].trials if trial.phase == "search" and trial.done][:3]
     alike = [replace(trial, index=1, seed=seed) for seed, trial in enumerate(rest)]

@@ -129,6 +129,7 @@ def joint(tmp_path_factory: pytest.TempPathFactory) -> JointComparison:
     return found
 
 
+@pytest.mark.apart
 def test_the_same_call_trains_nothing_again(joint: JointComparison) -> None:
     before = {name: (study.folder / "trials.jsonl").read_bytes() for name, study in joint.studies.items()}
     again = compare(two_tasks(), ["sgd", "adam"], trials=3, out=joint.folder, on="alone")
@@ -324,6 +325,7 @@ def test_a_joint_study_that_is_refused_is_not_written_to(
     assert contents(joint.folder) == before
 
 
+@pytest.mark.apart
 def test_tasks_are_added_to_those_that_are_there(tmp_path: Path) -> None:
     few: Any = {"trials": 1, "finalist_seeds": 2, "epochs": 1, "out": tmp_path / "s", "on": "alone"}
     near, far = two_tasks()

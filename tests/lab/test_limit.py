@@ -52,6 +52,7 @@ def limited(optimizers: list[Any], seconds: float, **more: Any) -> list[Job]:
     return [replace(job, limit=seconds) for job in jobs(optimizers, rates=[0.1], **more)]
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(
     "runner", [Alone(), Lanes(4), Processes(1), Processes(1, Lanes(4), 4)], ids=["alone", "lanes", "processes", "both"]
 )
@@ -67,6 +68,7 @@ def test_a_run_that_hangs_ends_and_the_others_go_on(runner: Runner) -> None:
         assert status == "done" or ended[job.id].message == "took longer than the time limit of 3 s"
 
 
+@pytest.mark.apart
 def test_one_that_hears_nothing_is_ended_with_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time_limit, "GRACE", 1.0)
     with Processes(1) as runner:
@@ -86,6 +88,7 @@ def test_a_limit_that_is_kept_changes_no_number() -> None:
     assert numbers(Alone().run(little.task(), plain)) == numbers(Alone().run(little.task(), asked))
 
 
+@pytest.mark.apart
 def test_auto_takes_processes_where_there_is_a_limit() -> None:
     entries = [job.entry for job in jobs(["sgd"], rates=[0.1], seeds=1)]
     runner, choice = choose(little.task(), entries, runs=4, limit=60.0)

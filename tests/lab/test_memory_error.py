@@ -24,6 +24,7 @@ class FullSoon(torch.optim.SGD):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("runner", [Alone(), Lanes(4), Processes(1, Lanes(4), 4)], ids=["alone", "lanes", "processes"])
 def test_a_memory_error_in_an_optimizer_is_out_of_memory(runner: Runner) -> None:
     asked = jobs([Full, FullSoon, torch.optim.SGD], rates=[0.1], seeds=1)

@@ -38,6 +38,7 @@ def told(words, monkeypatch, needed):
     return result.stdout
 
 
+@pytest.mark.apart
 def test_the_command_that_would_decide_is_printed_and_is_the_same_study(compared, monkeypatch):
     folder, words = compared
     before = len(thalweg.report(folder).trials)

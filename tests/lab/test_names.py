@@ -87,6 +87,7 @@ def test_what_is_refused_on_the_command_line_neither(tmp_path: Path) -> None:
     assert result.exit_code == 2 and r"no\x1b[31mthing" in result.stderr and "\x1b" not in result.stderr
 
 
+@pytest.mark.apart
 def test_names_longer_than_a_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     long = {kind: kind * 300 for kind in "xé漢"}

@@ -24,6 +24,7 @@ def compared(optimizers, **more):
     return thalweg.compare(little.task(), optimizers, trials=1, finalist_seeds=2, epochs=1, on="alone", **more)
 
 
+@pytest.mark.apart
 def test_the_second_command_of_every_new_user(tmp_path, monkeypatch):
     """It was refused: the folder held another study."""
     monkeypatch.chdir(tmp_path)

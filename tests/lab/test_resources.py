@@ -60,6 +60,7 @@ def test_what_is_refused(asked, said):
         Resources(**asked)
 
 
+@pytest.mark.apart
 def test_four_runs_at_once_each_with_a_gpu_of_its_own(tmp_path):
     slots = Resources(gpus=4, gpus_per_run=1).slots(2)
     with Processes(slots=slots) as runner:
@@ -68,6 +69,7 @@ def test_four_runs_at_once_each_with_a_gpu_of_its_own(tmp_path):
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["0", "1", "2", "3"]
 
 
+@pytest.mark.apart
 def test_a_worker_that_is_begun_anew_takes_the_free_gpu(tmp_path):
     def dies(run):
         import os
@@ -86,6 +88,7 @@ def test_a_worker_that_is_begun_anew_takes_the_free_gpu(tmp_path):
     assert {path.read_text() for path in tmp_path.iterdir()} == {"0", "1"}
 
 
+@pytest.mark.apart
 def test_slurms_local_executor_does_the_same(tmp_path):
     pytest.importorskip("submitit")
     folder = tmp_path / "seen"

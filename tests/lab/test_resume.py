@@ -78,6 +78,7 @@ def run(out: str) -> str:
     return result.stdout
 
 
+@pytest.mark.apart
 def test_ctrl_c_then_sigkill_in_mid_write_then_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text("import os\nimport time\n" + SLOW)
@@ -105,6 +106,7 @@ def test_ctrl_c_then_sigkill_in_mid_write_then_again(tmp_path: Path, monkeypatch
     assert tables[0] == tables[1] != ""
 
 
+@pytest.mark.apart
 def test_ctrl_c_ends_the_worker_processes_and_keeps_what_they_gave(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import os\nimport time\n" + SLOW)
     code, out, error = stop(tmp_path, 2, signal.SIGINT, on="processes")

@@ -77,6 +77,7 @@ def test_the_same_from_a_users_file_and_from_a_loader_with_workers(pool: Process
         assert numbers(pool.run(task, asked)) == numbers(Alone().run(task, asked))
 
 
+@pytest.mark.apart
 def test_lanes_in_each_process() -> None:
     task, asked = little.task(), jobs(["adam", "sgd"], seeds=3)
     with Processes(workers=1, inner=Lanes(4), batch=4) as runner:
@@ -96,6 +97,7 @@ class Deadly(torch.optim.SGD):
         return super().step(closure)
 
 
+@pytest.mark.apart
 def test_a_job_that_kills_its_worker_is_recorded_and_the_rest_goes_on(
     pool: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +168,7 @@ class Sleepy(torch.optim.SGD):
         return super().step(closure)
 
 
+@pytest.mark.apart
 def test_leaving_early_ends_the_workers_and_gives_what_has_ended(tmp_path: Path) -> None:
     runner = Processes(workers=2, batch=2)
     asked = [*jobs([Sleepy], rates=[0.1], seeds=2), job(Sleepy, 0.5)]
@@ -194,6 +197,7 @@ list(runner.run(little.task(), [job(Sleepy, 0.5)]))
 """
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_its_parent(how: signal.Signals) -> None:
     parent = subprocess.Popen(
@@ -280,6 +284,7 @@ def test_what_ended_before_a_runner_breaks_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "trials.jsonl").read_bytes().count(b"\n") == 2
 
 
+@pytest.mark.apart
 def test_a_study_keeps_its_runner_and_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "cores", lambda: 1)
     out = tmp_path / "s"

@@ -54,6 +54,7 @@ def hostile(honest: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return folder
 
 
+@pytest.mark.apart
 def test_reading_imports_nothing(hostile: Path) -> None:
     before = list(sys.path)
     found = report(hostile)

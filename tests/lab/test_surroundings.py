@@ -39,6 +39,7 @@ def flipping() -> nn.Module:
     return made
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("runner", [Alone(), Lanes(4), Processes(1)], ids=lambda runner: runner.name)
 def test_what_one_run_changes_the_next_does_not_see(runner: Runner) -> None:
     before, asked = surroundings(), jobs([Vandal, "sgd"], seeds=2)

@@ -27,6 +27,7 @@ def train(task: Task, lr: float, optimizer: str = "adam", seed: int = 0, epochs:
     return found
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(
     ("name", "lr", "epochs", "published"),
     [
@@ -69,6 +70,7 @@ def test_a_row_of_a_one_dimensional_digit_without_chance_is_its_outline() -> Non
         assert np.allclose(row, np.interp(np.linspace(0, 71, 40), np.arange(72), canvas), atol=1e-12)
 
 
+@pytest.mark.apart
 def test_parts_of_the_new_tasks_do_not_share_rows() -> None:
     for name in ("mnist1d", "speech", "rare-classes", "diabetes", "breast-cancer", "photograph"):
         parts = [load_task(name).sources[part].tensors[0] for part in ("train", "validation", "test")]  # type: ignore[attr-defined]
@@ -187,6 +189,7 @@ def test_ctc_is_the_sum_over_all_alignments() -> None:
     assert speech.loss(output, target).item() * len(told) == pytest.approx(-math.log(likely), rel=1e-5)
 
 
+@pytest.mark.apart
 def test_speech_begins_with_silence_and_is_then_understood() -> None:
     """A network trained with CTC says nothing at first (Graves et al. 2006 and since): every phone is missed."""
     curve = train(speech.task(), 1e-2).curve.validation_metric

@@ -80,6 +80,7 @@ def run(task: Task, name: str = "adam", lr: float = 1e-2, seed: int = 0) -> Tria
     return run_trial(task, Job("x", "search", 0, CATALOGUE[name], Configuration(name, {"lr": lr}, seed), task.epochs))
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_built_in_task_learns_and_is_the_same_twice(name: str) -> None:
     rows, rate, enough = EXPECTED[name]

@@ -115,6 +115,7 @@ def test_a_setting_that_fails_is_told_as_the_worst(tmp_path: Path) -> None:
     assert found.rows[-1].failed and not found.tuned.failed
 
 
+@pytest.mark.apart
 def test_known_points_lead_the_sampler_but_are_no_evidence(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'x.db'}"
     theirs = optuna.create_study(storage=storage, study_name="before", direction="minimize")

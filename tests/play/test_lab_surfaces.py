@@ -32,6 +32,7 @@ def test_a_training_of_the_lab_is_a_race(name, optimizer):
         assert place.tolist() == found.positions[0, step + 1].tolist()
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(
     ("task", "surface", "more"),
     [("rosenbrock", "rosenbrock", {}), ("ravine", "noisy", {"batch": 100, "constants": {"condition": 100.0}})],

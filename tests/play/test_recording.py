@@ -77,6 +77,7 @@ def test_on_the_quadratic_task_the_slice_is_the_analytic_surface(tmp_path):
             assert whole.values[row, column] == pytest.approx(analytic, rel=1e-5)
 
 
+@pytest.mark.apart
 def test_a_model_of_two_numbers_lies_wholly_in_the_plane(tmp_path):
     made = compare(surfaces.rosenbrock(), ["sgd", "adam"], **SMALL, on="alone", out=tmp_path, record=True).landscape()
     for each in made.slices:
@@ -115,6 +116,7 @@ def test_a_way_is_evenly_spread_whatever_its_length():
         assert (gaps[:-1] == way.every).all() and gaps[-1] <= way.every
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("on", ["lanes", "processes"])
 def test_every_runner_has_the_same_recording(tmp_path, on):
     found = {
@@ -128,6 +130,7 @@ def test_every_runner_has_the_same_recording(tmp_path, on):
     assert one.block() == two.block() and one.notes == ()
 
 
+@pytest.mark.apart
 def test_off_by_default_and_made_later_by_the_same_call(tmp_path):
     plain = sweep(little(), ["sgd", "adam"], points=2, closer=0, seeds=1, extend=False, out=tmp_path)
     assert not list(tmp_path.glob("recording*"))
@@ -147,6 +150,7 @@ def test_a_tuning_shows_what_was_tuned_beside_the_default(tmp_path):
     assert {run.name for run in found.landscape().slices[0].runs} == {"adam, tuned", "adam, default"}
 
 
+@pytest.mark.apart
 def test_a_recording_is_read_without_any_code_of_the_task(tmp_path):
     (tmp_path / "mine.py").write_text(
         "import torch\nfrom torch import nn\nfrom thalweg.lab.task.task import Task\n"
@@ -161,6 +165,7 @@ def test_a_recording_is_read_without_any_code_of_the_task(tmp_path):
     assert "5 slices" in told.stdout and "sgd" in told.stdout
 
 
+@pytest.mark.apart
 def test_a_damaged_recording_is_said(tmp_path):
     found = sweep(little(), "sgd", points=2, closer=0, seeds=1, extend=False, out=tmp_path, record=True)
     path = tmp_path / "recording.json"
@@ -262,6 +267,7 @@ def test_in_a_notebook_it_is_a_picture(tmp_path):
     assert isinstance(made, Landscape) and made._repr_png_().startswith(b"\x89PNG")
 
 
+@pytest.mark.apart
 def test_a_comparisons_report_shows_the_ways_of_its_finalists(tmp_path):
     plain = compare(little(), ["sgd", "adam"], **SMALL, on="alone", out=tmp_path)
     page = tmp_path / "report.html"
