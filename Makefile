@@ -17,7 +17,7 @@ compare: install
 test: install
 	.venv/bin/pytest -n 2 -m "not apart"
 
-# What needs a browser, a cluster, a framework or long.
+# What needs a browser, a cluster, a framework or 1.5 seconds of a core.
 test-apart: install
 	.venv/bin/pytest -n 2 -m apart tests
 

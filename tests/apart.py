@@ -1,7 +1,7 @@
 """What needs a browser, a cluster or a framework, marked here by its file; run by `.ci/run`.
 
 These load for longer than most other tests run: with `-m "not apart"` their files are not even imported. Beside them,
-marked in place, are single tests that take a core more than 3 seconds.
+marked in place, are tests that take a core 1.5 seconds and more.
 """
 
 from functools import cache

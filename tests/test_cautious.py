@@ -105,6 +105,7 @@ def test_a_nan_shows():
     assert p.isnan().tolist() == [False, True, False]
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(
     ("cls", "dtype", "settings"),
     [

@@ -158,6 +158,7 @@ def test_hogwild():
     assert all(p.is_shared() for p in params)
 
 
+@pytest.mark.apart
 def test_a_thread_may_begin_to_step_when_the_main_thread_has_ended(tmp_path):
     """The interpreter waits for it, with pools already closed: even a kernel can still be made."""
     program = """
@@ -173,6 +174,7 @@ threading.Thread(target=work).start()
     assert output(program, THALWEG_CACHE=str(tmp_path)) == "0.0\n"
 
 
+@pytest.mark.apart
 def test_the_interpreter_may_end_in_the_middle_of_a_step():
     """The step of a thread that nobody waits for begins in the very last exit handler, and outlasts the interpreter.
 

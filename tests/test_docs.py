@@ -104,6 +104,7 @@ def test_the_small_speed_table_is_the_newest_results(page):
     assert "\n".join(rows) in (ROOT / page).read_text()
 
 
+@pytest.mark.apart
 def test_the_page_of_small_state_is_the_newest_results():
     """Its tables and its drawing."""
     command = [sys.executable, str(ROOT / "benchmarks" / "small_page.py"), "--check"]

@@ -62,6 +62,7 @@ def test_a_kinds_verdict_names_its_unit_and_what_each_task_weighs(pages: ModuleT
         assert all(0 < one["weight"] <= 1 < 1 / one["margin"] for one in found["tasks"].values())
 
 
+@pytest.mark.apart
 def test_the_file_says_what_the_lab_says_of_its_runs(command: ModuleType, data: Any) -> None:
     place = "logistic/lr tuned"
     own = {regime: command.evidence_data.unpacked(data["studies"][f"logistic/{regime}"]) for regime in data["regimes"]

@@ -25,6 +25,7 @@ def numbers(text: str) -> list[float]:
     return [float(each) for each in re.findall(r"\d+\.\d+", text)]
 
 
+@pytest.mark.apart
 def test_the_small_gpt_learns(tmp_path):
     first, last = numbers(run("small_gpt.py", "--steps", "40", folder=tmp_path))
     assert last < 0.8 * first

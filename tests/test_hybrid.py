@@ -193,6 +193,7 @@ def test_copies_go_on_by_themselves():
     assert train(model, [optimizer], 3) == train(both["model"], [both["optimizer"]], 3)
 
 
+@pytest.mark.apart
 def test_one_guard_looks_at_all_gradients():
     model, other = gpt(torch.float64), gpt(torch.float64)
     optimizer = ours(model, clip_norm=0.1)

@@ -220,6 +220,7 @@ def test_a_new_folder_is_closed_to_others_under_any_umask(folder):
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
 
 
+@pytest.mark.apart
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_a_full_disk_costs_a_compilation(tmp_path):
     """No file may grow beyond 1,000 bytes: what a disk says that is nearly full."""
@@ -229,6 +230,7 @@ def test_a_full_disk_costs_a_compilation(tmp_path):
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
+@pytest.mark.apart
 def test_numba_switched_off_is_said_once_and_stepped_by_reference():
     program = """
 import logging, torch, thalweg.optim as optim

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 MESSY = """
 import subprocess, sys, tempfile
 
@@ -34,6 +36,7 @@ def test_nothing_is_left(tmp_path):
     assert leftovers(tmp_path, "-p", "temporary") == []
 
 
+@pytest.mark.apart
 def test_nothing_is_left_by_workers(tmp_path):
     assert leftovers(tmp_path, "-p", "temporary", "-n", "1") == []
 

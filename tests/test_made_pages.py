@@ -22,6 +22,7 @@ COMMANDS = typer.main.get_command(app).commands
 PYTHON_ONLY = {"progress"}
 
 
+@pytest.mark.apart
 def test_the_made_parts_of_pages_are_as_the_code_has_them():
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "generate" / "tables.py"), "--check"], capture_output=True, text=True

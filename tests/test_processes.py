@@ -109,6 +109,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert int(output(program)) < 16 * 1024  # KiB
 
 
+@pytest.mark.apart
 def test_importing_the_optimizers_needs_torch_numpy_and_numba_alone():
     program = """
 import sys
@@ -119,6 +120,7 @@ print(sorted(heavy & set(sys.modules)))
     assert output(program) == "[]\n"
 
 
+@pytest.mark.apart
 def test_without_the_labs_libraries_it_is_said_what_to_install():
     program = """
 import sys
@@ -132,6 +134,7 @@ except ImportError as error:
     assert output(program) == "thalweg.compare needs scipy: pip install 'thalweg[lab]'\n"
 
 
+@pytest.mark.apart
 def test_without_triton_the_cuda_engine_says_what_to_install():
     program = """
 import sys
@@ -145,6 +148,7 @@ except ImportError as error:
     assert output(program) == "engine='cuda' needs Triton: pip install 'thalweg[cuda]'\n"
 
 
+@pytest.mark.apart
 def test_the_users_thread_count_stays():
     """Numba's start sets OpenMP's thread count, which is torch's too."""
     program = """

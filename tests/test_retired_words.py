@@ -122,6 +122,7 @@ def test_no_page_says_a_retired_word() -> None:
     assert [one for one in found if (one[0], one[2]) not in ALLOWED] == []
 
 
+@pytest.mark.apart
 def test_no_message_help_or_report_says_a_retired_word() -> None:
     assert len(sources()) > 150
     found = [

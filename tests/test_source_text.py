@@ -185,6 +185,7 @@ PROMPT = WRITTEN.replace('    """A fixed rate."""\n', "") + textwrap.dedent("""
 """)
 
 
+@pytest.mark.apart
 def test_at_the_prompt_it_works_or_says_what_does():
     """Python before 3.13 forgets what was typed."""
     environment = {**os.environ, "PYTHON_BASIC_REPL": "1"}

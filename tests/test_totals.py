@@ -50,6 +50,7 @@ def no_torch(monkeypatch):
     monkeypatch.setattr(Plan, "measure", refuse)
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", RULES)
 def test_a_kernel_adds_up_what_torch_does(name, kind, monkeypatch):
@@ -112,6 +113,7 @@ def test_what_a_kernel_cannot_is_left_to_torch(function):
         torch.testing.assert_close(ours, reference, equal_nan=True)
 
 
+@pytest.mark.apart
 def test_every_word_can_be_added_up(no_torch):
     def per_tensor(p, g, state, *, decay, trust_coefficient, eps):
         small = torch.where((g < 0.5) & (g > -0.5) | (p == 0), torch.abs(g), torch.sign(g))

@@ -17,6 +17,7 @@ def test_every_law_has_a_name_of_its_own_and_a_meaning():
     assert [law.name for law in LAWS if not law.meaning.endswith(".")] == []
 
 
+@pytest.mark.apart
 def test_a_right_optimizer_breaks_nothing():
     report = try_laws(Right, {}, apart=False)
     assert report.breaks == []

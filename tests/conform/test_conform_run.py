@@ -47,6 +47,7 @@ def test_one_that_asks_for_train_mode_is_put_into_it():
     assert report.breaks == [] and len(report.holds) == 2
 
 
+@pytest.mark.apart
 def test_one_that_cannot_be_stepped_is_told_once():
     """A process that ends in the very first step is not started again for every law."""
     report = try_laws(faulty.Dying, {}, laws=["steps", *AROUND])
@@ -54,6 +55,7 @@ def test_one_that_cannot_be_stepped_is_told_once():
     assert "exit code 3" in report.breaks[0].evidence
 
 
+@pytest.mark.apart
 def test_apart_and_here_say_the_same():
     laws = ["nan_lr", "the_same_run_twice", "gradients_are_left_alone", "sliced_parameters"]
     chosen = {"momentum": 0.9, "nesterov": True}
@@ -157,6 +159,7 @@ def test_the_command_prints_the_report_and_exits_1_where_a_law_breaks(tmp_path):
     assert code == 0 and "BREAKS" not in printed
 
 
+@pytest.mark.apart
 def test_a_class_in_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "my_own_rule.py").write_text("import torch\nclass Mine(torch.optim.SGD):\n    pass\n")

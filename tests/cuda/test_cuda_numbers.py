@@ -95,6 +95,7 @@ def test_extreme_sixteen_bit_values_stay_visible(rounding, dtype, device):
     assert torch.equal(found["cuda"].nan_to_num(), found["reference"].nan_to_num())
 
 
+@pytest.mark.apart
 @quiet
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(

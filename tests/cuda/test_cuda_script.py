@@ -63,6 +63,7 @@ def test_every_rule_gets_shapes_that_it_takes(monkeypatch):
     assert gpu_checks.taken(gpu_checks.CATALOGUE["muon"], gpu_checks.FEW) == [(33, 17)]
 
 
+@pytest.mark.apart
 def test_the_first_failure_stops():
     done = script(["one_step", "another_stream"], ["--only", "checks"], WRONG)
     assert done.returncode == 1 and "RuntimeError" in done.stderr and "of the way apart" in done.stderr
@@ -82,6 +83,7 @@ def test_the_figures_are_printed():
         assert told in done.stdout
 
 
+@pytest.mark.apart
 def test_without_a_card_it_says_so():
     given = dict(capture_output=True, text=True, cwd=ROOT)
     done = subprocess.run([sys.executable, "benchmarks/gpu.py"], check=False, env={"PYTHONPATH": "src"}, **given)

@@ -84,6 +84,7 @@ def test_beside_sixteen_bit_parameters(dtype, rounding, small):
     agree(*pair(optim.Adam, given, dtype, state_dtype=small, rounding=rounding, weight_decay=0.1))
 
 
+@pytest.mark.apart
 @each_small
 def test_the_same_numbers_become_the_same_bits(small):
     """Numbers that no arithmetic has touched: over all of float32, with infinity, NaN and zeros of both signs, blocks
@@ -155,6 +156,7 @@ def off_the_line(engine, elements):
     return optimizer
 
 
+@pytest.mark.apart
 def test_memory_that_starts_anywhere():
     agree(off_the_line("cuda", 1), off_the_line("reference", 1))
 
@@ -253,6 +255,7 @@ def test_one_launch_steps_all_groups_and_tensors_of_a_form(monkeypatch):
     assert sorted(len(plan.positions) for plan in launches) == [1, 2]
 
 
+@pytest.mark.apart
 def test_a_training_goes_from_one_engine_to_the_other():
     given = gradients(SHAPES, 3, torch.float32)
     _, steady = pair(optim.Adam, given, state_dtype="int8")

@@ -269,6 +269,7 @@ def test_every_planted_fault_is_found(name, monkeypatch):
     assert "test_planted_faults.py" not in found, "the planting failed, not the planted"
 
 
+@pytest.mark.apart
 def test_without_a_fault_there_is_no_difference():
     """The programs that show the faults, and the first, which show most of them."""
     assert find(draw(seed, 20, FEW) for seed in (*range(12), *LATE.values())) == ""

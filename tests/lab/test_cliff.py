@@ -58,6 +58,7 @@ def test_one_crash_far_below_is_no_cliff():
     assert kept.index >= 8
 
 
+@pytest.mark.apart
 def test_chances_are_those_of_fresh_seeds():
     """Simulated: what is recommended fails, on average, no oftener than is safe."""
     draw, failed = np.random.default_rng(0), []
@@ -73,6 +74,7 @@ def test_chances_are_those_of_fresh_seeds():
     assert np.mean(failed) <= SAFE
 
 
+@pytest.mark.apart
 def test_a_loss_with_a_pole_is_recommended_a_rate_that_holds(tmp_path):
     """`log(o + 1)`: the best rate of a sweep on two seeds failed on 10 of 40 fresh ones."""
     x = torch.randn(256, 4, generator=torch.Generator().manual_seed(0))

@@ -26,12 +26,14 @@ def run(*words: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.apart
 def test_what_a_shell_is_to_complete_is_one_word() -> None:
     words = [sys.executable, "-m", "thalweg", "--show-completion", "bash"]
     script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert "complete -o default -F _thalweg_completion thalweg\n" in script + "\n"
 
 
+@pytest.mark.apart
 def test_compare_a_users_file(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(little.FILE)
     words = (
@@ -239,6 +241,7 @@ def test_without_the_labs_extra_what_needs_none_works_and_else_the_way_to_get_it
         assert code == 1 and "pip install 'thalweg[lab]'" in error and "Traceback" not in error, words
 
 
+@pytest.mark.apart
 def test_python_m_thalweg_is_the_command() -> None:
     result = subprocess.run([sys.executable, "-m", "thalweg", "--version"], capture_output=True, text=True, check=True)
     assert result.stdout.startswith(f"thalweg {thalweg.__version__} ")
@@ -249,6 +252,7 @@ def test_the_version_stands_in_one_place() -> None:
     assert thalweg.__version__ not in project and 'dynamic = ["version"]' in project
 
 
+@pytest.mark.apart
 def test_help_imports_nothing_heavy() -> None:
     heavy = "{'bokeh', 'sklearn', 'pandas', 'statsmodels', 'scipy'}"
     script = f"import sys; import thalweg.lab.cli.commands; print(sorted({heavy} & set(sys.modules)))"
@@ -256,6 +260,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.apart
 def test_a_budget_cuts_the_trials_and_the_same_again_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(little.FILE)
     monkeypatch.setattr(

@@ -102,6 +102,7 @@ def test_changed_settings_are_refused(found: Comparison) -> None:
         compare(little.task(), [*TWO, "adam"], out=found.folder)
 
 
+@pytest.mark.apart
 def test_more_fresh_seeds_add_only_those(tmp_path: Path) -> None:
     first = compare(little.task(), ["sgd"], out=tmp_path, trials=2, finalist_seeds=3)
     more = compare(little.task(), ["sgd"], out=tmp_path, trials=2, finalist_seeds=5)
@@ -238,6 +239,7 @@ def test_all_are_those_that_take_dense_gradients(words: Any) -> None:
     assert [entry.name for entry in resolve(["sparse_adam"])] == ["sparse_adam"]
 
 
+@pytest.mark.apart
 def test_further_knobs_are_tuned_together_with_the_learning_rate(tmp_path: Path) -> None:
     found = compare(
         little.task(), ["adam", "momentum", "sgd"], trials=13, hyperparameters="lr,beta1,eps", epochs=1, out=tmp_path
@@ -280,6 +282,7 @@ class Ravine(quadratic.Bowl):
         return 0.5 * (torch.logspace(0, 2, 8) * self.place**2).sum()
 
 
+@pytest.mark.apart
 def test_a_quick_look_finds_gradient_descents_rate(tmp_path: Path) -> None:
     """Of a dozen rates over four decades one is near; two looks at once left 0.0084, where 0.0196 is best."""
     task = quadratic.task(model=Ravine, train=(torch.zeros(60, 1),), name="ravine")

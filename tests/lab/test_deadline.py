@@ -95,6 +95,7 @@ def test_a_budget_that_fits_nothing_is_kept_and_answers(clocks, tmp_path):
     assert read(tmp_path / "study").verdict == found.verdict
 
 
+@pytest.mark.apart
 def test_a_comparison_that_is_cut_still_decides_on_fresh_seeds(clocks, tmp_path):
     def compared():
         task = OwnLoop.of(sleeping, direction="min")

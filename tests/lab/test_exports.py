@@ -78,6 +78,7 @@ def test_wandb_reads_back_offline(found: Sweep, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == len(runs)
 
 
+@pytest.mark.apart
 def test_on_request_with_a_verb_and_by_the_command(found: Sweep, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(little.FILE)
     words = ["sweep", f"{tmp_path / 'mine.py'}:task", "--optimizer", "sgd", "--points", "2", "--seeds", "1"]

@@ -168,6 +168,7 @@ def test_a_full_disk_costs_the_training_that_did_not_fit_and_no_other(
     assert {path.name for path in tmp_path.iterdir()} == {"lock", "spec.json", "versions.json", "trials.jsonl"}
 
 
+@pytest.mark.apart
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full and limits of a file's size")
 def test_a_limit_of_the_system_on_a_files_size(tmp_path: Path) -> None:
     """The same from the system itself: a write that is cut short, then refused."""

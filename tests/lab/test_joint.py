@@ -145,6 +145,7 @@ def test_one_name_twice_and_no_task_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.apart
 def test_the_command_tells_it_as_json_too(joint: JointComparison, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         app(["report", str(joint.folder)])

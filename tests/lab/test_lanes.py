@@ -147,6 +147,7 @@ def alone(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return out.detach(), torch.autograd.grad(out, x, torch.arange(out.numel(), dtype=x.dtype).view(out.shape))[0]
 
 
+@pytest.mark.apart
 def test_every_rule_rides_or_says_why() -> None:
     from thalweg.catalogue import CATALOGUE
 

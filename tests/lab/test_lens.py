@@ -18,6 +18,7 @@ from thalweg.lab.training.trial import Configuration
 from thalweg.lab.verbs.observe import observe
 
 
+@pytest.mark.apart
 def test_the_trial_is_what_a_study_writes_down():
     from thalweg.catalogue import CATALOGUE
     from thalweg.lab.task.load import load_task

@@ -48,5 +48,6 @@ def test_the_command_that_would_decide_is_printed_and_is_the_same_study(compared
     assert len(thalweg.report(folder).trials) == before  # nothing was trained for the answer
 
 
+@pytest.mark.apart
 def test_what_no_number_of_seeds_decides_is_not_promised(compared, monkeypatch):
     assert "To decide" not in told(compared[1], monkeypatch, {"verdict": "undecided", "more_seeds": None})

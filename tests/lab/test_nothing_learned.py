@@ -120,6 +120,7 @@ def noise(run):
     return float(torch.rand(()))
 
 
+@pytest.mark.apart
 def test_a_baseline_can_be_given_afterwards(tmp_path):
     CALLS.clear()
     asked = {"direction": "min", "trials": 3, "finalist_seeds": 3, "out": tmp_path / "study"}
@@ -135,6 +136,7 @@ def test_a_baseline_can_be_given_afterwards(tmp_path):
         thalweg.compare(random_labels(), ["sgd"], baseline=0.5)
 
 
+@pytest.mark.apart
 def test_what_is_learned_has_a_line(results):
     assert results["compare"].line and "Nothing" not in results["compare"].verdict
     assert results["tune"].line and "Nothing" not in results["tune"].verdict

@@ -67,6 +67,7 @@ def test_what_ships_says_how_it_was_made() -> None:
     assert made["command"].startswith("python benchmarks/order.py") and made["seeds"] and "torch" in made["machine"]
 
 
+@pytest.mark.apart
 def test_tuning_begins_with_the_list_and_goes_on(tmp_path: Path) -> None:
     name = LISTED[0]
     chosen = choose(CATALOGUE[name], little.task(), None)

@@ -93,6 +93,7 @@ def test_a_time_limit_ends_it_and_what_it_started(tmp_path):
     assert not _alive(int(pid.read_text()))
 
 
+@pytest.mark.apart
 def test_it_ends_with_the_study_however_that_ends(tmp_path):
     """kill -9 of the study: nothing goes on writing into the run's folder."""
     pid = tmp_path / "pid"
@@ -142,6 +143,7 @@ def test_tuned_without_an_optimizer_of_ours(script, tmp_path):
     assert all((folder / LOG).exists() and json.loads((folder / "run.json").read_text()) for folder in runs)
 
 
+@pytest.mark.apart
 def test_optimizers_are_compared_by_name(script, tmp_path):
     loop = command(script, "--lr {lr} --seed {seed} --optimizer {optimizer}")
     found = thalweg.compare(loop, ["sgd", "adamw"], trials=2, finalist_seeds=2, out=tmp_path / "study")

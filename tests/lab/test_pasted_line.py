@@ -41,6 +41,7 @@ def test_a_batch_size_that_was_tuned_is_beside_it():
     assert paste(spec(), "adamw", {"lr": 0.1}, 64).endswith("lr=0.1)  # with batch_size=64")
 
 
+@pytest.mark.apart
 def test_pasted_into_a_plain_loop_it_gives_what_was_measured(tmp_path):
     """With a decay of 0.5 in the task the line said AdamW(lr=0.1), whose decay is 0.01."""
     task = little.task(weight_decay=DECAY, clip_norm=1.0, metric="loss", epochs=6)

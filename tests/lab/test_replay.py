@@ -29,6 +29,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return compare(f"{folder / 'mine.py'}:task", contenders, trials=4, on="alone", out=folder / "study")
 
 
+@pytest.mark.apart
 def test_every_trial_again_bit_for_bit(found: Comparison) -> None:
     chosen = {(trial.optimizer, trial.phase): trial for trial in found.trials}
     assert len(chosen) == 6
@@ -83,6 +84,7 @@ def test_what_cannot_be_replayed(found: Comparison, tmp_path: Path) -> None:
         replay(study.folder, study.trials[0].id, task=little.task(train=little.rows(128, 5)))
 
 
+@pytest.mark.apart
 def test_a_report_from_the_folder_alone(found: Comparison) -> None:
     written = {name: (found.folder / name).read_text() for name in ("table.csv", "result.json")}
     for name in (*written, "report.html"):

@@ -128,6 +128,7 @@ def test_nothing_finished_is_a_report_too(tmp_path: Path) -> None:
     assert "No answer" in (tmp_path / "sweep" / "report.html").read_text() and swept.line == ""
 
 
+@pytest.mark.apart
 def test_37_optimizers_of_45_trainings_stay_under_3_megabytes(tmp_path: Path) -> None:
     found = large_study.comparison(tmp_path, 37)
     assert len(found.trials) == 37 * 45

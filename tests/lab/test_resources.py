@@ -109,6 +109,7 @@ def test_slurm_where_there_is_none(tmp_path):
     assert str(Choice("slurm", workers=4)) == "a SLURM queue, up to 4 runs at once."
 
 
+@pytest.mark.apart
 def test_cores_of_a_run_are_its_threads(tmp_path):
     def threads(run):
         return float(torch.get_num_threads())

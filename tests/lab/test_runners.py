@@ -154,6 +154,7 @@ def _fail() -> Any:
     raise RuntimeError("not on this machine")
 
 
+@pytest.mark.apart
 def test_a_task_that_a_worker_cannot_rebuild() -> None:
     with Processes(workers=1) as runner:
         with pytest.raises(LabError, match="a worker process cannot go on: RuntimeError: not on this machine"):
@@ -303,6 +304,7 @@ def test_a_study_keeps_its_runner_and_tells(tmp_path: Path, monkeypatch: pytest.
     assert numbers(found.trials) == numbers(alone.trials)
 
 
+@pytest.mark.apart
 def test_every_entry_travels() -> None:
     import pickle
 

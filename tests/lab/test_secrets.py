@@ -68,6 +68,7 @@ def test_a_password_of_any_letters_in_an_address_that_was_given(
     assert without_passwords(told) == masked
 
 
+@pytest.mark.apart
 def test_a_quote_in_a_password_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_known", set())
     secret = "hun'ter2"
@@ -133,6 +134,7 @@ def test_errors_have_no_password(words: tuple[str, ...], tmp_path: Path, monkeyp
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.apart
 def test_a_cluster_with_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str | None] = []
 
@@ -166,6 +168,7 @@ def test_ctrl_c_says_how_to_go_on_without_it(
     assert re.search(r"x://me:\*\*\*@host", capsys.readouterr().out)
 
 
+@pytest.mark.apart
 def test_a_storage_that_cannot_be_written_is_tried_before_the_study(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(little.FILE)

@@ -54,6 +54,7 @@ def test_both_rates_are_searched_in_their_rules_ranges(name: str, rates: tuple[s
     assert [(ranges[rate].low, ranges[rate].high) for rate in rates] == [muon, adamw]
 
 
+@pytest.mark.apart
 @pytest.mark.usefixtures("one_thread")
 def test_they_are_compared_and_what_is_found_can_be_pasted(tmp_path: Path) -> None:
     found = compare(convolutions(epochs=1), BOTH, out=tmp_path, on="alone", trials=3, finalists=1, finalist_seeds=2)

@@ -25,6 +25,7 @@ def test_copies_of_an_optimizer_are_seldom_told_apart(count: int, preset: dict[s
     assert found <= 0.05 + 2 * (0.05 * 0.95 / studies) ** 0.5
 
 
+@pytest.mark.apart
 def test_ten_copies_where_test_follows_validation_closely() -> None:
     """The leader's luck at its worst: Holm alone tells copies apart in more than 10 % (next test)."""
     found = share(verdicts(World([0.0] * 10, 10, points=1, finalists=1, related=1.0), 120), *TOLD_APART)
@@ -32,6 +33,7 @@ def test_ten_copies_where_test_follows_validation_closely() -> None:
     assert found <= 0.05 + 2 * (0.05 * 0.95 / 120) ** 0.5
 
 
+@pytest.mark.apart
 def test_without_the_corrections_copies_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the tests above can fail: each correction is taken away in turn."""
     monkeypatch.setattr(judged, "TUNING_BIAS", (0.0,) * 4)
@@ -51,6 +53,7 @@ def test_a_coarse_metric_does_not_invent_differences() -> None:
         assert share(tables, *TOLD_APART) <= 0.09
 
 
+@pytest.mark.apart
 def test_a_difference_of_two_seed_deviations_is_found() -> None:
     """The worse of two optimizers; among ten, the one that is worse."""
     power = {}

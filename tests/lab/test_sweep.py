@@ -24,6 +24,7 @@ def bowl(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     return sweep(quadratic.task(), "sgd", lr=(0.02, 2.0), points=25, closer=0, out=tmp_path_factory.mktemp("bowl"))
 
 
+@pytest.mark.apart
 def test_the_best_rate_of_theory_is_in_the_range(bowl: Sweep) -> None:
     (row,) = bowl.rows
     assert row.best.rate == quadratic.BEST and row.as_good is not None
@@ -63,6 +64,7 @@ def test_the_test_set_is_not_read(bowl: Sweep) -> None:
     assert all(trial.test_metric is None for trial in bowl.trials)
 
 
+@pytest.mark.apart
 def test_a_best_rate_at_the_edge_is_followed(tmp_path: Path) -> None:
     found = sweep(quadratic.task(), "sgd", lr=(1e-4, 1e-2), points=5, closer=0, seeds=1, out=tmp_path / "on")
     (row,) = found.rows
@@ -74,6 +76,7 @@ def test_a_best_rate_at_the_edge_is_followed(tmp_path: Path) -> None:
     assert down.rows[0].best.rate <= 0.21 and len(down.candidates["sgd"]) > 6
 
 
+@pytest.mark.apart
 def test_a_sharp_valley_between_two_points_of_a_coarse_grid_is_found(tmp_path: Path) -> None:
     found = sweep("quadratic", "sgd", out=tmp_path)  # the grid has 0.01 and 0.0215, which breaks
     (row,) = found.rows
@@ -88,6 +91,7 @@ def test_a_default_on_the_grid_is_trained_once(tmp_path: Path) -> None:
     assert found.rows[0].default.rate == 1e-3
 
 
+@pytest.mark.apart
 def test_several_optimizers_and_one_that_fails_everywhere(tmp_path: Path) -> None:
     class Broken(torch.optim.SGD):
         def step(self, closure: Any = None) -> Any:
@@ -102,6 +106,7 @@ def test_several_optimizers_and_one_that_fails_everywhere(tmp_path: Path) -> Non
     assert "<html" in (tmp_path / "alone" / "report.html").read_text()
 
 
+@pytest.mark.apart
 def test_the_same_again_trains_nothing_and_more_seeds_only_those(tmp_path: Path) -> None:
     first = sweep(little.task(), "sgd", points=3, seeds=1, epochs=1, out=tmp_path)
     seen: list[Progress] = []

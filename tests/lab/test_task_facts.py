@@ -123,6 +123,7 @@ def test_on_tumours_a_perceptron_reaches_what_linear_models_do() -> None:
     assert (train(tabular.breast_cancer(), 3e-3).test_metric or 0) >= 0.94
 
 
+@pytest.mark.apart
 def test_the_best_guess_without_memory_has_the_loss_of_the_formula() -> None:
     """And training leaves that plateau (Arjovsky et al. 2016)."""
     task = recall.task()
@@ -135,6 +136,7 @@ def test_the_best_guess_without_memory_has_the_loss_of_the_formula() -> None:
     assert found.curve.validation_loss[0] > 0.9 * recall.MEMORYLESS > 5 * found.loss and found.metric < 0.05
 
 
+@pytest.mark.apart
 def test_a_perceptron_of_places_leaves_the_photograph_blurred() -> None:
     """Tancik et al. (2020): waves of places make it sharper, on pixels that were not trained on."""
     task = photograph.task()

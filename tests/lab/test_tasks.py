@@ -114,6 +114,7 @@ def test_the_listing_needs_no_task_to_be_imported() -> None:
     assert len(BUILT_IN) == 23 and not any(isinstance(node, ast.Import) for node in tree.body)
 
 
+@pytest.mark.apart
 def test_the_listings_metric_is_the_tasks() -> None:
     for name, listing in BUILT_IN.items():
         words = loaded(name).metric_name.replace("_", " ").replace("frechet", "Fréchet")
@@ -139,6 +140,7 @@ def test_gradients_of_the_sparse_task_are_truly_sparse() -> None:
     assert task.sparse_gradients and not loaded("digits").sparse_gradients
 
 
+@pytest.mark.apart
 def test_a_comparison_leaves_out_what_refuses_sparse_gradients(tmp_path: Path) -> None:
     names = [entry.name for entry in resolve(None, loaded("sparse"))]
     assert "sparse_adam" in names and "sgd" in names and "adam" not in names
@@ -331,6 +333,7 @@ task = Task(model=Last, loss=nn.CrossEntropyLoss(), metric="accuracy", epochs=1,
 """
 
 
+@pytest.mark.apart
 def test_a_users_file_with_an_lstm_and_a_loader_with_workers(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(USERS_FILE)

@@ -39,6 +39,7 @@ def test_a_slow_one_is_slow_and_one_that_raises_has_no_time() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.apart
 def test_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = verb.compare(little.task(), ["sgd"], out=tmp_path, trials=1)
     kept = json.loads((tmp_path / "versions.json").read_text())["milliseconds"]

@@ -173,6 +173,7 @@ def test_quality_against_time_pays_for_every_run(bowl: Tuning) -> None:
     assert bowl.spent[-1][2] == bowl.history[-1][1]
 
 
+@pytest.mark.apart
 def test_to_optuna_and_back(bowl: Tuning, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'x.db'}"
     study = bowl.to_optuna(storage, "mine")

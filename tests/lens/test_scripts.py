@@ -22,6 +22,7 @@ def script(name, before):
     return names
 
 
+@pytest.mark.apart
 def test_a_small_gpt():
     names = script("small_gpt.py", "for _ in range(steps):")
     names["train"](50)

@@ -109,6 +109,7 @@ def test_filters_of_random_directions_are_as_long_as_the_weights():
     assert np.linalg.norm(alone, axis=1) == pytest.approx(np.linalg.norm(weights[:4]))
 
 
+@pytest.mark.apart
 def test_it_comes_back_from_its_block_and_infinite_losses_with_it():
     def wall(weights: np.ndarray) -> float:
         return float("inf") if weights[0] > 1 else height(weights)

@@ -40,6 +40,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.apart
 def test_a_task_is_trained_recorded_and_shown_then_its_study_without_the_task(place):
     told = asked("mine.py:task", "--optimizers", "adam,momentum", "--out", "page.html")
     assert told.exit_code == 0, told.output

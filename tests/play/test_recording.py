@@ -59,6 +59,7 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
         return dict(held)
 
 
+@pytest.mark.apart
 def test_on_the_quadratic_task_the_slice_is_the_analytic_surface(tmp_path):
     found = compare(quadratic.task(), ["sgd", "adam"], **SMALL, on="alone", out=tmp_path / "study", record=True)
     made = found.landscape()
@@ -242,6 +243,7 @@ def test_complex_and_strided_parameters():
     assert model.turn.tolist() == [0 + 1j, 2 + 3j] and model.gaps.flatten().tolist() == list(range(4, 16))
 
 
+@pytest.mark.apart
 def test_a_model_too_large_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder, "BYTES", 600)
     with pytest.raises(LabError, match="record: the model has 42 trained numbers, and 4 checkpoints of a run are"):
@@ -262,6 +264,7 @@ def test_a_model_too_large_is_refused_before_anything_is_trained(tmp_path, monke
     assert len(held) == 4 and sum(each.nbytes for name, each in held.items() if "weights" in name) <= 4 * 42 * 9
 
 
+@pytest.mark.apart
 def test_in_a_notebook_it_is_a_picture(tmp_path):
     made = sweep(little(), "sgd", points=2, closer=0, seeds=1, extend=False, out=tmp_path, record=True).landscape()
     assert isinstance(made, Landscape) and made._repr_png_().startswith(b"\x89PNG")
