@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -296,8 +297,10 @@ def test_a_budget_too_small_says_what_is_lacking_and_how_to_go_on(
     words = ("compare", "digits", "--optimizers", "sgd,adam", "--budget", "0.01s", "--out", str(tmp_path / "s"))
     monkeypatch.setattr(sys, "argv", ["thalweg", *words])
     code, out, error = run(*words)
-    assert code == 2 and error.startswith("thalweg: budget: 0.01 s was not enough for an answer: no fresh seed of")
-    assert "of it went by before the first run" in error and error.count("\n") == 1
+    head = "thalweg: budget: 0.01 s was not enough for an answer: 0 of 16 runs ended, and no fresh seed of sgd and adam"
+    assert code == 2 and error.startswith(head), error
+    assert "went by before the first run" in error and error.count("\n") == 1
+    assert re.search(r"As fast as here all of it takes about [\d.]+ (s|min)", error)
     again = f"thalweg compare digits --optimizers sgd,adam --budget {error.split('--budget ')[1].split()[0]}"
     assert error.endswith(f"a larger budget goes on there. To go on: {again} --out {tmp_path / 's'}\n")
     assert "of which the budget of 0.01 s leaves 0 s" in out

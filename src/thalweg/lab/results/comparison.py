@@ -10,7 +10,7 @@ from thalweg.lab.judging import wording
 from thalweg.lab.judging.notes import describe
 from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.rows import Row, build_table
-from thalweg.lab.judging.wording.numbers import behind, beyond, of_task
+from thalweg.lab.judging.wording.numbers import behind, beyond, listed, of_task
 from thalweg.lab.results.result import ACCURACY_MARGIN, Result
 from thalweg.lab.search.protocol import Protocol
 from thalweg.lab.study.optimizers import paste
@@ -60,7 +60,7 @@ class Comparison(Result):
         begun = {trial.optimizer for trial in trials if trial.phase == "search" and trial.index == 0}
         bare = [name for name in spec["optimizers"] if name not in ended & begun]
         if bare:
-            return f"no fresh seed of {', '.join(bare)} has been trained"
+            return f"no fresh seed of {listed(bare)} has been trained"
         missing = cls.unsearched(trials) or ("" if cut else cls.seeds_missing(spec, trials))
         return f"it lacks {missing}" if missing else ""
 

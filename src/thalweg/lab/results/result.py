@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.lab.arguments import several
 from thalweg.lab.judging.nothing_learned import HOW, UNCLEAR, UNKNOWN, Baseline, alike_at_0, untrained
-from thalweg.lab.judging.wording import Unit
+from thalweg.lab.judging.wording import Unit, listed
 from thalweg.lab.results.answer import Answer
 from thalweg.lab.runners.choice import choice_notes
 from thalweg.lab.search.configurations import Candidate, candidates_of
@@ -101,7 +101,7 @@ class Result(Answer):
         """What a study needs before it has an answer, in words; empty where it has all. `cut`: its deadline came
         before its end, and what there is has to do."""
         bare = [name for name in spec["optimizers"] if not any(t.optimizer == name for t in trials)]
-        return f"no run of {', '.join(bare)} has ended" if bare else ""
+        return f"no run of {listed(bare)} has ended" if bare else ""
 
     @staticmethod
     def unsearched(trials: Sequence[Trial]) -> str:

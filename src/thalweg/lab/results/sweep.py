@@ -13,7 +13,7 @@ from thalweg.lab.judging.notes import data_note, failures
 from thalweg.lab.judging.nothing_learned import unbeaten
 from thalweg.lab.judging.statistics import Interval, mean_interval
 from thalweg.lab.judging.wording import Unit, rate
-from thalweg.lab.judging.wording.numbers import behind, beyond, course, of_task, subject
+from thalweg.lab.judging.wording.numbers import behind, beyond, course, listed, of_task, subject
 from thalweg.lab.results.result import Result
 from thalweg.lab.search.configurations import Candidate, as_good_range, highest_stable, ranked
 from thalweg.lab.study.optimizers import paste
@@ -85,7 +85,7 @@ class Sweep(Result):
     def lacking(cls, spec: Spec, trials: Sequence[Trial], cut: bool = False) -> str:
         ended = {trial.optimizer for trial in trials if trial.index == 0}
         bare = [name for name in spec["optimizers"] if name not in ended]
-        return f"no run of {', '.join(bare)} has ended" if bare else ""
+        return f"no run of {listed(bare)} has ended" if bare else ""
 
     def _shown(self) -> dict[str, Sequence[Trial]]:
         return {row.optimizer: row.best.trials for row in self.rows}

@@ -170,11 +170,15 @@ def check_ended(campaign: Campaign, kind: type[Result]) -> None:
     lacking = kind.lacking(study.spec, list(study.trials.values()), cut=bool(study.versions.get("cut")))
     if lacking and campaign.deadline.budget is not None:
         budget, before = campaign.deadline.budget, campaign.deadline.before
-        needed = before + (campaign.price or budget)
+        paced = campaign.total * (
+            campaign.deadline.pace or 0.0
+        )  # a machine that others use is slower than it was timed
+        needed = before + (max(campaign.price or 0.0, paced) or budget)
         raise LabError(
-            f"budget: {length(budget)} was not enough for an answer: {lacking}; {length(before)} of it went by before "
-            f"the first run, as the task was loaded and the steps were timed; what has ended is kept in "
-            f"{study.folder}, and a larger budget goes on there",
+            f"budget: {length(budget)} was not enough for an answer: {len(study.trials)} of "
+            f"{several(campaign.total, 'run')} ended, and {lacking}; {length(before)} went by before the first run, as "
+            f"the task was loaded and the steps were timed. As fast as here all of it takes about {length(needed)}. "
+            f"What has ended is kept in {study.folder}, and a larger budget goes on there",
             then=("to go on", {"--budget": larger(max(budget, needed)), "--out": str(study.folder)}),
         )
 
