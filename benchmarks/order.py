@@ -27,11 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import torch
 
 import order_tasks
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.lab.judging.statistics import mean_interval
+from thalweg.lab.random.seeds import derive
 from thalweg.lab.runners.lanes.runner import Lanes
 from thalweg.lab.search import samplers
 from thalweg.lab.search.hyperparameters import SearchRange, choose, settings
@@ -74,6 +76,13 @@ def losses(
     return [found[place] for place in range(len(points))]
 
 
+def tpe(name: str) -> optuna.samplers.TPESampler:
+    """The lab's, but seeded by the task: what it asks for first knows nothing, and with one seed would be one draw."""
+    return optuna.samplers.TPESampler(
+        seed=derive(samplers.SEED, "tpe", name) % 2**32, multivariate=True, constant_liar=True
+    )
+
+
 def searched(
     task: Task,
     entry: Entry,
@@ -82,7 +91,7 @@ def searched(
     count: int,
 ) -> list[float]:
     """What TPE finds, trial by trial, after it was told some points; the default first where it was told none."""
-    sampler = samplers.build("tpe", chosen, count, told)
+    sampler = samplers.build(tpe(task.name), chosen, count, told)
     default = [{one.name: one.searched(one.default) for one in chosen}] if not told else []
     found: list[float] = []
     while len(found) < count:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,18 @@ def test_tuning_begins_with_the_list_and_goes_on(tmp_path: Path) -> None:
         epochs=1,
     )
     assert next(t.settings for t in only.trials if t.index == 1) == {"lr": listed[0]} and len(chosen) > 1
+
+
+def test_what_lists_are_judged_against_is_drawn_anew_for_each_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tasks had one draw of what TPE asks for before it knows anything."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    benchmark = importlib.import_module("order")
+    entry, asked = CATALOGUE[LISTED[0]], []
+    monkeypatch.setattr(benchmark, "losses", lambda task, entry, chosen, points: asked.append(points) or [1.0] * 8)
+    for name in ("one", "two", "one"):
+        task = replace(little.task(), name=name)
+        benchmark.searched(task, entry, choose(entry, task, None), (), 8)
+    assert asked[0][0] == asked[1][0] and asked[0][1] != asked[1][1] and asked[0] == asked[2]
 
 
 def begun(out: Path | None, name: str = LISTED[0], **more: Any) -> tuple[str, Path]:

@@ -170,9 +170,7 @@ def check_ended(campaign: Campaign, kind: type[Result]) -> None:
     lacking = kind.lacking(study.spec, list(study.trials.values()), cut=bool(study.versions.get("cut")))
     if lacking and campaign.deadline.budget is not None:
         budget, before = campaign.deadline.budget, campaign.deadline.before
-        paced = campaign.total * (
-            campaign.deadline.pace or 0.0
-        )  # a machine that others use is slower than it was timed
+        paced = campaign.total * (campaign.deadline.pace or 0.0)  # on a busy machine it is slower than was timed
         needed = before + (max(campaign.price or 0.0, paced) or budget)
         raise LabError(
             f"budget: {length(budget)} was not enough for an answer: {len(study.trials)} of "
