@@ -410,6 +410,33 @@ def descent_that_has_arrived():
     return optimizer, model, fit(model, optimizer, 200, lambda model, _: nn.functional.mse_loss(model(inputs), wanted))
 
 
+class Adapter(nn.Module):
+    """A linear layer that is frozen, and a product of two factors beside it, of which the second begins at zero."""
+
+    def __init__(self, base: nn.Linear, rank: int = 4) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.down = nn.Parameter(torch.randn(rank, base.in_features) / rank**0.5)
+        self.up = nn.Parameter(torch.zeros(base.out_features, rank))
+
+    def forward(self, inputs):
+        return self.base(inputs) + inputs @ self.down.T @ self.up.T
+
+
+def low_rank_adapters():
+    layers = [(Adapter(nn.Linear(64, 64)), nn.ReLU()) for _ in range(4)]
+    model = nn.Sequential(*sum(layers, ()), Adapter(nn.Linear(64, 10)))
+    optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=1e-3)
+    return optimizer, model, fit(model, optimizer, 150, digits)
+
+
+def the_usual_decay_for_long():
+    """On gains and biases too, as most recipes for images have it."""
+    model = nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, weight_decay=1e-3)
+    return optimizer, model, fit(model, optimizer, 1100, digits)
+
+
 RUNS = (
     *(a_wide_perceptron, a_run_that_is_resumed, one_that_is_resumed_without_state, a_residual_network),
     *(a_wide_transformer, a_gans_discriminator, two_optimizers, layers_that_are_unfrozen, layers_that_are_frozen),
@@ -417,7 +444,7 @@ RUNS = (
     *(a_schedule_of_restarts, a_schedule_of_triangles),
     *(gradients_that_hooks_change, inputs_that_are_normalized_inside, fine_tuning_in_small_batches),
     *(a_first_epoch, a_backbone_that_is_frozen, inputs_that_are_scaled_inside, a_gans_generator, q_learning),
-    *(a_curriculum, descent_that_has_arrived),
+    *(a_curriculum, descent_that_has_arrived, low_rank_adapters, the_usual_decay_for_long),
 )
 
 

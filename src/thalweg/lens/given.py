@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-SETTINGS = ("lr", "betas", "eps", "weight_decay", "momentum")  # of a group
+SETTINGS = ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay", "momentum")  # of a group
 
 
 def check(optimizer: Any, model: Any, first: str = "lens(optimizer, model): the optimizer") -> None:

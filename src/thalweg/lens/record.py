@@ -11,6 +11,8 @@ from thalweg.lens.not_finite import NotFinite
 from thalweg.lens.output import Output
 from thalweg.lens.tensor_step import TensorStep
 
+LAYERS = ("matrix", "convolution", "head", "experts")  # roles
+
 
 @dataclass
 class Record:
@@ -48,6 +50,12 @@ class Record:
         by_step = ("tensors", "look_back", "losses", "outputs", "scores", "totals", "added_to_old", "energies")
         early: dict[str, Any] = {name: {s: x for s, x in getattr(self, name).items() if s <= last} for name in by_step}
         return replace(self, steps=min(self.steps, last), rates=self.rates[:last], **early)
+
+    @property
+    def begins_at_zero(self) -> bool:
+        """Whether a layer does, as the second factor of a low-rank adapter: gradients then grow as it leaves zero."""
+        first: Mapping[str, TensorStep] = next(iter(self.tensors.values()), {})
+        return any(each.weight == 0 for name, each in first.items() if self.roles.get(name) in LAYERS)
 
     def sum(self, step: int, quantity: str) -> float:
         """A sum over the parameters, for quantities that add up."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import median
 
 from thalweg.lens.finding import Evidence, Finding
-from thalweg.lens.record import Record
+from thalweg.lens.record import LAYERS, Record
 from thalweg.lens.tensor_step import TensorStep
 
 VANISHED = 1e-3  # the first matrix's gradient over the last one's, by root mean square
@@ -15,11 +15,12 @@ EXPLODED = 10.0  # the same, each relative to its weights; sound runs had at mos
 SWOLLEN = 5.0  # the first loss over that of guessing; sound runs had at most 1.3, planted 24 to 28
 EARLY = 8
 SETTLED = 32  # steps after which a loss that began too high by chance has come down
-LAYERS = ("matrix", "convolution", "head", "experts")
 
 
 def vanishing(record: Record) -> Finding | None:
-    """Over the first steps, as later ones may have small gradients for good reasons."""
+    """Over the first steps, as later ones may have small gradients for good reasons; not past a layer of zeros."""
+    if record.begins_at_zero:
+        return None
     first, last, ratio = _first_over_last(record, lambda each: each.gradient / each.size, 4)
     if not ratio < VANISHED:
         return None

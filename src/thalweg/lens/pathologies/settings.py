@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import median
 
 from thalweg.lens.finding import Evidence, Finding
@@ -13,6 +14,7 @@ RULED = 0.5
 LARGE_EPS = 1e-6
 SMALL_GRADIENT = 2e-6  # root mean square: eps = 1e-8 is then more than 0.5 % of it
 PULLED = 0.2
+HARD = 0.15  # of what else moves a parameter; sound runs had at most 0.004, a decay of 0.01, planted 0.29 and more
 SHORT_BETA2 = 0.9
 OUT_OF_DATE = 15.0  # squared gradients over the second moment; sound runs had at most 12.2, planted 18.6 to 112
 IN_A_ROW, SETTLED = 4, 20  # steps
@@ -45,15 +47,36 @@ def beta2_too_short(record: Record) -> Finding | None:
 
 
 def decay_on_norms(record: Record) -> Finding | None:
-    """Where lr x decay over all steps takes a good part of what nothing else holds, beside weights in one group."""
+    """Where lr x decay over all steps takes a good part of what nothing else holds, beside weights in one group, and
+    decay is not small beside what the loss does to it: else it would take thousands of steps, and be held."""
     for s in record.settings:
         decay = float(s.get("weight_decay") or 0.0)
         small = tuple(name for name in s["names"] if record.roles.get(name) in SMALL)
         share = float(s["lr"]) / float(record.settings[0]["lr"]) if record.settings[0]["lr"] else 1.0
-        if small and len(small) < len(s["names"]) and decay * share * sum(record.rates) > PULLED:
+        if not (small and len(small) < len(s["names"]) and decay * share * sum(record.rates) > PULLED):
+            continue
+        if _pull(record, small, decay, share if s.get("decoupled_weight_decay") else None) > HARD:
             facts = {"decay": decay, "count": len(small)}
             return Finding("decay_on_norms", Evidence.RULE_OF_THUMB, facts, small, 1)
     return None
+
+
+def _pull(record: Record, names: Sequence[str], decay: float, share: float | None) -> float:
+    """What decay takes of some parameters over what else moves them, in the second half of the run.
+
+    Args:
+        share: of the group's rate in the first group's, where decay is apart from the gradient.
+    """
+    found = []
+    for step in list(record.tensors)[len(record.tensors) // 2 :]:
+        row = record.tensors[step]
+        own = [row[name] for name in names if name in row]
+        weight = sum(each.weight for each in own) ** 0.5
+        taken = decay * weight * (1.0 if share is None else share * record.rates[step - 1])
+        other = sum(each.gradient if share is None else each.step for each in own) ** 0.5
+        if other > 0:
+            found.append(taken / other)
+    return median(found) if found else 0.0
 
 
 def beta2_too_long(record: Record) -> Finding | None:
@@ -62,7 +85,7 @@ def beta2_too_long(record: Record) -> Finding | None:
     A second moment is a mean of what the steps' energies were: it needs no look at the optimizer's state.
     """
     betas = next((s["betas"] for s in record.settings if isinstance(s.get("betas"), tuple | list)), None)
-    if betas is None or betas[1] < 0.98:
+    if betas is None or betas[1] < 0.98 or record.begins_at_zero:
         return None
     beta2, mean, last, ratios = float(betas[1]), 0.0, 0, {}
     for step, energy in record.energies.items():
