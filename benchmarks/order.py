@@ -213,7 +213,7 @@ class Rule:
 
     def judged(self) -> dict[str, list[list[float]]]:
         """For each way a row a task: the regret of the best of the first k, k = 1, 2, ..."""
-        names = ("list", "default, then list", "list, then TPE", "TPE", "random", "Sobol")
+        names = ("list", "default, then list", "list, then TPE", "TPE", "default, then random", "random", "Sobol")
         ways: dict[str, list[list[float]]] = {name: [] for name in names}
         for family, task in self.tasks:
             row, tpe, after = self.ends(task), self.read("tpe", task), self.read("after", task)
@@ -225,6 +225,8 @@ class Rule:
             own = regrets(row[: self.count], *scale)
             ways["list, then TPE"].append(np.minimum.accumulate(regrets(after, *scale)).tolist())
             ways["TPE"].append(np.minimum.accumulate(regrets(tpe, *scale)).tolist())
+            after_default = expected_best(np.minimum(own, default), TPE_TRIALS - 1)  # TPE's first ten, over all draws
+            ways["default, then random"].append([*default, *after_default])
             ways["random"].append(expected_best(own, TPE_TRIALS))
             ways["Sobol"].append(np.minimum.accumulate(own)[:TPE_TRIALS].tolist())
         return ways
