@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import thalweg
 from thalweg.lab.cli.commands import app
 from thalweg.lens.finding import MOST, Evidence, Finding
-from thalweg.lens.pathologies import CONTRARY, diagnose
+from thalweg.lens.pathologies import NOT_AFTER, diagnose
 from thalweg.lens.record import Record
 
 
@@ -166,7 +166,7 @@ def test_at_most_three_are_found():
 
 
 def test_a_rate_is_not_both_too_high_and_too_low():
-    assert "lr_too_low" in CONTRARY["lr_too_high"] and "lr_too_high" in CONTRARY["lr_too_low"]
+    assert "lr_too_low" in NOT_AFTER["lr_too_high"] and "lr_too_high" in NOT_AFTER["lr_too_low"]
     torch.manual_seed(0)
     record = thalweg.lens(*pair()).record
     record.steps, record.rates = 60, [0.1] * 60

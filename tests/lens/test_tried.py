@@ -45,6 +45,7 @@ def test_a_rate_that_is_too_low_is_raised_and_that_helps(make):
     assert finding.tried.helps and finding.tried.difference < -0.02 and 0 < finding.tried.margin < 0.02
     assert "Tried: lr x 10 lowers the loss by 0." in str(finding) and "已试" in finding.tell("zh")
     assert all(map(torch.equal, before, seen.model.parameters()))
+    assert [str(each) for each in seen.findings] == [str(finding)]  # what was tried is not forgotten
 
 
 def test_a_rate_that_is_too_high_is_tried_from_the_start():

@@ -52,6 +52,8 @@ class Finding:
     def __str__(self) -> str:
         return self.tell()
 
+    __repr__ = __str__  # a list of findings is read, too
+
 
 def told(findings: Sequence[Finding], language: str = "en") -> str:
     """The findings as text; one line where there is none."""

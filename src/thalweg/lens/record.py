@@ -11,6 +11,7 @@ from thalweg.lens.not_finite import NotFinite
 from thalweg.lens.output import Output
 from thalweg.lens.tensor_step import TensorStep
 
+HIGH = 0.1  # of the highest rate
 LAYERS = ("matrix", "convolution", "head", "experts")  # roles
 
 
@@ -56,6 +57,10 @@ class Record:
         """Whether a layer does, as the second factor of a low-rank adapter: gradients then grow as it leaves zero."""
         first: Mapping[str, TensorStep] = next(iter(self.tensors.values()), {})
         return any(each.weight == 0 for name, each in first.items() if self.roles.get(name) in LAYERS)
+
+    def rate_is_high(self, step: int) -> bool:
+        """Whether a schedule has not brought it down: a step that is short on purpose tells of nothing else."""
+        return self.rates[step - 1] > HIGH * max(self.rates)
 
     def sum(self, step: int, quantity: str) -> float:
         """A sum over the parameters, for quantities that add up."""

@@ -77,6 +77,12 @@ def _eps(model: nn.Module, optimizer: Optimizer) -> None:
             group["eps"] = 1e-8
 
 
+def _usual_decay(model: nn.Module, optimizer: Optimizer) -> None:
+    for group in optimizer.param_groups:
+        if group.get("weight_decay"):
+            group["weight_decay"] = 0.01
+
+
 def _no_decay(model: nn.Module, optimizer: Optimizer) -> None:
     small = {id(each.parameter) for each in roles(model) if each.role in SMALL}
     for group in list(optimizer.param_groups):
@@ -94,6 +100,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {  # by finding: those whose advice is 
     "beta2_too_long": (_beta2(0.95),),
     "beta2_too_short": (_beta2(0.99),),
     "eps_too_large": (Change("eps=1e-08", _eps),),
+    "decay_too_strong": (Change("weight_decay=0.01", _usual_decay),),
     "decay_on_norms": (Change("no decay on norms and biases", _no_decay),),
 }
 

@@ -6,6 +6,7 @@ import copy
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ from thalweg.roles import roles
 if TYPE_CHECKING:
     import pandas
 
-    from thalweg.lens.tried import Loss
+    from thalweg.lens.tried import Loss, Tried
 
 SMALL_OUTPUT = 65_536  # numbers: a large vocabulary's are read at watched steps alone
 BY_ROWS = ("embedding", "experts")  # a batch reads some rows of these
@@ -117,6 +118,7 @@ class lens:
         self.total = 0.0
         self.skipped = self.entered = False
         self.start: tuple[nn.Module, Optimizer] | None = None
+        self.trials: dict[str, Tried | None] = {}  # what the advice of findings did
         self.bad_loss: int | None = None  # the step of a loss that was told and is not finite
 
     def __enter__(self) -> lens:
@@ -202,7 +204,7 @@ class lens:
     def findings(self) -> list[Finding]:
         """What is wrong so far, the cause before its symptoms; empty for a healthy run."""
         self._summarize()
-        return pathologies.diagnose(self.record)
+        return [replace(each, tried=self.trials.get(each.name)) for each in pathologies.diagnose(self.record)]
 
     def tried(self, loss: Loss, batches: Sequence[Any], *, steps: int = 100, repeats: int = 5) -> list[Finding]:
         """The findings, with what their advice does where it changes the optimizer: tried in short runs.
@@ -224,7 +226,9 @@ class lens:
         try:
             from_now = self.start is None or any(each.name == "lr_too_low" for each in self.findings)
             model, optimizer = (self.model, self.optimizer) if from_now else self.start  # type: ignore[misc]
-            return tried(self.findings, model, optimizer, loss, batches, steps=steps, repeats=repeats)
+            found = tried(self.findings, model, optimizer, loss, batches, steps=steps, repeats=repeats)
+            self.trials = {each.name: each.tried for each in found}
+            return found
         finally:
             if self.entered:
                 self._hook()

@@ -16,6 +16,7 @@ ORDER = (
     data.batch_too_small,
     settings.eps,
     settings.beta2_too_short,
+    settings.decay_too_strong,
     settings.decay_on_norms,
     loop.schedule_over,
     data.inputs_not_normalized,
@@ -31,15 +32,18 @@ ORDER = (
     rate.too_low,
 )
 LEADS_TO_NAN = ("exploding_gradients", "lr_too_high")
-CONTRARY = {
-    "lr_too_low": ("lr_too_high", "no_warm_up"),
-    "lr_too_high": ("lr_too_low",),
-    "no_warm_up": ("lr_too_low",),
+SCALES = ("inputs_not_normalized", "loss_not_divided")  # of which large gradients and steps are symptoms
+NOT_AFTER = {  # what contradicts a finding, or explains it
+    "decay_on_norms": ("decay_too_strong",),
+    "exploding_gradients": SCALES,
+    "lr_too_low": ("lr_too_high", "no_warm_up", "decay_too_strong"),
+    "lr_too_high": ("lr_too_low", *SCALES),
+    "no_warm_up": ("lr_too_low", *SCALES),
 }
 
 
 def diagnose(record: Record) -> list[Finding]:
-    """What is wrong with a run, in that order: the first few, and of two that contradict one another the first.
+    """What is wrong with a run, in that order: the first few, without what these contradict or explain.
 
     What comes after gradients stopped being finite says nothing, and is not looked at; what led there is named first.
     """
@@ -49,7 +53,7 @@ def diagnose(record: Record) -> list[Finding]:
     found: dict[str, Finding] = {}
     for look in looks:
         finding = look(sound)
-        if finding is not None and not found.keys() & {finding.name, *CONTRARY.get(finding.name, ())}:
+        if finding is not None and not found.keys() & {finding.name, *NOT_AFTER.get(finding.name, ())}:
             found[finding.name] = finding
     led = LEADS_TO_NAN if bad is not None else ()
     return sorted(found.values(), key=lambda each: each.name not in led)[:MOST]

@@ -46,7 +46,8 @@ def schedule_over(record: Record) -> Finding | None:
     if peak <= 0 or over is None or len(rates) - over < max(LEFT * len(rates), 5) or _comes_again(rates[over:], peak):
         return None
     facts = {"low": rates[over], "share": rates[over] / peak, "left": len(rates) - over}
-    return Finding("schedule_over", Evidence.PROOF, facts, step=over + 1)
+    evidence = Evidence.PROOF if rates[-1] == rates[over] else Evidence.RULE_OF_THUMB  # else it may be meant so
+    return Finding("schedule_over", evidence, facts, step=over + 1)
 
 
 def _comes_again(rates: Sequence[float], peak: float) -> bool:

@@ -127,8 +127,9 @@ def _middle(losses: Sequence[float]) -> Sequence[float]:
 
 
 def _late_cosines(record: Record) -> list[float]:
-    """Of the second half; of steps that are not taken along the gradient none."""
-    return [] if record.reevaluated else [x for step, x in record.look_back.items() if step > record.steps / 2]
+    """Of the second half, where the rate is not low on purpose; of steps that are not taken along the gradient none."""
+    late = [step for step in record.look_back if step > record.steps / 2 and record.rate_is_high(step)]
+    return [] if record.reevaluated else [record.look_back[step] for step in late]
 
 
 def _update_ratio(record: Record, step: int) -> float:

@@ -14,6 +14,7 @@ RULED = 0.5
 LARGE_EPS = 1e-6
 SMALL_GRADIENT = 2e-6  # root mean square: eps = 1e-8 is then more than 0.5 % of it
 PULLED = 0.2
+FORGETS = 0.02  # of a weight at each step; usual are 1e-5 to 1e-3
 HARD = 0.15  # of what else moves a parameter; sound runs had at most 0.004, a decay of 0.01, planted 0.29 and more
 SHORT_BETA2 = 0.9
 OUT_OF_DATE = 15.0  # squared gradients over the second moment; sound runs had at most 12.2, planted 18.6 to 112
@@ -44,6 +45,16 @@ def beta2_too_short(record: Record) -> Finding | None:
         return None
     facts = {"beta2": short[0], "memory": 1 / (1 - short[0])}
     return Finding("beta2_too_short", Evidence.RULE_OF_THUMB, facts, step=1)
+
+
+def decay_too_strong(record: Record) -> Finding | None:
+    """Where decay takes so much at each step that weights forget within a few dozen."""
+    for s in record.settings:
+        share = float(s.get("weight_decay") or 0.0) * float(s["lr"])
+        if share > FORGETS and (s.get("decoupled_weight_decay") or "betas" not in s):
+            facts = {"decay": float(s["weight_decay"]), "share": share, "memory": 1 / share}
+            return Finding("decay_too_strong", Evidence.RULE_OF_THUMB, facts, step=1)
+    return None
 
 
 def decay_on_norms(record: Record) -> Finding | None:

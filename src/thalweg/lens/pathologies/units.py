@@ -65,7 +65,7 @@ def lost_to_rounding(record: Record) -> Finding | None:
     if record.reevaluated:
         return None
     late = [step for step in record.tensors if step > record.steps / 4] or list(record.tensors)
-    shares = [record.mean(step, "lost") for step in late if record.rates[step - 1] > 0]
+    shares = [record.mean(step, "lost") for step in late if record.rate_is_high(step)]
     if len(shares) < 3 or not (share := median(shares)) >= LOST:
         return None
     gradients = [record.sum(step, "gradient") for step in record.tensors]
