@@ -6,6 +6,7 @@ Imports under TYPE_CHECKING are left out; those inside functions count, as a cir
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -162,6 +163,13 @@ def test_imports_run_down_the_listing(folder):
         if listing.index(target) > listing.index(child)
     }
     assert upwards == set()
+
+
+@pytest.mark.parametrize("folder", LISTINGS)
+def test_the_listing_is_that_of_the_page(folder):
+    tree = (SOURCE.parent / "CONTRIBUTING.md").read_text().partition("src/thalweg/\n")[2].partition("```")[0]
+    shown = {*re.findall(r"\w+", tree)}
+    assert [name for name in LISTINGS[folder] if name not in shown | {"cli", "__main__"}] == []
 
 
 @pytest.mark.parametrize("folder", LISTINGS)

@@ -17,6 +17,7 @@ import thalweg
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.lab.cli.commands import app
 from thalweg.lab.cli.screen import Lines, wrapped
+from thalweg.lab.cli.verbs import _read
 from thalweg.lab.study.campaign import Progress
 
 
@@ -375,3 +376,13 @@ def test_tab_completes_what_is_known(
     words = {"COMP_WORDS": f"thalweg {typed}", "COMP_CWORD": str(typed.count(" ") + 1)}
     asked = CliRunner().invoke(app, [], env={"_THALWEG_COMPLETE": "complete_bash", **words}, prog_name="thalweg")
     assert asked.stdout.split() == completed
+
+
+def weigh(study: str) -> str:
+    """Weigh a study, as a verb of somebody's would."""
+    return f"{study}: 42 files"
+
+
+def test_what_a_new_verb_gives_back_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    _read(weigh, {"study": "s"})
+    assert capsys.readouterr().out == "s: 42 files\n"

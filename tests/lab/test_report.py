@@ -6,6 +6,8 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.dom.minidom import parseString
 
 import large_study
@@ -22,6 +24,8 @@ from thalweg.lab.report.figures.axes import briefs, rows
 from thalweg.lab.report.figures.curves import Course, curves, thin
 from thalweg.lab.report.figures.measure import Measure, good_end, line_of, measures
 from thalweg.lab.report.figures.palette import COLORS, DARK, LIGHT, ramp
+from thalweg.lab.report.figures.reach import reach
+from thalweg.lab.report.figures.sensitivity import sensitivity
 from thalweg.lab.report.markup import glued, headline, sentences, whisker
 from thalweg.lab.report.page import Figure, Page, Screen
 from thalweg.lab.results import Comparison, Result
@@ -214,6 +218,26 @@ def test_a_failed_seed_is_no_part_of_the_curves() -> None:
     plot = curves({"sgd": Course([trial([0.5, 0.6]), trial([0.1], 1, "diverged")])}, METRIC)
     data = next(r.data_source.data for r in plot.renderers if "ys" in r.data_source.data)
     assert data["ys"] == [[50, 60]]
+
+
+def columns(plot: Any, *named: str) -> dict[str, list[Any]]:
+    """The first table of a figure with these columns."""
+    return next(dict(r.data_source.data) for r in plot.renderers if {*named} <= {*r.data_source.data})
+
+
+def test_the_rates_that_were_tried_are_the_thin_line() -> None:
+    tried = [SimpleNamespace(rate=rate, index=k, failed=rate == 1.0) for k, rate in enumerate((0.1, 0.01, 1.0))]
+    row = SimpleNamespace(optimizer="sgd", candidates=tried, sensitivity=None, settings={"lr": 0.1})
+    data = columns(sensitivity([row]), "tried_low")  # type: ignore[list-item]
+    assert (list(data["tried_low"]), list(data["tried_high"]), list(data["default"])) == ([0.01], [1.0], [0.1])
+
+
+def test_the_median_stands_at_its_steps_to_the_target() -> None:
+    finals = [trial([0.5, 0.7, 0.9], seed) for seed in range(3)]
+    row = SimpleNamespace(optimizer="sgd", finals=finals, steps_to_target=20.0)
+    plot = reach([row], 0.7, True)  # type: ignore[list-item]
+    tables = [{name: list(column) for name, column in r.data_source.data.items()} for r in plot.renderers]
+    assert [each["x"] for each in tables if each["seed"] == [-1]] == [[20.0]] * 2
 
 
 def test_long_curves_keep_their_ends() -> None:

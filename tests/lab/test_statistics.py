@@ -130,3 +130,33 @@ def test_one_seed_and_no_spread_are_judged_without_a_crash() -> None:
     same = judge({"tie": [0.0, 0.0, 0.0], "shift": [0.3, 0.3, 0.3], "hair": [0.01, 0.01, 0.01]}, margin=0.1)
     assert [same[name].verdict for name in same] == ["equivalent", "better", "equivalent"]
     assert judge({}, margin=0.1) == {}
+
+
+def test_the_leader_is_one_of_those_that_luck_chose_from() -> None:
+    first, second = holm([0.01, 0.02], seeds=5)
+    assert first == max(2 * 0.01, selection_corrected(0.01, 3, 5, 1.0)) > 0.02
+    assert second == max(first, 0.02)  # two are left, of whom either may lead
+
+
+def test_the_correlation_is_its_upper_limit() -> None:
+    validation = np.random.default_rng(0).standard_normal((3, 5))
+    test = validation + np.random.default_rng(1).standard_normal((3, 5))
+    rows = [values - values.mean(0) - values.mean(1, keepdims=True) + values.mean() for values in (validation, test)]
+    mean = np.mean([stats.pearsonr(one, other).statistic for one, other in zip(*rows, strict=True)])
+    limit = np.tanh(np.arctanh(mean) + stats.norm.ppf(0.95) / (2 * 4 - 2) ** 0.5)
+    assert correlation(validation.tolist(), test.tolist()) == pytest.approx(limit, abs=1e-6)
+
+
+def test_seeds_to_decide_are_as_many_as_simulation_needs() -> None:
+    """Seeds that may come, drawn one by one from all that mean and spread may be, and tested by SciPy. The lab's own
+    draws are 250: its power is known to 0.06."""
+    values, dice, share = [0.9, 2.1, 1.2], np.random.default_rng(0), {}
+    n, mean, spread = len(values), np.mean(values), np.std(values, ddof=1)
+    for more in range(1, 6):
+        sigma = spread * np.sqrt((n - 1) / dice.chisquare(n - 1, 8000))
+        middle = mean + sigma / n**0.5 * dice.standard_normal(8000)
+        new = middle[:, None] + sigma[:, None] * dice.standard_normal((8000, more))
+        share[more] = np.mean(stats.ttest_1samp(np.hstack([np.tile(values, (8000, 1)), new]), 0, axis=1).pvalue < 0.05)
+    found = seeds_to_decide(values, 1e-9, 0.05)
+    assert found is not None and share[found] > 0.74
+    assert found <= min(more for more in share if share[more] > 0.81)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from thalweg.catalogue import CATALOGUE, Entry
 from thalweg.lab.errors import TaskError
 from thalweg.lab.task.task import Task
-from thalweg.lab.training.divergence import Diverged, DivergenceMonitor
+from thalweg.lab.training.divergence import OF_MEDIAN, Diverged, DivergenceMonitor
 from thalweg.lab.training.job import Job
 from thalweg.lab.training.loop import run_trial
 from thalweg.lab.training.trial import Configuration, Status, Trial
@@ -230,6 +230,11 @@ def claims(seed: int, share: float) -> list[float]:
     draw = np.random.default_rng(seed)
     sizes = np.where(draw.random((3000, 32)) < share, 1 + draw.pareto(1.6, (3000, 32)), 0.0)
     return [float(loss) + 0.01 for loss in (sizes**2).mean(1)]
+
+
+def test_a_medians_standard_error_by_a_means() -> None:
+    draws = np.random.default_rng(0).standard_normal((20_000, 128))
+    assert np.std(np.median(draws, 1)) / np.std(draws.mean(1)) == pytest.approx(OF_MEDIAN, rel=0.02)
 
 
 @pytest.mark.parametrize("share", [0.002, 0.05, 0.5])

@@ -1,12 +1,16 @@
 """A cause is told, and not what follows from it."""
 
+import random
+
 import pytest
 import torch
 from lens import planted
 
 import thalweg
 from thalweg.lens.finding import Evidence
+from thalweg.lens.pathologies import diagnose
 from thalweg.lens.preflight import preflight
+from thalweg.lens.record import Record
 
 
 def found(plan, steps=120, model=planted.mlp):
@@ -49,3 +53,11 @@ def test_a_list_of_findings_reads_as_sentences():
     findings = thalweg.lens.preflight(model, torch.optim.Adam(model[0].parameters()))
     assert "Change: " in repr(findings) and "Finding(" not in repr(findings)
     assert preflight is thalweg.lens.preflight
+
+
+@pytest.mark.parametrize(("noise", "names"), [(0.12, ["lr_too_high"]), (1.0, [])])
+def test_a_loss_rises_where_it_rises_by_more_than_noise(noise, names):
+    draw, record = random.Random(0), Record(steps=200, rates=[0.1] * 200, tensors={1: {}})
+    level = {step: 2.0 if step <= 10 else 0.6 if step <= 160 else 1.25 for step in range(1, 201)}
+    record.losses = {step: value + noise * draw.uniform(-1, 1) for step, value in level.items()}
+    assert [each.name for each in diagnose(record)] == names

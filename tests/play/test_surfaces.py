@@ -27,6 +27,14 @@ def test_a_race_has_racers(optimizers):
         race("saddle", optimizers, 5)
 
 
+def test_a_schedule_is_counted_from_0():
+    found = race("saddle", ["sgd(lr=0.1)"], 4, schedule=lambda step: 0.5**step, precision="float64")
+    p = torch.tensor(found.positions[0, 0])
+    for step in range(4):
+        p = p - 0.1 * 0.5**step * SURFACES["saddle"].slope(p)[1]
+        assert np.allclose(found.positions[0, step + 1], p.numpy(), rtol=1e-12)
+
+
 @pytest.mark.parametrize("surface", SURFACES.values(), ids=lambda surface: surface.name)
 def test_the_slopes_are_the_heights(surface):
     place = torch.tensor([[0.3, -0.7], [1.1, 0.4], [-2.2, 1.9]], dtype=torch.float64)[:, : surface.dimension]

@@ -36,7 +36,7 @@ REFUSED = {
 }
 # What kernels call by name; all else of their own starts with two underscores.
 KERNELS_OWN = frozenset(
-    ["at", "at_bits", "by_chance", "carray", "math", "nearest", "number", "random_bits", "range", "tl", "widen"]
+    ["at", "at_bits", "stochastic", "carray", "math", "nearest", "number", "random_bits", "range", "tl", "widen"]
 )
 OPERATORS = (
     ast.Add,

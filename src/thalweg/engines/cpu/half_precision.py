@@ -65,7 +65,7 @@ BFLOAT16 = {
         up = builder.add(pattern, builder.add(even, WORD(0x7FFF)))
         kept = builder.select(builder.fcmp_unordered("uno", x, x), WORD(0x7FC00000), up)
         return builder.trunc(builder.lshr(kept, WORD(16)), ir.IntType(16))""",
-    "by_chance": """\
+    "stochastic": """\
         pattern = builder.add(builder.bitcast(x, WORD), builder.and_(noise, WORD(0xFFFF)))
         kept = builder.select(builder.fcmp_unordered("uno", x, x), WORD(0x7FC00000), pattern)
         return builder.trunc(builder.lshr(kept, WORD(16)), ir.IntType(16))""",
@@ -75,7 +75,7 @@ FLOAT16 = {
         return builder.fpext(builder.bitcast(bits, ir.HalfType()), ir.FloatType())""",
     "nearest": """\
         return builder.bitcast(builder.fptrunc(x, ir.HalfType()), ir.IntType(16))""",
-    "by_chance": """\
+    "stochastic": """\
         number = ir.FloatType()
         pattern = builder.add(builder.bitcast(x, WORD), builder.and_(noise, WORD(0x1FFF)))
         coarse = builder.bitcast(builder.and_(pattern, WORD(0xFFFFE000)), number)
@@ -110,14 +110,14 @@ def random_bits(typing_context, place, before, low, high):
 
 '''
 
-BY_CHANCE = '''
+STOCHASTIC = '''
 @intrinsic
-def by_chance(typing_context, x, noise):
+def stochastic(typing_context, x, noise):
     """One of the two 16-bit neighbors, so that the mean is right."""
 
     def make(context, builder, signature, arguments):
         x, noise = arguments
-{by_chance}
+{stochastic}
 
     return types.uint16(types.float32, BITS), make
 
@@ -134,7 +134,7 @@ class Form:
         self.halved = tensors[: 1 if wide else 2]  # a wide gradient, and a direction made of one, is a float32
         self.name = f"{str(dtype).removeprefix('torch.')} ({storage.name})"
         texts = BFLOAT16 if dtype == torch.bfloat16 else FLOAT16
-        self.words = (WORDS + (BY_CHANCE if storage.name == "stochastic" else "")).format(**texts)
+        self.words = (WORDS + (STOCHASTIC if storage.name == "stochastic" else "")).format(**texts)
         self.column = column  # of what is kept
 
     def memory(self, memory: Mapping[str, str]) -> dict[str, str]:
@@ -163,7 +163,7 @@ class Form:
         """Write an element."""
         p = self.p
         if self.storage.name == "stochastic":
-            line = f"_{p}[__i] = by_chance({p}, random_bits(__place + __i, _{p}[__i], __low, __high))"
+            line = f"_{p}[__i] = stochastic({p}, random_bits(__place + __i, _{p}[__i], __low, __high))"
         else:
             line = f"_{p}[__i] = nearest({p})"
         if self._kahan:

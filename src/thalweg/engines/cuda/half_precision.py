@@ -52,10 +52,10 @@ def random_bits(place, before, low, high):
     return x ^ (x >> 16)
 
 '''
-BY_CHANCE = {
+STOCHASTIC = {
     torch.bfloat16: '''
 @triton.jit
-def by_chance(x, noise):
+def stochastic(x, noise):
     """One of the two neighbors, so that the mean is right."""
     pattern = x.to(tl.uint32, bitcast=True) + (noise & 0xFFFF)
     return tl.where(x != x, 0x7FC0, pattern >> 16).to(tl.uint16)
@@ -63,7 +63,7 @@ def by_chance(x, noise):
 ''',
     torch.float16: '''
 @triton.jit
-def by_chance(x, noise):
+def stochastic(x, noise):
     """One of the two neighbors, so that the mean is right. Below 2^-14 they are 2^-24 apart, whatever the exponent."""
     pattern = (x.to(tl.uint32, bitcast=True) + (noise & 0x1FFF)) & 0xFFFFE000
     fine = tl.floor(x * 16777216.0 + (noise & 0xFFFF).to(tl.float32) * 0.0000152587890625) * 0.000000059604644775390625
@@ -83,7 +83,7 @@ class Form:
         self.short = str(dtype).removeprefix("torch.")
         self.name = f"{self.short} ({storage.name})"
         self.stochastic = storage.name == "stochastic"
-        self.words = CONVERSIONS[dtype] + (RANDOM_BITS + BY_CHANCE[dtype] if self.stochastic else "")
+        self.words = CONVERSIONS[dtype] + (RANDOM_BITS + STOCHASTIC[dtype] if self.stochastic else "")
         kept = str(storage.kept_dtype(dtype)).removeprefix("torch.")
         self.kept = {"__kept": kept} if storage.kept else {}
 
@@ -101,7 +101,7 @@ class Form:
         the chunk."""
         p = self.p
         if self.stochastic:
-            return [f"__new = by_chance({p}, random_bits(__place + {at}.to(tl.uint32), __old, __low, __high))"], [
+            return [f"__new = stochastic({p}, random_bits(__place + {at}.to(tl.uint32), __old, __low, __high))"], [
                 (p, "__new")
             ]
         lines, stores = [f"__new = nearest({p})"], [(p, "__new")]

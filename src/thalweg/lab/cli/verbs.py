@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
 from itertools import chain
-from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, NoReturn, get_args
 
@@ -29,7 +28,7 @@ from thalweg.lab.verbs.compare import compare
 from thalweg.lab.verbs.export import export
 from thalweg.lab.verbs.range_test import range_test
 from thalweg.lab.verbs.replay import Replay, replay, report
-from thalweg.lab.verbs.status import JointStatus, StudyStatus, status
+from thalweg.lab.verbs.status import status
 from thalweg.lab.verbs.sweep import sweep
 from thalweg.lab.verbs.tune import tune
 from thalweg.lab.verbs.verb import Asked, Option, options
@@ -181,12 +180,11 @@ def _read(verb: Callable[..., Any], given: dict[str, Any]) -> None:
         refuse(error)
     if isinstance(result, Answer):
         show_result(result, as_json)
-    elif isinstance(result, StudyStatus | JointStatus):
-        print_json(result.to_dict()) if as_json else print(result)
-    elif isinstance(result, Path):
-        print(visible(str(result)))
-    elif isinstance(result, Replay):
-        print(visible(str(result)))
-        raise typer.Exit(0 if result.same else 1)
+    elif as_json:
+        print_json(result.to_dict())
     else:
-        print(visible(f"Optuna study {result.study_name!r}, {several(len(result.trials), 'trial')}"))
+        name = getattr(result, "study_name", None)  # an Optuna study says nothing of itself
+        said = str(result) if name is None else f"Optuna study {name!r}, {several(len(result.trials), 'trial')}"
+        print(visible(said))
+    if isinstance(result, Replay) and not result.same:
+        raise typer.Exit(1)

@@ -6,12 +6,11 @@ import csv
 import io
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from thalweg.lab.arguments import need
-from thalweg.lab.printable import visible
+from thalweg.lab.printable import aligned, visible
 from thalweg.lab.study.records import to_json
 from thalweg.lab.study.store import write_atomically
 
@@ -90,7 +89,7 @@ class Answer(ABC):
         return result
 
     def __str__(self) -> str:
-        lines = _aligned(*self.cells())
+        lines = aligned(*self.cells())
         return visible("\n".join([*lines, "", self.verdict, *([self.line] if self.line else [])]))
 
     def __repr__(self) -> str:
@@ -100,11 +99,3 @@ class Answer(ABC):
         from thalweg.lab.report.card import card
 
         return card(self)
-
-
-def _aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [headings, *rows]
-    ]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.lab.judging.wording.numbers import listed
-from thalweg.lab.printable import visible
-from thalweg.lab.results.status import StudyStatus, aligned, at_work, block, first_upper, read_status
+from thalweg.lab.printable import aligned, visible
+from thalweg.lab.results.status import StudyStatus, at_work, block, first_upper, read_status
 from thalweg.lab.study.command import to_resume
 from thalweg.lab.study.records import find_spec
 from thalweg.lab.study.store import write_atomically

@@ -19,7 +19,7 @@ from thalweg.lab.judging.wording import Unit
 from thalweg.lab.own_loop.attempt import ENDED
 from thalweg.lab.own_loop.broken_off import broken_off
 from thalweg.lab.own_loop.reports import REPORTS, read_lines
-from thalweg.lab.printable import visible
+from thalweg.lab.printable import aligned, visible
 from thalweg.lab.search.configurations import Candidate, candidates_of, ranked
 from thalweg.lab.study.campaign import RUNS
 from thalweg.lab.study.command import if_a_run_ended_it, to_resume
@@ -173,13 +173,6 @@ class StudyStatus:
         run = broken_off(self.folder / RUNS, {trial.id for trial in self.trials}) if resume else ""
         isolate = [first_upper(if_a_run_ended_it(self.folder, run))] if run else []
         return visible("\n".join([*lines, "", self.sentence, *now, *failed, *resume, *isolate]))
-
-
-def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table's lines on a terminal."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in [headings, *rows]]  # fmt: skip
 
 
 def block(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
